@@ -1,0 +1,1 @@
+"""What travels through RabbitMQ. One module a version; released versions are never edited in place."""

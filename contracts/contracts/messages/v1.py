@@ -1,0 +1,68 @@
+"""Version 1 of the messages.
+
+The version lives in the tag. Within a version only defaulted fields are added, and the bytes of every released
+message are pinned by a test. A message is a hint that a job wants attention: Postgres decides what happens.
+"""
+
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+
+T = TypeVar("T")
+
+CONTENT_TYPE = "application/json"
+
+
+class Render(msgspec.Struct, frozen=True, tag_field="type", tag="darkroom.render.v1"):
+    """Asks a GPU consumer to look at a job, and to render it if Postgres lets it claim the job."""
+
+    job_id: UUID
+    generation: int
+    model: str
+    traceparent: str
+    """W3C Trace Context of the request that submitted the job."""
+
+
+class Progress(msgspec.Struct, frozen=True, tag_field="type", tag="darkroom.progress.v1"):
+    """A step of a running attempt; transient, for live views only."""
+
+    job_id: UUID
+    generation: int
+    attempt: int
+    step: int
+    steps: int
+
+
+class UndecodableMessageError(ValueError):
+    """The message can't be read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The message can't be read: {reason}")
+        self.reason = reason
+
+
+_encoder = msgspec.json.Encoder()
+_render_decoder = msgspec.json.Decoder(Render)
+_progress_decoder = msgspec.json.Decoder(Progress)
+
+
+def encode(message: Render | Progress) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode_render(body: bytes) -> Render:
+    """Raises UndecodableMessageError for broken JSON, an unknown version, and missing or wrong fields."""
+    return _decode(_render_decoder, body)
+
+
+def decode_progress(body: bytes) -> Progress:
+    """Raises UndecodableMessageError as decode_render does."""
+    return _decode(_progress_decoder, body)
+
+
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UndecodableMessageError(str(error)) from error

@@ -1,0 +1,149 @@
+"""The model catalogue (`deploy/models.toml`) and what it lets a job ask for.
+
+The gateway bounds requests by it without torch; the consumer loads what it describes.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from contracts.api import JobInput, JobInputRequest
+
+T = TypeVar("T")
+Scheduler = Literal["ddim", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_karras", "unipc", "pndm", "heun"]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
+class CatalogueError(ValueError):
+    """The model catalogue can't be used; the message says what to mend."""
+
+
+class UnknownModelError(ValueError):
+    """The catalogue holds no such model."""
+
+
+class OutOfBoundsError(ValueError):
+    """A field asks for more than the model allows. `field` is its name within the input."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An inclusive range with the value taken when a request is silent."""
+
+    minimum: float
+    maximum: float
+    default: float
+
+    def __post_init__(self) -> None:
+        if not self.minimum <= self.default <= self.maximum:
+            raise ValueError("a range needs minimum <= default <= maximum")
+
+
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One text-to-image model and its bounds."""
+
+    name: Name
+    path: str
+    """Folder in diffusers' layout; relative paths lie under DARKROOM_MODELS_HOME."""
+    schedulers: Annotated[tuple[Scheduler, ...], Meta(min_length=1)]
+    """Allowed schedulers, the default first."""
+    width: Range
+    """Pixels."""
+    height: Range
+    """Pixels."""
+    steps: Range
+    guidance_scale: Range
+    max_images: Annotated[int, Meta(ge=1, le=16)]
+    max_cost: Annotated[int, Meta(ge=1)]
+    """Bound on width x height x steps x images, in pixel steps."""
+    size_multiple: Annotated[int, Meta(ge=8, le=64)] = 8
+    """Width and height must be multiples of this many pixels."""
+    description: str = ""
+
+    def resolve(self, request: JobInputRequest, seed: int) -> JobInput:
+        """Fill in the model's defaults and check its bounds. `seed` is taken when the request has none.
+
+        Raises OutOfBoundsError naming the first field that the model refuses.
+        """
+        resolved = JobInput(
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            num_inference_steps=_or(request.num_inference_steps, int(self.steps.default)),
+            guidance_scale=_or(request.guidance_scale, self.guidance_scale.default),
+            scheduler=_or(request.scheduler, self.schedulers[0]),
+            width=_or(request.width, int(self.width.default)),
+            height=_or(request.height, int(self.height.default)),
+            seed=_or(request.seed, seed),
+            num_images=request.num_images,
+            output_format=request.output_format,
+        )
+        self.check(resolved)
+        return resolved
+
+    def check(self, wanted: JobInput) -> None:
+        """Raises OutOfBoundsError naming the first field that the model refuses."""
+        if wanted.scheduler not in self.schedulers:
+            raise OutOfBoundsError("scheduler", f"must be one of {', '.join(self.schedulers)} for {self.name}")
+        _within("num_inference_steps", wanted.num_inference_steps, self.steps)
+        _within("guidance_scale", wanted.guidance_scale, self.guidance_scale)
+        for field, value, bounds in (("width", wanted.width, self.width), ("height", wanted.height, self.height)):
+            _within(field, value, bounds)
+            if value % self.size_multiple:
+                raise OutOfBoundsError(field, f"must be a multiple of {self.size_multiple}")
+        if wanted.num_images > self.max_images:
+            raise OutOfBoundsError("num_images", f"must be at most {self.max_images} for {self.name}")
+        if wanted.cost > self.max_cost:
+            raise OutOfBoundsError(
+                "num_inference_steps",
+                f"costs too much together: width x height x steps x images is {wanted.cost}, at most {self.max_cost}",
+            )
+
+
+class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All models, the default first."""
+
+    models: Annotated[tuple[Model, ...], Meta(min_length=1)]
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) != len(self.models):
+            raise ValueError("two models have one name")
+        for model in self.models:
+            model.resolve(JobInputRequest(prompt="-"), seed=0)  # its own defaults must be within its bounds
+
+    @property
+    def names(self) -> list[str]:
+        return [model.name for model in self.models]
+
+    def find(self, name: str | None) -> Model:
+        """The model of that name, or the default model for None. Raises UnknownModelError."""
+        if name is None:
+            return self.models[0]
+        for model in self.models:
+            if model.name == name:
+                return model
+        raise UnknownModelError(f"must be one of {', '.join(self.names)}")
+
+
+def load_catalogue(path: Path) -> Catalogue:
+    """Read a catalogue from TOML (`[[models]]` tables). Raises CatalogueError with the reason."""
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Catalogue)
+    except OSError as error:
+        raise CatalogueError(f"The model catalogue {path} can't be read: {error.strerror}.") from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise CatalogueError(f"The model catalogue {path} is wrong: {error}.") from error
+
+
+def _or(value: T | None, default: T) -> T:
+    return default if value is None else value
+
+
+def _within(field: str, value: float, bounds: Range) -> None:
+    if not bounds.minimum <= value <= bounds.maximum:
+        raise OutOfBoundsError(field, f"must lie between {bounds.minimum:g} and {bounds.maximum:g}")
+

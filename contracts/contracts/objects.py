@@ -1,0 +1,14 @@
+"""Where pictures lie in the bucket."""
+
+from uuid import UUID
+
+EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
+CONTENT_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+
+
+def output_key(job_id: UUID, index: int, sha256: str, output_format: str) -> str:
+    """The key of a job's picture. The same bytes share a key; different bytes never clobber each other.
+
+    `sha256` is the hexadecimal digest of the stored bytes.
+    """
+    return f"jobs/{job_id}/{index}-{sha256}.{EXTENSIONS[output_format]}"

@@ -1,0 +1,310 @@
+-- The foundation: keys, jobs and their protocol, outbox, attempts, webhook deliveries, dead letters.
+
+CREATE TABLE tenants (
+    id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    name        text NOT NULL UNIQUE CHECK (name ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+    created_at  timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE api_keys (
+    id          text PRIMARY KEY,                       -- the public part of dk_<scope>_<id>_<secret><checksum>
+    tenant_id   uuid NOT NULL REFERENCES tenants,
+    scope       text NOT NULL CHECK (scope IN ('client', 'operator')),
+    name        text NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
+    secret_hash bytea NOT NULL CHECK (octet_length(secret_hash) = 32),  -- SHA-256; the secret is never stored
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    expires_at  timestamptz,
+    revoked_at  timestamptz
+);
+
+CREATE TABLE jobs (
+    id                  uuid PRIMARY KEY,               -- UUIDv7, made by the gateway
+    tenant_id           uuid NOT NULL REFERENCES tenants,
+    model               text NOT NULL,
+    input               jsonb NOT NULL,                 -- contracts.api.JobInput
+    metadata            jsonb NOT NULL DEFAULT '{}',
+    webhook_url         text,
+    webhook_events      text[] NOT NULL DEFAULT '{}',
+    traceparent         text NOT NULL,
+    retried_from        uuid,
+
+    status              text NOT NULL DEFAULT 'queued'
+        CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'canceled', 'expired')),
+    version             integer NOT NULL DEFAULT 1,     -- rises with every state change
+    generation          integer NOT NULL DEFAULT 1 CHECK (generation >= 1),   -- rises with every replay
+    attempt             integer NOT NULL DEFAULT 0,     -- starts again with every generation
+    max_attempts        integer NOT NULL DEFAULT 4 CHECK (max_attempts >= 1),
+
+    ttl                 interval NOT NULL,
+    created_at          timestamptz NOT NULL DEFAULT now(),
+    queued_at           timestamptz NOT NULL DEFAULT now(),
+    started_at          timestamptz,                    -- of the latest attempt
+    completed_at        timestamptz,
+    expires_at          timestamptz NOT NULL,           -- bounds waiting only
+    next_attempt_at     timestamptz,                    -- a retry waits until then
+    republish_after     interval NOT NULL DEFAULT '10 minutes',
+    republish_at        timestamptz NOT NULL DEFAULT now() + interval '10 minutes',
+    cancel_requested_at timestamptz,
+
+    worker              text,                           -- who holds, or last held, the lease
+    lease_token         uuid,
+    lease_expires_at    timestamptz,
+    step                integer,
+    steps               integer,
+
+    error               jsonb,                          -- contracts.api.JobError; of the latest failed attempt
+    outputs             jsonb,
+    receipt             jsonb,                          -- contracts.api.Receipt
+    metrics             jsonb,
+    dead_lettered       boolean NOT NULL DEFAULT false,
+
+    CONSTRAINT attempts_are_bounded CHECK (attempt BETWEEN 0 AND max_attempts),
+    CONSTRAINT running_means_leased CHECK (
+        (status = 'running') = (lease_token IS NOT NULL) AND (lease_token IS NULL) = (lease_expires_at IS NULL)),
+    CONSTRAINT running_has_begun CHECK (status <> 'running' OR (attempt >= 1 AND started_at IS NOT NULL)),
+    CONSTRAINT terminal_means_completed CHECK (
+        (status IN ('succeeded', 'failed', 'canceled', 'expired')) = (completed_at IS NOT NULL)),
+    CONSTRAINT success_has_outputs CHECK ((status = 'succeeded') = (outputs IS NOT NULL)),
+    CONSTRAINT success_has_no_error CHECK (status <> 'succeeded' OR error IS NULL),
+    CONSTRAINT failure_has_a_reason CHECK (status <> 'failed' OR error IS NOT NULL),
+    CONSTRAINT dead_lettered_means_failed CHECK (NOT dead_lettered OR status = 'failed'),
+    CONSTRAINT only_the_queued_wait CHECK (next_attempt_at IS NULL OR status = 'queued'),
+    CONSTRAINT the_queued_are_not_canceled CHECK (cancel_requested_at IS NULL OR status <> 'queued')
+);
+ALTER TABLE jobs SET (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02);
+
+CREATE INDEX jobs_waiting ON jobs (model, queued_at, id) WHERE status = 'queued';
+CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE status = 'queued';
+CREATE INDEX jobs_republishing ON jobs (republish_at) WHERE status = 'queued';
+CREATE INDEX jobs_leased ON jobs (lease_expires_at) WHERE status = 'running';
+CREATE INDEX jobs_finished ON jobs (model, completed_at DESC) WHERE status = 'succeeded';
+
+CREATE TABLE idempotency_keys (
+    tenant_id   uuid NOT NULL,
+    key         text NOT NULL,
+    body_hash   bytea NOT NULL,                         -- SHA-256 of the request's body
+    job_id      uuid NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, key)
+);
+CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
+
+-- Messages to publish. Taken by SKIP LOCKED and deleted when confirmed: an outbox read by id would lose rows, since
+-- sequence order is not commit order.
+CREATE TABLE outbox (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id       uuid NOT NULL,
+    generation   integer NOT NULL,
+    model        text NOT NULL,
+    lane         text,                                  -- the retry lane to wait in; null goes to work at once
+    traceparent  text NOT NULL,
+    failures     integer NOT NULL DEFAULT 0,
+    available_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT outbox_once UNIQUE (job_id, generation)
+);
+CREATE INDEX outbox_due ON outbox (available_at, id);
+ALTER TABLE outbox SET (
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+
+-- One row per claim. A released attempt is refunded, so (generation, attempt) may repeat: the lease token names it.
+CREATE TABLE attempts (
+    lease_token uuid PRIMARY KEY,
+    job_id      uuid NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    generation  integer NOT NULL,
+    attempt     integer NOT NULL,
+    worker      text NOT NULL,
+    started_at  timestamptz NOT NULL DEFAULT now(),
+    ended_at    timestamptz,
+    outcome     text CHECK (outcome IN ('succeeded', 'failed', 'canceled', 'expired', 'retried', 'released', 'lost')),
+    error       jsonb,
+    CONSTRAINT ended_means_outcome CHECK ((ended_at IS NULL) = (outcome IS NULL))
+);
+CREATE INDEX attempts_of_job ON attempts (job_id, started_at);
+
+CREATE TABLE webhook_deliveries (
+    id              uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    job_id          uuid NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    event           text NOT NULL,
+    job_version     integer NOT NULL,
+    url             text NOT NULL,
+    payload         jsonb NOT NULL,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    next_attempt_at timestamptz DEFAULT now(),          -- null once nothing more will be sent
+    UNIQUE (job_id, job_version)
+);
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+
+CREATE TABLE dead_letters (
+    id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    kind        text NOT NULL CHECK (kind IN ('job', 'undecodable')),
+    status      text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'replaying', 'replayed')),
+    job_id      uuid REFERENCES jobs ON DELETE SET NULL,
+    tenant_id   uuid,
+    generation  integer,
+    model       text,
+    reason      text NOT NULL,                          -- contracts.errors.JobErrorCode
+    error       jsonb NOT NULL,                         -- contracts.api.JobError
+    fingerprint text NOT NULL,                          -- equal for failures of one kind
+    body        bytea,                                  -- the message's exact bytes, where one was at hand
+    headers     jsonb,
+    x_death     jsonb,                                  -- what the broker recorded; completed by the ingest
+    body_sha256 bytea,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    resolved_at timestamptz,
+    CONSTRAINT a_job_s_letter_names_it CHECK (kind <> 'job' OR (generation IS NOT NULL AND model IS NOT NULL)),
+    CONSTRAINT an_undecodable_letter_has_bytes CHECK (kind <> 'undecodable' OR (body IS NOT NULL AND body_sha256 IS NOT NULL)),
+    CONSTRAINT resolved_means_closed CHECK ((status = 'replayed') = (resolved_at IS NOT NULL))
+);
+CREATE UNIQUE INDEX dead_letters_once_per_generation ON dead_letters (job_id, generation) WHERE kind = 'job';
+CREATE UNIQUE INDEX dead_letters_once_per_body ON dead_letters (body_sha256) WHERE kind = 'undecodable';
+CREATE INDEX dead_letters_newest ON dead_letters (created_at DESC, id);
+
+CREATE TABLE audit_log (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    actor      text NOT NULL,
+    action     text NOT NULL,
+    subject    uuid NOT NULL,
+    at         timestamptz NOT NULL DEFAULT now()
+);
+
+-- The transition table of contracts.states, enforced for whoever writes.
+CREATE FUNCTION jobs_guard_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT CASE OLD.status
+        WHEN 'queued'  THEN NEW.status IN ('running', 'failed', 'canceled', 'expired')
+        WHEN 'running' THEN NEW.status IN ('queued', 'succeeded', 'failed', 'canceled', 'expired')
+        WHEN 'failed'  THEN NEW.status = 'queued'
+        ELSE false
+    END THEN
+        RAISE EXCEPTION 'job % may not go from % to %', OLD.id, OLD.status, NEW.status USING ERRCODE = 'check_violation';
+    END IF;
+    NEW.version := OLD.version + 1;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER jobs_guard_transition BEFORE UPDATE OF status ON jobs
+    FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION jobs_guard_transition();
+
+-- Ask the relay to publish a queued job's message, once while a row waits.
+CREATE FUNCTION enqueue_message(job jobs, lane text DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO outbox (job_id, generation, model, lane, traceparent)
+    VALUES (job.id, job.generation, job.model, lane, job.traceparent)
+    ON CONFLICT ON CONSTRAINT outbox_once DO UPDATE SET lane = excluded.lane, available_at = now();
+$$;
+
+-- Write the delivery row of an event that the job's submitter asked for.
+CREATE FUNCTION record_delivery(job jobs, event text) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO webhook_deliveries (job_id, event, job_version, url, payload)
+    SELECT job.id, event, job.version, job.webhook_url, jsonb_build_object(
+        'type', event, 'timestamp', now(), 'data', jsonb_build_object(
+            'id', job.id, 'status', job.status, 'model', job.model, 'generation', job.generation,
+            'attempt', job.attempt, 'error', job.error, 'metadata', job.metadata,
+            'created_at', job.created_at, 'completed_at', job.completed_at))
+    WHERE job.webhook_url IS NOT NULL AND event = ANY (job.webhook_events);
+$$;
+
+-- Failures of one kind share a fingerprint: the code, the stage and the message without its numbers and ids.
+CREATE FUNCTION error_fingerprint(error jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT md5(concat_ws('|', error ->> 'code', error ->> 'stage',
+        regexp_replace(error ->> 'message', '[0-9a-fA-F]{8}[0-9a-fA-F-]*|[0-9]+', '#', 'g')));
+$$;
+
+-- Every terminal transition, whoever makes it. A holder passes its lease token and must still hold the job; without a
+-- token the job must be queued in the given generation. Writes the attempt's end, the webhook delivery and, for a
+-- failed job, its dead letter. Returns whether the guard held; if not, nothing was written.
+CREATE FUNCTION finish_job(
+    the_job uuid, the_generation integer, the_token uuid, the_status text,
+    the_error jsonb DEFAULT NULL, the_outputs jsonb DEFAULT NULL, the_receipt jsonb DEFAULT NULL,
+    the_metrics jsonb DEFAULT NULL, the_body bytea DEFAULT NULL, the_headers jsonb DEFAULT NULL,
+    the_outcome text DEFAULT NULL
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    job jobs;
+BEGIN
+    UPDATE jobs SET
+        status = the_status, completed_at = now(), dead_lettered = (the_status = 'failed'),
+        lease_token = NULL, lease_expires_at = NULL, next_attempt_at = NULL,
+        error = CASE the_status WHEN 'succeeded' THEN NULL ELSE coalesce(the_error, error) END,
+        outputs = the_outputs, receipt = the_receipt, metrics = the_metrics
+    WHERE id = the_job AND generation = the_generation AND CASE
+        WHEN the_token IS NULL THEN status = 'queued'
+        ELSE status = 'running' AND lease_token = the_token
+    END
+    RETURNING * INTO job;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+
+    UPDATE attempts SET ended_at = now(), outcome = coalesce(the_outcome, the_status), error = the_error
+    WHERE lease_token = the_token;
+    PERFORM record_delivery(job, 'job.' || job.status);
+    IF job.status = 'failed' THEN
+        INSERT INTO dead_letters
+            (kind, job_id, tenant_id, generation, model, reason, error, fingerprint, body, headers)
+        VALUES ('job', job.id, job.tenant_id, job.generation, job.model,
+            job.error ->> 'code', job.error, error_fingerprint(job.error), the_body, the_headers);
+    END IF;
+    UPDATE dead_letters SET status = 'replayed', resolved_at = now()
+    WHERE job_id = job.id AND kind = 'job' AND generation < job.generation AND status = 'replaying';
+    RETURN true;
+END $$;
+
+-- A holder gives its job back unfinished. A wanted cancel wins; then attempts decide: queued again (waiting in a lane
+-- where one is named), or dead. `the_outcome` says why: 'retried' and 'lost' spend the attempt, 'released' refunds it.
+-- Returns the status that the job came to, or null when the caller no longer holds it.
+CREATE FUNCTION return_job(
+    the_job uuid, the_token uuid, the_outcome text, the_error jsonb DEFAULT NULL,
+    the_lane text DEFAULT NULL, the_delay interval DEFAULT NULL,
+    the_body bytea DEFAULT NULL, the_headers jsonb DEFAULT NULL
+) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    job jobs;
+    final text;
+BEGIN
+    SELECT * INTO job FROM jobs WHERE id = the_job AND status = 'running' AND lease_token = the_token FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+
+    final := CASE
+        WHEN job.cancel_requested_at IS NOT NULL THEN 'canceled'
+        WHEN the_outcome = 'lost' AND job.expires_at <= now() THEN 'expired'
+        WHEN the_outcome <> 'released' AND job.attempt >= job.max_attempts THEN 'failed'
+    END;
+    IF final IS NOT NULL THEN
+        PERFORM finish_job(job.id, job.generation, the_token, final, the_error, the_body => the_body,
+            the_headers => the_headers, the_outcome => CASE the_outcome WHEN 'lost' THEN 'lost' ELSE final END);
+        RETURN final;
+    END IF;
+
+    UPDATE jobs SET
+        status = 'queued', queued_at = now(), lease_token = NULL, lease_expires_at = NULL, step = NULL, steps = NULL,
+        attempt = attempt - CASE the_outcome WHEN 'released' THEN 1 ELSE 0 END,
+        error = coalesce(the_error, error), next_attempt_at = now() + the_delay,
+        republish_after = DEFAULT, republish_at = now() + coalesce(the_delay, '0') + interval '10 minutes'
+    WHERE id = job.id
+    RETURNING * INTO job;
+    UPDATE attempts SET ended_at = now(), outcome = the_outcome, error = the_error WHERE lease_token = the_token;
+    PERFORM enqueue_message(job, the_lane);
+    RETURN 'queued';
+END $$;
+
+-- Return the jobs whose lease ran out or, given a worker's name, all that it holds: whoever calls vouches that the
+-- worker of that name is gone. Several callers may run at once. Returns how many jobs were returned.
+CREATE FUNCTION reap_jobs(the_worker text DEFAULT NULL, at_most integer DEFAULT 100)
+RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    held record;
+    reaped integer := 0;
+BEGIN
+    FOR held IN
+        SELECT id, lease_token, worker, attempt FROM jobs
+        WHERE status = 'running' AND CASE WHEN the_worker IS NULL THEN lease_expires_at < now() ELSE worker = the_worker END
+        ORDER BY lease_expires_at LIMIT at_most FOR UPDATE SKIP LOCKED
+    LOOP
+        PERFORM return_job(held.id, held.lease_token, 'lost', jsonb_build_object(
+            'code', 'worker_lost', 'retryable', true, 'stage', 'render', 'message',
+            format('Worker %s was lost during attempt %s.', held.worker, held.attempt)));
+        reaped := reaped + 1;
+    END LOOP;
+    RETURN reaped;
+END $$;
