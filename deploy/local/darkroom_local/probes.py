@@ -1,0 +1,41 @@
+"""One look at a server, without waiting: is it there, what does it answer?"""
+
+import base64
+import http.client
+import socket
+from subprocess import DEVNULL, run
+
+from darkroom_local.ports import LOOPBACK
+
+TIMEOUT_SECONDS = 2.0
+
+
+def listens(port: int) -> bool:
+    """Whether something accepts connections on the loopback port."""
+    try:
+        socket.create_connection((LOOPBACK, port), TIMEOUT_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def http_status(port: int, path: str, credentials: tuple[str, str] | None = None) -> int | None:
+    """The status that a GET of the path answers, or None where no HTTP answer comes."""
+    headers = {"Authorization": _basic(*credentials)} if credentials else {}
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def succeeds(*command: str) -> bool:
+    """Whether the command ends with success within a few seconds."""
+    return run(command, stdout=DEVNULL, stderr=DEVNULL, timeout=10, check=False).returncode == 0
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
