@@ -91,7 +91,10 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise OutOfBoundsError("scheduler", f"must be one of {', '.join(self.schedulers)} for {self.name}")
         _within("num_inference_steps", wanted.num_inference_steps, self.steps)
         _within("guidance_scale", wanted.guidance_scale, self.guidance_scale)
-        for field, value, bounds in (("width", wanted.width, self.width), ("height", wanted.height, self.height)):
+        for field, value, bounds in (
+            ("width", wanted.width, self.width),
+            ("height", wanted.height, self.height),
+        ):
             _within(field, value, bounds)
             if value % self.size_multiple:
                 raise OutOfBoundsError(field, f"must be a multiple of {self.size_multiple}")
@@ -146,4 +149,3 @@ def _or(value: T | None, default: T) -> T:
 def _within(field: str, value: float, bounds: Range) -> None:
     if not bounds.minimum <= value <= bounds.maximum:
         raise OutOfBoundsError(field, f"must lie between {bounds.minimum:g} and {bounds.maximum:g}")
-

@@ -1,0 +1,157 @@
+"""RabbitMQ: connections, the declarer of the topology, and confirmed publishes.
+
+Publish and consume on separate connections: an alarm on the broker blocks publishing connections.
+"""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+from contracts.topology import Topology
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+PUBLISH_TIMEOUT_SECONDS = 5.0
+HEARTBEAT_SECONDS = 15
+
+_AWAY = (AMQPError, ConnectionError, OSError, RuntimeError, TimeoutError)
+
+
+class BrokerUnavailableError(Exception):
+    """RabbitMQ can't be reached, or did not answer in time; whether a publish arrived is unknown."""
+
+
+class UnroutableError(Exception):
+    """No queue is bound for the message; the broker returned it."""
+
+
+class RefusedError(Exception):
+    """The broker refused to take the message (nack): its queue is full or lost."""
+
+
+class Broker:
+    """One connection, opened when first needed and opened again after a loss."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._connection: AbstractConnection | None = None
+        self._connecting = asyncio.Lock()
+
+    async def channel(self, *, prefetch: int | None = None) -> AbstractChannel:
+        """Open a channel on which publishes are confirmed and returns raise. Raises BrokerUnavailableError."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                connection = await self._connected()
+                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                if prefetch is not None:
+                    await channel.set_qos(prefetch_count=prefetch)
+                return channel
+        except _AWAY as error:
+            raise BrokerUnavailableError(_describe(error)) from error
+
+    async def declare(self, topology: Topology) -> None:
+        """Declare every exchange, queue and binding; what exists already is left as it is."""
+        channel = await self.channel()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS * 3):
+                await _declare(channel, topology)
+        except _AWAY as error:
+            raise BrokerUnavailableError(_describe(error)) from error
+        finally:
+            await close_quietly(channel)
+
+    async def check(self) -> None:
+        """Raises BrokerUnavailableError unless RabbitMQ answers."""
+        await close_quietly(await self.channel())
+
+    async def close(self) -> None:
+        if self._connection and not self._connection.is_closed:
+            await close_quietly(self._connection)
+
+    async def _connected(self) -> AbstractConnection:
+        async with self._connecting:
+            if self._connection is None or self._connection.is_closed:
+                self._connection = await aio_pika.connect(
+                    self._url,
+                    timeout=CONNECT_TIMEOUT_SECONDS,
+                    client_properties={"connection_name": self._name},
+                    heartbeat=HEARTBEAT_SECONDS,
+                )
+            return self._connection
+
+
+class Publisher:
+    """Confirmed, mandatory, persistent publishes, as many in flight as there are callers."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._channel: AbstractChannel | None = None
+        self._exchanges: dict[str, AbstractExchange] = {}
+        self._opening = asyncio.Lock()
+
+    async def publish(
+        self, exchange: str, routing_key: str, body: bytes, headers: dict[str, Any], content_type: str
+    ) -> None:
+        """Publish and wait for the broker's confirm.
+
+        Raises BrokerUnavailableError, UnroutableError or RefusedError. After a BrokerUnavailableError the message
+        may have arrived all the same.
+        """
+        message = aio_pika.Message(
+            body,
+            headers=headers,
+            content_type=content_type,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            # Fresh for each publish: two in flight under one id would swap their results.
+            message_id=uuid4().hex,
+        )
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
+                target = await self._exchange(exchange)
+                await target.publish(message, routing_key, mandatory=True)
+        except PublishError as error:
+            raise UnroutableError(f"No queue takes {routing_key!r} from exchange {exchange!r}.") from error
+        except DeliveryError as error:
+            raise RefusedError(f"The broker refused a message for {routing_key!r}.") from error
+        except _AWAY as error:
+            raise BrokerUnavailableError(_describe(error)) from error
+
+    async def ready(self) -> None:
+        """Raises BrokerUnavailableError unless a publish could go out now."""
+        await self._exchange("")
+
+    async def _exchange(self, name: str) -> AbstractExchange:
+        async with self._opening:
+            if self._channel is None or self._channel.is_closed:
+                self._channel = await self._broker.channel()
+                self._exchanges.clear()
+            if name not in self._exchanges:
+                self._exchanges[name] = await self._channel.get_exchange(name, ensure=False)
+            return self._exchanges[name]
+
+
+async def close_quietly(closable: AbstractChannel | AbstractConnection) -> None:
+    """Close what may be lost already, within a finite time."""
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            await closable.close()
+    except _AWAY:
+        return
+
+
+async def _declare(channel: AbstractChannel, topology: Topology) -> None:
+    for exchange in topology.exchanges:
+        await channel.declare_exchange(exchange.name, aio_pika.ExchangeType(exchange.type), durable=True)
+    queues = {
+        queue.name: await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
+        for queue in topology.queues
+    }
+    for binding in topology.bindings:
+        await queues[binding.queue].bind(binding.exchange, binding.routing_key, arguments=binding.arguments)
+
+
+def _describe(error: BaseException) -> str:
+    return str(error) or type(error).__name__

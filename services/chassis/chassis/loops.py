@@ -1,0 +1,70 @@
+"""Background loops: `run_once` is a unit of work, `run` repeats it until told to stop."""
+
+import asyncio
+import random
+import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from typing import ClassVar
+
+import structlog
+from prometheus_client import Counter
+
+log = structlog.get_logger()
+
+FAILURES = Counter("darkroom_loop_failures_total", "Rounds of a background loop that raised.", ["loop"])
+LONGEST_PAUSE_SECONDS = 10.0
+
+
+class Loop(ABC):
+    """Work that repeats. A round that raises is logged, counted and tried again after a growing, jittered pause."""
+
+    name: ClassVar[str]
+    interval: float
+    """Seconds between two rounds that found nothing to do."""
+
+    def __init__(self) -> None:
+        self._wake = asyncio.Event()
+
+    @abstractmethod
+    async def run_once(self) -> bool:
+        """Do a bounded amount of work. Returns whether more may be waiting, so that the next round starts at once."""
+
+    def wake(self) -> None:
+        """Start the next round now instead of when the interval is over."""
+        self._wake.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Repeat until `stop` is set; a round under way is finished first."""
+        stopping = asyncio.create_task(stop.wait())
+        failures = 0
+        while not stop.is_set():
+            self._wake.clear()
+            started = time.monotonic()
+            try:
+                pause = 0.0 if await self.run_once() else self.interval
+                failures = 0
+            except Exception as error:
+                failures += 1
+                FAILURES.labels(self.name).inc()
+                pause = min(LONGEST_PAUSE_SECONDS, 0.1 * 2**failures) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+                log.warning("loop round failed", loop=self.name, error=repr(error), retry_seconds=round(pause, 2))
+                log.debug("loop traceback", loop=self.name, exc_info=error, seconds=time.monotonic() - started)
+                await self._pause(stopping, pause, wakeable=False)
+                continue
+            if pause:
+                await self._pause(stopping, pause, wakeable=True)
+            else:
+                await asyncio.sleep(0)  # a busy loop must not starve the others
+        stopping.cancel()
+
+    async def _pause(self, stopping: asyncio.Task[bool], seconds: float, *, wakeable: bool) -> None:
+        waits: set[asyncio.Task[bool]] = {stopping}
+        woken = asyncio.create_task(self._wake.wait()) if wakeable else None
+        if woken:
+            waits.add(woken)
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if woken:
+            woken.cancel()
+            with suppress(asyncio.CancelledError):
+                await woken

@@ -1,0 +1,97 @@
+"""Errors as RFC 9457 problem+json, everywhere: one exception to raise, one set of handlers to answer it."""
+
+from http import HTTPStatus
+
+import msgspec
+import structlog
+from contracts.api import Problem
+from contracts.errors import ApiError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ExceptionHandler
+
+from chassis.postgres import DatabaseUnavailableError
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "https://darkroom.dev/problems/"
+RETRY_AFTER_SECONDS = 5
+
+_CODES = {
+    401: ApiError.UNAUTHENTICATED,
+    403: ApiError.FORBIDDEN,
+    404: ApiError.NOT_FOUND,
+    405: ApiError.METHOD_NOT_ALLOWED,
+    413: ApiError.BODY_TOO_LARGE,
+    415: ApiError.UNSUPPORTED_MEDIA_TYPE,
+}
+
+
+class ProblemError(Exception):
+    """An answer that is an error. Raise it from anywhere under an endpoint."""
+
+    def __init__(
+        self,
+        status: int,
+        code: ApiError,
+        detail: str,
+        *,
+        field: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
+        self.problem = Problem(
+            type=TYPE_PREFIX + code,
+            title=HTTPStatus(status).phrase,
+            status=status,
+            code=code,
+            detail=detail,
+            field=field if field is not None else msgspec.UNSET,
+        )
+
+    def response(self) -> Response:
+        return Response(msgspec.json.encode(self.problem), self.status, self.headers, MEDIA_TYPE)
+
+
+def unavailable(detail: str) -> ProblemError:
+    """503 with Retry-After."""
+    return ProblemError(503, ApiError.UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return error.response()
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = _CODES.get(error.status_code, ApiError.INVALID_REQUEST)
+    headers = dict(error.headers) if error.headers else None
+    return ProblemError(error.status_code, code, _DETAILS.get(code, error.detail), headers=headers).response()
+
+
+async def _answer_database_away(request: Request, error: Exception) -> Response:
+    log.warning("database unavailable", error=str(error), path=request.url.path)
+    return unavailable("The database can't be reached; nothing was done. Try again.").response()
+
+
+async def _answer_bug(request: Request, error: Exception) -> Response:
+    log.error("request failed", path=request.url.path, exc_info=error)
+    return ProblemError(500, ApiError.INTERNAL, "Something broke on our side; the logs know more.").response()
+
+
+_DETAILS = {
+    ApiError.NOT_FOUND: "There is nothing at this address.",
+    ApiError.METHOD_NOT_ALLOWED: "This address does not take that method; the Allow header lists those it takes.",
+}
+
+HANDLERS: dict[int | type[Exception], ExceptionHandler] = {
+    ProblemError: _answer_problem,
+    HTTPException: _answer_http_exception,
+    DatabaseUnavailableError: _answer_database_away,
+    Exception: _answer_bug,
+}

@@ -1,0 +1,90 @@
+"""Settings from the environment: one frozen Struct per service, every mistake reported at once."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "DARKROOM_"
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Seconds = Annotated[float, Meta(gt=0, le=3600)]
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class SettingsError(Exception):
+    """Some settings are missing or wrong; the message has a line for each."""
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
+    log_format: Annotated[str, Meta(pattern="^(json|console)$")] = "json"
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    amqp_url: Annotated[str, Meta(pattern="^amqps?://")]
+    """RabbitMQ, with user, password and virtual host."""
+    retry_delays: Annotated[tuple[Annotated[int, Meta(ge=1, le=3600)], ...], Meta(min_length=1, max_length=8)] = (
+        10,
+        60,
+        300,
+    )
+    """Seconds a job waits after its first, second, ... failed attempt. All services must agree on them."""
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
+    database_url: Annotated[str, Meta(pattern="^postgres(ql)?://")]
+    """PostgreSQL, with user, password and database."""
+    database_connections: Annotated[int, Meta(ge=1, le=100)] = 4
+    """Connections at the most, per process."""
+
+
+class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
+    s3_endpoint: Annotated[str, Meta(pattern="^https?://")]
+    """Where this service reaches S3."""
+    s3_access_key: str
+    s3_secret_key: str
+    s3_bucket: str = "darkroom"
+    s3_region: str = "us-east-1"
+
+
+class CatalogueSettings(msgspec.Struct, frozen=True, kw_only=True):
+    models_file: str = "deploy/models.toml"
+    """The model catalogue."""
+    models_home: str = "models"
+    """The folder that relative model paths start from."""
+
+    @property
+    def catalogue_path(self) -> Path:
+        return Path(self.models_file)
+
+
+def load(settings: type[S], environ: Mapping[str, str] = os.environ) -> S:
+    """Read each field from DARKROOM_<FIELD>; tuples are comma-separated. An empty variable counts as unset.
+
+    Raises SettingsError naming every missing and every wrong variable, never their values.
+    """
+    values: dict[str, Any] = {}
+    mistakes: list[str] = []
+    for field in msgspec.structs.fields(settings):
+        variable = PREFIX + field.name.upper()
+        text = environ.get(variable, "")
+        if text:
+            try:
+                values[field.name] = _parse(text, field.type)
+            except msgspec.ValidationError as error:
+                mistakes.append(f"{variable}: {error}")
+        elif field.required:
+            mistakes.append(f"{variable}: is not set")
+    if mistakes:
+        raise SettingsError("\n".join(mistakes))
+    return settings(**values)
+
+
+def _parse(text: str, wanted: Any) -> Any:
+    is_tuple = isinstance(msgspec.inspect.type_info(wanted), msgspec.inspect.VarTupleType)
+    raw: Any = [part.strip() for part in text.split(",")] if is_tuple else text
+    return msgspec.convert(raw, wanted, strict=False)
