@@ -1,0 +1,158 @@
+"""The protocol between the service and its render process.
+
+The service sends `Load` once and is answered `Ready` or `StartupFailed`. Then, one at a time, it sends
+`RenderRequest` and receives a `Step` per step and exactly one of `Rendered`, `Aborted`, `RenderFailed`. `Abort` may
+come at any moment; with nothing to abort it means nothing. End of file is the end of the render process: closing
+the socket stops it, and so does the death of the service.
+
+One frame is a length of four bytes, big-endian, and that many bytes of MessagePack.
+"""
+
+from typing import Literal
+
+import msgspec
+from contracts.api import JobInput
+from contracts.errors import JobErrorCode
+
+from gpu_consumer.startup import StartupCode
+
+HEADER_BYTES = 4
+MAX_FRAME_BYTES = 256 * 1024 * 1024
+MAX_PIXEL_BYTES = MAX_FRAME_BYTES - 1024 * 1024
+"""Bound on width x height x 3 x images of one request, so that its answer fits a frame."""
+
+Device = Literal["cuda", "cpu"]
+FailureKind = Literal["transient", "permanent", "fatal"]
+
+
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """Load a model and warm it up."""
+
+    folder: str
+    """Absolute path of a folder in diffusers' layout."""
+    device: Device
+    """`cpu` only when a person said so: it is never fallen back to."""
+    scheduler: str
+    """The scheduler of the warm-up render."""
+    width: int
+    """Pixels of the warm-up render."""
+    height: int
+    cpu_threads: int
+    """Threads torch may compute with on the CPU."""
+
+
+class RenderRequest(msgspec.Struct, frozen=True, tag=True):
+    """Render a job's input. Image i is drawn from seed + i, modulo 2^32."""
+
+    input: JobInput
+
+
+class Abort(msgspec.Struct, frozen=True, tag=True):
+    """Stop the render that was requested last, within one step."""
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The model is loaded and warm."""
+
+    device: str
+    """What it runs on: a GPU's name, or `cpu`."""
+    dtype: str
+    """`float16` on a GPU, `float32` on the CPU."""
+    model_revision: str
+    """Digest of the files that were loaded, `sha256:` and 16 hexadecimal digits."""
+    versions: dict[str, str]
+    """Library -> version, of those that shape a picture."""
+    load_seconds: float
+    """Import of the libraries included."""
+    warmup_seconds: float
+
+
+class StartupFailed(msgspec.Struct, frozen=True, tag=True):
+    """The model can't be served; the process exits."""
+
+    code: StartupCode
+    message: str
+
+
+class Step(msgspec.Struct, frozen=True, tag=True):
+    """`step` of `steps` is done. `steps` counts the scheduler's own, which may differ from what was asked for."""
+
+    step: int
+    steps: int
+
+
+class RenderedImage(msgspec.Struct, frozen=True):
+    """One picture as raw RGB, rows from the top, three bytes a pixel."""
+
+    width: int
+    height: int
+    seed: int
+    rgb: bytes
+
+
+class Rendered(msgspec.Struct, frozen=True, tag=True):
+    """All pictures of the request, in order."""
+
+    images: tuple[RenderedImage, ...]
+    inference_ms: float
+
+
+class Aborted(msgspec.Struct, frozen=True, tag=True):
+    """The render stopped after `step` steps because it was told to."""
+
+    step: int
+
+
+class RenderFailed(msgspec.Struct, frozen=True, tag=True):
+    """The render failed. `transient`: may succeed later; `permanent`: never will; `fatal`: this process is lost."""
+
+    code: JobErrorCode
+    message: str
+    kind: FailureKind
+
+
+Command = Load | RenderRequest | Abort
+Event = Ready | StartupFailed | Step | Rendered | Aborted | RenderFailed
+Outcome = Rendered | Aborted | RenderFailed
+
+
+class ProtocolError(Exception):
+    """What came over the socket is not this protocol."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_command_decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_event_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
+
+
+def encode(message: Command | Event) -> bytes:
+    """The message as one frame. Raises ProtocolError when it would be too large."""
+    body = _encoder.encode(message)
+    return _checked(len(body)).to_bytes(HEADER_BYTES, "big") + body
+
+
+def body_length(header: bytes) -> int:
+    """How many bytes follow a frame's header. Raises ProtocolError when they would be too many."""
+    return _checked(int.from_bytes(header, "big"))
+
+
+def decode_command(body: bytes) -> Command:
+    """Raises ProtocolError."""
+    try:
+        return _command_decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"The command can't be read: {error}.") from error
+
+
+def decode_event(body: bytes) -> Event:
+    """Raises ProtocolError."""
+    try:
+        return _event_decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"The event can't be read: {error}.") from error
+
+
+def _checked(length: int) -> int:
+    if length > MAX_FRAME_BYTES:
+        raise ProtocolError(f"A frame of {length} bytes is larger than {MAX_FRAME_BYTES}.")
+    return length
