@@ -170,12 +170,12 @@ CREATE TABLE audit_log (
 -- The transition table of contracts.states, enforced for whoever writes.
 CREATE FUNCTION jobs_guard_transition() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT CASE OLD.status
-        WHEN 'queued'  THEN NEW.status IN ('running', 'failed', 'canceled', 'expired')
-        WHEN 'running' THEN NEW.status IN ('queued', 'succeeded', 'failed', 'canceled', 'expired')
-        WHEN 'failed'  THEN NEW.status = 'queued'
-        ELSE false
-    END THEN
+    IF (OLD.status, NEW.status) NOT IN (
+        ('queued', 'running'), ('queued', 'failed'), ('queued', 'canceled'), ('queued', 'expired'),
+        ('running', 'queued'), ('running', 'succeeded'), ('running', 'failed'), ('running', 'canceled'),
+        ('running', 'expired'),
+        ('failed', 'queued')
+    ) THEN
         RAISE EXCEPTION 'job % may not go from % to %', OLD.id, OLD.status, NEW.status USING ERRCODE = 'check_violation';
     END IF;
     NEW.version := OLD.version + 1;
