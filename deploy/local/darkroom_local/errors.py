@@ -5,11 +5,11 @@ class LocalError(Exception):
     """The stack can't do what was asked; the message says why and what to do about it."""
 
 
-class PartMissing(LocalError):
+class MissingPartError(LocalError):
     """A program that a part needs is not installed on this machine."""
 
 
-class ProgramFailed(LocalError):
+class ProgramFailedError(LocalError):
     """A program stopped, or was not ready in time."""
 
     def __init__(self, program: str, message: str) -> None:

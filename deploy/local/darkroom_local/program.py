@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
 
-from darkroom_local.errors import PartMissing
+from darkroom_local.errors import MissingPartError
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ def base_environment() -> dict[str, str]:
 def installed(name: str, package: str) -> str:
     """Path of a program that a Python package brought along, else of one on the search path.
 
-    Raises PartMissing when there is neither.
+    Raises MissingPartError when there is neither.
     """
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else which(name)
     if found is None:
-        raise PartMissing(f"{name} is missing; install it with `{sys.executable} -m pip install {package}`.")
+        raise MissingPartError(f"{name} is missing; install it with `{sys.executable} -m pip install {package}`.")
     return found

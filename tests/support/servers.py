@@ -1,0 +1,122 @@
+"""Servers under a test's control: started from the local binaries, or by a Docker engine."""
+
+import asyncio
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+from darkroom_local.parts import Part
+from darkroom_local.program import Program, base_environment
+
+from tests.support.children import Child
+from tests.support.waiting import eventually
+
+PATIENCE_SECONDS = 2.0
+
+
+class Server(Protocol):
+    """A part that a test may stop and start. All of it waits until the new state is reached."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        """Stop it the polite way."""
+
+    async def kill(self) -> None:
+        """Stop it the way a power cut would."""
+
+    async def discard(self) -> None:
+        """Leave nothing of it, data included."""
+
+
+class LocalServer:
+    """A part run from local binaries in a temporary folder."""
+
+    def __init__(self, part: Part, folder: Path) -> None:
+        self._part = part
+        self._folder = folder
+        self._children: list[Child] = []
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the part's own programs, in the order of their start."""
+        return [child.pid for child in self._children]
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._part.prepare)
+        for program in self._part.programs():
+            await self._start(program)
+
+    async def _start(self, program: Program) -> None:
+        environment = {**base_environment(), **program.environment}
+        log = self._folder / f"{program.name}.log"
+        stop = program.stop_signal
+        child = Child(program.command, environment, program.directory, log, stop_signal=stop, signal_of_orphans=stop)
+        self._children.append(child)
+
+        async def settled() -> bool:
+            return not child.running or await asyncio.to_thread(program.ready)
+
+        await eventually(settled, seconds=program.start_seconds, what=f"{program.name} is ready, see {log}")
+        if not child.running:
+            raise RuntimeError(f"{program.name} ended with {child.returncode}; its log ends:\n{child.tail()}")
+
+    async def stop(self) -> None:
+        while self._children:
+            await self._children[-1].stop()
+            self._children.pop()
+
+    async def kill(self) -> None:
+        while self._children:
+            self._children.pop().kill()
+
+    async def discard(self) -> None:
+        """A little patience spares the machine PostgreSQL's shared memory; none of the data is wanted."""
+        for child in reversed(self._children):
+            await child.end(PATIENCE_SECONDS)
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+
+class DockerServer:
+    """A part run as a container. Its host ports are fixed, so that it comes back where it was."""
+
+    def __init__(self, container: Any, ready: Any) -> None:
+        self._container = container
+        self._ready = ready
+        self._created = False
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._run)
+
+        async def ready() -> bool:
+            return await asyncio.to_thread(self._ready)
+
+        await eventually(ready, seconds=120, what=f"{self._container.image} is ready")
+
+    def _run(self) -> None:
+        if self._created:
+            self._container.get_wrapped_container().start()
+        else:
+            self._container.start()
+            self._created = True
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self._container.get_wrapped_container().stop, timeout=60)
+
+    async def kill(self) -> None:
+        await asyncio.to_thread(self._container.get_wrapped_container().kill, signal.SIGKILL.name)
+
+    async def discard(self) -> None:
+        await asyncio.to_thread(self._container.stop)
+
+
+def temporary_folder(name: str) -> Path:
+    """A new folder that only this user may enter."""
+    return Path(tempfile.mkdtemp(prefix=f"darkroom-{name}-"))
+
+
+async def discard_all(servers: Iterable[Server]) -> None:
+    await asyncio.gather(*(server.discard() for server in servers))
