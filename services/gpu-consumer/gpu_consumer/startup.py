@@ -71,8 +71,7 @@ class RenderProcessFailedError(StartupError):
 
 
 _ERRORS: dict[StartupCode, type[StartupError]] = {
-    error.code: error
-    for error in (ModelMissingError, ModelRefusedError, DeviceMissingError, RenderProcessFailedError)
+    error.code: error for error in (ModelMissingError, ModelRefusedError, DeviceMissingError, RenderProcessFailedError)
 }
 
 

@@ -1,0 +1,117 @@
+"""One incarnation of the render process: spawned, spoken to, ended. `RenderProcess` replaces it when it dies."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from typing import Self
+
+from gpu_consumer.render import protocol
+from gpu_consumer.render.log_tail import LogTail
+
+READ_BUFFER_BYTES = 1 << 20
+REAP_SECONDS = 5.0
+"""How long a process that closed its connection may take to exit by itself."""
+
+_ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TRANSFORMERS_VERBOSITY": "error",  # read at import: it reports the absence of torchvision
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",  # fewer out-of-memory failures from fragmentation
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+class ConnectionLostError(Exception):
+    """The child closed its end, or said something that is not the protocol."""
+
+
+class ChildProcess:
+    """A running render process and the socket to it. Use `spawn`."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        assert process.stdout is not None  # asked for in spawn
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._tail = LogTail(process.stdout)
+        self._tail_task = asyncio.create_task(self._tail.run())
+
+    @classmethod
+    async def spawn(cls) -> Self:
+        """Start `python -m gpu_consumer.render`. Call it on the main thread: the child dies with its spawning thread."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "gpu_consumer.render", str(theirs.fileno())),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env=_environment(),
+            )
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=READ_BUFFER_BYTES)
+        return cls(process, reader, writer)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs, the negative signal number when a signal ended it."""
+        return self._process.returncode
+
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        """The end of what it wrote to its output."""
+        return self._tail.lines
+
+    async def send(self, command: protocol.Command) -> None:
+        """Raises ConnectionLostError."""
+        try:
+            self._writer.write(protocol.encode(command))
+            await self._writer.drain()
+        except ConnectionError as error:
+            raise ConnectionLostError(str(error)) from error
+
+    async def receive(self) -> protocol.Event:
+        """Raises ConnectionLostError."""
+        try:
+            header = await self._reader.readexactly(protocol.HEADER_BYTES)
+            return protocol.decode_event(await self._reader.readexactly(protocol.body_length(header)))
+        except (asyncio.IncompleteReadError, ConnectionError, protocol.ProtocolError) as error:
+            raise ConnectionLostError(str(error)) from error
+
+    async def wait(self) -> int:
+        """The return code, once it has exited and its output is read to the end."""
+        returncode = await self._process.wait()
+        await asyncio.shield(self._tail_task)
+        return returncode
+
+    async def end(self, seconds: float) -> None:
+        """Close the connection, which ends it; kill it if it has not exited after `seconds`."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.wait()
+        except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End it at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self.wait()
+        self._writer.close()
+
+
+def _environment() -> dict[str, str]:
+    """Without the service's settings: they hold credentials that the render process has no need of."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
+    return inherited | _ENVIRONMENT

@@ -1,0 +1,39 @@
+"""The render process's output: passed on to the log, its end kept to explain a death."""
+
+import asyncio
+from collections import deque
+
+import structlog
+
+LINES_KEPT = 20
+LINE_LIMIT = 1000
+"""Bytes of a line that are kept."""
+
+log = structlog.get_logger(__name__)
+
+
+class LogTail:
+    """Reads a stream of lines to its end and remembers the last ones."""
+
+    def __init__(self, stream: asyncio.StreamReader) -> None:
+        self._stream = stream
+        self._lines: deque[str] = deque(maxlen=LINES_KEPT)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(self._lines)
+
+    async def run(self) -> None:
+        rest = b""
+        while chunk := await self._stream.read(1 << 16):
+            *whole, rest = (rest + chunk).split(b"\n")
+            rest = rest[:LINE_LIMIT]
+            for line in whole:
+                self._keep(line)
+        self._keep(rest)
+
+    def _keep(self, line: bytes) -> None:
+        text = line[:LINE_LIMIT].decode(errors="replace").rstrip()
+        if text:
+            self._lines.append(text)
+            log.info("render_process_output", line=text)
