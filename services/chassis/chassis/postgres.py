@@ -101,7 +101,8 @@ async def translated_errors() -> AsyncIterator[None]:
 def load_queries(package: str) -> Any:
     """The named queries of `queries.sql` in a package, as methods that take a connection and named parameters.
 
-    The suffix of a query's name tells what it returns: none all rows, `^` one row or None, `$` one value,
+    Each name is followed by its parameters, `-- name: find_key(id)^`, and they must be those that the query uses.
+    The suffix tells what it returns: none all rows, `^` one row or None, `$` one value,
     `!` a status line. See https://nackjicholson.github.io/aiosql/.
     """
     return aiosql.from_str((files(package) / "queries.sql").read_text(), "asyncpg")
