@@ -94,14 +94,12 @@ def _read_commands(connection: socket.socket, orders: queue.SimpleQueue[Order]) 
     abort = threading.Event()
     try:
         while True:
-            match protocol.decode_command(_receive(connection)):
-                case protocol.RenderRequest(input=wanted):
-                    abort = threading.Event()
-                    orders.put(Order(wanted, abort))
-                case protocol.Abort():
-                    abort.set()
-                case command:
-                    raise protocol.ProtocolError(f"Unexpected {type(command).__name__}.")
+            command = protocol.decode_command(_receive(connection))
+            if isinstance(command, protocol.RenderRequest):
+                abort = threading.Event()
+                orders.put(Order(command.input, abort))
+            elif isinstance(command, protocol.Abort):
+                abort.set()
     except EOFError:
         os._exit(0)
     except (OSError, protocol.ProtocolError) as error:

@@ -43,7 +43,7 @@ class ChildProcess:
 
     @classmethod
     async def spawn(cls) -> Self:
-        """Start `python -m gpu_consumer.render`. Call it on the main thread: the child dies with its spawning thread."""
+        """Start `python -m gpu_consumer.render`, on the main thread: the child dies with the thread that spawned it."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(

@@ -54,7 +54,7 @@ class Pipeline:
 
     def warm_up(self, scheduler: str, width: int, height: int) -> protocol.Outcome:
         """Render once, so that the first job finds kernels chosen and memory reserved."""
-        return self.render(_warmup_input(scheduler, width, height), lambda step, steps: None, Event())
+        return self.render(_warmup_input(scheduler, width, height), _ignore_step, Event())
 
     def render(self, wanted: JobInput, on_step: OnStep, abort: Event) -> protocol.Outcome:
         """Render all pictures of `wanted`. Setting `abort` ends it within one step. Never raises."""
@@ -100,7 +100,7 @@ class Pipeline:
         to itself in a batch of the same size; alone it may differ in the last bits, since kernels depend on shapes.
         """
         self._model.scheduler = schedulers.build_scheduler(wanted.scheduler, self._scheduler_config)
-        result = self._model(
+        latents: torch.Tensor = self._model(
             prompt=wanted.prompt,
             negative_prompt=wanted.negative_prompt,
             num_inference_steps=wanted.num_inference_steps,
@@ -111,8 +111,8 @@ class Pipeline:
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
             callback_on_step_end=progress.on_step_end,
             output_type="latent",
-        )
-        return result.images
+        ).images
+        return latents
 
     def _decode(self, latent: torch.Tensor) -> bytes:
         """One picture's raw RGB; in tiles when memory does not suffice for the whole."""
@@ -137,7 +137,7 @@ class Pipeline:
         # In single precision, as diffusers' own conversion does.
         scaled = (pixels[0].float() * 0.5 + 0.5).clamp(0, 1) * 255
         channels_last = scaled.round().to(torch.uint8).permute(1, 2, 0).contiguous()
-        return channels_last.cpu().numpy().tobytes()
+        return bytes(channels_last.cpu().numpy().data)
 
 
 class _Progress:
@@ -161,6 +161,10 @@ class _Progress:
     def stop_if_told(self) -> None:
         if self._abort.is_set():
             raise RenderAborted(self._step)
+
+
+def _ignore_step(step: int, steps: int) -> None:
+    """Nobody watches the warm-up."""
 
 
 def _warmup_input(scheduler: str, width: int, height: int) -> JobInput:

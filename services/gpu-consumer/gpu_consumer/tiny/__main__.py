@@ -19,9 +19,9 @@ def main() -> int:
     try:
         made = install(folder)
     except (FolderTakenError, StartupError) as error:
-        print(error, file=sys.stderr)
+        print(error, file=sys.stderr)  # noqa: T201 - a command speaks by printing
         return 1
-    print(f"{'Made' if made else 'Found'} the tiny model in {folder}.")
+    print(f"{'Made' if made else 'Found'} the tiny model in {folder}.")  # noqa: T201 - as above
     return 0
 
 

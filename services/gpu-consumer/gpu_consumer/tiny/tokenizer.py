@@ -8,6 +8,7 @@ would differ.
 """
 
 from collections import Counter
+from itertools import pairwise
 
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
@@ -18,8 +19,8 @@ END_OF_WORD = "</w>"
 
 WORDS = (
     "a an the of in on at by with under over and two three four red orange yellow green blue violet black white golden "
-    "grey circle square triangle star lighthouse mountain river forest city cat dog bird house boat portrait dawn night "
-    "fog rain background stars sea sky sun moon light dark photograph photo oil painting watercolour drawing pencil "
+    "grey circle square triangle star lighthouse mountain river forest city cat dog bird house boat portrait dawn "
+    "night fog rain background stars sea sky sun moon light dark photo oil painting watercolour drawing pencil "
     "sketch style detailed colour bright soft small large old new street tree flower water fire snow winter summer"
 )
 
@@ -41,7 +42,7 @@ def train_merges(words: list[str], count: int) -> list[Pair]:
     spellings = [[*word[:-1], word[-1] + END_OF_WORD] for word in words]
     merges: list[Pair] = []
     while len(merges) < count:
-        pairs = Counter(pair for spelling in spellings for pair in zip(spelling, spelling[1:], strict=False))
+        pairs = Counter(pair for spelling in spellings for pair in pairwise(spelling))
         if not pairs:
             break
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))
