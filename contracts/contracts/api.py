@@ -160,6 +160,45 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     urls: JobUrls
 
 
+class WholeNumberRange(msgspec.Struct, frozen=True):
+    minimum: int
+    maximum: int
+    default: int
+
+
+class NumberRange(msgspec.Struct, frozen=True):
+    minimum: float
+    maximum: float
+    default: float
+
+
+class ModelView(msgspec.Struct, frozen=True, kw_only=True):
+    """A model on offer; ranges are inclusive and carry the names of the input's fields."""
+
+    name: str
+    description: str
+    default: bool
+    """Taken when a job names none."""
+    schedulers: tuple[str, ...]
+    """The default first."""
+    width: WholeNumberRange
+    """Pixels, in multiples of `size_multiple`."""
+    height: WholeNumberRange
+    """Pixels, in multiples of `size_multiple`."""
+    size_multiple: int
+    num_inference_steps: WholeNumberRange
+    guidance_scale: NumberRange
+    max_images: int
+    max_cost: int
+    """Bound on width x height x steps x images."""
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    """Answer of GET /v1/models."""
+
+    models: list[ModelView]
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """RFC 9457 problem details, content type application/problem+json."""
 
