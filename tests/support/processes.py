@@ -3,9 +3,10 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
 from darkroom_local.ports import LOOPBACK, free_port
 from darkroom_local.probes import http_status
 from darkroom_local.program import base_environment
@@ -22,11 +23,17 @@ PORT_SETTINGS = {
 
 
 class ServiceProcess:
-    """`python -m <service>` with the given DARKROOM_ settings, on a free port unless they name one."""
+    """`python -m <service>` with the given DARKROOM_ settings, on a free port unless they name one.
 
-    def __init__(self, service: str, settings: Mapping[str, str], log: Path) -> None:
+    Another `command` may stand in for it: one that runs the same service with a fault.
+    """
+
+    def __init__(
+        self, service: str, settings: Mapping[str, str], log: Path, *, command: Sequence[str] | None = None
+    ) -> None:
         port_setting = PORT_SETTINGS[service]
         self.service = service
+        self._command = command or (sys.executable, "-m", service)
         self.settings = {port_setting: str(free_port()), **settings}
         self.port = int(self.settings[port_setting])
         self.log = log
@@ -34,7 +41,7 @@ class ServiceProcess:
 
     def _start(self) -> Child:
         environment = {**base_environment(), **self.settings}
-        return Child((sys.executable, "-m", self.service), environment, self.log.parent, self.log)
+        return Child(self._command, environment, self.log.parent, self.log)
 
     @property
     def url(self) -> str:
@@ -48,6 +55,11 @@ class ServiceProcess:
     def returncode(self) -> int | None:
         """None while it runs; negative: the signal that ended it."""
         return self._child.returncode
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a SIGSTOP holds it."""
+        return self._child.running and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
 
     async def ready(self, seconds: float = 60) -> None:
         """Wait until it answers /readyz with 200. Raises when it ends instead, with its last log lines."""

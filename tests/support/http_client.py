@@ -1,0 +1,95 @@
+"""What a client of the HTTP API does: submit, look, wait, download."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import msgspec
+from contracts.api import Job, Output
+from contracts.states import TERMINAL, JobStatus
+
+PAUSE_SECONDS = 0.05
+
+
+class Client:
+    """One tenant's client. Writes go to the gateway and reads to status, as the edge would send them."""
+
+    def __init__(self, key: str, gateway_url: str, status_url: str) -> None:
+        headers = {"Authorization": f"Bearer {key}"}
+        self._writes = httpx.AsyncClient(base_url=gateway_url, headers=headers, timeout=30, trust_env=False)
+        self._reads = httpx.AsyncClient(base_url=status_url, headers=headers, timeout=30, trust_env=False)
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._writes.aclose()
+        await self._reads.aclose()
+
+    async def post(self, path: str, **request: Any) -> httpx.Response:
+        """A write, whatever its answer."""
+        return await self._writes.post(path, **request)
+
+    async def get(self, path: str) -> httpx.Response:
+        """A read, whatever its answer."""
+        return await self._reads.get(path)
+
+    async def submit(self, model: str, *, steps: int = 2, **more: Any) -> str:
+        """The id of a new job. `more` goes into its input."""
+        answer = await self.post("/v1/jobs", json=request(model, steps=steps, **more))
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    async def job(self, job_id: str) -> Job:
+        answer = await self.get(f"/v1/jobs/{job_id}")
+        assert answer.status_code == 200, answer.text
+        return msgspec.json.decode(answer.content, type=Job)
+
+    async def cancel(self, job_id: str) -> httpx.Response:
+        return await self.post(f"/v1/jobs/{job_id}/cancel")
+
+    async def finished(self, job_id: str, *, seconds: float = 60) -> Job:
+        """The job once it is terminal. Raises TimeoutError telling where it stood."""
+        return await self._until(job_id, lambda job: job.status in TERMINAL, "terminal", seconds)
+
+    async def succeeded(self, *job_ids: str, seconds: float = 60) -> list[Job]:
+        """The jobs once all are terminal, which must be because they succeeded."""
+        jobs = [await self.finished(job_id, seconds=seconds) for job_id in job_ids]
+        assert [(job.status, job.error) for job in jobs] == [(JobStatus.SUCCEEDED, None)] * len(jobs)
+        return jobs
+
+    async def running(self, job_id: str, *, seconds: float = 60) -> Job:
+        """The job once a worker renders it. Fails when it finished before that was seen."""
+        job = await self._until(job_id, lambda job: job.status != JobStatus.QUEUED, "claimed", seconds)
+        assert job.status == JobStatus.RUNNING, f"the render was too short to be seen: {job.status}"
+        return job
+
+    async def rendering(self, job_id: str, *, seconds: float = 60) -> Job:
+        """The job once a step of its running attempt was seen."""
+
+        def seen(job: Job) -> bool:
+            assert job.status not in TERMINAL, f"the render was too short to be seen: {job.status}"
+            return job.status == JobStatus.RUNNING and job.progress is not None and job.progress.step > 0
+
+        return await self._until(job_id, seen, "rendering", seconds)
+
+    async def download(self, output: Output) -> httpx.Response:
+        """The picture behind a presigned URL; it needs no key."""
+        async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+            return await http.get(output.url)
+
+    async def _until(self, job_id: str, holds: Any, what: str, seconds: float) -> Job:
+        job = await self.job(job_id)
+        try:
+            async with asyncio.timeout(seconds):
+                while not holds(job):
+                    await asyncio.sleep(PAUSE_SECONDS)
+                    job = await self.job(job_id)
+        except TimeoutError as error:
+            raise TimeoutError(f"job {job_id} is not {what} within {seconds} s, but {job}") from error
+        return job
+
+
+def request(model: str, *, steps: int = 2, **more: Any) -> dict[str, Any]:
+    """A good body of POST /v1/jobs."""
+    return {"model": model, "input": {"prompt": "a red circle", "num_inference_steps": steps, **more}}

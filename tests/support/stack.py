@@ -1,0 +1,166 @@
+"""A whole Darkroom of real processes, with settings so short that a test can wait for them."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+from chassis.keys import ApiKey
+from contracts.api import Scope
+
+from tests.support.endpoints import Bucket
+from tests.support.http_client import Client
+from tests.support.ledger import Ledger
+from tests.support.processes import ServiceProcess
+from tests.support.queues import Queues
+
+LEASE_SECONDS = 3
+RETRY_DELAYS = (1, 2, 3)
+SERVICES = ("gateway", "status", "operations")
+REPOSITORY = Path(__file__).parents[2]
+
+MODEL = "tiny"
+"""The model of the workers that tests share."""
+SPARE_MODELS = tuple(f"tiny-{number}" for number in range(24))
+"""The same pictures under other names: a test that needs a queue of its own takes one."""
+
+MODEL_ENTRY = """
+[[models]]
+name = "{name}"
+path = "tiny"
+schedulers = ["ddim", "euler"]
+width = {{ minimum = 64, maximum = 128, default = 64 }}
+height = {{ minimum = 64, maximum = 128, default = 64 }}
+steps = {{ minimum = 1, maximum = 1000, default = 4 }}
+guidance_scale = {{ minimum = 0, maximum = 20, default = 7.5 }}
+max_images = 4
+max_cost = 20_000_000
+"""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a stack keeps everything: its database, vhost, bucket, models and logs."""
+
+    database_url: str
+    amqp_url: str
+    bucket: Bucket
+    models_home: Path
+    logs: Path
+
+    def environment(self) -> dict[str, str]:
+        """The settings that all services share."""
+        return {
+            "DARKROOM_DATABASE_URL": self.database_url,
+            "DARKROOM_AMQP_URL": self.amqp_url,
+            "DARKROOM_RETRY_DELAYS": ",".join(map(str, RETRY_DELAYS)),
+            "DARKROOM_MODELS_FILE": str(self._catalogue()),
+            "DARKROOM_MODELS_HOME": str(self.models_home),
+            "DARKROOM_LEASE_SECONDS": str(LEASE_SECONDS),
+            **self.bucket.environment(),
+        }
+
+    def _catalogue(self) -> Path:
+        path = self.logs / "models.toml"
+        path.write_text("".join(MODEL_ENTRY.format(name=name) for name in (MODEL, *SPARE_MODELS)))
+        return path
+
+
+class Stack:
+    """Gateway, status and operations, and the workers that tests ask for."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.settings = places.environment()
+        self.ledger = Ledger(places.database_url)
+        self.queues = Queues(places.amqp_url)
+        self._processes: list[ServiceProcess] = []
+        self._core: dict[str, ServiceProcess] = {}
+        self._spare_models = list(SPARE_MODELS)
+
+    @property
+    def gateway(self) -> ServiceProcess:
+        return self._core["gateway"]
+
+    @property
+    def operations(self) -> ServiceProcess:
+        return self._core["operations"]
+
+    async def start(self) -> None:
+        """Start everything but workers, and wait until it is ready."""
+        self._core = {service: self._start(service, service, {}) for service in SERVICES}
+        await asyncio.gather(*(process.ready() for process in self._core.values()))
+
+    async def worker(
+        self, name: str, *, model: str = MODEL, settings: Mapping[str, str] | None = None
+    ) -> ServiceProcess:
+        """Start a worker for the model and wait until it is warm."""
+        worker = self.launch_worker(name, model=model, settings=settings)
+        await worker.ready()
+        return worker
+
+    def launch_worker(
+        self,
+        name: str,
+        *,
+        model: str = MODEL,
+        settings: Mapping[str, str] | None = None,
+        fault: tuple[str, str] | None = None,
+    ) -> ServiceProcess:
+        """Start a worker without waiting; a `fault` is what tests.support.faults does to it, and where."""
+        own = {"DARKROOM_MODEL": model, "DARKROOM_DEVICE": "cpu", "DARKROOM_WORKER_NAME": name}
+        return self._start("gpu_consumer", name, {**own, **(settings or {})}, fault)
+
+    def launch_gateway(self, name: str, fault: tuple[str, str]) -> ServiceProcess:
+        """Start a further gateway that a fault will strike, without waiting."""
+        return self._start("gateway", name, {}, fault)
+
+    def _start(
+        self, service: str, name: str, settings: Mapping[str, str], fault: tuple[str, str] | None = None
+    ) -> ServiceProcess:
+        everything = {**self.settings, **settings}
+        command = None
+        if fault:
+            everything["PYTHONPATH"] = str(REPOSITORY)
+            command = (sys.executable, "-m", "tests.support.faults", service, *fault)
+        process = ServiceProcess(service, everything, self.places.logs / f"{name}.log", command=command)
+        self._processes.append(process)
+        return process
+
+    def spare_model(self) -> str:
+        """A model whose queue no other test uses."""
+        return self._spare_models.pop()
+
+    async def key(self, tenant: str = "default", scope: Scope = Scope.CLIENT) -> str:
+        """A new key of the tenant, which is made if need be."""
+        key = ApiKey.generate(scope)
+        connection = await asyncpg.connect(self.places.database_url)
+        try:
+            tenant_id = await _tenant(connection, tenant)
+            await connection.execute(
+                "INSERT INTO api_keys (id, tenant_id, scope, name, secret_hash) VALUES ($1, $2, $3, 'test', $4)",
+                key.id,
+                tenant_id,
+                key.scope,
+                key.secret_hash,
+            )
+        finally:
+            await connection.close()
+        return key.reveal()
+
+    async def client(self, tenant: str = "default") -> Client:
+        """A client with a new key of the tenant."""
+        return Client(await self.key(tenant), self.gateway.url, self._core["status"].url)
+
+    def kill(self) -> None:
+        """End every process, frozen ones included."""
+        for process in self._processes:
+            process.kill()
+
+
+async def _tenant(connection: asyncpg.Connection, name: str) -> UUID:
+    await connection.execute("INSERT INTO tenants (name) VALUES ($1) ON CONFLICT DO NOTHING", name)
+    return UUID(str(await connection.fetchval("SELECT id FROM tenants WHERE name = $1", name)))

@@ -1,0 +1,74 @@
+"""Fixtures of whole stacks: one that most tests share, and private ones that a test may break."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.endpoints import Broker, Database, ObjectStore
+from tests.support.http_client import Client
+from tests.support.processes import ServiceProcess
+from tests.support.services import Services
+from tests.support.stack import MODEL, Places, Stack
+
+WORKERS = ("ansel", "dorothea")
+"""The names of the workers that tests share."""
+
+StackFactory = Callable[..., Awaitable[Stack]]
+
+
+@asynccontextmanager
+async def stack_on(
+    database: Database, broker: Broker, store: ObjectStore, models_home: Path, logs: Path
+) -> AsyncIterator[Stack]:
+    """A running stack in a fresh database, vhost and bucket; nothing of it is left."""
+    async with AsyncExitStack() as clean_up:
+        url = await database.create_database()
+        clean_up.push_async_callback(database.drop_database, url)
+        vhost = await broker.create_vhost()
+        clean_up.push_async_callback(broker.delete_vhost, vhost)
+        bucket = await store.create_bucket()
+        clean_up.push_async_callback(store.delete_bucket, bucket)
+        stack = Stack(Places(url, vhost, bucket, models_home, logs))
+        clean_up.callback(stack.kill)
+        await stack.start()
+        yield stack
+
+
+@pytest.fixture(scope="session")
+async def stack(services: Services, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """The stack that tests share. Whoever stops one of its services starts it again."""
+    logs = tmp_path_factory.mktemp("stack")
+    async with stack_on(services.database, services.broker, services.object_store, tiny_model.parent, logs) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def workers(stack: Stack) -> dict[str, ServiceProcess]:
+    """The shared stack's two warm workers for MODEL, by name. A test may freeze them, and thaws them again."""
+    started = {name: stack.launch_worker(name, model=MODEL) for name in WORKERS}
+    await asyncio.gather(*(worker.ready() for worker in started.values()))
+    return started
+
+
+@pytest.fixture
+async def client(stack: Stack) -> AsyncIterator[Client]:
+    """A client of the shared stack."""
+    async with await stack.client() as shared:
+        yield shared
+
+
+@pytest.fixture
+async def start_stack(services: Services, tiny_model: Path, tmp_path: Path) -> AsyncIterator[StackFactory]:
+    """Starts a stack of the test's own, on the parts that it names and the shared ones for the rest."""
+    async with AsyncExitStack() as clean_up:
+
+        async def start(
+            database: Database | None = None, broker: Broker | None = None, store: ObjectStore | None = None
+        ) -> Stack:
+            parts = database or services.database, broker or services.broker, store or services.object_store
+            return await clean_up.enter_async_context(stack_on(*parts, tiny_model.parent, tmp_path))
+
+        yield start
