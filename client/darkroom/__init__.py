@@ -1,0 +1,1 @@
+"""Darkroom's Python client. The `darkroom` command line lives in `darkroom.cli`."""
