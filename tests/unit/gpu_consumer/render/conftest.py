@@ -1,0 +1,24 @@
+"""Folders and pipelines that a test may spoil."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from gpu_consumer.render import model_folder
+from gpu_consumer.render.pipeline import Pipeline
+
+
+@pytest.fixture
+def folder(tiny_model: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model without its manifest, free to be changed."""
+    copy = tmp_path / "model"
+    shutil.copytree(tiny_model, copy, ignore=shutil.ignore_patterns(model_folder.SUMS))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_model: Path) -> Pipeline:
+    """One warm pipeline on the CPU for the tests of a module, as a worker has one for its jobs."""
+    torch.set_num_threads(1)
+    return Pipeline.load(model_folder.inspect(tiny_model, prefer_half=False), "cpu")
