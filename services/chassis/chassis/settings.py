@@ -1,4 +1,7 @@
-"""Settings from the environment: one frozen Struct per service, every mistake reported at once."""
+"""Settings from the environment: one frozen Struct per service, every mistake reported at once.
+
+A service's Struct holds the groups below as fields (`database: DatabaseSettings`): Structs can't inherit from several.
+"""
 
 import os
 from collections.abc import Mapping
@@ -65,23 +68,33 @@ class CatalogueSettings(msgspec.Struct, frozen=True, kw_only=True):
 def load(settings: type[S], environ: Mapping[str, str] = os.environ) -> S:
     """Read each field from DARKROOM_<FIELD>; tuples are comma-separated. An empty variable counts as unset.
 
+    A field that is a Struct itself is read the same way; its own name is no part of its variables.
     Raises SettingsError naming every missing and every wrong variable, never their values.
     """
-    values: dict[str, Any] = {}
     mistakes: list[str] = []
+    loaded = _read(settings, environ, mistakes)
+    if loaded is None:
+        raise SettingsError("\n".join(mistakes))
+    return loaded
+
+
+def _read(settings: type[S], environ: Mapping[str, str], mistakes: list[str]) -> S | None:
+    """None when there were mistakes."""
+    values: dict[str, Any] = {}
+    mistakes_before = len(mistakes)
     for field in msgspec.structs.fields(settings):
         variable = PREFIX + field.name.upper()
         text = environ.get(variable, "")
-        if text:
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            values[field.name] = _read(field.type, environ, mistakes)
+        elif text:
             try:
                 values[field.name] = _parse(text, field.type)
             except msgspec.ValidationError as error:
                 mistakes.append(f"{variable}: {error}")
         elif field.required:
             mistakes.append(f"{variable}: is not set")
-    if mistakes:
-        raise SettingsError("\n".join(mistakes))
-    return settings(**values)
+    return settings(**values) if len(mistakes) == mistakes_before else None
 
 
 def _parse(text: str, wanted: Any) -> Any:
