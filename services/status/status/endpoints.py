@@ -1,0 +1,29 @@
+"""The endpoints: from a request to a use case to an answer."""
+
+from collections.abc import Mapping
+
+from chassis.auth import Caller
+from chassis.http import Endpoint, reply
+from chassis.problems import ProblemError
+from contracts.api import ModelList
+from contracts.errors import ApiError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from status.jobs import Jobs
+
+# The view changes by the step, and its picture URLs expire.
+_NEVER_STORED = {"Cache-Control": "no-store"}
+
+
+def endpoints(jobs: Jobs, models: ModelList) -> Mapping[tuple[str, str], Endpoint]:
+    async def get_job(request: Request, caller: Caller) -> Response:
+        job = await jobs.find(caller.tenant_id, request.path_params["id"])
+        if job is None:
+            raise ProblemError(404, ApiError.NOT_FOUND, "You have no job with this id.", headers=_NEVER_STORED)
+        return reply(job, headers=_NEVER_STORED)
+
+    async def get_models(request: Request, caller: Caller) -> Response:
+        return reply(models)
+
+    return {("GET", "/v1/jobs/{id:uuid}"): get_job, ("GET", "/v1/models"): get_models}

@@ -1,0 +1,28 @@
+"""Looking a job up for its tenant."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from contracts.api import Job
+
+from status.live import LiveProgress
+from status.outlook import Queues
+from status.signing import SignedUrls
+from status.store import Store
+from status.view import job_view
+
+
+class Jobs:
+    def __init__(self, store: Store, queues: Queues, live: LiveProgress, urls: SignedUrls) -> None:
+        self._store = store
+        self._queues = queues
+        self._live = live
+        self._urls = urls
+
+    async def find(self, tenant_id: UUID, job_id: UUID) -> Job | None:
+        """None for another tenant's job as for one that never was. Raises DatabaseUnavailableError."""
+        row = (await self._store.find_jobs([job_id])).get(job_id)
+        if row is None or row.tenant_id != tenant_id:
+            return None
+        outlook = await self._queues.outlook(row, datetime.now(UTC))
+        return job_view(row, outlook, self._live.of(row.id, row.generation, row.attempt), self._urls)

@@ -1,0 +1,82 @@
+"""Live progress: the steps that workers tell between two heartbeats.
+
+A nicety on top of the row. Its queue is server-named, exclusive and bounded; what is lost is made up by the next step
+or by the next heartbeat.
+"""
+
+from uuid import UUID
+
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from cachetools import TTLCache
+from chassis.amqp import Broker
+from chassis.loops import Loop
+from contracts.messages.v1 import Progress, UndecodableMessageError, decode_progress
+from contracts.topology import EVENTS_EXCHANGE, EXCHANGES, Topology
+from prometheus_client import Counter
+
+log = structlog.get_logger()
+
+EVENTS = Counter("darkroom_status_events_total", "Live events by what became of them.", ["outcome"])
+
+ROUTING_KEY = "job.*"
+QUEUE_LENGTH = 10_000
+_MOST_JOBS = 10_000
+_REMEMBERED_SECONDS = 15.0
+"""Past a lease without a word the row knows better."""
+
+
+class LiveProgress:
+    """The latest step of each job that was told lately."""
+
+    def __init__(self) -> None:
+        self._latest: TTLCache[UUID, Progress] = TTLCache(_MOST_JOBS, _REMEMBERED_SECONDS)
+
+    def note(self, body: bytes) -> None:
+        """Remember an event; what can't be read is counted and dropped."""
+        try:
+            progress = decode_progress(body)
+        except UndecodableMessageError:
+            EVENTS.labels("undecodable").inc()
+            return
+        EVENTS.labels("noted").inc()
+        self._latest[progress.job_id] = progress
+
+    def of(self, job_id: UUID, generation: int, attempt: int) -> Progress | None:
+        """The latest step of that very attempt."""
+        progress = self._latest.get(job_id)
+        if progress and (progress.generation, progress.attempt) == (generation, attempt):
+            return progress
+        return None
+
+
+class ProgressListener(Loop):
+    """Keeps a subscription to the live events; each round renews it where it was lost."""
+
+    name = "progress-listener"
+    interval = 2.0
+
+    def __init__(self, broker: Broker, live: LiveProgress) -> None:
+        super().__init__()
+        self._broker = broker
+        self._live = live
+        self._channel: AbstractChannel | None = None
+
+    async def run_once(self) -> bool:
+        if self._channel is None or self._channel.is_closed:
+            self._channel = await self._subscribe()
+            log.info("listening to live events")
+        return False
+
+    async def _subscribe(self) -> AbstractChannel:
+        await self._broker.declare(Topology(EXCHANGES, (), ()))
+        channel = await self._broker.channel()
+        queue = await channel.declare_queue(
+            exclusive=True, auto_delete=True, arguments={"x-queue-type": "classic", "x-max-length": QUEUE_LENGTH}
+        )
+        await queue.bind(EVENTS_EXCHANGE, ROUTING_KEY)
+        await queue.consume(self._receive, no_ack=True)
+        return channel
+
+    async def _receive(self, message: AbstractIncomingMessage) -> None:
+        self._live.note(message.body)
