@@ -1,7 +1,7 @@
 """The edge: Caddy, the one origin in front of all services."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from darkroom_local.ports import LOOPBACK
@@ -18,6 +18,8 @@ class Caddy:
     caddyfile: Path
     upstreams: Mapping[str, str]
     bucket: str
+    patience: Mapping[str, str] = field(default_factory=dict)
+    """`read_header` and `read_body`, like 10s; the Caddyfile has the defaults."""
 
     @property
     def url(self) -> str:
@@ -40,8 +42,10 @@ class Caddy:
 
     def _environment(self) -> dict[str, str]:
         upstreams = {f"DARKROOM_{name.upper()}_UPSTREAM": where for name, where in self.upstreams.items()}
+        patience = {f"DARKROOM_EDGE_{name.upper()}": limit for name, limit in self.patience.items()}
         return {
             **upstreams,
+            **patience,
             "DARKROOM_EDGE_PORT": str(self.port),
             "DARKROOM_S3_BUCKET": self.bucket,
             "XDG_DATA_HOME": str(self.folder),

@@ -1,0 +1,50 @@
+"""A stand-in for a service behind the edge: it answers every request with its own name."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from darkroom_local.ports import LOOPBACK
+
+
+@dataclass
+class StubServer:
+    """One service's place. `requests` holds the lines of requests that reached it whole."""
+
+    name: str
+    address: str = ""
+    requests: list[str] = field(default_factory=list)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            await _read_body(head, reader)
+        except asyncio.IncompleteReadError:
+            writer.close()
+            return
+        request_line = head.split(b"\r\n", 1)[0].decode()
+        self.requests.append(request_line)
+        body = b"" if request_line.startswith("HEAD") else self.name.encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Served-By: %s\r\nConnection: close\r\n" % self.name.encode())
+        writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        writer.close()
+
+
+async def _read_body(head: bytes, reader: asyncio.StreamReader) -> None:
+    """All of it; raises IncompleteReadError when it ends early."""
+    if b"transfer-encoding: chunked" in head.lower():
+        await reader.readuntil(b"0\r\n\r\n")
+    elif length := re.search(rb"content-length: (\d+)", head.lower()):
+        await reader.readexactly(int(length[1]))
+
+
+@asynccontextmanager
+async def stub_server(name: str) -> AsyncIterator[StubServer]:
+    """A stub on a free loopback port."""
+    stub = StubServer(name)
+    server = await asyncio.start_server(stub._answer, LOOPBACK, 0, limit=1 << 20)
+    stub.address = f"{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield stub
