@@ -199,6 +199,15 @@ class ModelList(msgspec.Struct, frozen=True):
     models: list[ModelView]
 
 
+class CancelReply(msgspec.Struct, frozen=True):
+    """How a job stands after a request to cancel it."""
+
+    id: UUID
+    status: JobStatus
+    """`running` until the worker that holds it has stopped, within a step; a render that is done by then may win."""
+    cancel_requested_at: Timestamp | None = None
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """RFC 9457 problem details, content type application/problem+json."""
 

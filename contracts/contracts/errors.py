@@ -15,6 +15,8 @@ class ApiError(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
+    JOB_NOT_FINISHED = "job_not_finished"
+    """What was asked for needs a job that ended."""
     METHOD_NOT_ALLOWED = "method_not_allowed"
     QUEUE_FULL = "queue_full"
     QUOTA_EXCEEDED = "quota_exceeded"

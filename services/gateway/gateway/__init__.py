@@ -1,0 +1,1 @@
+"""Intake: validate a job, record it durably, publish it. Never touches a GPU."""

@@ -1,0 +1,53 @@
+"""Wiring: which part of the gateway stands on which."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from chassis.amqp import Broker, Publisher
+from chassis.auth import Authenticator
+from chassis.health import Health
+from chassis.http import build_app
+from chassis.loops import Loop
+from chassis.postgres import Database
+from contracts.api import Service
+from contracts.models import Catalogue
+from contracts.topology import Lanes
+from starlette.applications import Starlette
+
+from gateway.admission import Admission
+from gateway.batch import Committer
+from gateway.endpoints import Endpoints
+from gateway.intake import Intake
+from gateway.relay import Relay
+from gateway.settings import Settings
+from gateway.store import JobStore, OutboxStore
+from gateway.topology import Declarer
+
+
+class Gateway:
+    """The parts that serve; they live while `open_gateway` does."""
+
+    def __init__(self, app: Starlette, health: Health, loops: list[Loop]) -> None:
+        self.app = app
+        self.health = health
+        self.loops = loops
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings, catalogue: Catalogue) -> AsyncIterator[Gateway]:
+    """Build the gateway. Leaving answers every submission that was taken in, then closes the connections."""
+    broker = Broker(settings.broker.amqp_url, "darkroom-gateway")
+    database = Database(settings.database, "gateway")
+    store = JobStore(database)
+    admission = Admission(store, catalogue.names, settings.max_queued_jobs, settings.max_queued_jobs_per_tenant)
+    declarer = Declarer(broker, catalogue.names, Lanes.of(settings.broker.retry_delays))
+    relay = Relay(database, OutboxStore(), Publisher(broker), declarer)
+    # RabbitMQ is no part of readiness: while it is away intake goes on, and the outbox holds.
+    health = Health({"database": database.check})
+    try:
+        async with database, Committer(store) as committer:
+            intake = Intake(catalogue, store, committer, admission, relay.wake)
+            app = build_app(Service.GATEWAY, Endpoints(intake).by_route(), Authenticator(database), health)
+            yield Gateway(app, health, [admission, declarer, relay])
+    finally:
+        await broker.close()

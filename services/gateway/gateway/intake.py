@@ -1,0 +1,163 @@
+"""The use cases: submit a job, cancel it, run it again."""
+
+import re
+import secrets
+from collections.abc import Callable
+from uuid import UUID
+
+import msgspec
+from chassis.auth import Caller
+from chassis.postgres import BadDataError, DatabaseUnavailableError
+from chassis.problems import ProblemError, unavailable
+from contracts.api import MAX_SEED, CancelReply, JobInput, JobInputRequest
+from contracts.errors import ApiError
+from contracts.models import Catalogue, Model, OutOfBoundsError, UnknownModelError
+from contracts.states import TERMINAL
+
+from gateway.admission import Admission
+from gateway.batch import CommitFailedError, Committer, CommitterFullError
+from gateway.decoding import decode_request, invalid
+from gateway.identifiers import uuid7
+from gateway.store import JobStore
+from gateway.submission import Accepted, KeyReused, Outcome, Submission, hash_body
+
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_IN_DOUBT = (
+    "The database did not answer. Nothing is half done, but whether the job was accepted is unknown:"
+    " sending it again under the same Idempotency-Key is safe."
+)
+
+
+class Intake:
+    """What the gateway does for its clients."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        store: JobStore,
+        committer: Committer,
+        admission: Admission,
+        on_queued: Callable[[], None],
+    ) -> None:
+        self._catalogue = catalogue
+        self._store = store
+        self._committer = committer
+        self._admission = admission
+        self._on_queued = on_queued
+        """Called when there is something to publish."""
+
+    async def submit(self, caller: Caller, body: bytes, idempotency_key: str | None, traceparent: str) -> Accepted:
+        """Accept a job, or answer again for one that was accepted under this key. Raises ProblemError."""
+        _check_key(idempotency_key)
+        request = decode_request(body)
+        model = self._model(request.model)
+        submission = Submission(
+            id=uuid7(),
+            tenant_id=caller.tenant_id,
+            model=model.name,
+            input=_resolve(model, request.input),
+            metadata=request.metadata,
+            webhook_url=request.webhook_url,
+            webhook_events=request.webhook_events,
+            ttl_seconds=request.ttl_seconds,
+            traceparent=traceparent,
+            idempotency_key=idempotency_key,
+            body_hash=hash_body(body),
+        )
+        return await self._record(submission)
+
+    async def retry(self, caller: Caller, job_id: UUID, idempotency_key: str | None, traceparent: str) -> Accepted:
+        """Accept a new job that asks for the same as a finished one. Raises ProblemError."""
+        _check_key(idempotency_key)
+        recorded = await self._store.find(job_id, caller.tenant_id)
+        if recorded is None:
+            raise _no_such_job()
+        if recorded.status not in TERMINAL:
+            raise ProblemError(
+                409, ApiError.JOB_NOT_FINISHED, f"The job is {recorded.status}; it can be retried once it ended."
+            )
+        _check(self._model(recorded.submission.model), recorded.submission.input)
+        submission = msgspec.structs.replace(
+            recorded.submission,
+            id=uuid7(),
+            traceparent=traceparent,
+            retried_from=job_id,
+            idempotency_key=idempotency_key,
+            body_hash=hash_body(b"retry " + job_id.bytes),
+        )
+        return await self._record(submission)
+
+    async def cancel(self, caller: Caller, job_id: UUID) -> CancelReply:
+        """Cancel a job, or tell how it stands when it ended already. Raises ProblemError."""
+        reply = await self._store.cancel(job_id, caller.tenant_id)
+        if reply is None:
+            raise _no_such_job()
+        return reply
+
+    async def _record(self, submission: Submission) -> Accepted:
+        outcome = await self._earlier_if_full(submission) or await self._commit(submission)
+        match outcome:
+            case Accepted():
+                return outcome
+            case KeyReused():
+                raise ProblemError(
+                    422,
+                    ApiError.IDEMPOTENCY_KEY_REUSED,
+                    "This Idempotency-Key was sent with another request; take a fresh one.",
+                    field="Idempotency-Key",
+                )
+
+    async def _earlier_if_full(self, submission: Submission) -> Outcome | None:
+        """Ask for admission. A full queue still answers for what it accepted earlier under the same key."""
+        try:
+            self._admission.admit(submission.model, submission.tenant_id)
+        except ProblemError:
+            earlier = await self._committer.find_earlier(submission)
+            if earlier is None:
+                raise
+            return earlier
+        return None
+
+    async def _commit(self, submission: Submission) -> Outcome:
+        try:
+            outcome = await self._committer.submit(submission)
+        except (CommitterFullError, CommitFailedError) as error:
+            raise unavailable(f"{error} Nothing was done; try again.") from error
+        except DatabaseUnavailableError as error:
+            raise unavailable(_IN_DOUBT) from error
+        except BadDataError as error:
+            raise ProblemError(
+                422, ApiError.INVALID_REQUEST, "The request holds a value that can't be stored."
+            ) from error
+        self._on_queued()
+        return outcome
+
+    def _model(self, name: str | None) -> Model:
+        try:
+            return self._catalogue.find(name)
+        except UnknownModelError as error:
+            raise invalid("model", str(error)) from error
+
+
+def _check_key(key: str | None) -> None:
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters, without spaces")
+
+
+def _resolve(model: Model, request: JobInputRequest) -> JobInput:
+    try:
+        return model.resolve(request, seed=secrets.randbelow(MAX_SEED + 1))
+    except OutOfBoundsError as error:
+        raise invalid(f"input.{error.field}", str(error)) from error
+
+
+def _check(model: Model, wanted: JobInput) -> None:
+    """A model's bounds may be tighter than when the job was first accepted."""
+    try:
+        model.check(wanted)
+    except OutOfBoundsError as error:
+        raise invalid(f"input.{error.field}", str(error)) from error
+
+
+def _no_such_job() -> ProblemError:
+    return ProblemError(404, ApiError.NOT_FOUND, "There is no such job.")

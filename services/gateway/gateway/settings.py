@@ -1,0 +1,28 @@
+"""What the gateway reads from its environment."""
+
+from typing import Annotated
+
+import msgspec
+from chassis.settings import BrokerSettings, CatalogueSettings, DatabaseSettings, LogSettings, Port
+from msgspec import Meta
+
+
+class GatewayDatabaseSettings(DatabaseSettings, frozen=True, kw_only=True):
+    database_connections: Annotated[int, Meta(ge=4, le=100)] = 8
+    """At the most: two commits in flight and the relay hold one each, all else shares the rest."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Each field, those of the groups included, is DARKROOM_<FIELD> in the environment."""
+
+    log: LogSettings
+    database: GatewayDatabaseSettings
+    broker: BrokerSettings
+    catalogue: CatalogueSettings
+    gateway_host: str = "127.0.0.1"
+    """Address to listen on."""
+    gateway_port: Port = 8001
+    max_queued_jobs: Annotated[int, Meta(ge=1)] = 100_000
+    """Jobs of one model that may wait. Beyond it a submission is answered 429 `queue_full`."""
+    max_queued_jobs_per_tenant: Annotated[int, Meta(ge=1)] = 20_000
+    """Jobs of one tenant that may wait, over all models. Beyond it: 429 `quota_exceeded`."""
