@@ -40,12 +40,12 @@ class Broker:
         self._connection: AbstractConnection | None = None
         self._connecting = asyncio.Lock()
 
-    async def channel(self, *, prefetch: int | None = None) -> AbstractChannel:
-        """Open a channel on which publishes are confirmed and returns raise. Raises BrokerUnavailableError."""
+    async def channel(self, *, prefetch: int | None = None, confirms: bool = True) -> AbstractChannel:
+        """Open a channel; with `confirms`, publishes are confirmed and returns raise. Raises BrokerUnavailableError."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 connection = await self._connected()
-                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                channel = await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
                 if prefetch is not None:
                     await channel.set_qos(prefetch_count=prefetch)
                 return channel
@@ -131,6 +131,26 @@ class Publisher:
             if name not in self._exchanges:
                 self._exchanges[name] = await self._channel.get_exchange(name, ensure=False)
             return self._exchanges[name]
+
+
+class Announcer:
+    """Transient, unconfirmed publishes for live views: best effort, and what nobody listens to is dropped."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._channel: AbstractChannel | None = None
+
+    async def announce(self, exchange: str, routing_key: str, body: bytes, content_type: str) -> None:
+        """Hand a message to the broker without waiting for its answer. Raises BrokerUnavailableError."""
+        message = aio_pika.Message(body, content_type=content_type, delivery_mode=aio_pika.DeliveryMode.NOT_PERSISTENT)
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
+                if self._channel is None or self._channel.is_closed:
+                    self._channel = await self._broker.channel(confirms=False)
+                target = await self._channel.get_exchange(exchange, ensure=False)
+                await target.publish(message, routing_key, mandatory=False)
+        except _AWAY as error:
+            raise BrokerUnavailableError(_describe(error)) from error
 
 
 async def close_quietly(closable: AbstractChannel | AbstractConnection) -> None:

@@ -85,6 +85,26 @@ class Database:
             await connection.execute("SELECT 1")
 
 
+async def connect_alone(settings: DatabaseSettings, application: str) -> asyncpg.Connection:
+    """A connection outside the pool, for what lives as long as it does: session locks and LISTEN.
+
+    The server takes a client that fell silent for dead within half a minute, and frees its locks. Use it under
+    `translated_errors`. Raises DatabaseUnavailableError.
+    """
+    async with translated_errors():
+        return await asyncpg.connect(
+            settings.database_url,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=COMMAND_TIMEOUT_SECONDS,
+            server_settings={
+                "application_name": f"darkroom-{application}",
+                "tcp_keepalives_idle": "10",
+                "tcp_keepalives_interval": "5",
+                "tcp_keepalives_count": "3",
+            },
+        )
+
+
 @asynccontextmanager
 async def translated_errors() -> AsyncIterator[None]:
     """Turn asyncpg's errors into this module's."""

@@ -29,6 +29,7 @@ class StartupCode(StrEnum):
     MODEL_REFUSED = "model_refused"
     DEVICE_MISSING = "device_missing"
     RENDER_PROCESS_FAILED = "render_process_failed"
+    NAME_TAKEN = "name_taken"
 
 
 class StartupError(Exception):
@@ -68,6 +69,13 @@ class RenderProcessFailedError(StartupError):
 
     code = StartupCode.RENDER_PROCESS_FAILED
     exit_code = ExitCode.RENDER_PROCESS
+
+
+class NameTakenError(StartupError):
+    """A living worker holds the name."""
+
+    code = StartupCode.NAME_TAKEN
+    exit_code = ExitCode.NAME_TAKEN
 
 
 _ERRORS: dict[StartupCode, type[StartupError]] = {

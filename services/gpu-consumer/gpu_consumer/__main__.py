@@ -1,0 +1,45 @@
+"""`python -m gpu_consumer`: wires the worker and runs it until SIGTERM. Exit codes: gpu_consumer.startup.ExitCode."""
+
+import asyncio
+
+import structlog
+from chassis import logs
+from chassis.service import Address, exit_for_settings, run, serve
+from chassis.settings import SettingsError, load
+from contracts.models import CatalogueError, Model, UnknownModelError, load_catalogue
+
+from gpu_consumer.app import build
+from gpu_consumer.settings import Settings
+from gpu_consumer.startup import StartupError
+
+
+def main() -> None:
+    try:
+        settings = load(Settings)
+        model = load_catalogue(settings.catalogue.catalogue_path).find(settings.model)
+    except SettingsError as error:
+        exit_for_settings(error)
+    except CatalogueError as error:
+        exit_for_settings(SettingsError(str(error)))
+    except UnknownModelError as error:
+        exit_for_settings(SettingsError(f"DARKROOM_MODEL: {error}"))
+    logs.configure("gpu-consumer", settings.log)
+    structlog.contextvars.bind_contextvars(worker=settings.name, model=model.name)
+    try:
+        run(_serve(settings, model))
+    except StartupError as error:
+        structlog.get_logger().error("the worker can't go on", code=error.code, error=error.message)
+        raise SystemExit(error.exit_code) from None
+
+
+async def _serve(settings: Settings, model: Model) -> None:
+    app = build(settings, model)
+    try:
+        async with app.database:
+            await serve(app.http, Address(settings.consumer_host, settings.consumer_port), app.health, [app.worker])
+    finally:
+        await asyncio.gather(*(broker.close() for broker in app.brokers))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Wiring: everything a worker consists of, built from its settings. Connects to nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chassis.amqp import Announcer, Broker, Publisher
+from chassis.health import Health
+from chassis.postgres import Database
+from chassis.storage import Storage
+from contracts.models import Model
+from contracts.topology import Lanes, topology
+from starlette.applications import Starlette
+
+from gpu_consumer.attempt import Bench
+from gpu_consumer.consumer import Consumer
+from gpu_consumer.gate import NAME, RENDERER, Gate
+from gpu_consumer.parking import Parking
+from gpu_consumer.pictures import Pictures
+from gpu_consumer.presence import Presence
+from gpu_consumer.progress import ProgressFeed
+from gpu_consumer.render.process import Limits, RenderProcess
+from gpu_consumer.render.protocol import Load
+from gpu_consumer.renderer import Renderer
+from gpu_consumer.settings import Settings
+from gpu_consumer.settle import Settlement
+from gpu_consumer.store import Store
+from gpu_consumer.worker import Worker
+
+
+@dataclass(frozen=True)
+class App:
+    """The worker, what is closed after it, and its HTTP side."""
+
+    worker: Worker
+    database: Database
+    brokers: tuple[Broker, ...]
+    health: Health
+    http: Starlette
+
+
+def build(settings: Settings, model: Model) -> App:
+    """A worker for one model of the catalogue."""
+    lanes = Lanes.of(settings.broker.retry_delays)
+    declared = topology([model.name], lanes)
+    database = Database(settings.database, "gpu-consumer")
+    consuming = Broker(settings.broker.amqp_url, f"{settings.name} consuming")
+    publishing = Broker(settings.broker.amqp_url, f"{settings.name} publishing")
+    gate = Gate(NAME, RENDERER)
+    store = Store(database, settings.name, settings.lease_seconds)
+    renderer = Renderer(_render_process(settings, model), gate)
+    progress = ProgressFeed(Announcer(publishing))
+    bench = Bench(
+        model=model,
+        gate=gate,
+        store=store,
+        renderer=renderer,
+        pictures=Pictures(Storage(settings.storage)),
+        settlement=Settlement(store, lanes),
+        parking=Parking(Publisher(publishing), publishing, declared, lanes),
+        progress=progress,
+        heartbeat_seconds=settings.heartbeat_seconds,
+    )
+    consumer = Consumer(bench, consuming, declared)
+    presence = Presence(settings.database, settings.name, gate, consumer.hurry, settings.heartbeat_seconds)
+    worker = Worker(gate, presence, store, renderer, progress, consumer, settings.drain_seconds)
+    health = Health({"model": renderer.check, "database": database.check, "broker": consuming.check})
+    return App(worker, database, (consuming, publishing), health, Starlette(routes=health.routes()))
+
+
+def _render_process(settings: Settings, model: Model) -> RenderProcess:
+    load = Load(
+        folder=str((Path(settings.catalogue.models_home) / model.path).absolute()),
+        device=settings.device,
+        scheduler=model.schedulers[0],
+        width=int(model.width.default),
+        height=int(model.height.default),
+        cpu_threads=settings.cpu_threads,
+    )
+    limits = Limits(start=settings.render_start_seconds, step=settings.render_step_seconds)
+    return RenderProcess(load, limits)

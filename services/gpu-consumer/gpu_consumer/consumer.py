@@ -1,0 +1,122 @@
+"""Takes one message at a time and hands it to an attempt: one renders, one is stored, none is held idle."""
+
+import asyncio
+from uuid import UUID
+
+import structlog
+from chassis.amqp import Broker, BrokerUnavailableError
+from chassis.loops import Loop
+from contracts.topology import Topology, work_queue
+
+from gpu_consumer import metrics
+from gpu_consumer.attempt import Attempt, Bench
+from gpu_consumer.lease import Interruption
+from gpu_consumer.outcome import Disposal
+from gpu_consumer.slot import Delivery, Slot
+from gpu_consumer.waiting import first_of
+
+SLOTS = 2
+ABORT_SECONDS = 15.0
+"""How long an aborted attempt may take to record that."""
+
+log = structlog.get_logger()
+
+
+class Consumer(Loop):
+    """A round: wait until the gate is open and a slot is free, take a message, wait until the GPU is free again.
+
+    An attempt has a task of its own, which outlives the channel that its message came through.
+    """
+
+    name = "consumer"
+    interval = 0.0
+
+    def __init__(self, bench: Bench, broker: Broker, topology: Topology) -> None:
+        super().__init__()
+        self._bench = bench
+        self._broker = broker
+        self._topology = topology
+        self._declared = False
+        self._free: asyncio.Queue[Slot] = asyncio.Queue()
+        self._attempts: dict[asyncio.Task[None], Attempt] = {}
+        for _ in range(SLOTS):
+            self._free.put_nowait(Slot(broker, work_queue(bench.model.name)))
+
+    async def run_once(self) -> bool:
+        """Take a message and render it. Raises BrokerUnavailableError; messages at hand are not affected by that."""
+        gate = self._bench.gate
+        await first_of(gate.wait_open(), gate.wait_draining())
+        if gate.draining:
+            return True
+        slot = await self._free.get()
+        attempt = None
+        try:
+            await self._declare()
+            metrics.STATE.state("waiting")
+            delivery = await slot.take(gate)
+            if delivery is not None:
+                attempt = self._begin(slot, delivery)
+        except BrokerUnavailableError:
+            self._declared = False  # the queue may be what is missing
+            raise
+        finally:
+            if attempt is None:
+                self._free.put_nowait(slot)
+        if attempt is not None:
+            await attempt.gpu_free.wait()
+        return True
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until all attempts are through. After `seconds` abort them: their jobs go back to the queue."""
+        metrics.STATE.state("draining")
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=seconds)
+        for attempt in self._attempts.values():
+            if attempt.lease is not None:
+                attempt.lease.interrupt(Interruption.DRAIN)
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=ABORT_SECONDS)
+        for task in self._attempts:
+            log.error("an attempt is left behind; its job goes back to the queue when its lease is over")
+            task.cancel()
+        await asyncio.gather(*self._attempts, return_exceptions=True)
+
+    def hurry(self, job_id: UUID) -> None:
+        """A cancel of this job was asked for."""
+        for attempt in self._attempts.values():
+            if attempt.lease is not None and attempt.lease.claimed.job_id == job_id:
+                attempt.lease.hurry()
+
+    async def _declare(self) -> None:
+        if not self._declared:
+            await self._broker.declare(self._topology)
+            self._declared = True
+
+    def _begin(self, slot: Slot, delivery: Delivery) -> Attempt:
+        metrics.STATE.state("rendering")
+        attempt = Attempt(self._bench, delivery)
+        task = asyncio.create_task(self._see_through(attempt, slot, delivery))
+        self._attempts[task] = attempt
+        task.add_done_callback(self._attempts.pop)
+        return attempt
+
+    async def _see_through(self, attempt: Attempt, slot: Slot, delivery: Delivery) -> None:
+        disposal = Disposal.GIVE_BACK
+        try:
+            disposal = await attempt.run()
+        except Exception:
+            log.exception("the message is given back")
+        finally:
+            attempt.gpu_free.set()
+            await _dispose(disposal, slot, delivery)
+            self._free.put_nowait(slot)
+
+
+async def _dispose(disposal: Disposal, slot: Slot, delivery: Delivery) -> None:
+    match disposal:
+        case Disposal.ACK:
+            await delivery.ack()
+        case Disposal.REJECT:
+            await delivery.reject()
+        case Disposal.GIVE_BACK:
+            await slot.close()

@@ -1,0 +1,60 @@
+"""From pixels to objects in the bucket."""
+
+import asyncio
+import hashlib
+
+import structlog
+from chassis.storage import Storage, StorageUnavailableError
+from contracts.api import JobInput
+from contracts.objects import CONTENT_TYPES, output_key
+
+from gpu_consumer import png
+from gpu_consumer.outcome import StoredPicture
+from gpu_consumer.render.protocol import RenderedImage
+from gpu_consumer.store import Claimed
+
+PAUSES_SECONDS = (0.2, 1.0)
+"""Between the tries within one attempt; a longer outage is for the retry lanes."""
+
+log = structlog.get_logger()
+
+
+class Pictures:
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def store(
+        self, claimed: Claimed, wanted: JobInput, images: tuple[RenderedImage, ...]
+    ) -> tuple[StoredPicture, ...]:
+        """Encode and store them all. Raises StorageUnavailableError when S3 stays away."""
+        stored = [self._store(claimed, wanted, index, image) for index, image in enumerate(images)]
+        return tuple(await asyncio.gather(*stored))
+
+    async def _store(self, claimed: Claimed, wanted: JobInput, index: int, image: RenderedImage) -> StoredPicture:
+        body, digest = await asyncio.to_thread(_encode, image, wanted, claimed.model)
+        picture = StoredPicture(
+            index=index,
+            key=output_key(claimed.job_id, index, digest, wanted.output_format),
+            content_type=CONTENT_TYPES[wanted.output_format],
+            width=image.width,
+            height=image.height,
+            size_bytes=len(body),
+            sha256=digest,
+            seed=image.seed,
+        )
+        await self._put(picture, body)
+        return picture
+
+    async def _put(self, picture: StoredPicture, body: bytes) -> None:
+        for pause in PAUSES_SECONDS:
+            try:
+                return await self._storage.put(picture.key, body, picture.content_type)
+            except StorageUnavailableError as error:
+                log.warning("storing failed", error=str(error), retry_seconds=pause)
+                await asyncio.sleep(pause)
+        return await self._storage.put(picture.key, body, picture.content_type)
+
+
+def _encode(image: RenderedImage, wanted: JobInput, model: str) -> tuple[bytes, str]:
+    body = png.encode(image, wanted, model)
+    return body, hashlib.sha256(body).hexdigest()

@@ -1,0 +1,91 @@
+"""A channel that holds one message at a time. Two of them let a job render while its predecessor is stored."""
+
+import asyncio
+from typing import Any
+
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError
+from chassis.amqp import Broker, BrokerUnavailableError, close_quietly
+
+from gpu_consumer.gate import Gate
+from gpu_consumer.waiting import first_of
+
+ANSWER_TIMEOUT_SECONDS = 5.0
+_LOST = (AMQPError, ConnectionError, OSError, RuntimeError, TimeoutError)
+
+log = structlog.get_logger()
+
+
+class Delivery:
+    """A message that was delivered and not yet disposed of."""
+
+    def __init__(self, message: AbstractIncomingMessage) -> None:
+        self._message = message
+
+    @property
+    def body(self) -> bytes:
+        return self._message.body
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        return dict(self._message.headers)
+
+    async def ack(self) -> None:
+        """Be done with it. After its channel was lost this does nothing: the copy that comes finds the job's row."""
+        try:
+            await self._message.ack()
+        except _LOST as error:
+            log.info("stale ack", error=str(error))
+
+    async def reject(self) -> None:
+        """Send it to the dead letters. After its channel was lost this does nothing."""
+        try:
+            await self._message.reject(requeue=False)
+        except _LOST as error:
+            log.info("stale reject", error=str(error))
+
+
+class Slot:
+    """Subscribes for one message and unsubscribes as soon as it came; the message stays the channel's own."""
+
+    def __init__(self, broker: Broker, queue: str) -> None:
+        self._broker = broker
+        self._queue = queue
+        self._channel: AbstractChannel | None = None
+
+    async def take(self, gate: Gate) -> Delivery | None:
+        """The next message; None when the gate closed first. Raises BrokerUnavailableError."""
+        channel = await self._open()
+        inbox: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
+        revoked = asyncio.Event()
+        underlay = await channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks = {lambda _: revoked.set()}
+        queue = await channel.get_queue(self._queue, ensure=False)
+
+        async def receive(message: AbstractIncomingMessage) -> None:
+            inbox.set_result(message)
+
+        try:
+            tag = await queue.consume(receive, timeout=ANSWER_TIMEOUT_SECONDS)
+            await first_of(inbox, channel.closed(), revoked.wait(), gate.wait_closed())
+            if inbox.done():
+                await queue.cancel(tag, timeout=ANSWER_TIMEOUT_SECONDS)
+                return Delivery(inbox.result())
+        except _LOST as error:
+            raise BrokerUnavailableError(str(error) or type(error).__name__) from error
+        await self.close()
+        if gate.is_open:
+            raise BrokerUnavailableError(f"The subscription to {self._queue} was lost.")
+        return None
+
+    async def close(self) -> None:
+        """Give back whatever was delivered and not disposed of."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await close_quietly(channel)
+
+    async def _open(self) -> AbstractChannel:
+        if self._channel is None or self._channel.is_closed:
+            self._channel = await self._broker.channel(prefetch=1, confirms=False)
+        return self._channel

@@ -1,0 +1,89 @@
+"""The worker's life: its name, its predecessor's leases, its render process, then jobs until it is told to stop."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from gpu_consumer.consumer import Consumer
+from gpu_consumer.gate import Gate
+from gpu_consumer.presence import Presence
+from gpu_consumer.progress import ProgressFeed
+from gpu_consumer.renderer import Renderer
+from gpu_consumer.store import Store
+from gpu_consumer.waiting import first_of, until_answered
+
+log = structlog.get_logger()
+
+
+class Worker:
+    """Runs until `stop` is set or something it can't do without is lost for good; then finishes what it has begun."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        presence: Presence,
+        store: Store,
+        renderer: Renderer,
+        progress: ProgressFeed,
+        consumer: Consumer,
+        drain_seconds: float,
+    ) -> None:
+        self._gate = gate
+        self._presence = presence
+        self._store = store
+        self._renderer = renderer
+        self._progress = progress
+        self._consumer = consumer
+        self._drain_seconds = drain_seconds
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Raises StartupError: at the start, and when the name or the render process can't be had again."""
+        standing: list[asyncio.Task[None]] = []
+        try:
+            if not await _unless(stop, self._take_over()):
+                return
+            for work in (self._presence.run(), self._renderer.run(), self._progress.run()):
+                task = asyncio.create_task(work)
+                task.add_done_callback(lambda _: stop.set())
+                standing.append(task)
+            closing = asyncio.create_task(self._close_gate(stop))
+            await self._consumer.run(stop)
+            await closing
+            await self._consumer.drain(self._drain_seconds)
+            for task in standing:
+                if task.done():
+                    task.result()
+        finally:
+            await _end(standing)
+            await self._renderer.stop()
+            await self._presence.close()
+
+    async def _take_over(self) -> None:
+        """Lock the name and free the jobs of whoever had it before."""
+        await self._presence.acquire()
+        reaped = await until_answered(self._store.reap_predecessor)
+        if reaped:
+            log.warning("jobs of a lost predecessor went back to the queue", jobs=reaped)
+
+    async def _close_gate(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._gate.drain()
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work unless `stop` is set before it is done; whether it was done. Raises what the work raises."""
+    task = asyncio.create_task(work)
+    await first_of(task, stop.wait())
+    if not task.done():
+        await _end([task])
+        return False
+    task.result()
+    return True
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
