@@ -106,3 +106,10 @@ class ServiceProcess:
     def output(self) -> str:
         """All that it logged, over every start."""
         return self.log.read_text(errors="replace")
+
+
+def render_process(worker: ServiceProcess) -> psutil.Process:
+    """The render process of a GPU consumer."""
+    children = psutil.Process(worker.pid).children()
+    (found,) = [child for child in children if "gpu_consumer.render" in child.cmdline()]
+    return found

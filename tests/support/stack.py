@@ -10,12 +10,14 @@ from uuid import UUID
 import asyncpg
 from chassis.keys import ApiKey
 from contracts.api import Scope
+from darkroom_local.program import base_environment
 
 from tests.support.endpoints import Bucket
 from tests.support.http_client import Client
 from tests.support.ledger import Ledger
 from tests.support.processes import ServiceProcess
 from tests.support.queues import Queues
+from tests.support.waiting import eventually
 
 LEASE_SECONDS = 3
 RETRY_DELAYS = (1, 2, 3)
@@ -151,9 +153,33 @@ class Stack:
             await connection.close()
         return key.reveal()
 
-    async def client(self, tenant: str = "default") -> Client:
-        """A client with a new key of the tenant."""
-        return Client(await self.key(tenant), self.gateway.url, self._core["status"].url)
+    async def client(self, tenant: str = "default", *, gateway: ServiceProcess | None = None) -> Client:
+        """A client with a new key of the tenant, which writes to that gateway or to the stack's own."""
+        return Client(await self.key(tenant), (gateway or self.gateway).url, self._core["status"].url)
+
+    async def rendered_by(self, worker: str, client: Client, *, model: str = MODEL, seconds: float = 60) -> None:
+        """Submit small jobs until that worker rendered one: it lives and has nothing else to do."""
+
+        async def once() -> bool:
+            job_id = await client.submit(model)
+            await client.succeeded(job_id)
+            return (await self.ledger.attempts(job_id))[-1].worker == worker
+
+        await eventually(once, seconds=seconds, what=f"{worker} rendered a job")
+
+    def pictures(self, job_id: str) -> list[str]:
+        """The keys of all objects that were stored for the job."""
+        return [key for key in self.places.bucket.object_keys() if key.startswith(f"jobs/{job_id}/")]
+
+    async def command(self, *arguments: str) -> bytes:
+        """What `darkroom` prints for an operator of this stack. Fails when the command does."""
+        program = str(Path(sys.executable).parent / "darkroom")
+        process = await asyncio.create_subprocess_exec(
+            program, *arguments, env={**base_environment(), **self.settings}, stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0, f"darkroom {arguments}: {output!r}"
+        return output
 
     def kill(self) -> None:
         """End every process, frozen ones included."""

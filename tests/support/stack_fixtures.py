@@ -1,7 +1,7 @@
 """Fixtures of whole stacks: one that most tests share, and private ones that a test may break."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -46,11 +46,19 @@ async def stack(services: Services, tiny_model: Path, tmp_path_factory: pytest.T
 
 
 @pytest.fixture(scope="session")
-async def workers(stack: Stack) -> dict[str, ServiceProcess]:
-    """The shared stack's two warm workers for MODEL, by name. A test may freeze them, and thaws them again."""
+async def warm_workers(stack: Stack) -> dict[str, ServiceProcess]:
+    """Two workers for MODEL, warmed up once for all tests."""
     started = {name: stack.launch_worker(name, model=MODEL) for name in WORKERS}
     await asyncio.gather(*(worker.ready() for worker in started.values()))
     return started
+
+
+@pytest.fixture
+def workers(warm_workers: dict[str, ServiceProcess]) -> Iterator[dict[str, ServiceProcess]]:
+    """The shared stack's workers by name, which a test may freeze, but not stop."""
+    yield warm_workers
+    for worker in warm_workers.values():
+        worker.thaw()
 
 
 @pytest.fixture

@@ -1,0 +1,16 @@
+"""What the chaos tests share."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.processes import ServiceProcess
+from tests.support.stack import Stack
+
+
+@pytest.fixture
+async def gateway(stack: Stack) -> AsyncIterator[ServiceProcess]:
+    """The shared stack's gateway, which the test may kill: it is there again afterwards."""
+    yield stack.gateway
+    if stack.gateway.returncode is not None:
+        await stack.gateway.restart()

@@ -1,0 +1,85 @@
+"""RabbitMQ, PostgreSQL and S3 go away under load and come back."""
+
+import asyncio
+
+import pytest
+from contracts.states import JobStatus
+
+from tests.support.fixtures import BrokerFactory, DatabaseFactory, ObjectStoreFactory
+from tests.support.load import Load
+from tests.support.stack import MODEL
+from tests.support.stack_fixtures import StackFactory
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.chaos
+
+
+async def test_rabbitmq_restarted_under_load(private_rabbitmq: BrokerFactory, start_stack: StackFactory) -> None:
+    """Without RabbitMQ running jobs settle and posts are accepted; with it back each job has had one attempt."""
+    broker = await private_rabbitmq()
+    stack = await start_stack(broker=broker)
+    await asyncio.gather(stack.worker("one"), stack.worker("two"))
+    async with await stack.client() as client:
+        slow = [await client.submit(MODEL, steps=150) for _ in range(2)]
+        for job_id in slow:
+            await client.rendering(job_id)
+        async with Load(client, MODEL) as load:
+            await load.accepted_more(5)
+            await broker.stop()
+            await client.succeeded(*slow)
+            await load.accepted_more(5)
+            await broker.start()
+            await load.accepted_more(5)
+        assert set(load.answers) == {202}
+        assert load.unanswered == 0
+        await client.succeeded(*load.accepted)
+        for job_id in [*slow, *load.accepted]:
+            assert await stack.ledger.outcomes(job_id) == ["succeeded"]
+
+
+async def test_postgres_restarted_under_load(private_postgres: DatabaseFactory, start_stack: StackFactory) -> None:
+    """Posts are answered 202 or 503 and nothing else; every 202 is rendered after Postgres is back."""
+    database = await private_postgres()
+    stack = await start_stack(database=database)
+    await stack.worker("one")
+    async with await stack.client() as client:
+        slow = await client.submit(MODEL, steps=300)
+        await client.rendering(slow)
+        async with Load(client, MODEL) as load:
+            await load.accepted_more(5)
+            await database.stop()
+            await eventually(lambda: 503 in load.answers, what="a post is refused")
+            await database.start()
+            await load.accepted_more(5)
+        assert set(load.answers) == {202, 503}
+        assert load.unanswered == 0
+        await client.succeeded(slow, *load.accepted)
+        for job_id in load.accepted:
+            assert (await stack.ledger.outcomes(job_id)).count("succeeded") == 1
+
+
+async def test_s3_down_for_longer_than_the_first_retry(
+    private_s3: ObjectStoreFactory, start_stack: StackFactory
+) -> None:
+    """A job whose pictures can't be stored is tried again until they can, and its attempts tell why."""
+    store = await private_s3()
+    stack = await start_stack(store=store)
+    await stack.worker("one")
+    async with await stack.client() as client:
+        await store.stop()
+        job_id = await client.submit(MODEL)
+
+        async def retried_twice() -> bool:
+            return await stack.ledger.outcomes(job_id) == ["retried", "retried"]
+
+        await eventually(retried_twice, seconds=60, what="the first retry failed too")
+        waiting = await client.job(job_id)
+        assert waiting.status == JobStatus.QUEUED
+        assert waiting.error is not None
+        assert waiting.error.code == "storage_unavailable"
+        await store.start()
+        (job,) = await client.succeeded(job_id)
+        attempts = await stack.ledger.attempts(job_id)
+        assert [attempt.outcome for attempt in attempts][-1] == "succeeded"
+        assert {attempt.code for attempt in attempts[:-1]} == {"storage_unavailable"}
+        assert (await client.download(job.outputs[0])).status_code == 200

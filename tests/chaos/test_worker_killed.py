@@ -1,0 +1,97 @@
+"""A worker's process dies; the job does not."""
+
+import signal
+
+import pytest
+from contracts.topology import work_queue
+
+from tests.support.http_client import Client
+from tests.support.processes import ServiceProcess, render_process
+from tests.support.stack import MODEL, Stack
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.chaos
+
+LONG_LEASE_SECONDS = 120
+HISTORIES = {
+    "before_claim": [("heir", "succeeded")],
+    "while_rendering": [("victim", "lost"), ("heir", "succeeded")],
+    "after_upload": [("victim", "lost"), ("heir", "succeeded")],
+    "after_settle": [("victim", "succeeded")],
+}
+"""Where the worker is killed -> the attempts that must be told."""
+
+
+@pytest.mark.parametrize("point", HISTORIES)
+async def test_a_killed_worker_leaves_one_result(stack: Stack, client: Client, point: str) -> None:
+    """Wherever SIGKILL meets a worker, its job ends with one result, and the attempt history tells what happened."""
+    model = stack.spare_model()
+    victim = stack.launch_worker("victim", model=model, fault=("kill", point))
+    await victim.ready()
+    job_id = await client.submit(model, steps=20, seed=3)
+    assert await victim.wait() == -signal.SIGKILL
+
+    heir = await stack.worker("heir", model=model)
+    (job,) = await client.succeeded(job_id)
+    attempts = await stack.ledger.attempts(job_id)
+    assert [(attempt.worker, attempt.outcome) for attempt in attempts] == HISTORIES[point]
+    assert [attempt.code for attempt in attempts if attempt.outcome == "lost"] == ["worker_lost"] * (len(attempts) - 1)
+    assert len(stack.pictures(job_id)) == len(job.outputs) == 1
+    assert await heir.stop() == 0
+    assert await stack.queues.waiting(work_queue(model)) == 0
+
+
+async def test_a_restarted_worker_frees_its_predecessors_lease_at_once(stack: Stack, client: Client) -> None:
+    """A worker that comes back under its name takes its lost job up again, long before the lease is over."""
+    model, lease = stack.spare_model(), {"DARKROOM_LEASE_SECONDS": str(LONG_LEASE_SECONDS)}
+    first = await stack.worker("phoenix", model=model, settings=lease)
+    job_id = await client.submit(model, steps=300)
+    await client.rendering(job_id)
+    first.kill()
+
+    second = await stack.worker("phoenix", model=model, settings=lease)
+    await client.succeeded(job_id, seconds=LONG_LEASE_SECONDS / 2)
+    assert await stack.ledger.outcomes(job_id) == ["lost", "succeeded"]
+    await second.stop()
+
+
+async def test_sigterm_during_a_render_loses_nothing(stack: Stack, client: Client) -> None:
+    """A drained worker finishes the job it renders, takes no other, and exits with 0."""
+    model = stack.spare_model()
+    worker = await stack.worker("leaver", model=model)
+    running = await client.submit(model, steps=200)
+    await client.rendering(running)
+    waiting = await client.submit(model)
+    await eventually(lambda: _waits(stack, model, 1), what="the second message reached the queue")
+
+    assert await worker.stop() == 0
+    await client.succeeded(running)
+    assert await stack.ledger.outcomes(running) == ["succeeded"]
+    assert await stack.ledger.outcomes(waiting) == []
+    assert await stack.queues.waiting(work_queue(model)) == 1
+    await client.cancel(waiting)
+
+
+async def test_a_killed_render_process_is_told_and_replaced(
+    stack: Stack, client: Client, workers: dict[str, ServiceProcess]
+) -> None:
+    """When only the render process dies, the attempt tells how, the job is tried again, and the worker lives on."""
+    job_id = await client.submit(MODEL, steps=300)
+    await client.rendering(job_id)
+    (attempt,) = await stack.ledger.attempts(job_id)
+    worker = workers[attempt.worker]
+    pid = worker.pid
+    render_process(worker).kill()
+
+    await client.succeeded(job_id)
+    first, second = await stack.ledger.attempts(job_id)
+    assert (first.outcome, first.code) == ("retried", "render_process_lost")
+    assert "SIGKILL" in str(first.message)
+    assert second.outcome == "succeeded"
+    await stack.rendered_by(attempt.worker, client)
+    assert worker.pid == pid
+    assert worker.returncode is None
+
+
+async def _waits(stack: Stack, model: str, messages: int) -> bool:
+    return await stack.queues.waiting(work_queue(model)) == messages

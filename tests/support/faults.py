@@ -1,0 +1,83 @@
+"""Runs a service that strikes itself: `python -m tests.support.faults SERVICE ACTION POINT`.
+
+It is the real service. The adapter at the point is wrapped here, in the tests' own entry: the product has no switch.
+"""
+
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+ACTIONS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
+STRUCK_STEP = 10
+"""The step of a render after which `while_rendering` strikes."""
+
+Method = Callable[..., Awaitable[Any]]
+Strike = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method of a class, and how a strike is woven into it."""
+
+    module: str
+    owner: str
+    method: str
+    weave: Callable[[Method, Strike], Method]
+
+
+def before(method: Method, strike: Strike) -> Method:
+    async def struck(*arguments: Any, **named: Any) -> Any:
+        strike()
+        return await method(*arguments, **named)
+
+    return struck
+
+
+def after(method: Method, strike: Strike) -> Method:
+    async def struck(*arguments: Any, **named: Any) -> Any:
+        answer = await method(*arguments, **named)
+        strike()
+        return answer
+
+    return struck
+
+
+def at_a_step(render: Method, strike: Strike) -> Method:
+    async def struck(process: Any, wanted: Any, on_step: Callable[[Any], None]) -> Any:
+        def count(step: Any) -> None:
+            on_step(step)
+            if step.step >= STRUCK_STEP:
+                strike()
+
+        return await render(process, wanted, count)
+
+    return struck
+
+
+POINTS = {
+    "before_claim": Point("gpu_consumer.store", "Store", "claim", before),
+    "while_rendering": Point("gpu_consumer.render.process", "RenderProcess", "render", at_a_step),
+    "after_upload": Point("chassis.storage", "Storage", "put", after),
+    "after_settle": Point("gpu_consumer.store", "Store", "succeed", after),
+    "after_publish": Point("chassis.amqp", "Publisher", "publish", after),
+}
+
+
+def arm(point: Point, strike: Strike) -> None:
+    owner = getattr(import_module(point.module), point.owner)
+    setattr(owner, point.method, point.weave(getattr(owner, point.method), strike))
+
+
+def main(service: str, action: str, point: str) -> None:
+    arm(POINTS[point], lambda: os.kill(os.getpid(), ACTIONS[action]))
+    sys.argv = [service]
+    runpy.run_module(service, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
