@@ -4,10 +4,11 @@ The version lives in the tag. Within a version only defaulted fields are added, 
 message are pinned by a test. A message is a hint that a job wants attention: Postgres decides what happens.
 """
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 T = TypeVar("T")
 
@@ -18,7 +19,8 @@ class Render(msgspec.Struct, frozen=True, tag_field="type", tag="darkroom.render
     """Asks a GPU consumer to look at a job, and to render it if Postgres lets it claim the job."""
 
     job_id: UUID
-    generation: int
+    generation: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    """Bounded as its column is: a greater one names no job, and Postgres would refuse to look for it."""
     model: str
     traceparent: str
     """W3C Trace Context of the request that submitted the job."""

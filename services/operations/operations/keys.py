@@ -9,7 +9,7 @@ from chassis.postgres import Database
 from contracts.api import Scope
 
 from operations import store
-from operations.store import KeyRecord
+from operations.records import KeyRecord
 
 TENANT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 MAX_NAME_LENGTH = 100

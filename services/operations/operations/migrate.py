@@ -8,7 +8,7 @@ import asyncpg
 from contracts.schema import Migration, migrations
 
 from operations import store
-from operations.store import AppliedMigration
+from operations.records import AppliedMigration
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 CONNECT_PAUSE_SECONDS = 0.5

@@ -44,3 +44,134 @@ UPDATE api_keys SET revoked_at = coalesce(revoked_at, now())
 FROM tenants
 WHERE api_keys.id = :id AND tenants.id = tenant_id
 RETURNING api_keys.id, scope, api_keys.name, tenants.name AS tenant, api_keys.created_at, expires_at, revoked_at;
+
+-- Sweeps. Each acts on a bounded batch, and skips what another process has under its hands.
+
+-- name: reap_jobs(at_most)$
+SELECT reap_jobs(at_most => :at_most);
+
+-- name: expire_jobs(at_most)$
+SELECT count(*) FILTER (WHERE finish_job(id, generation, NULL, 'expired')) FROM (
+    SELECT id, generation FROM jobs
+    WHERE status = 'queued' AND expires_at <= now()
+    ORDER BY expires_at LIMIT :at_most FOR UPDATE SKIP LOCKED
+) AS due;
+
+-- name: republish_jobs(at_most, longest)$
+-- For a broker that lost its data; a duplicate that this makes elsewhere is acked unread. A waiting outbox row stays as
+-- it is, with its lane and its backoff, which enqueue_message() would take from it.
+WITH due AS (
+    SELECT id FROM jobs
+    WHERE status = 'queued' AND republish_at <= now()
+    ORDER BY republish_at LIMIT :at_most FOR UPDATE SKIP LOCKED
+), pushed_back AS (
+    UPDATE jobs SET
+        republish_after = least(republish_after * 2, :longest::interval),
+        republish_at = now() + least(republish_after * 2, :longest::interval)
+    FROM due
+    WHERE jobs.id = due.id AND status = 'queued'
+    RETURNING jobs.id, generation, model, traceparent
+), republished AS (
+    INSERT INTO outbox (job_id, generation, model, traceparent)
+    SELECT id, generation, model, traceparent FROM pushed_back
+    ON CONFLICT ON CONSTRAINT outbox_once DO NOTHING
+)
+SELECT count(*) FROM pushed_back;
+
+-- name: prune_idempotency_keys(at_most, age)$
+WITH pruned AS (
+    DELETE FROM idempotency_keys WHERE (tenant_id, key) IN (
+        SELECT tenant_id, key FROM idempotency_keys
+        WHERE created_at < now() - :age::interval
+        ORDER BY created_at LIMIT :at_most FOR UPDATE SKIP LOCKED
+    )
+    RETURNING 1
+)
+SELECT count(*) FROM pruned;
+
+-- Ingest
+
+-- name: fail_undeliverable(job_id, generation, error, body, headers)$
+-- False unless the job is queued in that generation.
+SELECT finish_job(:job_id, :generation, NULL, 'failed', :error, the_body => :body, the_headers => :headers);
+
+-- name: attach_x_death(job_id, generation, x_death)$
+UPDATE dead_letters SET x_death = coalesce(x_death, :x_death)
+WHERE kind = 'job' AND job_id = :job_id AND generation = :generation
+RETURNING id;
+
+-- name: insert_undecodable(error, body, headers, x_death)$
+-- Null when the same bytes are there already.
+INSERT INTO dead_letters (kind, reason, error, fingerprint, body, body_sha256, headers, x_death)
+VALUES ('undecodable', :error::jsonb ->> 'code', :error, error_fingerprint(:error), :body, sha256(:body), :headers, :x_death)
+ON CONFLICT (body_sha256) WHERE kind = 'undecodable' DO NOTHING
+RETURNING id;
+
+-- Dead letters
+
+-- name: list_letters(status, at_most)
+SELECT id, kind, status, job_id, generation, model, reason, error ->> 'message' AS message, fingerprint, created_at, resolved_at
+FROM dead_letters
+WHERE :status::text IS NULL OR status = :status
+ORDER BY created_at DESC, id LIMIT :at_most;
+
+-- name: find_letter(id)^
+SELECT letter.id, letter.kind, letter.status, letter.job_id, job.status AS job_status, job.generation AS job_generation,
+    tenants.name AS tenant, letter.generation, letter.model, reason, letter.error, fingerprint, body, headers, x_death,
+    letter.created_at, resolved_at
+FROM dead_letters AS letter
+    LEFT JOIN jobs AS job ON job.id = letter.job_id
+    LEFT JOIN tenants ON tenants.id = letter.tenant_id
+WHERE letter.id = :id;
+
+-- name: list_attempts(job_id)
+SELECT generation, attempt, worker, started_at, ended_at, outcome, error
+FROM attempts WHERE job_id = :job_id ORDER BY started_at, attempt;
+
+-- Replay: one transaction of these steps
+
+-- name: lock_letter(id)^
+SELECT letter.kind, letter.status, letter.generation, job.id AS job_id, job.status AS job_status,
+    job.generation AS job_generation
+FROM dead_letters AS letter LEFT JOIN jobs AS job ON job.id = letter.job_id
+WHERE letter.id = :id
+FOR UPDATE OF letter;
+
+-- name: requeue_dead_job(job_id, generation)$
+-- failed -> queued. Returns the new generation, or null unless the job failed in the given one.
+UPDATE jobs SET
+    status = 'queued', generation = generation + 1, attempt = 0, dead_lettered = false,
+    queued_at = now(), expires_at = now() + ttl, started_at = NULL, completed_at = NULL, next_attempt_at = NULL,
+    cancel_requested_at = NULL, worker = NULL, step = NULL, steps = NULL,
+    error = NULL, receipt = NULL, metrics = NULL,
+    republish_after = DEFAULT, republish_at = DEFAULT
+WHERE id = :job_id AND status = 'failed' AND generation = :generation
+RETURNING generation;
+
+-- name: enqueue_message(job_id)!
+SELECT enqueue_message(jobs) FROM jobs WHERE id = :job_id;
+
+-- name: mark_replaying(id)!
+UPDATE dead_letters SET status = 'replaying' WHERE id = :id AND status = 'open';
+
+-- name: record_audit(actor, action, subject)!
+INSERT INTO audit_log (actor, action, subject) VALUES (:actor, :action, :subject);
+
+-- Metrics: counts stop at a bound, so that their cost does not grow with the backlog.
+
+-- name: count_jobs(at_most)
+SELECT 'queued' AS status, model, count(*) FROM (
+    SELECT model FROM jobs WHERE status = 'queued' LIMIT :at_most
+) AS queued GROUP BY model
+UNION ALL
+SELECT 'running', model, count(*) FROM (
+    SELECT model FROM jobs WHERE status = 'running' LIMIT :at_most
+) AS running GROUP BY model;
+
+-- name: measure_outbox(at_most)^
+SELECT
+    (SELECT count(*) FROM (SELECT FROM outbox LIMIT :at_most) AS waiting) AS depth,
+    coalesce(extract(epoch FROM now() - (SELECT available_at FROM outbox ORDER BY available_at LIMIT 1)), 0)::float8 AS age;
+
+-- name: count_open_letters(at_most)
+SELECT kind, count(*) FROM (SELECT kind FROM dead_letters WHERE status = 'open' LIMIT :at_most) AS open GROUP BY kind;

@@ -1,35 +1,19 @@
 """What operations reads and writes. The only module that touches this package's queries.sql."""
 
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
 from chassis.keys import ApiKey
 from chassis.postgres import Connection, load_queries
-from contracts.api import Scope
+from contracts.api import JobError
+
+from operations.records import AppliedMigration, AttemptRecord, KeyRecord, Letter, LetterSummary, ReplayCandidate
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 _queries = load_queries("operations")
-
-
-class AppliedMigration(msgspec.Struct, frozen=True):
-    version: int
-    name: str
-    sha256: str
-
-
-class KeyRecord(msgspec.Struct, frozen=True):
-    """A key as it may be shown: never its secret."""
-
-    id: str
-    scope: Scope
-    name: str
-    tenant: str
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
 
 
 async def lock_migrations(connection: Connection) -> None:
@@ -40,7 +24,7 @@ async def lock_migrations(connection: Connection) -> None:
 
 
 async def applied_migrations(connection: Connection) -> list[AppliedMigration]:
-    return [AppliedMigration(*row) async for row in _queries.applied_migrations(connection)]
+    return [_record(row, AppliedMigration) async for row in _queries.applied_migrations(connection)]
 
 
 async def record_migration(connection: Connection, applied: AppliedMigration) -> None:
@@ -69,10 +53,127 @@ async def insert_key(
 
 
 async def list_keys(connection: Connection) -> list[KeyRecord]:
-    return [msgspec.convert(dict(row), KeyRecord) async for row in _queries.list_keys(connection)]
+    return [_record(row, KeyRecord) async for row in _queries.list_keys(connection)]
 
 
 async def revoke_key(connection: Connection, key_id: str) -> KeyRecord | None:
     """None where there is no such key."""
     row = await _queries.revoke_key(connection, id=key_id)
-    return msgspec.convert(dict(row), KeyRecord) if row else None
+    return _record(row, KeyRecord) if row else None
+
+
+async def reap_jobs(connection: Connection, at_most: int) -> int:
+    """Return the jobs whose lease ran out; how many there were."""
+    return int(await _queries.reap_jobs(connection, at_most=at_most))
+
+
+async def expire_jobs(connection: Connection, at_most: int) -> int:
+    """Expire the jobs that waited too long; how many there were."""
+    return int(await _queries.expire_jobs(connection, at_most=at_most))
+
+
+async def republish_jobs(connection: Connection, at_most: int, longest: timedelta) -> int:
+    """Publish overdue jobs again, next after twice the time but `longest` at most; how many were overdue."""
+    return int(await _queries.republish_jobs(connection, at_most=at_most, longest=longest))
+
+
+async def prune_idempotency_keys(connection: Connection, at_most: int, age: timedelta) -> int:
+    """Forget idempotency keys older than `age`; how many there were."""
+    return int(await _queries.prune_idempotency_keys(connection, at_most=at_most, age=age))
+
+
+async def fail_undeliverable(
+    connection: Connection, job_id: UUID, generation: int, error: JobError, body: bytes, headers: Any
+) -> bool:
+    """queued -> failed. False unless the job is queued in that generation."""
+    return bool(
+        await _queries.fail_undeliverable(
+            connection, job_id=job_id, generation=generation, error=error, body=body, headers=headers
+        )
+    )
+
+
+async def attach_x_death(connection: Connection, job_id: UUID, generation: int, x_death: Any) -> bool:
+    """Complete a job's dead letter; what it has already stays. False where there is none."""
+    found = await _queries.attach_x_death(connection, job_id=job_id, generation=generation, x_death=x_death)
+    return found is not None
+
+
+async def insert_undecodable(connection: Connection, error: JobError, body: bytes, headers: Any, x_death: Any) -> bool:
+    """False where the same bytes are recorded already."""
+    made = await _queries.insert_undecodable(connection, error=error, body=body, headers=headers, x_death=x_death)
+    return made is not None
+
+
+async def list_letters(connection: Connection, status: str | None, at_most: int) -> list[LetterSummary]:
+    """The newest dead letters first; of any status where `status` is None."""
+    rows = _queries.list_letters(connection, status=status, at_most=at_most)
+    return [_record(row, LetterSummary) async for row in rows]
+
+
+async def find_letter(connection: Connection, letter_id: UUID) -> Letter | None:
+    """A dead letter with every attempt of its job."""
+    row = await _queries.find_letter(connection, id=letter_id)
+    if row is None:
+        return None
+    attempts = [
+        AttemptRecord(**{**row, "error": _raw(row["error"])})
+        async for row in _queries.list_attempts(connection, job_id=row["job_id"])
+    ]
+    jsons = {column: _raw(row[column]) for column in ("error", "headers", "x_death")}
+    return Letter(**{**row, **jsons}, body_text=_text(row["body"]), attempts=attempts)
+
+
+async def lock_letter(connection: Connection, letter_id: UUID) -> ReplayCandidate | None:
+    row = await _queries.lock_letter(connection, id=letter_id)
+    return _record(row, ReplayCandidate) if row else None
+
+
+async def requeue_dead_job(connection: Connection, job_id: UUID, generation: int) -> int | None:
+    """failed -> queued, with a message in the outbox. The new generation, or None unless it failed in the given one."""
+    renewed: int | None = await _queries.requeue_dead_job(connection, job_id=job_id, generation=generation)
+    if renewed is not None:
+        await _queries.enqueue_message(connection, job_id=job_id)
+    return renewed
+
+
+async def mark_replaying(connection: Connection, letter_id: UUID) -> None:
+    await _queries.mark_replaying(connection, id=letter_id)
+
+
+async def record_audit(connection: Connection, actor: str, action: str, subject: UUID) -> None:
+    await _queries.record_audit(connection, actor=actor, action=action, subject=subject)
+
+
+async def count_jobs(connection: Connection, at_most: int) -> dict[tuple[str, str], int]:
+    """Waiting and running jobs by (status, model); each status is counted up to `at_most`."""
+    rows = _queries.count_jobs(connection, at_most=at_most)
+    return {(row["status"], row["model"]): row["count"] async for row in rows}
+
+
+async def measure_outbox(connection: Connection, at_most: int) -> tuple[int, float]:
+    """Rows in the outbox, counted up to `at_most`, and for how many seconds the most overdue one has been due."""
+    row = await _queries.measure_outbox(connection, at_most=at_most)
+    return row["depth"], max(0.0, row["age"])
+
+
+async def count_open_letters(connection: Connection, at_most: int) -> dict[str, int]:
+    """Open dead letters by kind, counted up to `at_most`."""
+    return {row["kind"]: row["count"] async for row in _queries.count_open_letters(connection, at_most=at_most)}
+
+
+def _record(row: Any, record: type[T]) -> T:
+    return record(**row)
+
+
+def _raw(column: bytes | None) -> msgspec.Raw | None:
+    return None if column is None else msgspec.Raw(column)
+
+
+def _text(body: bytes | None) -> str | None:
+    if body is None:
+        return None
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,44 @@
+"""AMQP headers as JSON without loss, for columns of type jsonb.
+
+What JSON (or Postgres, for NUL) has no word for becomes a table with one key that starts with `$`: `$bytes` (base64),
+`$timestamp` (ISO 8601), `$decimal`, `$float` (nan, inf), and `$table` (key and value pairs) for a table whose own keys
+could be mistaken for those.
+"""
+
+import base64
+import math
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+NUL = "\x00"
+
+
+def json_safe(value: Any) -> Any:
+    """The JSON form of a header, or of a whole table of headers."""
+    match value:
+        case str():
+            return {"$bytes": _base64(value.encode())} if NUL in value else value
+        case bytes() | bytearray():
+            return {"$bytes": _base64(value)}
+        case datetime():
+            return {"$timestamp": value.isoformat()}
+        case Decimal():
+            return {"$decimal": str(value)}
+        case float():
+            return value if math.isfinite(value) else {"$float": str(value)}
+        case dict():
+            return _table(value)
+        case list() | tuple():
+            return [json_safe(item) for item in value]
+    return value
+
+
+def _table(table: dict[str, Any]) -> dict[str, Any]:
+    if any(key.startswith("$") or NUL in key for key in table):
+        return {"$table": [[json_safe(key), json_safe(value)] for key, value in table.items()]}
+    return {key: json_safe(value) for key, value in table.items()}
+
+
+def _base64(value: bytes | bytearray) -> str:
+    return base64.b64encode(value).decode()
