@@ -11,6 +11,7 @@ from darkroom_local.probes import http_status, listens
 from darkroom_local.program import Program
 
 USER = "darkroom"
+VHOST = "darkroom"
 # The wrapper in /usr/sbin changes to the system's own user and node; these are the scripts behind it.
 SERVER_SCRIPTS = ("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin", "/opt/rabbitmq/sbin")
 MISSING = "RabbitMQ is missing; install it with `apt-get install rabbitmq-server` (3.10 or newer)."
@@ -36,8 +37,8 @@ class RabbitMQ:
 
     @property
     def url(self) -> str:
-        """AMQP URL of the default vhost."""
-        return f"amqp://{USER}:{self.password}@{LOOPBACK}:{self.ports.amqp}/"
+        """AMQP URL of the vhost that the node starts with."""
+        return f"amqp://{USER}:{self.password}@{LOOPBACK}:{self.ports.amqp}/{VHOST}"
 
     @property
     def management_url(self) -> str:
@@ -91,6 +92,7 @@ management.tcp.ip = {LOOPBACK}
 management.tcp.port = {self.ports.management}
 prometheus.tcp.ip = {LOOPBACK}
 prometheus.tcp.port = {self.ports.prometheus}
+default_vhost = {VHOST}
 default_user = {USER}
 default_pass = {self.password}
 default_user_tags.administrator = true

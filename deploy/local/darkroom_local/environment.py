@@ -1,0 +1,57 @@
+"""The settings of a stack's services, and the file that a shell can source."""
+
+import os
+import shlex
+from collections.abc import Mapping
+
+from darkroom_local.home import REPOSITORY, Home, write_private
+from darkroom_local.parts import S3, Caddy, Postgres, RabbitMQ
+from darkroom_local.state import State
+
+BUCKET = "darkroom"
+# Not for the services: where the stack is, and what belongs to whoever talks to it.
+OWN = ("DARKROOM_HOME", "DARKROOM_PORT", "DARKROOM_STACK", "DARKROOM_URL", "DARKROOM_API_KEY", "DARKROOM_OPERATOR_KEY")
+
+
+def service_settings(
+    home: Home, state: State, rabbitmq: RabbitMQ, postgres: Postgres, s3: S3, edge: Caddy
+) -> dict[str, str]:
+    """Every service's environment: the caller's DARKROOM_ settings over defaults, the stack's own places over both."""
+    defaults = {
+        "DARKROOM_DEVICE": "cpu",
+        "DARKROOM_MODEL": "tiny",
+        "DARKROOM_MODELS_FILE": str(REPOSITORY / "deploy" / "models.toml"),
+        "DARKROOM_WORKER_NAME": "worker-1",
+    }
+    chosen = {key: value for key, value in os.environ.items() if key.startswith("DARKROOM_") and key not in OWN}
+    places = {
+        "DARKROOM_AMQP_URL": rabbitmq.url,
+        "DARKROOM_AMQP_MANAGEMENT_URL": rabbitmq.management_url,
+        "DARKROOM_DATABASE_URL": postgres.url,
+        "DARKROOM_S3_ENDPOINT": s3.endpoint,
+        "DARKROOM_S3_PUBLIC_ENDPOINT": edge.url,
+        "DARKROOM_S3_ACCESS_KEY": s3.access_key,
+        "DARKROOM_S3_SECRET_KEY": s3.secret_key,
+        "DARKROOM_S3_BUCKET": BUCKET,
+        "DARKROOM_S3_REGION": "us-east-1",
+        "DARKROOM_PUBLIC_URL": edge.url,
+        "DARKROOM_MODELS_HOME": str(home.models_home),
+    }
+    ports = {
+        f"DARKROOM_{name.upper()}_PORT": str(state.ports[name])
+        for name in ("gateway", "status", "operations", "consumer")
+    }
+    return {**defaults, **chosen, **places, **ports}
+
+
+def write_env_file(home: Home, state: State, settings: Mapping[str, str]) -> None:
+    """Write `.darkroom/env`: plain assignments, then one export of them all."""
+    values = {
+        "DARKROOM_HOME": str(home.path),
+        "DARKROOM_URL": settings["DARKROOM_PUBLIC_URL"],
+        "DARKROOM_API_KEY": state.keys.get("client", ""),
+        "DARKROOM_OPERATOR_KEY": state.keys.get("operator", ""),
+        **settings,
+    }
+    lines = [f"{key}={shlex.quote(value)}" for key, value in values.items()]
+    write_private(home.env_file, "\n".join([*lines, f"export {' '.join(values)}"]) + "\n")

@@ -1,0 +1,77 @@
+"""What a stack decides once and keeps: its ports, its passwords, its development keys."""
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, field
+
+from darkroom_local.errors import LocalError
+from darkroom_local.home import Home, write_private
+from darkroom_local.ports import free_port, is_free
+
+PREFERRED_EDGE_PORT = 8080
+PORTS = (
+    "edge",
+    "gateway",
+    "status",
+    "operations",
+    "consumer",
+    "postgres",
+    "s3",
+    "amqp",
+    "management",
+    "prometheus",
+    "distribution",
+    "epmd",
+    "supervisor",
+)
+SECRETS = ("postgres", "amqp", "erlang_cookie", "s3_access_key", "s3_secret_key", "supervisor")
+
+
+@dataclass
+class State:
+    """Kept in `state.json`, for the owner's eyes only."""
+
+    ports: dict[str, int] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    """API keys by scope."""
+
+    @classmethod
+    def load(cls, home: Home) -> "State":
+        """What was kept; empty for a stack that never started."""
+        return cls(**json.loads(home.state_file.read_text())) if home.state_file.exists() else cls()
+
+    def save(self, home: Home) -> None:
+        write_private(home.state_file, json.dumps(asdict(self), indent=2) + "\n")
+
+    def settle(self) -> list[str]:
+        """Choose what is missing, for a stack that does not run now. Returns the names of ports that had to move.
+
+        Raises LocalError when DARKROOM_PORT names a port that is taken.
+        """
+        for name in SECRETS:
+            self.secrets.setdefault(name, secrets.token_hex(20))
+        moved = [name for name, port in self.ports.items() if not is_free(port)]
+        for name in moved:
+            del self.ports[name]
+        self._settle_edge()
+        for name in PORTS:
+            if name not in self.ports:
+                self.ports[name] = free_port(self.ports.values())
+        return moved
+
+    def _settle_edge(self) -> None:
+        wanted = os.environ.get("DARKROOM_PORT")
+        if wanted:
+            self.ports["edge"] = _wanted_port(wanted)
+        elif "edge" not in self.ports and is_free(PREFERRED_EDGE_PORT):
+            self.ports["edge"] = PREFERRED_EDGE_PORT
+
+
+def _wanted_port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise LocalError(f"DARKROOM_PORT is {text!r}, which is no port number.")
+    if not is_free(int(text)):
+        raise LocalError(f"DARKROOM_PORT is {text}, but something listens there already; choose another.")
+    return int(text)
