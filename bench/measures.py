@@ -1,0 +1,92 @@
+"""What is measured on a running stack, besides raw load."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+import httpx
+import msgspec
+import psutil
+
+BACKLOG = 200
+IDLE_SUBMISSIONS = 50
+JOB_TIMEOUT_SECONDS = 300.0
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Milliseconds."""
+
+    median: float
+    p99: float
+
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> "Latency":
+        return cls(statistics.median(samples), statistics.quantiles(samples, n=100)[98])
+
+
+class Submitter:
+    """Submits jobs straight to the gateway, as the load does."""
+
+    def __init__(self, gateway_url: str, key: str, body: bytes) -> None:
+        self._client = httpx.Client(base_url=gateway_url, headers={"Authorization": f"Bearer {key}"}, timeout=10)
+        self._body = body
+
+    def submit(self) -> UUID:
+        answer = self._client.post("/v1/jobs", content=self._body, headers={"Content-Type": "application/json"})
+        answer.raise_for_status()
+        return UUID(answer.json()["id"])
+
+
+async def submit_to_claim(database: asyncpg.Connection, submitter: Submitter) -> Latency:
+    """From the moment a request is sent to the claim that Postgres recorded, one job at a time on an idle system.
+
+    Both clocks are this machine's.
+    """
+    samples = []
+    for _ in range(IDLE_SUBMISSIONS):
+        sent = datetime.now(UTC)
+        job = submitter.submit()
+        await wait_until_done(database, [job])
+        started = await database.fetchval("SELECT started_at FROM jobs WHERE id = $1", job)
+        samples.append((started - sent).total_seconds() * 1000)
+    return Latency.of(samples)
+
+
+async def overhead_per_job(database: asyncpg.Connection, submitter: Submitter) -> Latency:
+    """What a job takes beyond the pipeline's own time over a backlog: claim to next claim, less the inference."""
+    jobs = [submitter.submit() for _ in range(BACKLOG)]
+    await wait_until_done(database, jobs)
+    rows = await database.fetch(
+        "SELECT started_at, (metrics ->> 'inference_ms')::float AS inference_ms FROM jobs"
+        " WHERE id = ANY($1) ORDER BY started_at",
+        jobs,
+    )
+    gaps = [
+        (later["started_at"] - earlier["started_at"]).total_seconds() * 1000 - earlier["inference_ms"]
+        for earlier, later in zip(rows, rows[1:], strict=False)
+    ]
+    return Latency.of(gaps)
+
+
+async def wait_until_done(database: asyncpg.Connection, jobs: list[UUID]) -> None:
+    """Raises RuntimeError when a job did not succeed, TimeoutError when they take too long."""
+    deadline = time.monotonic() + JOB_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        states = dict(
+            await database.fetch("SELECT status, count(*) FROM jobs WHERE id = ANY($1) GROUP BY status", jobs)
+        )
+        if states == {"succeeded": len(jobs)}:
+            return
+        if states.keys() - {"queued", "running", "succeeded"}:
+            raise RuntimeError(f"Not every job succeeded: {states}")
+        time.sleep(0.05)  # noqa: ASYNC251 - nothing else runs in this process
+    raise TimeoutError(f"Not all of {len(jobs)} jobs were done in {JOB_TIMEOUT_SECONDS:g} s.")
+
+
+def resident_megabytes(pid: int) -> float:
+    """Of a process with all its children, in 10^6 bytes."""
+    process = psutil.Process(pid)
+    return sum(each.memory_info().rss for each in [process, *process.children(recursive=True)]) / 1e6
