@@ -8,7 +8,7 @@ from chassis.service import Address, exit_for_settings, run, serve
 from chassis.settings import SettingsError, load
 from contracts.models import CatalogueError, Model, UnknownModelError, load_catalogue
 
-from gpu_consumer.app import build
+from gpu_consumer.app import build, render_process
 from gpu_consumer.settings import Settings
 from gpu_consumer.startup import StartupError
 
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 async def _serve(settings: Settings, model: Model) -> None:
-    app = build(settings, model)
+    app = build(settings, model, render_process(settings, model))
     try:
         async with app.database:
             await serve(app.http, Address(settings.consumer_host, settings.consumer_port), app.health, [app.worker])

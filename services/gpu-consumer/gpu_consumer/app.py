@@ -29,17 +29,19 @@ from gpu_consumer.worker import Worker
 
 @dataclass(frozen=True)
 class App:
-    """The worker, what is closed after it, and its HTTP side."""
+    """The worker, what it consists of, what is closed after it, and its HTTP side."""
 
     worker: Worker
+    consumer: Consumer
+    gate: Gate
     database: Database
     brokers: tuple[Broker, ...]
     health: Health
     http: Starlette
 
 
-def build(settings: Settings, model: Model) -> App:
-    """A worker for one model of the catalogue."""
+def build(settings: Settings, model: Model, process: RenderProcess) -> App:
+    """A worker for one model of the catalogue, which `process` renders."""
     lanes = Lanes.of(settings.broker.retry_delays)
     declared = topology([model.name], lanes)
     database = Database(settings.database, "gpu-consumer")
@@ -47,7 +49,7 @@ def build(settings: Settings, model: Model) -> App:
     publishing = Broker(settings.broker.amqp_url, f"{settings.name} publishing")
     gate = Gate(NAME, RENDERER)
     store = Store(database, settings.name, settings.lease_seconds)
-    renderer = Renderer(_render_process(settings, model), gate)
+    renderer = Renderer(process, gate)
     progress = ProgressFeed(Announcer(publishing))
     bench = Bench(
         model=model,
@@ -64,10 +66,11 @@ def build(settings: Settings, model: Model) -> App:
     presence = Presence(settings.database, settings.name, gate, consumer.hurry, settings.heartbeat_seconds)
     worker = Worker(gate, presence, store, renderer, progress, consumer, settings.drain_seconds)
     health = Health({"model": renderer.check, "database": database.check, "broker": consuming.check})
-    return App(worker, database, (consuming, publishing), health, Starlette(routes=health.routes()))
+    return App(worker, consumer, gate, database, (consuming, publishing), health, Starlette(routes=health.routes()))
 
 
-def _render_process(settings: Settings, model: Model) -> RenderProcess:
+def render_process(settings: Settings, model: Model) -> RenderProcess:
+    """The render process that the settings describe, not yet started."""
     load = Load(
         folder=str((Path(settings.catalogue.models_home) / model.path).absolute()),
         device=settings.device,

@@ -1,0 +1,188 @@
+"""What surrounds a worker: jobs in a real database, messages on a real broker, pictures in a real bucket."""
+
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+from chassis.amqp import Broker, Publisher
+from chassis.settings import load as load_settings
+from contracts.api import JobInput
+from contracts.messages.v1 import CONTENT_TYPE, Render, encode
+from contracts.models import Model, load_catalogue
+from contracts.topology import DEAD_QUEUE, JOB_ID_HEADER, WORK_EXCHANGE, Lanes, topology, work_queue
+from gpu_consumer.render.protocol import Device, Load
+from gpu_consumer.settings import Settings
+
+from tests.support.endpoints import Bucket
+from tests.support.models import job_input
+from tests.support.waiting import eventually
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+RETRY_DELAYS = (1, 60)
+CATALOGUE = """
+[[models]]
+name = "tiny"
+path = "tiny"
+schedulers = ["ddim", "euler"]
+width = { minimum = 64, maximum = 128, default = 64 }
+height = { minimum = 64, maximum = 128, default = 64 }
+steps = { minimum = 1, maximum = 1000, default = 3 }
+guidance_scale = { minimum = 0, maximum = 20, default = 7.5 }
+max_images = 4
+max_cost = 20_000_000
+"""
+LONG = job_input(num_inference_steps=1000)
+"""Some twenty seconds: every test ends it long before."""
+
+
+def load(folder: Path, device: Device = "cpu") -> Load:
+    return Load(str(folder), device, "ddim", 64, 64, cpu_threads=1)
+
+
+class Workshop:
+    """One fresh database, vhost and bucket. Speaks SQL of its own, so that a wrong query of the worker is seen."""
+
+    def __init__(self, database: str, vhost: str, bucket: Bucket, models_home: Path, folder: Path) -> None:
+        catalogue = folder / "models.toml"
+        catalogue.write_text(CATALOGUE)
+        self.bucket = bucket
+        self.environment = {
+            "DARKROOM_DATABASE_URL": database,
+            "DARKROOM_AMQP_URL": vhost,
+            "DARKROOM_RETRY_DELAYS": ",".join(map(str, RETRY_DELAYS)),
+            "DARKROOM_MODELS_FILE": str(catalogue),
+            "DARKROOM_MODELS_HOME": str(models_home),
+            "DARKROOM_MODEL": "tiny",
+            "DARKROOM_DEVICE": "cpu",
+            "DARKROOM_WORKER_NAME": "anna",
+            "DARKROOM_LEASE_SECONDS": "5",
+            **bucket.environment(),
+        }
+        self.lanes = Lanes.of(RETRY_DELAYS)
+        self.topology = topology(["tiny"], self.lanes)
+        self._broker = Broker(vhost, "workshop")
+        self._publisher = Publisher(self._broker)
+        self._tenant = uuid4()
+
+    async def __aenter__(self) -> Self:
+        self._connection = await asyncpg.connect(self.environment["DARKROOM_DATABASE_URL"])
+        await self._connection.execute("INSERT INTO tenants (id, name) VALUES ($1, 'acme')", self._tenant)
+        await self._broker.declare(self.topology)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._connection.close()
+        await self._broker.close()
+
+    def settings(self, **changes: str) -> Settings:
+        """The worker's settings; a change of `lease_seconds` is DARKROOM_LEASE_SECONDS."""
+        changed = {f"DARKROOM_{name.upper()}": value for name, value in changes.items()}
+        return load_settings(Settings, self.environment | changed)
+
+    def model(self) -> Model:
+        return load_catalogue(Path(self.environment["DARKROOM_MODELS_FILE"])).find("tiny")
+
+    async def add_job(self, wanted: JobInput | None = None, **columns: Any) -> Render:
+        """A queued job, and the message that speaks of it, not yet published."""
+        values = {
+            "id": uuid4(),
+            "tenant_id": self._tenant,
+            "model": "tiny",
+            "input": msgspec.json.encode(wanted or job_input()).decode(),
+            "traceparent": TRACEPARENT,
+            "ttl": timedelta(hours=1),
+        } | columns
+        names = ", ".join(values)
+        places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+        await self._connection.execute(
+            f"INSERT INTO jobs ({names}, expires_at) VALUES ({places}, now() + interval '1 hour')", *values.values()
+        )
+        return Render(values["id"], columns.get("generation", 1), values["model"], TRACEPARENT)
+
+    async def publish(self, message: Render) -> None:
+        """Put the message on the model's queue, as the relay does."""
+        headers = {JOB_ID_HEADER: str(message.job_id), "traceparent": TRACEPARENT}
+        await self._publisher.publish(WORK_EXCHANGE, "tiny", encode(message), headers, CONTENT_TYPE)
+
+    async def publish_raw(self, body: bytes, headers: dict[str, Any] | None = None) -> None:
+        await self._publisher.publish(WORK_EXCHANGE, "tiny", body, headers or {}, CONTENT_TYPE)
+
+    async def submit(self, wanted: JobInput | None = None, **columns: Any) -> UUID:
+        """A queued job whose message is on the queue."""
+        message = await self.add_job(wanted, **columns)
+        await self.publish(message)
+        return message.job_id
+
+    async def execute(self, statement: str, *arguments: Any) -> None:
+        await self._connection.execute(statement, *arguments)
+
+    async def job(self, job_id: UUID) -> asyncpg.Record:
+        return await self._connection.fetchrow("SELECT * FROM jobs WHERE id = $1", job_id)
+
+    async def attempts(self, job_id: UUID) -> list[asyncpg.Record]:
+        """The job's attempts, oldest first."""
+        return list(
+            await self._connection.fetch("SELECT * FROM attempts WHERE job_id = $1 ORDER BY started_at", job_id)
+        )
+
+    async def outcomes(self, job_id: UUID) -> list[str | None]:
+        return [attempt["outcome"] for attempt in await self.attempts(job_id)]
+
+    async def rows(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        return list(await self._connection.fetch(query, *arguments))
+
+    async def reached(self, job_id: UUID, status: str, seconds: float = 30) -> asyncpg.Record:
+        """The job's row, once it has come to that status."""
+
+        async def there() -> bool:
+            return bool((await self.job(job_id))["status"] == status)
+
+        try:
+            await eventually(there, seconds=seconds, what=f"job {status}")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; it is {dict(await self.job(job_id))}") from error
+        return await self.job(job_id)
+
+    async def stepping(self, job_id: UUID) -> None:
+        """Wait until the job's record shows a step: it renders."""
+
+        async def steps() -> bool:
+            return (await self.job(job_id))["step"] is not None
+
+        await eventually(steps, what="the job renders")
+
+    async def waiting(self, queue: str = work_queue("tiny")) -> int:
+        """How many messages of the queue nobody holds."""
+        channel = await self._broker.channel()
+        try:
+            declared = await channel.declare_queue(queue, passive=True)
+            return int(declared.declaration_result.message_count or 0)
+        finally:
+            await channel.close()
+
+    async def waiting_becomes(self, count: int, queue: str = work_queue("tiny")) -> None:
+        async def so() -> bool:
+            return await self.waiting(queue) == count
+
+        await eventually(so, what=f"{count} messages wait in {queue}")
+
+    async def dead_message(self) -> Any:
+        """Take the next message from the dead letters' queue."""
+        await self.waiting_becomes(1, DEAD_QUEUE)
+        channel = await self._broker.channel()
+        message = await (await channel.get_queue(DEAD_QUEUE, ensure=False)).get(no_ack=True)
+        await channel.close()
+        return message
+
+    async def parked(self) -> list[str]:
+        """The lanes in which messages wait."""
+        return [lane.name for lane in self.lanes if await self.waiting(lane.queue)]
+
+    async def queues_are_empty(self) -> bool:
+        return not any([await self.waiting(queue.name) for queue in self.topology.queues])
