@@ -1,0 +1,74 @@
+"""A gateway inside the test's own process, on a real database and a real broker; its loops run when a test says so."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+from chassis.amqp import Broker
+from chassis.postgres import Database
+from chassis.settings import load
+from contracts.models import Catalogue, load_catalogue
+from gateway.app import open_gateway
+from gateway.settings import Settings
+from gateway.store import JobStore
+
+from tests.integration.gateway.clients import http_client, make_key
+
+Environment = dict[str, str]
+GatewayFactory = Callable[..., Awaitable[httpx.AsyncClient]]
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    return load_catalogue(Path(__file__).parents[3] / "deploy" / "models.toml")
+
+
+@pytest.fixture
+def environment(database: str, vhost: str) -> Environment:
+    return {"DARKROOM_DATABASE_URL": database, "DARKROOM_AMQP_URL": vhost, "DARKROOM_RETRY_DELAYS": "1,2,3"}
+
+
+@pytest.fixture
+def settings(environment: Environment) -> Settings:
+    return load(Settings, environment)
+
+
+@pytest.fixture
+async def key(database: str) -> str:
+    """A client's key of the tenant `default`."""
+    return await make_key(database)
+
+
+@pytest.fixture
+async def client(settings: Settings, catalogue: Catalogue, key: str) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client of a gateway, with a valid key."""
+    async with open_gateway(settings, catalogue) as gateway, http_client(gateway.app, key) as http:
+        yield http
+
+
+@pytest.fixture
+async def rows(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the test's own, to look at rows and to change them."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def pool(settings: Settings) -> AsyncIterator[Database]:
+    async with Database(settings.database, "test") as pool:
+        yield pool
+
+
+@pytest.fixture
+def store(pool: Database) -> JobStore:
+    return JobStore(pool)
+
+
+@pytest.fixture
+async def broker(vhost: str) -> AsyncIterator[Broker]:
+    broker = Broker(vhost, "test")
+    yield broker
+    await broker.close()

@@ -1,0 +1,68 @@
+"""Who may do what: keys, and the walls between tenants."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from chassis.keys import ApiKey
+from contracts.api import Scope
+
+from tests.integration.gateway.clients import BODY, bearer, counts, make_key, submit
+
+NOW = datetime.now(UTC)
+
+
+async def refused_with_401(client: httpx.AsyncClient, authorization: dict[str, str]) -> bool:
+    answer = await client.post("/v1/jobs", json=BODY, headers=authorization)
+    return answer.status_code == 401 and answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_only_valid_keys_are_let_in(client: httpx.AsyncClient, rows: asyncpg.Connection, database: str) -> None:
+    """Unknown, mistyped, expired and revoked keys are answered alike, and nothing is recorded."""
+    good = await make_key(database)
+    expired = await make_key(database, expires_at=NOW - timedelta(seconds=1))
+    revoked = await make_key(database, revoked_at=NOW)
+    unknown = ApiKey.generate(Scope.CLIENT).reveal()
+    mistyped = good[:-1] + ("a" if good[-1] != "a" else "b")
+    for key in ("", "nonsense", expired, revoked, unknown, mistyped):
+        assert await refused_with_401(client, bearer(key)), key
+    assert await refused_with_401(client, {"Authorization": f"Basic {good}"})
+    assert await counts(rows) == (0, 0, 0)
+
+
+async def test_a_key_can_not_be_raised_to_another_scope(client: httpx.AsyncClient, database: str) -> None:
+    """The scope that a key names must be the one it was made with."""
+    key = ApiKey.parse(await make_key(database))
+    assert key is not None
+    raised = ApiKey(Scope.OPERATOR, key.id, key.secret).reveal()
+    assert await refused_with_401(client, bearer(raised))
+
+
+async def test_an_operator_may_submit(client: httpx.AsyncClient, database: str) -> None:
+    """An operator's key may do all that a client's may."""
+    operator = await make_key(database, scope=Scope.OPERATOR)
+    await submit(client, Authorization=f"Bearer {operator}")
+
+
+@pytest.mark.parametrize("act", ["cancel", "retry"])
+async def test_another_tenants_job_answers_as_an_unknown_one(
+    client: httpx.AsyncClient, rows: asyncpg.Connection, database: str, act: str
+) -> None:
+    """Byte for byte, and the job stays as it is."""
+    job = await submit(client)
+    stranger = bearer(await make_key(database, "stranger"))
+    foreign = await client.post(f"/v1/jobs/{job['id']}/{act}", headers=stranger)
+    unknown = await client.post(f"/v1/jobs/{uuid4()}/{act}", headers=stranger)
+    assert foreign.status_code == unknown.status_code == 404
+    assert foreign.content == unknown.content
+    assert await rows.fetchval("SELECT status FROM jobs") == "queued"
+
+
+async def test_tenants_may_choose_the_same_idempotency_key(client: httpx.AsyncClient, database: str) -> None:
+    """Each gets a job of its own."""
+    stranger = await make_key(database, "stranger")
+    mine = await submit(client, Idempotency_Key="one")
+    theirs = await submit(client, Idempotency_Key="one", Authorization=f"Bearer {stranger}")
+    assert mine["id"] != theirs["id"]
