@@ -26,6 +26,7 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+_BAD_DATA = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _CLASHES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
@@ -38,7 +39,7 @@ class TransactionClashError(Exception):
 
 
 class BadDataError(Exception):
-    """Postgres refused a value, and with it the whole statement."""
+    """Postgres refused a value or a row, and with it the whole statement."""
 
 
 class Database:
@@ -110,7 +111,7 @@ async def translated_errors() -> AsyncIterator[None]:
     """Turn asyncpg's errors into this module's."""
     try:
         yield
-    except asyncpg.DataError as error:
+    except _BAD_DATA as error:
         raise BadDataError(str(error)) from error
     except _CLASHES as error:
         raise TransactionClashError(str(error)) from error

@@ -1,0 +1,134 @@
+"""The group commit: what shares a batch shares its commit, and nothing else."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from chassis.postgres import BadDataError
+from gateway.batch import COMMITS_IN_FLIGHT, MOST_WAITING, Committer, CommitterFullError
+from gateway.store import JobStore
+from gateway.submission import Accepted, KeyReused
+
+from tests.integration.gateway.clients import counts
+from tests.integration.gateway.submissions import make_tenant, submission
+from tests.support.waiting import eventually
+
+
+async def test_submissions_that_arrive_together_share_commits(store: JobStore, rows: asyncpg.Connection) -> None:
+    """A hundred arrivals take a handful of transactions."""
+    tenant = await make_tenant(rows)
+    async with Committer(store) as committer:
+        await asyncio.gather(*(committer.submit(submission(tenant)) for _ in range(100)))
+    assert await counts(rows) == (100, 100, 0)
+    assert await rows.fetchval("SELECT count(DISTINCT xmin::text) FROM jobs") <= COMMITS_IN_FLIGHT
+
+
+async def test_each_gets_its_own_answer(store: JobStore, rows: asyncpg.Connection) -> None:
+    """Rows are joined on the job's id, whatever order the database returns them in."""
+    tenant = await make_tenant(rows)
+    wanted = [submission(tenant, f"k{99 - n}", metadata={"n": str(n)}) for n in range(100)]
+    async with Committer(store) as committer:
+        outcomes = await asyncio.gather(*map(committer.submit, wanted))
+    for outcome, asked in zip(outcomes, wanted, strict=True):
+        assert isinstance(outcome, Accepted)
+        assert (outcome.job.id, outcome.job.metadata) == (asked.id, asked.metadata)
+
+
+async def test_a_bad_row_fails_alone(store: JobStore, rows: asyncpg.Connection) -> None:
+    """What Postgres refuses, a NUL that slipped through or a tenant that is gone, takes no neighbour with it."""
+    tenant = await make_tenant(rows)
+    bad = [submission(tenant, metadata={"a": "\0"}), submission(submission(tenant).id)]
+    good = [submission(tenant, f"k{n}") for n in range(6)]
+    async with Committer(store) as committer:
+        outcomes = await asyncio.gather(*map(committer.submit, [*good[:3], *bad, *good[3:]]), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Accepted] * 3 + [BadDataError] * 2 + [Accepted] * 3
+    assert await counts(rows) == (6, 6, 6)
+
+
+async def test_a_client_that_leaves_does_not_cancel_its_batch(store: JobStore, rows: asyncpg.Connection) -> None:
+    """Its job and its neighbours' are recorded all the same."""
+    tenant = await make_tenant(rows)
+    async with Committer(store) as committer:
+        posts = [asyncio.create_task(committer.submit(submission(tenant))) for _ in range(5)]
+        await asyncio.sleep(0)  # all are taken in, none is recorded yet
+        posts[2].cancel()
+        results = await asyncio.gather(*posts, return_exceptions=True)
+    assert sum(isinstance(result, Accepted) for result in results) == 4
+    assert await counts(rows) == (5, 5, 0)
+
+
+async def test_leaving_answers_everything_that_was_taken_in(store: JobStore, rows: asyncpg.Connection) -> None:
+    """A drain loses nobody's answer."""
+    tenant = await make_tenant(rows)
+    async with Committer(store) as committer:
+        posts = [asyncio.create_task(committer.submit(submission(tenant))) for _ in range(300)]
+        await asyncio.sleep(0)
+    assert all(post.done() for post in posts)
+    assert await counts(rows) == (300, 300, 0)
+
+
+async def test_the_queue_is_bounded(store: JobStore, rows: asyncpg.Connection) -> None:
+    """Beyond the bound a submission is refused at once and not recorded."""
+    tenant = await make_tenant(rows)
+    async with Committer(store) as committer:
+        posts = [asyncio.create_task(committer.submit(submission(tenant))) for _ in range(MOST_WAITING + 3)]
+        results = await asyncio.gather(*posts, return_exceptions=True)
+    assert sum(isinstance(result, CommitterFullError) for result in results) == 3
+    assert await counts(rows) == (MOST_WAITING, MOST_WAITING, 0)
+
+
+async def test_equal_keys_in_one_batch(store: JobStore, rows: asyncpg.Connection) -> None:
+    """The first is accepted; the later ones replay it or learn that the key is taken."""
+    tenant = await make_tenant(rows)
+    twins = [submission(tenant, "one"), submission(tenant, "one"), submission(tenant, "one", b"other")]
+    assert set(await store.insert(twins)) == {twins[0].id}
+    async with Committer(store) as committer:
+        second, third = await asyncio.gather(*map(committer.submit, twins[1:]))
+    assert isinstance(second, Accepted)
+    assert (second.job.id, second.replayed) == (twins[0].id, True)
+    assert third == KeyReused()
+
+
+async def test_a_twin_waits_for_the_first_to_commit(store: JobStore, rows: asyncpg.Connection) -> None:
+    """While another transaction holds the key, nothing is answered; if it rolls back, the twin is accepted."""
+    tenant = await make_tenant(rows)
+    transaction = rows.transaction()
+    await transaction.start()
+    await _claim(rows, "one", tenant)
+    async with Committer(store) as committer:
+        twin = asyncio.create_task(committer.submit(submission(tenant, "one")))
+        await eventually(lambda: _someone_waits_for_a_lock(rows), what="the twin waits")
+        assert not twin.done()
+        await transaction.rollback()
+        outcome = await twin
+    assert isinstance(outcome, Accepted)
+    assert not outcome.replayed
+
+
+async def test_a_batch_that_is_a_deadlocks_victim_is_tried_again(store: JobStore, rows: asyncpg.Connection) -> None:
+    """Postgres cancels the batch; its submissions never hear of it."""
+    tenant = await make_tenant(rows)
+    await rows.execute("SET deadlock_timeout = '1min'")  # so that the other side finds the deadlock, and is its victim
+    transaction = rows.transaction()
+    await transaction.start()
+    await _claim(rows, "b", tenant)
+    async with Committer(store) as committer:
+        posts = [asyncio.create_task(committer.submit(submission(tenant, key))) for key in "ab"]
+        await eventually(lambda: _someone_waits_for_a_lock(rows), what="the batch waits for b")
+        await _claim(rows, "a", tenant)  # ends only when the batch, which holds a, is canceled
+        await transaction.rollback()
+        outcomes = await asyncio.gather(*posts)
+    assert [isinstance(outcome, Accepted) and not outcome.replayed for outcome in outcomes] == [True, True]
+    assert await counts(rows) == (2, 2, 2)
+
+
+async def _claim(rows: asyncpg.Connection, key: str, tenant: object) -> None:
+    await rows.execute("INSERT INTO idempotency_keys VALUES ($1, $2, '', gen_random_uuid())", tenant, key)
+
+
+async def _someone_waits_for_a_lock(rows: asyncpg.Connection) -> bool:
+    waiting: int = await rows.fetchval(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
+        " AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
+    )
+    return waiting > 0

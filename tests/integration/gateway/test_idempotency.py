@@ -1,0 +1,106 @@
+"""Idempotency keys: one job, however often and however concurrently it is asked for."""
+
+import asyncio
+
+import asyncpg
+import httpx
+from chassis.settings import load
+from contracts.models import Catalogue
+from gateway.app import open_gateway
+from gateway.settings import Settings
+
+from tests.integration.gateway.clients import BODY, counts, http_client, submit
+from tests.integration.gateway.conftest import Environment
+
+OTHER = {"input": {"prompt": "another"}}
+
+
+async def post(client: httpx.AsyncClient, key: str, body: object = BODY) -> httpx.Response:
+    return await client.post("/v1/jobs", json=body, headers={"Idempotency-Key": key})
+
+
+async def test_the_same_request_is_answered_again(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+    """The stored answer is replayed, seed and all, and says so."""
+    first, again = await post(client, "one"), await post(client, "one")
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.json() == first.json()
+    assert again.headers["location"] == first.headers["location"]
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert await counts(rows) == (1, 1, 1)
+
+
+async def test_the_answer_stays_as_it_was_at_acceptance(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+    """Whatever became of the job meanwhile."""
+    first = await post(client, "one")
+    await rows.execute(
+        "UPDATE jobs SET status = 'running', attempt = 1, started_at = now(), lease_token = gen_random_uuid(),"
+        " lease_expires_at = now(), queued_at = now() + interval '1 hour', expires_at = now() + interval '9 hours'"
+    )
+    assert (await post(client, "one")).json() == first.json()
+
+
+async def test_another_request_under_a_used_key_is_refused(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+    """422 with a code of its own; the first job stays."""
+    await post(client, "one")
+    answer = await post(client, "one", OTHER)
+    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+    assert await counts(rows) == (1, 1, 1)
+
+
+async def test_a_refused_request_uses_no_key(client: httpx.AsyncClient) -> None:
+    """A key is used up by an accepted job only."""
+    assert (await post(client, "one", {"input": {}})).status_code == 422
+    answer = await post(client, "one")
+    assert (answer.status_code, answer.headers.get("idempotency-replayed")) == (202, None)
+
+
+async def test_concurrent_twins_share_one_job(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+    """One is accepted, the others wait for its commit and replay it."""
+    answers = await asyncio.gather(*(post(client, "one") for _ in range(40)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
+    assert await counts(rows) == (1, 1, 1)
+
+
+async def test_of_concurrent_twins_with_different_bodies_one_wins(
+    client: httpx.AsyncClient, rows: asyncpg.Connection
+) -> None:
+    """The others are told that the key is taken."""
+    answers = await asyncio.gather(*(post(client, "one", {"input": {"prompt": f"{n}"}}) for n in range(20)))
+    assert sorted(answer.status_code for answer in answers) == [202] + [422] * 19
+    assert await counts(rows) == (1, 1, 1)
+
+
+async def test_keys_crossed_between_two_gateways(
+    settings: Settings, catalogue: Catalogue, key: str, rows: asyncpg.Connection
+) -> None:
+    """Two gateways that get the same keys at the same time in opposite order end with one job for each key."""
+    keys = [f"k{number:03}" for number in range(60)]
+    async with (
+        open_gateway(settings, catalogue) as one,
+        open_gateway(settings, catalogue) as two,
+        http_client(one.app, key) as left,
+        http_client(two.app, key) as right,
+    ):
+        for round_number in range(5):
+            names = [f"{round_number}-{name}" for name in keys]
+            answers = await asyncio.gather(
+                *(post(client, name) for pair in zip(names, reversed(names), strict=True)
+                  for client, name in zip((left, right), pair, strict=True))
+            )
+            assert {answer.status_code for answer in answers} == {202}
+            assert len({answer.json()["id"] for answer in answers}) == len(keys)
+    assert await counts(rows) == (300, 300, 300)
+
+
+async def test_a_full_queue_still_replays(environment: Environment, catalogue: Catalogue, key: str) -> None:
+    """Who was accepted once is not told 429 when asking again."""
+    settings = load(Settings, {**environment, "DARKROOM_MAX_QUEUED_JOBS": "1"})
+    async with open_gateway(settings, catalogue) as gateway, http_client(gateway.app, key) as client:
+        first = await submit(client, Idempotency_Key="one")
+        again = await post(client, "one")
+        assert (again.status_code, again.json()["id"]) == (202, first["id"])
+        assert (await post(client, "one", OTHER)).json()["code"] == "idempotency_key_reused"
+        assert (await post(client, "two")).status_code == 429
