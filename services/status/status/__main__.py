@@ -18,6 +18,7 @@ from status.jobs import Jobs
 from status.live import LiveProgress, ProgressListener
 from status.models import list_models
 from status.outlook import Queues
+from status.reads import JobReads
 from status.settings import Settings
 from status.signing import SignedUrls
 from status.store import Store
@@ -43,7 +44,7 @@ async def _serve(settings: Settings, catalogue: Catalogue) -> None:
         urls = SignedUrls(
             settings.storage, settings.s3_public_endpoint, timedelta(seconds=settings.url_lifetime_seconds)
         )
-        jobs = Jobs(store, Queues(store), live, urls)
+        jobs = Jobs(JobReads(store), Queues(store), live, urls)
         health = Health({"database": database.check})
         app = build_app(Service.STATUS, endpoints(jobs, list_models(catalogue)), Authenticator(database), health)
         try:

@@ -7,21 +7,21 @@ from contracts.api import Job
 
 from status.live import LiveProgress
 from status.outlook import Queues
+from status.reads import JobReads
 from status.signing import SignedUrls
-from status.store import Store
 from status.view import job_view
 
 
 class Jobs:
-    def __init__(self, store: Store, queues: Queues, live: LiveProgress, urls: SignedUrls) -> None:
-        self._store = store
+    def __init__(self, reads: JobReads, queues: Queues, live: LiveProgress, urls: SignedUrls) -> None:
+        self._reads = reads
         self._queues = queues
         self._live = live
         self._urls = urls
 
     async def find(self, tenant_id: UUID, job_id: UUID) -> Job | None:
         """None for another tenant's job as for one that never was. Raises DatabaseUnavailableError."""
-        row = (await self._store.find_jobs([job_id])).get(job_id)
+        row = await self._reads.find(job_id)
         if row is None or row.tenant_id != tenant_id:
             return None
         outlook = await self._queues.outlook(row, datetime.now(UTC))
