@@ -1,0 +1,210 @@
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from chassis.postgres import Database, DatabaseUnavailableError
+from chassis.settings import DatabaseSettings
+from operations.sweeps import BATCH, LONGEST_REPUBLISH_WAIT, Expire, Prune, Republish, Rescue
+
+from tests.integration.operations.jobs import Jobs
+from tests.support.fixtures import DatabaseFactory
+
+LEASE_SECONDS = 15.0
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+async def _vigilant(pool: Database) -> Rescue:
+    """A rescue that has been in touch with Postgres for longer than a lease."""
+    clock = Clock()
+    rescue = Rescue(pool, LEASE_SECONDS, clock)
+    await rescue.run_once()
+    clock.seconds = LEASE_SECONDS
+    return rescue
+
+
+async def test_a_lost_job_is_queued_again(pool: Database, jobs: Jobs) -> None:
+    """A job whose lease ran out is queued with a message of its own, its attempt spent and recorded as lost."""
+    job_id = await jobs.running(lease="-1 second", worker="ansel")
+    rescue = await _vigilant(pool)
+    assert await rescue.run_once() is False
+    job = await jobs.row(job_id)
+    assert (job["status"], job["attempt"], job["lease_token"]) == ("queued", 1, None)
+    assert '"worker_lost"' in job["error"]
+    assert await jobs.value("SELECT outcome FROM attempts WHERE job_id = $1", job_id) == "lost"
+    assert await jobs.value("SELECT count(*) FROM outbox WHERE job_id = $1 AND generation = 1", job_id) == 1
+
+
+async def test_a_held_job_is_left_alone(pool: Database, jobs: Jobs) -> None:
+    """A job whose lease still runs stays with its worker."""
+    job_id = await jobs.running(lease="1 minute")
+    await (await _vigilant(pool)).run_once()
+    assert await jobs.status(job_id) == "running"
+
+
+@pytest.mark.parametrize(
+    ("columns", "status"),
+    [
+        ({"cancel_requested_at": "now()"}, "canceled"),
+        ({"expires_at": "now()"}, "expired"),
+        ({"max_attempts": "attempt"}, "failed"),
+        ({"cancel_requested_at": "now()", "expires_at": "now()", "max_attempts": "attempt"}, "canceled"),
+    ],
+)
+async def test_a_lost_job_ends_when_it_must(pool: Database, jobs: Jobs, columns: dict[str, str], status: str) -> None:
+    """A lost job that was to be canceled is canceled; one whose time or attempts are over ends as that."""
+    job_id = await jobs.running(lease="-1 second")
+    await jobs.set(job_id, **columns)
+    await (await _vigilant(pool)).run_once()
+    assert await jobs.status(job_id) == status
+    assert await jobs.value("SELECT count(*) FROM outbox") == 0
+    assert await jobs.value("SELECT event FROM webhook_deliveries WHERE job_id = $1", job_id) == f"job.{status}"
+    assert await jobs.value("SELECT count(*) FROM dead_letters") == (1 if status == "failed" else 0)
+
+
+async def test_two_rescues_take_each_job_once(pool: Database, jobs: Jobs) -> None:
+    """Rescues that run at once share the lost jobs; each job loses one attempt and gets one message."""
+    lost = [await jobs.running(lease="-1 second") for _ in range(30)]
+    rescues = await asyncio.gather(*(_vigilant(pool) for _ in range(3)))
+    await asyncio.gather(*(rescue.run_once() for rescue in rescues))
+    rows = await jobs.fetch("SELECT status, attempt, version FROM jobs WHERE id = ANY ($1)", lost)
+    assert {tuple(row) for row in rows} == {("queued", 1, 3)}
+    assert await jobs.value("SELECT count(*) FROM outbox") == len(lost)
+    assert await jobs.value("SELECT count(*) FROM attempts WHERE outcome = 'lost'") == len(lost)
+
+
+async def test_a_rescue_waits_a_lease_at_its_start(pool: Database, jobs: Jobs) -> None:
+    """A rescue that has just started takes no job before a full lease has passed."""
+    job_id = await jobs.running(lease="-1 second")
+    clock = Clock()
+    rescue = Rescue(pool, LEASE_SECONDS, clock)
+    for clock.seconds in (100, 100 + LEASE_SECONDS - 0.1):
+        await rescue.run_once()
+        assert await jobs.status(job_id) == "running"
+    clock.seconds = 100 + LEASE_SECONDS
+    await rescue.run_once()
+    assert await jobs.status(job_id) == "queued"
+
+
+async def test_a_rescue_waits_a_lease_after_postgres_was_away(private_postgres: DatabaseFactory) -> None:
+    """After Postgres was away a rescue lets a full lease pass, in which workers may extend theirs."""
+    server = await private_postgres()
+    url = await server.create_database()
+    clock = Clock()
+    async with Database(DatabaseSettings(database_url=url), "test") as pool:
+        rescue = Rescue(pool, LEASE_SECONDS, clock)
+        await rescue.run_once()
+        await server.stop()
+        clock.seconds = 1000
+        with pytest.raises(DatabaseUnavailableError):
+            await rescue.run_once()
+        await server.start()
+        async with Jobs.connected(url) as jobs:
+            job_id = await jobs.running(lease="-1 second")
+            await rescue.run_once()
+            assert await jobs.status(job_id) == "running"
+            clock.seconds += LEASE_SECONDS
+            await rescue.run_once()
+            assert await jobs.status(job_id) == "queued"
+
+
+async def test_jobs_that_waited_too_long_expire(pool: Database, jobs: Jobs) -> None:
+    """A job past its time expires with its webhook; one with time left, and a running one, stay."""
+    late = await jobs.queued(expires_at="now()")
+    in_time = await jobs.queued()
+    running = await jobs.running(expires_at="now()")
+    await Expire(pool).run_once()
+    assert [await jobs.status(job_id) for job_id in (late, in_time, running)] == ["expired", "queued", "running"]
+    assert [tuple(row) for row in await jobs.fetch("SELECT job_id, event FROM webhook_deliveries")] == [
+        (late, "job.expired")
+    ]
+
+
+async def test_a_sweep_takes_a_batch_a_round(pool: Database, jobs: Jobs) -> None:
+    """A round takes a bounded batch, and says whether more may be waiting."""
+    late = [await jobs.queued(expires_at="now()") for _ in range(BATCH + 1)]
+    expire = Expire(pool)
+    assert await expire.run_once() is True
+    assert await jobs.value("SELECT count(*) FROM jobs WHERE status = 'expired'") == BATCH
+    assert await expire.run_once() is False
+    assert await jobs.value("SELECT count(*) FROM jobs WHERE status = 'expired'") == len(late)
+
+
+async def test_two_sweeps_expire_each_job_once(pool: Database, jobs: Jobs) -> None:
+    """Sweeps that run at once share a backlog, and tell of each job once."""
+    late = [await jobs.queued(expires_at="now()") for _ in range(60)]
+    await asyncio.gather(*(Expire(pool).run_once() for _ in range(3)))
+    assert await jobs.value("SELECT count(*) FROM jobs WHERE status = 'expired' AND version = 2") == len(late)
+    assert await jobs.value("SELECT count(*) FROM webhook_deliveries") == len(late)
+
+
+async def test_an_overdue_job_is_published_again(pool: Database, jobs: Jobs) -> None:
+    """A job that waits past its time to republish gets a message, and twice the time until the next."""
+    job_id = await jobs.queued(republish_at="now()")
+    await jobs.queued()
+    await Republish(pool).run_once()
+    assert [row["job_id"] for row in await jobs.fetch("SELECT job_id FROM outbox")] == [job_id]
+    job = await jobs.row(job_id)
+    assert job["republish_after"] == timedelta(minutes=20)
+    assert await jobs.value("SELECT republish_at - now() FROM jobs WHERE id = $1", job_id) > timedelta(minutes=19)
+    await Republish(pool).run_once()
+    assert (await jobs.row(job_id))["republish_after"] == timedelta(minutes=20)
+
+
+async def test_a_waiting_message_is_not_doubled(pool: Database, jobs: Jobs) -> None:
+    """While the job's message waits in the outbox none is added, and it keeps its lane and its backoff."""
+    job_id = await jobs.queued(republish_at="now()")
+    await jobs.execute(
+        "INSERT INTO outbox (job_id, generation, model, lane, traceparent, available_at)"
+        " VALUES ($1, 1, 'tiny', '10sa', '', '2030-01-01')",
+        job_id,
+    )
+    await Republish(pool).run_once()
+    [row] = await jobs.fetch("SELECT lane, extract(year FROM available_at)::int AS year FROM outbox")
+    assert tuple(row) == ("10sa", 2030)
+
+
+async def test_the_time_between_republishes_is_bounded(pool: Database, jobs: Jobs) -> None:
+    """The doubling stops, so that a job with a long time to live is not forgotten."""
+    job_id = await jobs.queued(republish_at="now()", republish_after="interval '5 hours'")
+    await Republish(pool).run_once()
+    assert (await jobs.row(job_id))["republish_after"] == LONGEST_REPUBLISH_WAIT
+
+
+async def test_two_sweeps_republish_each_job_once(pool: Database, jobs: Jobs) -> None:
+    """Sweeps that run at once publish and push back each overdue job once."""
+    for _ in range(30):
+        await jobs.queued(republish_at="now()")
+    await asyncio.gather(*(Republish(pool).run_once() for _ in range(3)))
+    assert await jobs.value("SELECT count(*) FROM outbox") == 30
+    assert await jobs.value("SELECT max(republish_after) FROM jobs") == timedelta(minutes=20)
+
+
+async def test_old_idempotency_keys_are_forgotten(pool: Database, jobs: Jobs) -> None:
+    """Idempotency keys past their age go, a batch a round; younger ones stay."""
+    await jobs.execute(
+        "INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id, created_at)"
+        " SELECT gen_random_uuid(), 'k', '', gen_random_uuid(), now() - make_interval(hours => n)"
+        " FROM generate_series(0, $1) AS n",
+        BATCH + 20,
+    )
+    prune = Prune(pool, timedelta(hours=10.5))
+    assert await prune.run_once() is True
+    assert await prune.run_once() is False
+    assert await jobs.value("SELECT count(*) FROM idempotency_keys") == 11
+
+
+async def test_a_sweep_raises_what_postgres_says(pool: Database, jobs: Jobs) -> None:
+    """An error of the database is raised to the loop, which logs it and tries again."""
+    await jobs.execute("ALTER TABLE idempotency_keys RENAME TO hidden")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await Prune(pool, timedelta(hours=1)).run_once()
