@@ -46,7 +46,6 @@ def up() -> None:
     """Start the stack and wait until it is ready."""
     home = Home.find()
     blueprint = stack.up(home)
-    console.print()
     _tell(home, blueprint)
 
 
@@ -72,7 +71,7 @@ def status(as_json: bool) -> None:
         console.print(table(found))
         console.print(f"API: {found.url}")
     else:
-        console.print(f"The stack in {home.path} does not run; `make up` starts it.")
+        console.print(f"The stack in {home.path} does not run; `{_make(home, 'up')}` starts it.")
 
 
 @main.command()
@@ -104,7 +103,6 @@ def demo() -> None:
     blueprint = stack.up(home)
     key = State.load(home).keys["client"]
     picture = render_picture(blueprint.edge.url, key, home.pictures)
-    console.print()
     console.print(f"The picture:  {picture}", markup=False)
     _tell(home, blueprint)
 
@@ -118,5 +116,11 @@ def _tell(home: Home, blueprint: Blueprint) -> None:
     )
     console.print(f"The API:      {blueprint.edge.url}", markup=False)
     console.print(f"Ask it:       {curl}", markup=False)
-    console.print("Look at it:   make status, make logs")
-    console.print("Stop it all:  make down")
+    console.print(f"Look at it:   {_make(home, 'status')}", markup=False)
+    console.print(f"Stop it all:  {_make(home, 'down')}", markup=False)
+
+
+def _make(home: Home, target: str) -> str:
+    """The make command that means this stack."""
+    elsewhere = home != Home.default()
+    return f"DARKROOM_HOME={shlex.quote(str(home.path))} make {target}" if elsewhere else f"make {target}"

@@ -20,8 +20,13 @@ class Home:
 
     @classmethod
     def find(cls) -> "Home":
+        """The one that the environment chooses."""
         chosen = os.environ.get("DARKROOM_HOME")
-        return cls(Path(chosen).absolute() if chosen else REPOSITORY / ".darkroom")
+        return cls(Path(chosen).absolute()) if chosen else cls.default()
+
+    @classmethod
+    def default(cls) -> "Home":
+        return cls(REPOSITORY / ".darkroom")
 
     def create(self) -> None:
         """Make the folders; nobody else may enter."""

@@ -111,8 +111,9 @@ def _start(blueprint: Blueprint, programs: Iterable[Program]) -> None:
     for program in programs:
         blueprint.supervisor.start(program.name)
     for program in programs:
-        with step(f"Starting {program.name}"):
-            _await_ready(blueprint, program)
+        if not program.ready():
+            with step(f"Starting {program.name}"):
+                _await_ready(blueprint, program)
 
 
 def _await_ready(blueprint: Blueprint, program: Program) -> None:

@@ -48,7 +48,10 @@ class Supervisor:
     password: str
 
     def write_configuration(self, programs: Iterable[Program]) -> None:
-        """No secrets but the port's password; what runs is in the programs file."""
+        """No secrets but the port's password; what runs is in the programs file.
+
+        Paths are relative to the stack's folder: supervisord would expand a percent sign in them, some even twice.
+        """
         sections = [self._own_sections(), *(self._program_section(program) for program in programs)]
         write_private(self.home.supervisor_file, "\n".join(sections))
 
@@ -56,7 +59,10 @@ class Supervisor:
         """Start supervisord as a daemon and wait until it answers. Raises LocalError."""
         command = (sys.executable, "-m", "supervisor.supervisord", "-c", str(self.home.supervisor_file))
         environment = {**base_environment(), MARK: str(self.home.path)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        home = self.home.path
+        done = subprocess.run(
+            command, cwd=home, env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
         if done.returncode:
             raise LocalError(f"supervisord did not start: {(done.stderr or done.stdout).strip()}")
         deadline = time.monotonic() + START_SECONDS
@@ -107,12 +113,12 @@ class Supervisor:
         user = pwd.getpwuid(os.geteuid()).pw_name
         return f"""\
 [supervisord]
-logfile = {_escaped(self.home.logs / "supervisord.log")}
+logfile = logs/supervisord.log
 logfile_maxbytes = 5MB
 logfile_backups = 1
-pidfile = {_escaped(self.home.path / "supervisord.pid")}
-directory = {_escaped(self.home.path)}
-childlogdir = {_escaped(self.home.logs)}
+pidfile = supervisord.pid
+directory = .
+childlogdir = logs
 user = {user}
 
 [inet_http_server]
@@ -125,10 +131,10 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 """
 
     def _program_section(self, program: Program) -> str:
-        launch = (sys.executable, "-m", "darkroom_local.launch", str(self.home.programs_file), program.name)
+        launch = (sys.executable, "-m", "darkroom_local.launch", self.home.programs_file.name, program.name)
         return f"""\
 [program:{program.name}]
-command = {_escaped(shlex.join(launch))}
+command = {shlex.join(launch).replace("%", "%%")}
 autostart = false
 autorestart = unexpected
 exitcodes = {REFUSALS}
@@ -137,15 +143,10 @@ startretries = 3
 stopsignal = {program.stop_signal}
 stopwaitsecs = {program.stop_seconds}
 redirect_stderr = true
-stdout_logfile = {_escaped(self.home.logs / f"{program.name}.log")}
+stdout_logfile = logs/{program.name}.log
 stdout_logfile_maxbytes = 10MB
 stdout_logfile_backups = 2
 """
-
-
-def _escaped(value: object) -> str:
-    """The configuration expands percent signs."""
-    return str(value).replace("%", "%%")
 
 
 def _state(info: dict[str, Any]) -> ProcessState:
