@@ -70,7 +70,7 @@ class ProgressListener(Loop):
 
     async def _subscribe(self) -> AbstractChannel:
         await self._broker.declare(Topology(EXCHANGES, (), ()))
-        channel = await self._broker.channel()
+        channel = await self._broker.channel(confirms=False)
         queue = await channel.declare_queue(
             exclusive=True, auto_delete=True, arguments={"x-queue-type": "classic", "x-max-length": QUEUE_LENGTH}
         )
