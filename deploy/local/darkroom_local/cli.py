@@ -9,7 +9,7 @@ from typing import ParamSpec
 
 import click
 
-from darkroom_local import stack
+from darkroom_local import setup, stack
 from darkroom_local.blueprint import Blueprint
 from darkroom_local.console import console
 from darkroom_local.demo import render_picture
@@ -93,6 +93,16 @@ def logs(programs: tuple[str, ...], follow: bool | None, lines: int) -> None:
 
 def _wanted(follow: bool | None) -> bool:
     return sys.stdout.isatty() if follow is None else follow
+
+
+@main.command()
+@_told
+def model() -> None:
+    """Make the tiny model."""
+    home = Home.find()
+    home.create()
+    setup.make_tiny_model(home)
+    console.print(f"The tiny model is in {home.models_home / setup.TINY}.", markup=False)
 
 
 @main.command()

@@ -1,0 +1,117 @@
+# `make help` lists what there is. Everything that a target needs is set up first, once; a second run takes moments.
+#
+# PYTHON=python3.12    another interpreter for the virtual environment
+# DARKROOM_HOME=path   another folder than .darkroom for the stack's state; DARKROOM_PORT sets the edge's port
+# ARGS="..."           more arguments for pytest, or for the command behind the target
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# An empty HOME would send pip's cache to the root of the file system.
+ifeq ($(strip $(HOME)),)
+export HOME := $(shell getent passwd "$$(id -u)" | cut -d: -f6)
+endif
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+LOCAL := $(BIN)/python -m darkroom_local
+
+# In the order of their dependence. The worker's extra is what renders; torch itself is installed before, by itself.
+DISTRIBUTIONS := contracts services/chassis client services/gateway services/gpu-consumer[render] services/status \
+	services/operations deploy/local
+TOOLS := hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout ruff testcontainers types-cachetools types-psutil
+SOURCES := contracts client services deploy/local tests bench
+PACKAGES := contracts/contracts client/darkroom services/chassis/chassis services/gateway/gateway \
+	services/gpu-consumer/gpu_consumer services/status/status services/operations/operations \
+	deploy/local/darkroom_local tests bench
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: $(STAMPS)/python $(STAMPS)/parts ## Install what all other targets need: Python packages and RabbitMQ
+
+$(STAMPS)/venv:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is missing; install it, or say PYTHON=/path/to/python." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is too old: Darkroom needs Python 3.11 or newer; say PYTHON=/path/to/python." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) can't make virtual environments; on Debian, apt-get install python3-venv." >&2; exit 1; }
+	@echo "Making the virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+# torch goes first and pinned: which build is right depends on the machine, and nothing after it may resolve it anew.
+$(STAMPS)/torch: $(STAMPS)/venv constraints.txt
+	@echo "Installing PyTorch (minutes, the first time)"
+	@$(PIP) install "$$(grep '^torch==' constraints.txt)"
+	@touch $@
+
+$(STAMPS)/python: $(STAMPS)/torch constraints.txt Makefile $(wildcard */pyproject.toml */*/pyproject.toml)
+	@echo "Installing Python packages"
+	@$(PIP) install -c constraints.txt hatchling editables
+	@$(PIP) install -c constraints.txt --no-build-isolation $(TOOLS) $(DISTRIBUTIONS:%=-e %)
+	@touch $@
+
+$(STAMPS)/parts: deploy/local/install-rabbitmq | $(STAMPS)/venv
+	@deploy/local/install-rabbitmq
+	@touch $@
+
+.PHONY: model
+model: setup ## Make the tiny model without starting anything
+	@$(LOCAL) model
+
+.PHONY: demo
+demo: setup ## Start the stack and render one picture through the API
+	@$(LOCAL) demo $(ARGS)
+
+.PHONY: up
+up: setup ## Start the stack
+	@$(LOCAL) up $(ARGS)
+
+.PHONY: down
+down: ## Stop the stack; its data stays in .darkroom
+	@if [ -e $(STAMPS)/python ]; then $(LOCAL) down $(ARGS); else echo "Nothing is set up here, so nothing runs."; fi
+
+.PHONY: status
+status: setup ## Tell what runs, under which pid, and whether it is ready (ARGS=--json)
+	@$(LOCAL) status $(ARGS)
+
+.PHONY: logs
+logs: setup ## Show the logs (ARGS="gateway rabbitmq" picks some)
+	@$(LOCAL) logs $(ARGS)
+
+.PHONY: test
+test: setup ## Run every test on real parts (ARGS="-k name" picks some)
+	@$(BIN)/pytest -m "not long and not gpu" $(ARGS)
+
+.PHONY: chaos
+chaos: setup ## Run the tests that kill, freeze and restart, the long ones included
+	@$(BIN)/pytest -m "(chaos or long) and not gpu" $(ARGS)
+
+.PHONY: lint
+lint: setup ## Check style, format and the direction of imports
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/lint-imports
+
+.PHONY: typecheck
+typecheck: setup ## Check types, strictly
+	@$(BIN)/mypy $(PACKAGES)
+
+.PHONY: check
+check: lint typecheck test ## All that must be well before a commit
+
+.PHONY: bench
+bench: setup ## Measure, and record the figures under bench/results
+	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: clean
+clean: down ## Stop the stack; remove the virtual environment and caches, never the stack's data
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
