@@ -21,8 +21,8 @@ EVENTS = Counter("darkroom_status_events_total", "Live events by what became of 
 
 ROUTING_KEY = "job.*"
 QUEUE_LENGTH = 10_000
-_MOST_JOBS = 10_000
-_REMEMBERED_SECONDS = 15.0
+MOST_JOBS = 10_000
+REMEMBERED_SECONDS = 15.0
 """Past a lease without a word the row knows better."""
 
 
@@ -30,7 +30,7 @@ class LiveProgress:
     """The latest step of each job that was told lately."""
 
     def __init__(self) -> None:
-        self._latest: TTLCache[UUID, Progress] = TTLCache(_MOST_JOBS, _REMEMBERED_SECONDS)
+        self._latest: TTLCache[UUID, Progress] = TTLCache(MOST_JOBS, REMEMBERED_SECONDS)
 
     def note(self, body: bytes) -> None:
         """Remember an event; what can't be read is counted and dropped."""

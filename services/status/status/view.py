@@ -44,8 +44,8 @@ def job_view(row: JobRow, outlook: Outlook, live: Progress | None, urls: SignedU
 
 
 def progress_of(row: JobRow, live: Progress | None) -> JobProgress | None:
-    """None for a job that waits. A success is always complete; a running job shows the newer of row and event."""
-    if row.status == JobStatus.QUEUED:
+    """None for a job that waits or never began. A running job shows the newer of row and event."""
+    if row.status == JobStatus.QUEUED or row.started_at is None:
         return None
     step, steps = row.step or 0, row.steps or row.input.num_inference_steps
     if row.status == JobStatus.SUCCEEDED:

@@ -1,0 +1,49 @@
+"""Rows and stores to read them from."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from contracts.api import JobMetrics
+from contracts.states import JobStatus
+from status.store import JobRow
+
+from tests.support.models import job_input
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def job_row(**changes: Any) -> JobRow:
+    """A job that waits since noon, with changes."""
+    values: dict[str, Any] = {
+        "id": uuid4(),
+        "tenant_id": uuid4(),
+        "model": "tiny",
+        "input": job_input(num_inference_steps=20),
+        "metadata": {},
+        "retried_from": None,
+        "status": JobStatus.QUEUED,
+        "generation": 1,
+        "attempt": 0,
+        "max_attempts": 4,
+        "created_at": NOON,
+        "queued_at": NOON,
+        "started_at": None,
+        "completed_at": None,
+        "expires_at": NOON.replace(day=2),
+        "next_attempt_at": None,
+        "step": None,
+        "steps": None,
+        "error": None,
+        "outputs": [],
+        "receipt": None,
+        "metrics": JobMetrics(),
+        "dead_lettered": False,
+        "ahead": None,
+    }
+    return JobRow(**values | changes)
+
+
+def numbered(number: int) -> UUID:
+    """Ids in a known order."""
+    return UUID(int=number)

@@ -1,0 +1,54 @@
+"""Live progress: what is remembered of the events."""
+
+import pytest
+from contracts.messages.v1 import Progress, Render, encode
+from status.live import EVENTS, LiveProgress
+
+from tests.unit.status.rows import numbered
+
+JOB = numbered(1)
+
+
+@pytest.fixture
+def live() -> LiveProgress:
+    live = LiveProgress()
+    live.note(encode(Progress(JOB, generation=2, attempt=1, step=4, steps=20)))
+    return live
+
+
+def test_the_latest_step_of_the_attempt_is_told(live: LiveProgress) -> None:
+    """A newer event replaces an older one."""
+    newer = Progress(JOB, generation=2, attempt=1, step=5, steps=20)
+    live.note(encode(newer))
+    assert live.of(JOB, 2, 1) == newer
+
+
+@pytest.mark.parametrize(("generation", "attempt"), [(1, 1), (2, 2), (3, 1)])
+def test_a_step_of_another_attempt_is_not_told(live: LiveProgress, generation: int, attempt: int) -> None:
+    """A late event of the attempt before must not make the new one look advanced."""
+    assert live.of(JOB, generation, attempt) is None
+
+
+def test_an_unknown_job_has_no_step(live: LiveProgress) -> None:
+    """Most jobs were never told of."""
+    assert live.of(numbered(2), 1, 1) is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b'{"type":"darkroom.progress.v9"}', encode(Render(JOB, 1, "tiny", "00-0-0-01"))]
+)
+def test_what_cannot_be_read_is_counted_and_dropped(live: LiveProgress, body: bytes) -> None:
+    """Another version's events must not stop the service."""
+    before = EVENTS.labels("undecodable")._value.get()
+    live.note(body)
+    assert EVENTS.labels("undecodable")._value.get() == before + 1
+    assert live.of(JOB, 2, 1) is not None
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the bound the jobs told of longest ago are forgotten."""
+    monkeypatch.setattr("status.live.MOST_JOBS", 10)
+    live = LiveProgress()
+    for number in range(1, 31):
+        live.note(encode(Progress(numbered(number), 1, 1, 1, 20)))
+    assert [number for number in range(1, 31) if live.of(numbered(number), 1, 1)] == list(range(21, 31))

@@ -1,0 +1,106 @@
+"""Values that cost too much to look up for every request."""
+
+import asyncio
+
+from chassis.postgres import DatabaseUnavailableError
+from status.sampled import LEAST_REST_SECONDS, REST_FACTOR, Sampled
+
+
+class Source:
+    """A look-up that counts, takes as long as a test says, and can be held."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.now = 100.0
+        self.seconds = seconds
+        self.looked_up = 0
+        self.away = False
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def look_up(self) -> int:
+        self.looked_up += 1
+        await self.open.wait()
+        self.now += self.seconds
+        if self.away:
+            raise DatabaseUnavailableError("gone")
+        return self.looked_up
+
+    def sampled(self) -> Sampled[int]:
+        return Sampled(self.look_up, clock=lambda: self.now)
+
+
+async def settle() -> None:
+    """Let tasks that can go on go on."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_concurrent_callers_share_one_look_up() -> None:
+    """However many ask, one looks."""
+    source = Source()
+    sampled = source.sampled()
+    assert await asyncio.gather(*(sampled.get() for _ in range(50))) == [1] * 50
+    assert source.looked_up == 1
+
+
+async def test_a_rested_value_is_answered_while_the_next_is_looked_up() -> None:
+    """Nobody waits for a refresh as long as the last value is only a little old."""
+    source = Source()
+    sampled = source.sampled()
+    await sampled.get()
+    source.now += LEAST_REST_SECONDS
+    assert await sampled.get() == 1
+    await settle()
+    assert await sampled.get() == 2
+    assert source.looked_up == 2
+
+
+async def test_a_value_too_old_is_waited_for() -> None:
+    """After an hour without a question, the first answer is fresh all the same."""
+    source = Source()
+    sampled = source.sampled()
+    await sampled.get()
+    source.now += 3600
+    assert await sampled.get() == 2
+
+
+async def test_a_look_up_rests_for_a_multiple_of_what_it_took() -> None:
+    """Its share of the database stays bounded, however long the backlog."""
+    source = Source(seconds=3.0)
+    sampled = source.sampled()
+    await sampled.get()
+    source.now += 3.0 * REST_FACTOR - 0.1
+    await sampled.get()
+    await settle()
+    assert source.looked_up == 1
+    source.now += 0.2
+    await sampled.get()
+    await settle()
+    assert source.looked_up == 2
+
+
+async def test_a_database_away_leaves_nothing_known_and_is_not_asked_at_once_again() -> None:
+    """A failed look-up rests like any other."""
+    source = Source()
+    sampled = source.sampled()
+    source.away = True
+    assert await sampled.get() is None
+    source.away = False
+    assert await sampled.get() is None
+    assert source.looked_up == 1
+    source.now += 2 * LEAST_REST_SECONDS
+    assert await sampled.get() == 2
+
+
+async def test_a_caller_that_goes_away_does_not_cancel_the_look_up() -> None:
+    """The others still wait for it."""
+    source = Source()
+    source.open.clear()
+    sampled = source.sampled()
+    leaver, stayer = asyncio.create_task(sampled.get()), asyncio.create_task(sampled.get())
+    await settle()
+    leaver.cancel()
+    await settle()
+    source.open.set()
+    assert await stayer == 1
+    assert source.looked_up == 1
