@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from uuid import UUID
 
 import asyncpg
@@ -66,7 +67,7 @@ async def overhead_per_job(database: asyncpg.Connection, submitter: Submitter) -
     )
     gaps = [
         (later["started_at"] - earlier["started_at"]).total_seconds() * 1000 - earlier["inference_ms"]
-        for earlier, later in zip(rows, rows[1:], strict=False)
+        for earlier, later in pairwise(rows)
     ]
     return Latency.of(gaps)
 
