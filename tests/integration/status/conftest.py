@@ -1,0 +1,75 @@
+"""A status service inside the test's own process, on a real database, broker and bucket."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+from chassis.settings import load
+from contracts.models import Catalogue, load_catalogue
+from darkroom_local.ports import LOOPBACK, free_port
+from status.app import Status, open_status
+from status.settings import Settings
+
+from tests.integration.status.jobs import TenantJobs
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    return load_catalogue(Path(__file__).parents[3] / "deploy" / "models.toml")
+
+
+@pytest.fixture
+def environment(database: str) -> dict[str, str]:
+    """Settings with a real database; no broker and no bucket answer there."""
+    nowhere = f"{LOOPBACK}:{free_port()}"
+    return {
+        "DARKROOM_DATABASE_URL": database,
+        "DARKROOM_AMQP_URL": f"amqp://guest:guest@{nowhere}/",
+        "DARKROOM_S3_ENDPOINT": f"http://{nowhere}",
+        "DARKROOM_S3_PUBLIC_ENDPOINT": "https://pictures.example",
+        "DARKROOM_S3_ACCESS_KEY": "access-key",
+        "DARKROOM_S3_SECRET_KEY": "secret-key",
+    }
+
+
+@pytest.fixture
+async def status(environment: dict[str, str], catalogue: Catalogue) -> AsyncIterator[Status]:
+    async with open_status(load(Settings, environment), catalogue) as status:
+        yield status
+
+
+@pytest.fixture
+async def rows(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the test's own, to write rows and to explain queries."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def jobs(rows: asyncpg.Connection) -> TenantJobs:
+    """The jobs of the tenant whose key `client` sends."""
+    return await TenantJobs.of("default", rows)
+
+
+@pytest.fixture
+async def strangers(rows: asyncpg.Connection) -> TenantJobs:
+    """The jobs of another tenant."""
+    return await TenantJobs.of("strangers", rows)
+
+
+@pytest.fixture
+async def client(status: Status, jobs: TenantJobs) -> AsyncIterator[httpx.AsyncClient]:
+    async with http_client(status, jobs.key) as http:
+        yield http
+
+
+@asynccontextmanager
+async def http_client(status: Status, key: str) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(status.app, raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://status", headers=headers) as http:
+        yield http
