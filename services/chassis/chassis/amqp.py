@@ -73,7 +73,8 @@ class Broker:
 
     async def _connected(self) -> AbstractConnection:
         async with self._connecting:
-            if self._connection is None or self._connection.is_closed:
+            # `is_closed` tells only of our own close; a connection that the broker ended is no longer `connected`.
+            if self._connection is None or not self._connection.connected.is_set():
                 self._connection = await aio_pika.connect(
                     self._url,
                     timeout=CONNECT_TIMEOUT_SECONDS,
