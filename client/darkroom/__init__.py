@@ -1,1 +1,15 @@
-"""Darkroom's Python client. The `darkroom` command line lives in `darkroom.cli`."""
+"""Darkroom's Python client.
+
+    from darkroom import Client
+
+    with Client("http://127.0.0.1:8080", "dk_client_...") as darkroom:
+        job = darkroom.wait(darkroom.submit("a lighthouse at dusk").id)
+        picture = darkroom.download(job.outputs[0])
+
+The `darkroom` command line lives in `darkroom.cli`.
+"""
+
+from darkroom.client import Client
+from darkroom.errors import ApiError, BrokenDownloadError, DarkroomError, StillRunningError, UnreachableError
+
+__all__ = ["ApiError", "BrokenDownloadError", "Client", "DarkroomError", "StillRunningError", "UnreachableError"]

@@ -26,28 +26,22 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print a table. Cells are shown as plain text and are never cut off."""
+    """Print a table. Cells are shown as plain text and never cut off; a first column of ids stays in one piece."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
     for row in rows:
         table.add_row(*map(_cell, row))
-    console().print(table)
+    # Markup in what users wrote is never interpreted.
+    Console(markup=False, highlight=False, emoji=False).print(table)
 
 
 def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
-    """Print name and value, a line each."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in fields:
-        table.add_row(name, _cell(value))
-    console().print(table)
-
-
-def console() -> Console:
-    """The terminal on stdout; markup in what users wrote is never interpreted."""
-    return Console(markup=False, highlight=False, emoji=False)
+    """Print name and value, a line each; values are never broken, so that they can be copied."""
+    shown = [(name, _cell(value)) for name, value in fields]
+    width = max(len(name) for name, _ in shown) + 2
+    for name, value in shown:
+        click.echo(click.style(name.ljust(width), bold=True) + value.replace("\n", "\n" + " " * width))
 
 
 def _cell(value: Any) -> str:

@@ -7,14 +7,8 @@ from chassis.postgres import Database
 from contracts.states import JobStatus
 
 from operations import store
+from operations.letters import UnknownLetterError
 from operations.records import ReplayCandidate
-
-
-class UnknownLetterError(Exception):
-    """There is no such dead letter."""
-
-    def __init__(self, letter_id: UUID) -> None:
-        super().__init__(f"There is no dead letter {letter_id}; `darkroom dead-letters list` shows them.")
 
 
 class ReplayRefusedError(Exception):

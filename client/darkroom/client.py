@@ -1,0 +1,177 @@
+"""A synchronous client of the HTTP API."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+from uuid import UUID, uuid4
+
+import httpx
+import msgspec
+from contracts.api import CancelReply, Job, JobInputRequest, JobRequest, Output, OutputFormat, Problem
+from contracts.states import TERMINAL, JobStatus
+
+from darkroom.errors import ApiError, BrokenDownloadError, StillRunningError, UnreachableError
+
+T = TypeVar("T")
+
+TRIES = 4
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_RETRY_AFTER_SECONDS = 30.0
+POLL_SECONDS = 0.25
+LONGEST_POLL_SECONDS = 2.0
+_TRY_AGAIN = (429, 502, 503, 504)
+
+
+class Client:
+    """One API key's view of a Darkroom. A context manager; not to be shared between threads.
+
+    Every request is safe to repeat (a submission carries an Idempotency-Key), so lost connections and answers that
+    say to try again are tried again, a few times. All methods raise UnreachableError and ApiError.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        timeout_seconds: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`url` is the origin, like http://127.0.0.1:8080. `transport` and `sleep` are for tests."""
+        self._http = httpx.Client(base_url=url, timeout=timeout_seconds, transport=transport)
+        # Not a default of every request: pictures come from signed URLs, which take no second authorization.
+        self._authorization = {"Authorization": f"Bearer {api_key}"}
+        self._sleep = sleep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def submit(
+        self,
+        prompt: str,
+        *,
+        model: str | None = None,
+        negative_prompt: str = "",
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        scheduler: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        seed: int | None = None,
+        num_images: int = 1,
+        output_format: OutputFormat = "png",
+        metadata: dict[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submit a prompt and return the accepted job. What is None takes the model's default.
+
+        `width` and `height` are pixels. Give an `idempotency_key` to make the submission repeatable over several runs
+        of a program too.
+        """
+        wanted = JobInputRequest(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            scheduler=scheduler,
+            width=width,
+            height=height,
+            seed=seed,
+            num_images=num_images,
+            output_format=output_format,
+        )
+        request = JobRequest(wanted, model=model, metadata=metadata or {})
+        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key or uuid4().hex}
+        answer = self._call("POST", "/v1/jobs", content=msgspec.json.encode(request), headers=headers)
+        return _decode(answer, Job)
+
+    def job(self, job_id: UUID) -> Job:
+        """The job as it stands."""
+        return _decode(self._call("GET", f"/v1/jobs/{job_id}"), Job)
+
+    def cancel(self, job_id: UUID) -> CancelReply:
+        """Ask for the job's end. One that ended already stays as it is."""
+        return _decode(self._call("POST", f"/v1/jobs/{job_id}/cancel"), CancelReply)
+
+    def wait(
+        self, job_id: UUID, *, timeout_seconds: float | None = None, on_look: Callable[[Job], None] | None = None
+    ) -> Job:
+        """Poll until the job has ended, however it did, and return it. `on_look` is told each state that is seen.
+
+        Raises StillRunningError after `timeout_seconds`.
+        """
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        pause = POLL_SECONDS
+        while True:
+            job = self.job(job_id)
+            if on_look:
+                on_look(job)
+            if job.status in TERMINAL:
+                return job
+            if deadline is not None and time.monotonic() + pause > deadline:
+                raise StillRunningError(job_id, timeout_seconds or 0)
+            self._sleep(pause)
+            pause = POLL_SECONDS if job.status == JobStatus.RUNNING else min(pause * 1.5, LONGEST_POLL_SECONDS)
+
+    def download(self, output: Output) -> bytes:
+        """The bytes of a picture, checked against their digest. Raises BrokenDownloadError too."""
+        answer = self._send("GET", output.url)
+        if answer.status_code != httpx.codes.OK:
+            raise BrokenDownloadError(
+                f"Picture {output.index} can't be downloaded (HTTP {answer.status_code}); ask for the job again, since"
+                f" its URL expires at {output.url_expires_at:%H:%M:%S %Z}."
+            )
+        if hashlib.sha256(answer.content).hexdigest() != output.sha256:
+            raise BrokenDownloadError(f"Picture {output.index} arrived damaged; download it again.")
+        return answer.content
+
+    def _call(self, method: str, path: str, *, headers: dict[str, str] | None = None, content: bytes = b"") -> bytes:
+        answer = self._send(method, path, headers={**self._authorization, **(headers or {})}, content=content)
+        if not answer.is_success:
+            raise ApiError(_problem(answer))
+        return answer.content
+
+    def _send(self, method: str, url: str, **request: Any) -> httpx.Response:
+        """Send, and send again where that may help."""
+        pause = FIRST_PAUSE_SECONDS
+        for tries_left in reversed(range(TRIES)):
+            try:
+                answer = self._http.request(method, url, **request)
+            except httpx.TransportError as error:
+                if not tries_left or isinstance(error, httpx.UnsupportedProtocol):
+                    reason = str(error) or type(error).__name__
+                    raise UnreachableError(f"{self._http.base_url} can't be reached: {reason}") from error
+            else:
+                if answer.status_code not in _TRY_AGAIN or not tries_left:
+                    return answer
+                pause = max(pause, _retry_after(answer))
+            self._sleep(pause)
+            pause *= 2
+        raise AssertionError("the last try returns or raises")
+
+
+def _decode(body: bytes, wanted: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=wanted)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreachableError(f"What answered is no Darkroom of this version: {error}.") from error
+
+
+def _problem(answer: httpx.Response) -> Problem:
+    try:
+        return msgspec.json.decode(answer.content, type=Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreachableError(f"What answered is no Darkroom: HTTP {answer.status_code} without a problem.") from error
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    text = answer.headers.get("Retry-After", "")
+    return min(float(text), LONGEST_RETRY_AFTER_SECONDS) if text.isdecimal() else 0.0

@@ -1,0 +1,76 @@
+"""Answers of the HTTP API, and a client that gets them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import httpx
+import msgspec
+from contracts.api import Job, JobError, JobInput, JobProgress, Output, Problem, job_urls
+from contracts.states import JobStatus
+from darkroom import Client
+
+JOB_ID = UUID("01993b5c-0000-7000-8000-000000000001")
+AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
+PICTURE = b"\x89PNG picture"
+KEY = "dk_client_secret"
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def job(status: str = "queued", **more: Any) -> Job:
+    wanted = JobInput("a [bold]lighthouse[/bold]", "", 20, 7.5, "ddim", 64, 64, 7, 1, "png")
+    return Job(
+        id=JOB_ID,
+        status=JobStatus(status),
+        model="tiny",
+        input=wanted,
+        created_at=AT,
+        queued_at=AT,
+        expires_at=AT,
+        max_attempts=4,
+        urls=job_urls(JOB_ID),
+        **more,
+    )
+
+
+def output(index: int = 0, body: bytes = PICTURE) -> Output:
+    url = f"http://edge/darkroom/jobs/{index}.png?X-Amz-Signature=s"
+    return Output(index, url, AT, "image/png", 64, 64, len(body), sha256(body).hexdigest(), 7)
+
+
+def running(step: int) -> Job:
+    return job("running", progress=JobProgress(step, 20, step / 20))
+
+
+def failed() -> Job:
+    return job("failed", error=JobError("pipeline_error", "The scheduler failed.", retryable=False))
+
+
+def reply(content: Any, status: int = 200, **headers: str) -> httpx.Response:
+    return httpx.Response(status, content=msgspec.json.encode(content), headers=headers)
+
+
+def problem(status: int, code: str, detail: str, **more: str) -> httpx.Response:
+    return reply(Problem(f"https://darkroom.dev/problems/{code}", "Title", status, code, detail, **more), status)
+
+
+class Script:
+    """Answers requests one after the other, and remembers them and the pauses between."""
+
+    def __init__(self, *answers: httpx.Response | BaseException) -> None:
+        self._answers = iter(answers)
+        self.requests: list[httpx.Request] = []
+        self.pauses: list[float] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = next(self._answers)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def client(self, url: str = "http://edge", api_key: str = KEY) -> Client:
+        return Client(url, api_key, transport=httpx.MockTransport(self), sleep=self.pauses.append)

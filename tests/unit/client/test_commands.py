@@ -1,0 +1,122 @@
+import json
+from pathlib import Path
+
+import darkroom.commands
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+from contracts.api import CancelReply
+from contracts.states import JobStatus
+from darkroom.cli import main
+
+from tests.unit.client.answers import JOB_ID, KEY, PICTURE, Script, failed, job, output, problem, reply, running
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_URL", "http://edge")
+    monkeypatch.setenv("DARKROOM_API_KEY", KEY)
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, script: Script, *arguments: str) -> Result:
+    monkeypatch.setattr(darkroom.commands, "Client", script.client)
+    return CliRunner().invoke(main, arguments)
+
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+def test_a_submission_prints_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`submit` returns at once with the job, its prompt shown as it was written."""
+    result = _run(monkeypatch, Script(reply(job(), 202)), "submit", "a lighthouse")
+    assert result.exit_code == 0
+    assert str(JOB_ID) in result.stdout
+    assert "a [bold]lighthouse[/bold]" in result.stdout
+
+
+def test_options_reach_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The options become the request's fields, and what was not given stays the model's choice."""
+    script = Script(reply(job(), 202))
+    _run(monkeypatch, script, "submit", "x", "--model", "tiny", "--steps", "5", "--seed", "0", "--images", "2")
+    sent = json.loads(script.requests[0].content)
+    wanted = sent["input"]
+    assert (sent["model"], wanted["num_inference_steps"], wanted["seed"], wanted["num_images"]) == ("tiny", 5, 0, 2)
+    assert (wanted["width"], wanted["output_format"]) == (None, "png")
+
+
+def test_waiting_saves_the_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`--output` waits for the end and saves the picture, and --json leaves stdout to the program."""
+    done = reply(job("succeeded", outputs=[output()]))
+    script = Script(reply(job(), 202), reply(running(5)), done, httpx.Response(200, content=PICTURE))
+    target = tmp_path / "lighthouse.png"
+    result = _run(monkeypatch, script, "submit", "x", "--output", str(target), "--json")
+    assert target.read_bytes() == PICTURE
+    assert json.loads(result.stdout)["status"] == "succeeded"
+    assert f"Saved {target}." in result.stderr
+
+
+def test_several_pictures_get_several_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Several pictures are told apart by their index."""
+    done = reply(job("succeeded", outputs=[output(0), output(1)]), 202)
+    pictures = (httpx.Response(200, content=PICTURE) for _ in range(2))
+    _run(monkeypatch, Script(done, done, *pictures), "submit", "x", "--output", str(tmp_path / "p.png"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p-0.png", "p-1.png"]
+
+
+@pytest.mark.parametrize("options", [("--wait",), ("--wait", "--json")])
+def test_a_job_that_fails_fails_the_command(monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]) -> None:
+    """A job that ends without a picture gives an exit code and the reason."""
+    result = _run(monkeypatch, Script(reply(job(), 202), reply(failed())), "submit", "x", *options)
+    assert result.exit_code == 1
+    assert f"Error: Job {JOB_ID} is failed: The scheduler failed. (pipeline_error)" in result.stderr
+
+
+def test_an_interrupt_leaves_the_job_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while waiting says that the job goes on and how to end it."""
+    script = Script(reply(job(), 202), KeyboardInterrupt())
+    result = _run(monkeypatch, script, "submit", "x", "--wait")
+    assert result.exit_code == 1
+    assert f"goes on; `darkroom cancel {JOB_ID}` ends it" in result.stderr
+
+
+def test_a_job_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`job` shows progress, error and picture as far as there are any."""
+    assert "step 5 of 20" in _run(monkeypatch, Script(reply(running(5))), "job", str(JOB_ID)).stdout
+    assert "The scheduler failed." in _run(monkeypatch, Script(reply(failed())), "job", str(JOB_ID)).stdout
+    shown = _run(monkeypatch, Script(reply(job("succeeded", outputs=[output()]))), "job", str(JOB_ID)).stdout
+    assert output().url in shown
+
+
+@pytest.mark.parametrize(("status", "words"), [("running", "will stop within a step"), ("canceled", "is canceled")])
+def test_a_cancel_tells_the_outcome(monkeypatch: pytest.MonkeyPatch, status: str, words: str) -> None:
+    """`cancel` tells a job that will stop from one that has ended."""
+    result = _run(monkeypatch, Script(reply(CancelReply(JOB_ID, JobStatus(status)))), "cancel", str(JOB_ID))
+    assert (result.exit_code, words in result.stdout) == (0, True)
+
+
+def test_a_refusal_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the API refuses is told in a sentence on stderr, with an exit code."""
+    result = _run(monkeypatch, Script(problem(404, "not_found", "There is no such job.")), "job", str(JOB_ID))
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: There is no such job.\n")
+
+
+@pytest.mark.parametrize("name", ["DARKROOM_URL", "DARKROOM_API_KEY"])
+def test_a_missing_setting_is_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Without the API's address or a key the command says what to set."""
+    monkeypatch.delenv(name)
+    result = CliRunner().invoke(main, ["job", str(JOB_ID)])
+    assert result.exit_code == 1
+    assert "Set DARKROOM_URL and DARKROOM_API_KEY" in result.stderr
+
+
+def test_the_command_tells_its_version() -> None:
+    """`darkroom --version` tells the version."""
+    assert CliRunner().invoke(main, ["--version"]).stdout.startswith("darkroom, version ")
+
+
+def test_commands_of_other_distributions_are_found() -> None:
+    """The installed distributions' commands stand beside the client's own, and an unknown one is refused."""
+    listed = CliRunner().invoke(main, ["--help"]).stdout
+    for command in ("submit", "job", "cancel", "keys", "dead-letters", "migrate"):
+        assert f"  {command} " in listed
+    assert "No such command 'nonsense'" in CliRunner().invoke(main, ["nonsense"]).stderr
