@@ -1,0 +1,129 @@
+import asyncio
+import sys
+
+import aio_pika
+import httpx
+import pytest
+from contracts.schema import migrations
+from contracts.topology import DEAD_EXCHANGE
+from darkroom_local.program import base_environment
+
+from tests.integration.operations.jobs import Jobs
+from tests.support.fixtures import ServiceFactory
+from tests.support.processes import ServiceProcess
+from tests.support.waiting import eventually
+
+LEASE_SECONDS = "1"
+
+
+@pytest.fixture
+async def operations(database: str, vhost: str, start_service: ServiceFactory) -> ServiceProcess:
+    """The service as a process, whose rescue waits one second after its start."""
+    return await start_service("operations", _settings(database, vhost))
+
+
+def _settings(database: str, vhost: str) -> dict[str, str]:
+    return {
+        "DARKROOM_DATABASE_URL": database,
+        "DARKROOM_AMQP_URL": vhost,
+        "DARKROOM_LEASE_SECONDS": LEASE_SECONDS,
+    }
+
+
+async def test_its_loops_do_their_work(operations: ServiceProcess, jobs: Jobs, vhost: str) -> None:
+    """The running service rescues, expires, republishes and drains the dead-letter queue by itself."""
+    lost = await jobs.running(lease="-1 second")
+    late = await jobs.queued(expires_at="now()")
+    overdue = await jobs.queued(republish_at="now()")
+    async with await aio_pika.connect(vhost) as connection:
+        channel = await connection.channel()
+        await (await channel.get_exchange(DEAD_EXCHANGE)).publish(aio_pika.Message(b"garbage"), "")
+
+    async def done() -> bool:
+        counts = await jobs.fetch(
+            "SELECT (SELECT count(*) FROM outbox WHERE job_id IN ($1, $2)), (SELECT count(*) FROM dead_letters)",
+            lost,
+            overdue,
+        )
+        return tuple(counts[0]) == (2, 1) and await jobs.status(late) == "expired"
+
+    await eventually(done, seconds=30, what="every loop did its work")
+    assert await jobs.status(lost) == "queued"
+
+
+async def test_it_tells_how_the_queues_stand(operations: ServiceProcess, jobs: Jobs) -> None:
+    """/metrics counts waiting and running jobs by model, the outbox, open dead letters and the sweeps' work."""
+    await jobs.dead()
+    await jobs.queued()
+    await jobs.running(lease="1 hour")
+    await jobs.execute("INSERT INTO outbox (job_id, generation, model, traceparent) SELECT id, 1, model, '' FROM jobs")
+    await operations.stop()
+    await operations.restart()
+
+    async def sampled() -> bool:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            text = (await http.get(f"{operations.url}/metrics")).text
+        return all(
+            line in text
+            for line in (
+                'darkroom_jobs{model="tiny",status="queued"} 1.0',
+                'darkroom_jobs{model="tiny",status="running"} 1.0',
+                "darkroom_outbox_messages 3.0",
+                'darkroom_dead_letters_open{kind="job"} 1.0',
+                'darkroom_dead_letters_open{kind="undecodable"} 0.0',
+            )
+        )
+
+    await eventually(sampled, what="the gauges were sampled")
+
+
+async def test_it_drains_on_sigterm(operations: ServiceProcess) -> None:
+    """SIGTERM ends the service with exit code 0, its loops drained."""
+    assert await operations.stop() == 0
+    assert "service stopped" in operations.output()
+
+
+async def test_several_work_side_by_side(
+    operations: ServiceProcess, jobs: Jobs, database: str, vhost: str, start_service: ServiceFactory
+) -> None:
+    """Two services share the work: each lost job is rescued once."""
+    await start_service("operations", _settings(database, vhost))
+    lost = [await jobs.running(lease="-1 second") for _ in range(50)]
+
+    async def rescued() -> bool:
+        return await jobs.value("SELECT count(*) FROM jobs WHERE status = 'queued'") == len(lost)
+
+    await eventually(rescued, seconds=30, what="every job was rescued")
+    assert await jobs.value("SELECT max(attempt) FROM jobs") == 1
+    assert await jobs.value("SELECT count(*) FROM attempts WHERE outcome = 'lost'") == len(lost)
+
+
+async def test_wrong_settings_are_told_at_once(start_service: ServiceFactory, vhost: str) -> None:
+    """Every wrong or missing setting is named on stderr, and the service does not start."""
+    process = await start_service(
+        "operations", {"DARKROOM_AMQP_URL": vhost, "DARKROOM_LEASE_SECONDS": "soon"}, wait_ready=False
+    )
+    assert await process.wait() == 64
+    output = process.output()
+    assert "DARKROOM_DATABASE_URL: is not set" in output
+    assert "DARKROOM_LEASE_SECONDS" in output
+
+
+async def test_the_module_migrates_too(empty_database: str) -> None:
+    """`python -m operations migrate` brings an empty database up to date, once."""
+    first, second = [await _migrate(empty_database) for _ in range(2)]
+    assert first == (0, "".join(f"Applied migration {m.version} ({m.name}).\n" for m in migrations()))
+    assert second == (0, "The database is up to date.\n")
+
+
+async def _migrate(url: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "operations",
+        "migrate",
+        env={**base_environment(), "DARKROOM_DATABASE_URL": url},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    return process.returncode, out.decode()
