@@ -58,8 +58,8 @@ $(STAMPS)/python: $(STAMPS)/torch constraints.txt Makefile $(wildcard */pyprojec
 	@$(PIP) install -c constraints.txt --no-build-isolation $(TOOLS) $(DISTRIBUTIONS:%=-e %)
 	@touch $@
 
-$(STAMPS)/parts: deploy/local/install-rabbitmq | $(STAMPS)/venv
-	@deploy/local/install-rabbitmq
+$(STAMPS)/parts: deploy/local/ensure-package | $(STAMPS)/venv
+	@deploy/local/ensure-package rabbitmq-server
 	@touch $@
 
 .PHONY: model
@@ -109,6 +109,7 @@ check: lint typecheck test ## All that must be well before a commit
 
 .PHONY: bench
 bench: setup ## Measure, and record the figures under bench/results
+	@deploy/local/ensure-package wrk
 	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: clean
