@@ -54,8 +54,8 @@ SELECT finish_job(:id, :generation, NULL, 'canceled');
 -- name: request_cancel(id)$
 -- Asks the holder to stop; the first request is the one that counts, but each is told again.
 UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, now())
-FROM pg_notify('darkroom_cancel', :id::text)
-WHERE id = :id::uuid AND status = 'running'
+FROM pg_notify('darkroom_cancel', :id::uuid::text)
+WHERE id = :id AND status = 'running'
 RETURNING cancel_requested_at;
 
 -- name: relax_durability()!

@@ -3,7 +3,6 @@
 import asyncio
 
 import asyncpg
-import pytest
 from chassis.postgres import BadDataError
 from gateway.batch import COMMITS_IN_FLIGHT, MOST_WAITING, Committer, CommitterFullError
 from gateway.store import JobStore

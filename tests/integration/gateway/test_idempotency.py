@@ -87,8 +87,11 @@ async def test_keys_crossed_between_two_gateways(
         for round_number in range(5):
             names = [f"{round_number}-{name}" for name in keys]
             answers = await asyncio.gather(
-                *(post(client, name) for pair in zip(names, reversed(names), strict=True)
-                  for client, name in zip((left, right), pair, strict=True))
+                *(
+                    post(client, name)
+                    for pair in zip(names, reversed(names), strict=True)
+                    for client, name in zip((left, right), pair, strict=True)
+                )
             )
             assert {answer.status_code for answer in answers} == {202}
             assert len({answer.json()["id"] for answer in answers}) == len(keys)

@@ -1,0 +1,143 @@
+"""Canceling jobs, and running them again."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.integration.gateway.clients import counts, submit
+
+BODY = {
+    "input": {"prompt": "a lighthouse", "seed": 7},
+    "ttl_seconds": 60,
+    "metadata": {"order": "17"},
+    "webhook_url": "https://example.com/hook",
+    "webhook_events": ["job.canceled"],
+}
+START = (
+    "UPDATE jobs SET status = 'running', attempt = 1, started_at = now(), lease_token = gen_random_uuid(),"
+    " lease_expires_at = now() + interval '1 minute'"
+)
+SUCCEED = (
+    "UPDATE jobs SET status = 'succeeded', completed_at = now(), outputs = '[]', lease_token = NULL,"
+    " lease_expires_at = NULL"
+)
+
+
+async def cancel(client: httpx.AsyncClient, job: dict[str, Any]) -> Any:
+    answer = await client.post(job["urls"]["cancel"])
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_a_queued_job_is_canceled_at_once(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+    """Whoever asked to be told of it gets a delivery; asking again changes nothing."""
+    job = await submit(client, BODY)
+    expected = {"id": job["id"], "status": "canceled", "cancel_requested_at": None}
+    assert await cancel(client, job) == expected
+    assert await cancel(client, job) == expected
+    assert await rows.fetchval("SELECT version FROM jobs") == 2
+    assert await rows.fetchval("SELECT array_agg(event) FROM webhook_deliveries") == ["job.canceled"]
+
+
+async def test_the_holder_of_a_running_job_is_told(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+    """The request is on the row and goes out as a notification; the first request's time stays."""
+    job = await submit(client, BODY)
+    await rows.execute(START)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    await rows.add_listener("darkroom_cancel", lambda *event: told.put_nowait(event[-1]))
+    first = await cancel(client, job)
+    assert first["status"] == "running"
+    assert first["cancel_requested_at"] is not None
+    assert await asyncio.wait_for(told.get(), 5) == job["id"]
+    assert await cancel(client, job) == first
+    assert await rows.fetchval("SELECT status FROM jobs") == "running"
+
+
+async def test_a_finished_job_stays_as_it_is(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+    """Canceling too late is no error."""
+    job = await submit(client)
+    await rows.execute(START)
+    await rows.execute(SUCCEED)
+    assert (await cancel(client, job))["status"] == "succeeded"
+
+
+async def test_concurrent_cancels_agree(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+    """One of them does it, all are answered alike."""
+    job = await submit(client, BODY)
+    replies = await asyncio.gather(*(cancel(client, job) for _ in range(8)))
+    assert {reply["status"] for reply in replies} == {"canceled"}
+    assert await rows.fetchval("SELECT count(*) FROM webhook_deliveries") == 1
+
+
+async def test_a_retry_is_a_new_job_that_asks_for_the_same(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+    """Input, seed, metadata and webhook are copied, and the new job tells where it comes from."""
+    job = await submit(client, BODY)
+    await cancel(client, job)
+    answer = await client.post(job["urls"]["retry"])
+    assert answer.status_code == 202
+    again = answer.json()
+    assert answer.headers["location"] == again["urls"]["self"]
+    assert (again["retried_from"], again["status"]) == (job["id"], "queued")
+    assert (again["input"], again["model"], again["metadata"]) == (job["input"], job["model"], job["metadata"])
+    old, new = await rows.fetch("SELECT webhook_url, webhook_events, ttl FROM jobs ORDER BY created_at")
+    assert tuple(old) == tuple(new)
+    assert await counts(rows) == (2, 2, 0)
+
+
+async def test_a_retry_under_a_key_happens_once(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+    """It is replayed like any submission, and its key can't stand for another job's retry."""
+    one, two = await submit(client, BODY), await submit(client, BODY)
+    for job in (one, two):
+        await cancel(client, job)
+    headers = {"Idempotency-Key": "again"}
+    answers = [await client.post(job["urls"]["retry"], headers=headers) for job in (one, one, two)]
+    assert [answer.status_code for answer in answers] == [202, 202, 422]
+    assert answers[0].json()["id"] == answers[1].json()["id"]
+    assert answers[1].headers["idempotency-replayed"] == "true"
+
+
+@pytest.mark.parametrize("change", [None, START])
+async def test_an_unfinished_job_can_not_be_retried(
+    client: httpx.AsyncClient, rows: asyncpg.Connection, change: str | None
+) -> None:
+    """409 tells how it stands."""
+    job = await submit(client)
+    if change:
+        await rows.execute(change)
+    answer = await client.post(job["urls"]["retry"])
+    assert (answer.status_code, answer.json()["code"]) == (409, "job_not_finished")
+    assert await counts(rows) == (1, 1, 0)
+
+
+async def test_a_job_of_a_model_that_is_gone_can_not_be_retried(
+    client: httpx.AsyncClient, rows: asyncpg.Connection
+) -> None:
+    """The catalogue of today decides."""
+    job = await submit(client)
+    await cancel(client, job)
+    await rows.execute("UPDATE jobs SET model = 'gone'")
+    answer = await client.post(job["urls"]["retry"])
+    assert (answer.status_code, answer.json()["field"]) == (422, "model")
+
+
+async def test_a_job_beyond_todays_bounds_can_not_be_retried(
+    client: httpx.AsyncClient, rows: asyncpg.Connection
+) -> None:
+    """Bounds may have become tighter since it was accepted."""
+    job = await submit(client)
+    await cancel(client, job)
+    await rows.execute("""UPDATE jobs SET input = jsonb_set(input, '{width}', '4096')""")
+    answer = await client.post(job["urls"]["retry"])
+    assert (answer.status_code, answer.json()["field"]) == (422, "input.width")
+
+
+@pytest.mark.parametrize("act", ["cancel", "retry"])
+@pytest.mark.parametrize("job_id", [str(uuid4()), "no-uuid"])
+async def test_an_unknown_job_is_not_found(client: httpx.AsyncClient, act: str, job_id: str) -> None:
+    """An id that never was and a text that is no id alike."""
+    answer = await client.post(f"/v1/jobs/{job_id}/{act}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -1,0 +1,110 @@
+"""Bounds on what may wait."""
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+from chassis.problems import ProblemError
+from chassis.settings import load
+from contracts.errors import ApiError
+from contracts.models import Catalogue
+from gateway.admission import Admission
+from gateway.app import open_gateway
+from gateway.settings import Settings
+from gateway.store import JobStore
+
+from tests.integration.gateway.clients import BODY, counts, http_client, submit
+from tests.integration.gateway.conftest import Environment
+from tests.integration.gateway.submissions import make_tenant, submission
+
+MODEL = "tiny"
+AdmissionFactory = Callable[[int, int], Admission]
+
+
+@pytest.fixture
+def admission_of(store: JobStore) -> AdmissionFactory:
+    return lambda per_model, per_tenant: Admission(store, [MODEL, "other"], per_model, per_tenant)
+
+
+def refusal(admission: Admission, tenant: UUID, model: str = MODEL) -> str | None:
+    """The code that a submission is refused with."""
+    try:
+        admission.admit(model, tenant)
+    except ProblemError as error:
+        return error.problem.code
+    return None
+
+
+async def test_a_full_model_refuses_everybody(admission_of: AdmissionFactory) -> None:
+    """What was admitted counts at once, before any sample; another model has room."""
+    admission = admission_of(2, 100)
+    codes = [refusal(admission, uuid4()) for _ in range(3)]
+    assert codes == [None, None, ApiError.QUEUE_FULL]
+    assert refusal(admission, uuid4(), "other") is None
+
+
+async def test_a_tenants_quota_spans_models(admission_of: AdmissionFactory) -> None:
+    """And leaves other tenants alone."""
+    admission, tenant = admission_of(100, 2), uuid4()
+    codes = [refusal(admission, tenant, model) for model in (MODEL, "other", MODEL)]
+    assert codes == [None, None, ApiError.QUOTA_EXCEEDED]
+    assert refusal(admission, uuid4()) is None
+
+
+async def test_a_sample_tells_what_waits(
+    admission_of: AdmissionFactory, store: JobStore, rows: asyncpg.Connection
+) -> None:
+    """Jobs that others accepted count, those that left the queue do not."""
+    tenant = await make_tenant(rows)
+    await store.insert([submission(tenant) for _ in range(3)])
+    admission = admission_of(3, 100)
+    await admission.run_once()
+    assert refusal(admission, uuid4()) == ApiError.QUEUE_FULL
+    await rows.execute(
+        "UPDATE jobs SET status = 'canceled', completed_at = now() WHERE id = (SELECT min(id::text)::uuid FROM jobs)"
+    )
+    await admission.run_once()
+    assert [refusal(admission, uuid4()) for _ in range(2)] == [None, ApiError.QUEUE_FULL]
+
+
+async def test_what_is_admitted_during_a_sample_counts_on_top(
+    admission_of: AdmissionFactory, store: JobStore, rows: asyncpg.Connection
+) -> None:
+    """The sample can't know of it."""
+    tenant = await make_tenant(rows)
+    await store.insert([submission(tenant)])
+    admission = admission_of(3, 100)
+    store.count_waiting = _then(store.count_waiting, lambda: refusal(admission, tenant))  # type: ignore[method-assign]
+    await admission.run_once()
+    assert [refusal(admission, tenant) for _ in range(2)] == [None, ApiError.QUEUE_FULL]
+
+
+async def test_a_sample_counts_no_further_than_the_bound(store: JobStore, rows: asyncpg.Connection) -> None:
+    """So its cost does not grow with the backlog."""
+    tenant = await make_tenant(rows)
+    await store.insert([submission(tenant) for _ in range(30)])
+    (waiting,) = await store.count_waiting([MODEL, "other"], 10)
+    assert (waiting.model, waiting.tenant_id, waiting.jobs) == (MODEL, tenant, 10)
+
+
+async def test_a_full_queue_answers_429(
+    environment: Environment, catalogue: Catalogue, key: str, rows: asyncpg.Connection
+) -> None:
+    """A problem document with Retry-After, and nothing recorded."""
+    settings = load(Settings, {**environment, "DARKROOM_MAX_QUEUED_JOBS_PER_TENANT": "1"})
+    async with open_gateway(settings, catalogue) as gateway, http_client(gateway.app, key) as client:
+        await submit(client)
+        answer: httpx.Response = await client.post("/v1/jobs", json=BODY)
+    assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")
+    assert int(answer.headers["retry-after"]) > 0
+    assert await counts(rows) == (1, 1, 0)
+
+
+def _then(method: Callable[..., object], act: Callable[[], object]) -> Callable[..., object]:
+    async def both(*arguments: object) -> object:
+        act()
+        return await method(*arguments)  # type: ignore[misc]
+
+    return both

@@ -1,0 +1,97 @@
+"""RabbitMQ or Postgres is away."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from chassis.amqp import BrokerUnavailableError
+from chassis.settings import load
+from contracts.models import Catalogue
+from contracts.topology import work_queue
+from gateway.app import open_gateway
+from gateway.relay import Relay
+from gateway.settings import Settings
+from gateway.topology import Declarer
+
+from tests.integration.gateway.clients import BODY, counts, http_client, make_key, submit
+from tests.support.fixtures import BrokerFactory, DatabaseFactory
+from tests.support.queues import Queues
+from tests.support.waiting import eventually
+
+
+async def test_without_rabbitmq_intake_goes_on(
+    private_rabbitmq: BrokerFactory, database: str, catalogue: Catalogue, rows: asyncpg.Connection
+) -> None:
+    """Jobs are accepted and the gateway is ready; what the outbox held is delivered when RabbitMQ is back."""
+    broker = await private_rabbitmq()
+    url = await broker.create_vhost()
+    settings = load(Settings, {"DARKROOM_DATABASE_URL": database, "DARKROOM_AMQP_URL": url})
+    async with (
+        open_gateway(settings, catalogue) as gateway,
+        http_client(gateway.app, await make_key(database)) as client,
+    ):
+        relay = next(loop for loop in gateway.loops if isinstance(loop, Relay))
+        declarer = next(loop for loop in gateway.loops if isinstance(loop, Declarer))
+        await declarer.run_once()
+        await submit(client)
+        await relay.run_once()
+        await broker.stop()
+        await submit(client)
+        assert (await client.get("/readyz")).status_code == 200
+        with pytest.raises(BrokerUnavailableError):
+            await relay.run_once()
+        assert await rows.fetchval("SELECT (failures, available_at <= now()) = (0, true) FROM outbox")
+        await broker.start()
+        await relay.run_once()
+        assert await Queues(url).waiting(work_queue("tiny")) == 2
+
+
+async def test_without_postgres_posts_are_refused_whole(
+    private_postgres: DatabaseFactory, vhost: str, catalogue: Catalogue
+) -> None:
+    """503 with Retry-After and nothing half done, also for posts that were under way; then all is well again."""
+    server = await private_postgres()
+    url = await server.create_database()
+    settings = load(Settings, {"DARKROOM_DATABASE_URL": url, "DARKROOM_AMQP_URL": vhost})
+    async with open_gateway(settings, catalogue) as gateway, http_client(gateway.app, await make_key(url)) as client:
+        job = await submit(client)
+        posts = [asyncio.create_task(client.post("/v1/jobs", json=BODY)) for _ in range(20)]
+        await server.kill()
+        answers = [*await asyncio.gather(*posts), await client.post("/v1/jobs", json=BODY)]
+        answers.append(await client.post(job["urls"]["cancel"]))
+        assert {answer.status_code for answer in answers} <= {202, 503}
+        for answer in (answer for answer in answers if answer.status_code == 503):
+            assert answer.json()["code"] == "unavailable"
+            assert int(answer.headers["retry-after"]) > 0
+        assert [answer.status_code for answer in answers[-2:]] == [503, 503]
+        assert (await client.get("/readyz")).status_code == 503
+
+        await server.start()
+        await submit(client)
+        rows = await asyncpg.connect(url)
+        jobs, messages, _ = await counts(rows)
+        accepted = 2 + sum(answer.status_code == 202 for answer in answers)
+        assert jobs == messages >= accepted
+        await rows.close()
+
+
+async def test_a_commit_that_was_cut_off_is_replayed_under_its_key(
+    private_postgres: DatabaseFactory, vhost: str, catalogue: Catalogue
+) -> None:
+    """After a 503 in doubt, sending the request again under its key ends in one job."""
+    server = await private_postgres()
+    url = await server.create_database()
+    settings = load(Settings, {"DARKROOM_DATABASE_URL": url, "DARKROOM_AMQP_URL": vhost})
+    keys = [{"Idempotency-Key": f"k{number}"} for number in range(40)]
+    async with open_gateway(settings, catalogue) as gateway, http_client(gateway.app, await make_key(url)) as client:
+        await submit(client)
+        posts = [asyncio.create_task(client.post("/v1/jobs", json=BODY, headers=key)) for key in keys]
+        await eventually(lambda: any(post.done() for post in posts), what="the first commit is through")
+        await server.kill()
+        await asyncio.gather(*posts)
+        await server.start()
+        answers = [await client.post("/v1/jobs", json=BODY, headers=key) for key in keys]
+        assert {answer.status_code for answer in answers} == {202}
+        rows = await asyncpg.connect(url)
+        assert await counts(rows) == (41, 41, 40)
+        await rows.close()
