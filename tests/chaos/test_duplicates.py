@@ -22,7 +22,7 @@ BURST = 50
 @pytest.mark.usefixtures("workers")
 async def test_a_duplicate_message_while_the_first_runs(stack: Stack, client: Client) -> None:
     """A second message for a running job is taken by the free worker, recognised and dropped."""
-    job_id = await client.submit(MODEL, steps=300)
+    job_id = await client.submit(MODEL, steps=150)
     await client.rendering(job_id)
     await stack.queues.publish_job(MODEL, v1.Render(UUID(job_id), 1, MODEL, TRACEPARENT))
 

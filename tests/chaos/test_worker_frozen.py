@@ -15,7 +15,7 @@ async def test_a_worker_frozen_while_rendering_is_replaced(
     stack: Stack, client: Client, workers: dict[str, ServiceProcess]
 ) -> None:
     """A job whose worker freezes is rendered by another; thawed, the first one gives up and goes on with other work."""
-    job_id = await client.submit(MODEL, steps=200)
+    job_id = await client.submit(MODEL, steps=150)
     await client.rendering(job_id)
     (attempt,) = await stack.ledger.attempts(job_id)
     sleeper = workers[attempt.worker]

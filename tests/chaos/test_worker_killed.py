@@ -45,7 +45,7 @@ async def test_a_restarted_worker_frees_its_predecessors_lease_at_once(stack: St
     """A worker that comes back under its name takes its lost job up again, long before the lease is over."""
     model, lease = stack.spare_model(), {"DARKROOM_LEASE_SECONDS": str(LONG_LEASE_SECONDS)}
     first = await stack.worker("phoenix", model=model, settings=lease)
-    job_id = await client.submit(model, steps=300)
+    job_id = await client.submit(model, steps=150)
     await client.rendering(job_id)
     first.kill()
 
@@ -59,7 +59,7 @@ async def test_sigterm_during_a_render_loses_nothing(stack: Stack, client: Clien
     """A drained worker finishes the job it renders, takes no other, and exits with 0."""
     model = stack.spare_model()
     worker = await stack.worker("leaver", model=model)
-    running = await client.submit(model, steps=200)
+    running = await client.submit(model, steps=150)
     await client.rendering(running)
     waiting = await client.submit(model)
     await eventually(lambda: _waits(stack, model, 1), what="the second message reached the queue")
@@ -76,7 +76,7 @@ async def test_a_killed_render_process_is_told_and_replaced(
     stack: Stack, client: Client, workers: dict[str, ServiceProcess]
 ) -> None:
     """When only the render process dies, the attempt tells how, the job is tried again, and the worker lives on."""
-    job_id = await client.submit(MODEL, steps=300)
+    job_id = await client.submit(MODEL, steps=150)
     await client.rendering(job_id)
     (attempt,) = await stack.ledger.attempts(job_id)
     worker = workers[attempt.worker]

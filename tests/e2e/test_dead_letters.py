@@ -49,7 +49,7 @@ async def test_a_replayed_job_succeeds_in_a_new_generation(
     stack: Stack, client: Client, workers: dict[str, ServiceProcess]
 ) -> None:
     """A job that died is listed with its failed attempt; `darkroom dead-letters replay` brings it to its picture."""
-    job_id = await client.submit(MODEL, steps=300, seed=9)
+    job_id = await client.submit(MODEL, steps=150, seed=9)
     await client.rendering(job_id)
     await stack.ledger.rows("UPDATE jobs SET max_attempts = 1 WHERE id = $1::text::uuid", job_id)
     (attempt,) = await stack.ledger.attempts(job_id)

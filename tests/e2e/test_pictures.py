@@ -94,7 +94,7 @@ async def test_a_job_of_several_pictures(client: Client) -> None:
 
 async def test_a_canceled_render_stops(client: Client) -> None:
     """Canceling a running job ends it long before its render would have ended, and leaves no picture."""
-    job_id = await client.submit(MODEL, steps=1000)
+    job_id = await client.submit(MODEL, steps=400)
     await client.rendering(job_id)
     assert (await client.cancel(job_id)).status_code == 200
     job = await client.finished(job_id, seconds=5)

@@ -21,7 +21,7 @@ ATTEMPTS = """
     SELECT worker, generation, attempt, outcome, error ->> 'code' AS code, error ->> 'message' AS message
     FROM attempts WHERE job_id = $1::text::uuid ORDER BY started_at
 """
-DEAD_LETTERS = "SELECT * FROM dead_letters WHERE job_id = $1::text::uuid OR ($1 = '' AND job_id IS NULL)"
+DEAD_LETTERS = "SELECT * FROM dead_letters WHERE job_id IS NOT DISTINCT FROM $1::text::uuid"
 
 
 class Ledger:
@@ -38,7 +38,7 @@ class Ledger:
         """The outcomes of the job's attempts, oldest first."""
         return [attempt.outcome for attempt in await self.attempts(job_id)]
 
-    async def dead_letters(self, job_id: str = "") -> list[asyncpg.Record]:
+    async def dead_letters(self, job_id: str | None = None) -> list[asyncpg.Record]:
         """The job's dead letters or, without a job, those that belong to none."""
         return await self.rows(DEAD_LETTERS, job_id)
 
