@@ -13,7 +13,7 @@ from contracts.states import JobStatus
 EXACT_UP_TO = 1000
 """Positions in the queue are counted up to here."""
 
-_queries = load_queries("status")
+queries = load_queries("status")
 _decode_input = msgspec.json.Decoder(JobInput).decode
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 _decode_error = msgspec.json.Decoder(JobError).decode
@@ -75,18 +75,18 @@ class Store:
     async def find_jobs(self, ids: list[UUID]) -> dict[UUID, JobRow]:
         """The jobs there are, by id. Raises DatabaseUnavailableError."""
         async with self._database.connection() as connection:
-            records = [record async for record in _queries.find_jobs(connection, ids=ids)]
+            records = [record async for record in queries.find_jobs(connection, ids=ids)]
         return {record["id"]: _job_row(record) for record in records}
 
     async def sample_queue(self, model: str) -> list[Mark]:
         """Marks along the model's queue, first to last. Raises DatabaseUnavailableError."""
         async with self._database.connection() as connection:
-            return [Mark(*record) async for record in _queries.sample_queue(connection, model=model)]
+            return [Mark(*record) async for record in queries.sample_queue(connection, model=model)]
 
     async def measure_pace(self, model: str) -> Pace | None:
         """None when no job of the model succeeded lately. Raises DatabaseUnavailableError."""
         async with self._database.connection() as connection:
-            record = await _queries.measure_pace(connection, model=model)
+            record = await queries.measure_pace(connection, model=model)
         return Pace(record["seconds"], record["workers"]) if record["workers"] else None
 
 

@@ -1,0 +1,60 @@
+"""Without its database the service says so, and recovers by itself."""
+
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from chassis.settings import load
+from contracts.models import Catalogue
+from darkroom_local.ports import LOOPBACK, free_port
+from status.app import open_status
+from status.settings import Settings
+
+from tests.integration.status.conftest import http_client
+from tests.integration.status.jobs import TenantJobs
+from tests.support.fixtures import DatabaseFactory
+from tests.support.waiting import eventually
+
+
+def assert_unavailable(answer: httpx.Response) -> None:
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "unavailable"
+
+
+async def test_a_database_that_was_never_there_is_503(
+    environment: dict[str, str], catalogue: Catalogue, jobs: TenantJobs
+) -> None:
+    """With Retry-After, and not ready."""
+    environment["DARKROOM_DATABASE_URL"] = f"postgresql://nobody:nothing@{LOOPBACK}:{free_port()}/none"
+    async with open_status(load(Settings, environment), catalogue) as status, http_client(status, jobs.key) as client:
+        assert_unavailable(await client.get(f"/v1/jobs/{uuid4()}"))
+        assert (await client.get("/readyz")).status_code == 503
+        assert (await client.get("/healthz")).status_code == 200
+
+
+@pytest.mark.chaos
+async def test_a_restarted_database_is_found_again(
+    private_postgres: DatabaseFactory, environment: dict[str, str], catalogue: Catalogue
+) -> None:
+    """503 while it is away; the same answer as before once it is back."""
+    server = await private_postgres()
+    environment["DARKROOM_DATABASE_URL"] = url = await server.create_database()
+    connection = await asyncpg.connect(url)
+    jobs = await TenantJobs.of("default", connection)
+    (job_id,) = await jobs.queue()
+    await connection.close()
+    async with open_status(load(Settings, environment), catalogue) as status, http_client(status, jobs.key) as client:
+        path = f"/v1/jobs/{job_id}"
+        assert (await client.get(path)).json()["queue_position"] == 0
+        await server.kill()
+        assert_unavailable(await client.get(path))
+        await server.start()
+
+        async def back() -> bool:
+            return (await client.get(path)).status_code == 200
+
+        await eventually(back, what="the job is told again")
+        assert (await client.get("/readyz")).status_code == 200
