@@ -5,7 +5,8 @@ from collections import deque
 
 import structlog
 
-LINES_KEPT = 20
+LINES_KEPT = 50
+"""Enough for the traceback of a crash in native code."""
 LINE_LIMIT = 1000
 """Bytes of a line that are kept."""
 

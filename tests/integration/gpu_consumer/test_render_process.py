@@ -1,0 +1,306 @@
+"""The render process as the service sees it: real processes, real signals, the real tiny model."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import structlog
+from contracts.errors import JobErrorCode
+from gpu_consumer.render import protocol
+from gpu_consumer.render.process import Limits, RenderProcess, RenderProcessLostError
+from gpu_consumer.startup import (
+    DeviceMissingError,
+    ExitCode,
+    ModelMissingError,
+    ModelRefusedError,
+    RenderProcessFailedError,
+)
+
+from tests.support.models import job_input
+from tests.support.waiting import eventually
+
+LONG = job_input(num_inference_steps=500)
+"""Some ten seconds: every test ends it long before."""
+
+
+def load(folder: Path, device: protocol.Device = "cpu") -> protocol.Load:
+    return protocol.Load(str(folder), device, "ddim", 64, 64, cpu_threads=1)
+
+
+def unwatched(step: protocol.Step) -> None:
+    """No test looks at these steps."""
+
+
+def at_step(number: int, act: Callable[[], object]) -> Callable[[protocol.Step], None]:
+    """A watcher that acts once, at one step."""
+
+    def watch(step: protocol.Step) -> None:
+        if step.step == number:
+            act()
+
+    return watch
+
+
+async def picture(process: RenderProcess) -> bytes:
+    """The reference picture."""
+    outcome = await process.render(job_input(), unwatched)
+    assert isinstance(outcome, protocol.Rendered)
+    return outcome.images[0].rgb
+
+
+@pytest.fixture(scope="module")
+async def warm(tiny_model: Path) -> AsyncIterator[RenderProcess]:
+    """One process for the tests of this module; each leaves it warm."""
+    process = RenderProcess(load(tiny_model))
+    await process.start()
+    yield process
+    await process.stop()
+
+
+@pytest.fixture(scope="module")
+async def spare(tiny_model: Path) -> AsyncIterator[RenderProcess]:
+    """The process behind `own`; it hangs after a second of silence."""
+    process = RenderProcess(load(tiny_model), Limits(step=1.0))
+    yield process
+    await process.stop()
+
+
+@pytest.fixture
+async def own(spare: RenderProcess) -> RenderProcess:
+    """A warm process that a test may kill: it is started anew only when the test before did so."""
+    if spare.ready is None:
+        await spare.restart()
+    return spare
+
+
+async def test_ready_tells_what_was_loaded(warm: RenderProcess) -> None:
+    """A warm process tells device, precision, revision and versions for the jobs' receipts."""
+    ready = warm.ready
+    assert ready is not None
+    assert (ready.device, ready.dtype) == ("cpu", "float32")
+    assert ready.model_revision.startswith("sha256:")
+    assert {"torch", "diffusers", "transformers"} <= ready.versions.keys()
+    assert ready.warmup_seconds > 0
+
+
+async def test_render_reports_every_step(warm: RenderProcess) -> None:
+    """A render reports each step in order and answers with the pictures and their seeds."""
+    steps: list[protocol.Step] = []
+    outcome = await warm.render(job_input(num_inference_steps=5, num_images=2), steps.append)
+    assert steps == [protocol.Step(step, 5) for step in range(1, 6)]
+    assert isinstance(outcome, protocol.Rendered)
+    assert [(image.seed, len(image.rgb)) for image in outcome.images] == [(7, 64 * 64 * 3), (8, 64 * 64 * 3)]
+    assert outcome.inference_ms > 0
+
+
+async def test_abort_leaves_the_process_warm(warm: RenderProcess) -> None:
+    """An aborted render ends within one step of the order; the next job's bytes do not tell of it."""
+    before = await picture(warm)
+    ordered: list[asyncio.Task[None]] = []
+    watch = at_step(5, lambda: ordered.append(asyncio.create_task(warm.abort())))
+    outcome = await warm.render(LONG, watch)
+    assert isinstance(outcome, protocol.Aborted)
+    assert 5 <= outcome.step < 50
+    assert await picture(warm) == before
+
+
+async def test_abort_with_nothing_to_abort(warm: RenderProcess) -> None:
+    """An abort that comes after the end of its render does not touch the next one."""
+    await warm.abort()
+    assert await picture(warm)
+
+
+async def test_failed_input_leaves_the_process_warm(warm: RenderProcess) -> None:
+    """Input that can't be rendered is a failure of the job, not of the process."""
+    outcome = await warm.render(job_input(scheduler="unheard-of"), unwatched)
+    assert isinstance(outcome, protocol.RenderFailed)
+    assert (outcome.code, outcome.kind) == (JobErrorCode.INPUT_NOT_RENDERABLE, "permanent")
+    assert await picture(warm)
+
+
+async def test_one_render_at_a_time(warm: RenderProcess) -> None:
+    """A second render while one runs is a mistake of the caller and is refused as such."""
+    begun = asyncio.Event()
+    first = asyncio.create_task(warm.render(LONG, at_step(1, begun.set)))
+    await begun.wait()
+    with pytest.raises(RuntimeError, match="one request at a time"):
+        await warm.render(job_input(), unwatched)
+    await warm.abort()
+    assert isinstance(await first, protocol.Aborted)
+
+
+async def test_event_loop_stays_free(warm: RenderProcess) -> None:
+    """While a picture renders, the event loop is never held up for as long as one step takes."""
+    rendering = asyncio.create_task(warm.render(job_input(num_inference_steps=2, width=512, height=512), unwatched))
+    loop = asyncio.get_running_loop()
+    lags: list[float] = []
+    while not rendering.done():
+        before = loop.time()
+        await asyncio.sleep(0.01)
+        lags.append(loop.time() - before - 0.01)
+    assert isinstance(rendering.result(), protocol.Rendered)
+    assert sorted(lags)[len(lags) // 2] < 0.05
+
+
+async def test_stands_in_a_session_of_its_own(warm: RenderProcess) -> None:
+    """The process is no member of the service's session, so a Ctrl-C at the terminal does not reach it."""
+    assert warm.pid is not None
+    assert os.getsid(warm.pid) == warm.pid != os.getsid(0)
+
+
+async def test_holds_no_credentials(warm: RenderProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process inherits none of the service's settings."""
+    assert not [name for name in psutil.Process(warm.pid).environ() if name.startswith("DARKROOM_")]
+
+
+async def test_prompt_is_never_logged(own: RenderProcess) -> None:
+    """A prompt too long for the text encoder is cut without a word of it in the log."""
+    with structlog.testing.capture_logs() as logged:
+        await own.render(job_input(prompt="secret " * 400, scheduler="unheard-of"), unwatched)
+        await own.render(job_input(prompt="secret " * 400), unwatched)
+        await own.stop()
+    assert "secret" not in str(logged)
+
+
+async def test_killed_while_rendering(own: RenderProcess) -> None:
+    """A process killed while rendering is a loss that tells signal and last step, and a restart renders the same."""
+    before = await picture(own)
+    pid = own.pid
+    with pytest.raises(RenderProcessLostError) as loss:
+        await own.render(LONG, at_step(7, lambda: os.kill(own.pid or 0, signal.SIGKILL)))
+    assert loss.value.reason == "SIGKILL"
+    assert loss.value.last_step is not None
+    assert loss.value.last_step.step >= 7
+    assert own.ready is None
+    with pytest.raises(RenderProcessLostError):
+        await own.render(job_input(), unwatched)
+    await own.restart()
+    assert own.pid != pid
+    assert await picture(own) == before
+
+
+async def test_crash_leaves_its_last_words(own: RenderProcess) -> None:
+    """A crash in native code, with a traceback on standard error, arrives as the signal and the last log lines."""
+    with pytest.raises(RenderProcessLostError) as loss:
+        await own.render(LONG, at_step(2, lambda: os.kill(own.pid or 0, signal.SIGSEGV)))
+    assert loss.value.reason == "SIGSEGV"
+    assert any("Segmentation fault" in line for line in loss.value.last_lines)
+
+
+async def test_hang_is_ended(own: RenderProcess) -> None:
+    """A process that shows no sign of life within its limit is killed and counted as hung."""
+    with pytest.raises(RenderProcessLostError, match="hung for 1 s") as loss:
+        await own.render(LONG, at_step(3, lambda: os.kill(own.pid or 0, signal.SIGSTOP)))
+    assert loss.value.last_step is not None
+    assert own.pid is None
+
+
+async def test_death_while_idle_is_told(own: RenderProcess) -> None:
+    """A process that dies between two jobs is noticed at once."""
+    waiting = asyncio.create_task(own.wait_lost())
+    os.kill(own.pid or 0, signal.SIGKILL)
+    async with asyncio.timeout(5):
+        assert (await waiting).reason == "SIGKILL"
+    assert own.ready is None
+
+
+async def test_canceled_render_kills(own: RenderProcess) -> None:
+    """A canceled call does not leave a render running that nobody listens to."""
+    begun = asyncio.Event()
+    rendering = asyncio.create_task(own.render(LONG, at_step(1, begun.set)))
+    await begun.wait()
+    rendering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await rendering
+    assert own.pid is None
+
+
+async def test_stop_ends_a_render(own: RenderProcess) -> None:
+    """Stopping ends the process at once, even while it renders, and may be repeated."""
+    begun = asyncio.Event()
+    rendering = asyncio.create_task(own.render(LONG, at_step(1, begun.set)))
+    await begun.wait()
+    pid = own.pid
+    await own.stop()
+    await own.stop()
+    with pytest.raises(RenderProcessLostError):
+        await rendering
+    assert pid is not None
+    assert not psutil.pid_exists(pid)
+
+
+async def test_dies_with_the_service(tiny_model: Path) -> None:
+    """When the service is killed, its render process does not outlive it."""
+    script = f"""
+        import asyncio
+        from gpu_consumer.render.process import RenderProcess
+        from gpu_consumer.render.protocol import Load
+
+        async def main():
+            process = RenderProcess(Load({str(tiny_model)!r}, "cpu", "ddim", 64, 64, 1))
+            await process.start()
+            print(process.pid, flush=True)
+            await asyncio.Event().wait()
+
+        asyncio.run(main())
+    """
+    service = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", textwrap.dedent(script)), stdout=subprocess.PIPE
+    )
+    assert service.stdout is not None
+    pid = int(await service.stdout.readline())
+    service.kill()
+    await service.wait()
+    await eventually(lambda: not psutil.pid_exists(pid), what="the render process to die")
+
+
+@pytest.mark.parametrize(
+    ("folder", "device", "error", "exit_code"),
+    [
+        ("nowhere", "cpu", ModelMissingError, ExitCode.MODEL),
+        ("pickled", "cpu", ModelRefusedError, ExitCode.MODEL),
+        ("tiny", "cuda", DeviceMissingError, ExitCode.DEVICE),
+    ],
+)
+async def test_refusals_reach_the_service(
+    tiny_model: Path,
+    tmp_path: Path,
+    folder: str,
+    device: protocol.Device,
+    error: type[ModelMissingError | ModelRefusedError | DeviceMissingError],
+    exit_code: ExitCode,
+) -> None:
+    """What keeps a model from being served arrives as its own error, with its exit code, and leaves no process."""
+    (tmp_path / "tiny").symlink_to(tiny_model)
+    _pickled(tiny_model, tmp_path / "pickled")
+    process = RenderProcess(load(tmp_path / folder, device))
+    with pytest.raises(error) as refusal:
+        await process.start()
+    assert refusal.value.exit_code == exit_code
+    assert process.pid is None
+
+
+def _pickled(model: Path, folder: Path) -> None:
+    """A model whose text encoder is there as a pickle only."""
+    for file in model.rglob("*"):
+        target = folder / file.relative_to(model)
+        if file.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(file)
+    encoder = folder / "text_encoder/model.safetensors"
+    encoder.rename(encoder.with_suffix(".bin"))
+
+
+async def test_start_has_an_end(tiny_model: Path) -> None:
+    """A process that does not get ready in time is killed, and the start fails."""
+    process = RenderProcess(load(tiny_model), Limits(start=0.05))
+    with pytest.raises(RenderProcessFailedError, match=r"not ready within 0\.05 s"):
+        await process.start()
+    assert process.pid is None
