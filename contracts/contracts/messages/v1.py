@@ -45,8 +45,8 @@ class UndecodableMessageError(ValueError):
 
 
 _encoder = msgspec.json.Encoder()
-_render_decoder = msgspec.json.Decoder(Render)
-_progress_decoder = msgspec.json.Decoder(Progress)
+# A tag is only required where it decides between several types: alone, each would decode without one.
+_decoder = msgspec.json.Decoder(Render | Progress)
 
 
 def encode(message: Render | Progress) -> bytes:
@@ -55,16 +55,19 @@ def encode(message: Render | Progress) -> bytes:
 
 def decode_render(body: bytes) -> Render:
     """Raises UndecodableMessageError for broken JSON, an unknown version, and missing or wrong fields."""
-    return _decode(_render_decoder, body)
+    return _decode(body, Render)
 
 
 def decode_progress(body: bytes) -> Progress:
     """Raises UndecodableMessageError as decode_render does."""
-    return _decode(_progress_decoder, body)
+    return _decode(body, Progress)
 
 
-def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+def _decode(body: bytes, wanted: type[T]) -> T:
     try:
-        return decoder.decode(body)
+        message = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UndecodableMessageError(str(error)) from error
+    if not isinstance(message, wanted):
+        raise UndecodableMessageError(f"{type(message).__name__} is not what is expected here")
+    return message

@@ -1,0 +1,78 @@
+"""Released messages never change: their bytes are pinned here, and what is here must decode for ever."""
+
+from uuid import UUID
+
+import pytest
+from contracts.messages.v1 import (
+    CONTENT_TYPE,
+    Progress,
+    Render,
+    UndecodableMessageError,
+    decode_progress,
+    decode_render,
+    encode,
+)
+
+JOB_ID = UUID("01993b5c-0000-7000-8000-000000000001")
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+RENDER = Render(JOB_ID, 2, "tiny", TRACEPARENT)
+RENDER_BYTES = (
+    b'{"type":"darkroom.render.v1","job_id":"01993b5c-0000-7000-8000-000000000001","generation":2,"model":"tiny",'
+    b'"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}'
+)
+PROGRESS = Progress(JOB_ID, 2, 1, 7, 20)
+PROGRESS_BYTES = (
+    b'{"type":"darkroom.progress.v1","job_id":"01993b5c-0000-7000-8000-000000000001","generation":2,"attempt":1,'
+    b'"step":7,"steps":20}'
+)
+
+
+@pytest.mark.parametrize(("message", "body"), [(RENDER, RENDER_BYTES), (PROGRESS, PROGRESS_BYTES)])
+def test_the_bytes_of_every_message_are_pinned(message: Render | Progress, body: bytes) -> None:
+    """A message is encoded to exactly these bytes."""
+    assert encode(message) == body
+
+
+def test_released_bytes_decode() -> None:
+    """What was ever published decodes to what it meant."""
+    assert decode_render(RENDER_BYTES) == RENDER
+    assert decode_progress(PROGRESS_BYTES) == PROGRESS
+
+
+def test_a_field_of_a_later_release_is_ignored() -> None:
+    """A reader that is older than the writer reads what it knows."""
+    assert decode_render(RENDER_BYTES[:-1] + b',"priority":5}') == RENDER
+
+
+def test_the_content_type_is_json() -> None:
+    """Messages say that they are JSON."""
+    assert CONTENT_TYPE == "application/json"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\xff\xfe\x00", id="not text"),
+        pytest.param(b'{"type":"darkroom.render.v1"', id="cut off"),
+        pytest.param(b"[" * 100_000, id="deep nesting"),
+        pytest.param(b'{"a":' * 100_000, id="deep objects"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b"[]", id="another shape"),
+        pytest.param(RENDER_BYTES.replace(b".v1", b".v2"), id="unknown version"),
+        pytest.param(RENDER_BYTES.replace(b'"type":"darkroom.render.v1",', b""), id="no tag"),
+        pytest.param(PROGRESS_BYTES, id="another message"),
+        pytest.param(RENDER_BYTES.replace(b'"generation":2,', b""), id="missing field"),
+        pytest.param(RENDER_BYTES.replace(b'"generation":2', b'"generation":"2"'), id="wrong type"),
+        pytest.param(RENDER_BYTES.replace(b'"generation":2', b'"generation":0'), id="generation too small"),
+        pytest.param(RENDER_BYTES.replace(b'"generation":2', b'"generation":2147483648'), id="generation too large"),
+        pytest.param(RENDER_BYTES.replace(b"01993b5c-", b"x"), id="no uuid"),
+        pytest.param(RENDER_BYTES.replace(b'"tiny"', b'"\xed\xa0\x80"'), id="lone surrogate"),
+    ],
+)
+def test_what_is_no_message_is_undecodable(body: bytes) -> None:
+    """Garbage, other versions and wrong fields all raise the one error, with a reason."""
+    with pytest.raises(UndecodableMessageError) as raised:
+        decode_render(body)
+    assert raised.value.reason

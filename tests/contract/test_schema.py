@@ -1,0 +1,184 @@
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from contracts.schema import migrations, snapshot
+from contracts.states import JobStatus
+from operations.migrate import migrate
+
+from tests.contract.rows import insert_job, update
+from tests.support.services import Services
+
+CATALOG = """
+    SELECT format('column %s.%s %s %s %s %s', table_name, column_name, udt_name, is_nullable, column_default,
+        identity_generation)
+    FROM information_schema.columns WHERE table_schema = 'public'
+    UNION ALL
+    SELECT format('constraint %s.%s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL
+    SELECT format('index %s', indexdef) FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL
+    SELECT format('function %s', pg_get_functiondef(oid)) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    UNION ALL
+    SELECT format('trigger %s', pg_get_triggerdef(oid)) FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL
+    SELECT format('%s %s %s', relkind, relname, reloptions) FROM pg_class WHERE relnamespace = 'public'::regnamespace
+"""
+BOOKKEEPING = "schema_migrations"
+
+IMPOSSIBLE_JOBS = [
+    ("jobs_status_check", JobStatus.QUEUED, {"status": "'cancelled'"}),
+    ("jobs_generation_check", JobStatus.QUEUED, {"generation": "0"}),
+    ("jobs_max_attempts_check", JobStatus.QUEUED, {"max_attempts": "0"}),
+    ("attempts_are_bounded", JobStatus.QUEUED, {"attempt": "max_attempts + 1"}),
+    ("attempts_are_bounded", JobStatus.QUEUED, {"attempt": "-1"}),
+    ("running_means_leased", JobStatus.RUNNING, {"lease_token": "NULL", "lease_expires_at": "NULL"}),
+    ("running_means_leased", JobStatus.RUNNING, {"lease_expires_at": "NULL"}),
+    ("running_means_leased", JobStatus.QUEUED, {"lease_token": "gen_random_uuid()", "lease_expires_at": "now()"}),
+    ("running_has_begun", JobStatus.RUNNING, {"attempt": "0"}),
+    ("running_has_begun", JobStatus.RUNNING, {"started_at": "NULL"}),
+    ("terminal_means_completed", JobStatus.CANCELED, {"completed_at": "NULL"}),
+    ("terminal_means_completed", JobStatus.QUEUED, {"completed_at": "now()"}),
+    ("success_has_outputs", JobStatus.SUCCEEDED, {"outputs": "NULL"}),
+    ("success_has_outputs", JobStatus.FAILED, {"outputs": "'[]'"}),
+    ("success_has_no_error", JobStatus.SUCCEEDED, {"error": "'{}'"}),
+    ("failure_has_a_reason", JobStatus.FAILED, {"error": "NULL"}),
+    ("dead_lettered_means_failed", JobStatus.EXPIRED, {"dead_lettered": "true"}),
+    ("only_the_queued_wait", JobStatus.RUNNING, {"next_attempt_at": "now()"}),
+    ("the_queued_are_not_canceled", JobStatus.QUEUED, {"cancel_requested_at": "now()"}),
+]
+IMPOSSIBLE_LETTERS = [
+    ("dead_letters_kind_check", {"kind": "'webhook'"}),
+    ("dead_letters_status_check", {"status": "'closed'"}),
+    ("a_job_s_letter_names_it", {"model": "NULL"}),
+    ("a_job_s_letter_names_it", {"generation": "NULL"}),
+    ("an_undecodable_letter_has_bytes", {"kind": "'undecodable'", "body": "NULL"}),
+    ("an_undecodable_letter_has_bytes", {"kind": "'undecodable'", "body_sha256": "NULL"}),
+    ("resolved_means_closed", {"status": "'replayed'"}),
+    ("resolved_means_closed", {"resolved_at": "now()"}),
+]
+LETTER = """
+    INSERT INTO dead_letters (kind, generation, model, reason, error, fingerprint, body, body_sha256)
+    VALUES ('job', 1, 'tiny', 'x', '{}', 'x', 'x', 'x') RETURNING id
+"""
+IMPOSSIBLE_ROWS = [
+    ("tenants_name_check", "INSERT INTO tenants (name) VALUES ('Not A Name')"),
+    (
+        "api_keys_scope_check",
+        "INSERT INTO api_keys SELECT 'k', id, 'root', 'n', sha256('') FROM tenants",
+    ),
+    ("api_keys_name_check", "INSERT INTO api_keys SELECT 'k', id, 'client', '', sha256('') FROM tenants"),
+    ("api_keys_secret_hash_check", "INSERT INTO api_keys SELECT 'k', id, 'client', 'n', 'short' FROM tenants"),
+    (
+        "attempts_outcome_check",
+        "INSERT INTO attempts SELECT gen_random_uuid(), id, 1, 1, 'w', now(), now(), 'vanished' FROM jobs",
+    ),
+    (
+        "ended_means_outcome",
+        "INSERT INTO attempts SELECT gen_random_uuid(), id, 1, 1, 'w', now(), now(), NULL FROM jobs",
+    ),
+    (
+        "ended_means_outcome",
+        "INSERT INTO attempts SELECT gen_random_uuid(), id, 1, 1, 'w', now(), NULL, 'lost' FROM jobs",
+    ),
+]
+
+
+@pytest.fixture
+async def two_databases(services: Services) -> AsyncIterator[list[str]]:
+    """Two databases without any table."""
+    urls = [await services.database.create_database(migrated=False) for _ in range(2)]
+    yield urls
+    for url in urls:
+        await services.database.drop_database(url)
+
+
+async def _catalog(url: str) -> list[str]:
+    connection = await asyncpg.connect(url)
+    try:
+        lines = [row[0] for row in await connection.fetch(CATALOG)]
+    finally:
+        await connection.close()
+    return sorted(line for line in lines if BOOKKEEPING not in line)
+
+
+async def test_the_migrations_end_in_the_snapshot(two_databases: list[str]) -> None:
+    """All migrations together make exactly the database that the snapshot describes."""
+    migrated, described = two_databases
+    await migrate(migrated)
+    connection = await asyncpg.connect(described)
+    await connection.execute(snapshot())
+    await connection.close()
+    catalog = await _catalog(migrated)
+    assert catalog == await _catalog(described)
+    for what in ("column jobs.", "constraint ", "index ", "function ", "trigger ", "r jobs"):
+        assert any(line.startswith(what) for line in catalog), "the comparison must see everything"
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    """Migrations are numbered from 1, and each has a name."""
+    found = migrations()
+    assert [migration.version for migration in found] == list(range(1, len(found) + 1))
+    assert all(migration.name for migration in found)
+
+
+@pytest.mark.parametrize(("constraint", "status", "columns"), IMPOSSIBLE_JOBS)
+async def test_an_impossible_job_is_refused(
+    connection: asyncpg.Connection, constraint: str, status: JobStatus, columns: dict[str, str]
+) -> None:
+    """A job that the protocol can't bring about can't be written either."""
+    # The guard of transitions would speak before the constraint.
+    await connection.execute("ALTER TABLE jobs DISABLE TRIGGER jobs_guard_transition")
+    job_id = await insert_job(connection, status)
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await update(connection, "jobs", columns, job_id)
+    assert refused.value.constraint_name == constraint
+
+
+@pytest.mark.parametrize(("constraint", "columns"), IMPOSSIBLE_LETTERS)
+async def test_an_impossible_letter_is_refused(
+    connection: asyncpg.Connection, constraint: str, columns: dict[str, str]
+) -> None:
+    """A dead letter without what its kind and state ask for can't be written."""
+    letter_id = await connection.fetchval(LETTER)
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await update(connection, "dead_letters", columns, letter_id)
+    assert refused.value.constraint_name == constraint
+
+
+@pytest.mark.parametrize(("constraint", "statement"), IMPOSSIBLE_ROWS)
+async def test_an_impossible_row_is_refused(connection: asyncpg.Connection, constraint: str, statement: str) -> None:
+    """Keys, tenants and attempts are held to their shapes."""
+    await insert_job(connection, JobStatus.QUEUED)
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await connection.execute(statement)
+    assert refused.value.constraint_name == constraint
+
+
+async def test_every_check_is_tried(connection: asyncpg.Connection) -> None:
+    """Each CHECK constraint of the schema has an impossible row above."""
+    rows = await connection.fetch(
+        "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
+    )
+    tried = {case[0] for case in (*IMPOSSIBLE_JOBS, *IMPOSSIBLE_LETTERS, *IMPOSSIBLE_ROWS)}
+    assert {row["conname"] for row in rows} == tried
+
+
+async def test_failures_of_one_kind_share_a_fingerprint(connection: asyncpg.Connection) -> None:
+    """Numbers and ids make no difference; code, stage and words do."""
+
+    async def fingerprint(code: str, stage: str, message: str) -> str:
+        error = f'{{"code": "{code}", "stage": "{stage}", "message": "{message}"}}'
+        return str(await connection.fetchval("SELECT error_fingerprint($1)", error))
+
+    first = await fingerprint("pipeline_error", "render", "Job 01993b5c-0000-7000-8000-000000000001 broke at step 7")
+    assert first == await fingerprint(
+        "pipeline_error", "render", "Job 0fffffff-0000-7000-8000-0000000000aa broke at step 12"
+    )
+    others = [
+        await fingerprint("out_of_memory", "render", "Job 1 broke at step 7"),
+        await fingerprint("pipeline_error", "store", "Job 1 broke at step 7"),
+        await fingerprint("pipeline_error", "render", "Job 1 failed at step 7"),
+    ]
+    assert len({first, *others}) == 4
