@@ -1,0 +1,211 @@
+"""The JSON that clients send and read."""
+
+from datetime import UTC, datetime
+from typing import Any, get_args
+from uuid import UUID
+
+import msgspec
+import pytest
+from contracts.api import (
+    ROUTES,
+    CancelReply,
+    Job,
+    JobError,
+    JobInput,
+    JobMetrics,
+    JobProgress,
+    JobRequest,
+    Output,
+    Problem,
+    Receipt,
+    Service,
+    WebhookEvent,
+    job_urls,
+)
+from contracts.objects import CONTENT_TYPES, EXTENSIONS, output_key
+from contracts.states import JobStatus
+from contracts.webhooks import EVENTS, TERMINAL_EVENTS
+from starlette.routing import Match
+from starlette.routing import Route as StarletteRoute
+
+JOB_ID = UUID("01993b5c-0000-7000-8000-000000000001")
+AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+SHA256 = "0" * 64
+
+JOB = Job(
+    id=JOB_ID,
+    status=JobStatus.SUCCEEDED,
+    model="tiny",
+    input=JobInput("a lighthouse", "", 20, 7.5, "ddim", 64, 64, 7, 1, "png"),
+    created_at=AT,
+    queued_at=AT,
+    started_at=AT,
+    completed_at=AT,
+    expires_at=AT,
+    attempt=1,
+    max_attempts=4,
+    progress=JobProgress(20, 20, 1.0),
+    outputs=[Output(0, "http://edge/p.png", AT, "image/png", 64, 64, 9, SHA256, 7)],
+    receipt=Receipt("r", "ddim", "float32", "cpu", {"torch": "2"}),
+    metrics=JobMetrics(1.5, 2.5, 3.5),
+    metadata={"for": "Ada"},
+    urls=job_urls(JOB_ID),
+)
+JOB_JSON = (
+    b'{"id":"01993b5c-0000-7000-8000-000000000001","status":"succeeded","model":"tiny",'
+    b'"input":{"prompt":"a lighthouse","negative_prompt":"","num_inference_steps":20,"guidance_scale":7.5,'
+    b'"scheduler":"ddim","width":64,"height":64,"seed":7,"num_images":1,"output_format":"png"},"created_at":"2026-11-21T12:00:00Z",'
+    b'"queued_at":"2026-11-21T12:00:00Z","started_at":"2026-11-21T12:00:00Z","completed_at":"2026-11-21T12:00:00Z",'
+    b'"expires_at":"2026-11-21T12:00:00Z","queue_position":null,"estimated_start_at":null,"attempt":1,"max_attempts":4,'
+    b'"generation":1,"next_attempt_at":null,"progress":{"step":20,"steps":20,"value":1.0},"outputs":[{"index":0,'
+    b'"url":"http://edge/p.png","url_expires_at":"2026-11-21T12:00:00Z","content_type":"image/png","width":64,'
+    b'"height":64,"size_bytes":9,"sha256":"' + SHA256.encode() + b'","seed":7}],"error":null,"dead_lettered":false,'
+    b'"receipt":{"model_revision":"r","scheduler":"ddim","dtype":"float32","device":"cpu","versions":{"torch":"2"}},'
+    b'"metrics":{"queue_ms":1.5,"inference_ms":2.5,"store_ms":3.5},"metadata":{"for":"Ada"},"retried_from":null,'
+    b'"urls":{"self":"/v1/jobs/01993b5c-0000-7000-8000-000000000001",'
+    b'"cancel":"/v1/jobs/01993b5c-0000-7000-8000-000000000001/cancel",'
+    b'"retry":"/v1/jobs/01993b5c-0000-7000-8000-000000000001/retry"}}'
+)
+
+
+def test_a_job_s_json_is_pinned() -> None:
+    """A job is written with every field, absent ones as null, under these names."""
+    assert msgspec.json.encode(JOB) == JOB_JSON
+    assert msgspec.json.decode(JOB_JSON, type=Job) == JOB
+
+
+@pytest.mark.parametrize(
+    ("body", "json"),
+    [
+        (JobError("c", "m", retryable=True), b'{"code":"c","message":"m","retryable":true}'),
+        (
+            JobError("c", "m", retryable=False, stage="render"),
+            b'{"code":"c","message":"m","retryable":false,"stage":"render"}',
+        ),
+        (Problem("t", "T", 404, "c"), b'{"type":"t","title":"T","status":404,"code":"c"}'),
+        (
+            Problem("t", "T", 422, "c", "d", "input.width"),
+            b'{"type":"t","title":"T","status":422,"code":"c","detail":"d","field":"input.width"}',
+        ),
+        (
+            CancelReply(JOB_ID, JobStatus.CANCELED),
+            b'{"id":"01993b5c-0000-7000-8000-000000000001","status":"canceled","cancel_requested_at":null}',
+        ),
+    ],
+)
+def test_the_small_bodies_are_pinned(body: msgspec.Struct, json: bytes) -> None:
+    """Errors, problems and answers to a cancel keep their form."""
+    assert msgspec.json.encode(body) == json
+
+
+def _request(**more: Any) -> bytes:
+    return msgspec.json.encode({"input": {"prompt": "x"}} | more)
+
+
+def _input(**more: Any) -> bytes:
+    return _request(input={"prompt": "x"} | more)
+
+
+def test_the_smallest_request_takes_the_defaults() -> None:
+    """A prompt is enough; the numbers are the model's to choose, and callbacks tell every end."""
+    request = msgspec.json.decode(_request(), type=JobRequest)
+    assert (request.model, request.ttl_seconds, request.metadata, request.webhook_url) == (None, 86_400, {}, None)
+    assert request.webhook_events == ("job.canceled", "job.expired", "job.failed", "job.succeeded")
+    assert (request.input.width, request.input.num_images, request.input.output_format) == (None, 1, "png")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _request(surprise=1),
+        _input(surprise=1),
+        _input(prompt=""),
+        _input(prompt="a\x00b"),
+        _input(prompt="x" * 4001),
+        _input(negative_prompt="\x00"),
+        _input(width=0),
+        _input(width=8193),
+        _input(width="64"),
+        _input(num_inference_steps=0),
+        _input(num_inference_steps=10**30),
+        _input(guidance_scale=-1),
+        _input(seed=2**32),
+        _input(seed=-1),
+        _input(num_images=17),
+        _input(output_format="gif"),
+        _request(ttl_seconds=0),
+        _request(ttl_seconds=8 * 24 * 3600),
+        _request(webhook_url="ftp://example.com"),
+        _request(webhook_url="https://user:secret@example.com/"),
+        _request(webhook_url="https://example.com/\x00"),
+        _request(webhook_events=[]),
+        _request(webhook_events=["job.vanished"]),
+        _request(metadata={"k": "\x00"}),
+        _request(metadata={"a b": "v"}),
+        _request(metadata={"k\n": "v"}),
+        _request(metadata={str(n): "v" for n in range(17)}),
+        _request(metadata={"k": "x" * 501}),
+    ],
+)
+def test_a_request_out_of_bounds_is_refused(body: bytes) -> None:
+    """Wrong, unknown and unbounded values never get past the decoder."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(body, type=JobRequest)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _input(prompt="x" * 4000),
+        _input(prompt="two\nlines \N{SNOWMAN}"),
+        _input(width=8, height=8192, seed=2**32 - 1, num_images=16, guidance_scale=0),
+        _request(webhook_url="http://localhost:9000"),
+        _request(webhook_url="https://example.com/hook?q=1"),
+        _request(metadata={"a.b-c_D": ""}),
+        _request(webhook_events=["job.started"]),
+    ],
+)
+def test_a_request_within_bounds_is_taken(body: bytes) -> None:
+    """The bounds themselves are still inside."""
+    assert isinstance(msgspec.json.decode(body, type=JobRequest), JobRequest)
+
+
+def test_the_webhook_events_are_named_once() -> None:
+    """What a request may ask for is what there is, and the default is every end of a job."""
+    assert set(get_args(WebhookEvent)) == set(EVENTS)
+    assert set(TERMINAL_EVENTS) == {"job.canceled", "job.expired", "job.failed", "job.succeeded"}
+
+
+def test_each_route_has_one_owner() -> None:
+    """The route table names each endpoint once, under the version's prefix."""
+    endpoints = [(route.method, route.path) for route in ROUTES]
+    assert len(set(endpoints)) == len(endpoints)
+    assert all(path.startswith("/v1/") for _, path in endpoints)
+
+
+def test_writes_go_to_the_gateway() -> None:
+    """Of the jobs' endpoints the gateway answers the writes and status the reads."""
+    for route in ROUTES:
+        if not route.path.startswith("/v1/operations"):
+            assert route.service == (Service.STATUS if route.method == "GET" else Service.GATEWAY)
+
+
+@pytest.mark.parametrize(("method", "link"), [("GET", "self"), ("POST", "cancel"), ("POST", "retry")])
+def test_a_job_s_links_lead_to_routes(method: str, link: str) -> None:
+    """Every link that a job carries is answered by a route of the table."""
+    scope = {"type": "http", "method": method, "path": getattr(job_urls(JOB_ID), link), "root_path": ""}
+    matches = [route for route in ROUTES if _starlette(route.path, route.method).matches(scope)[0] is Match.FULL]
+    assert len(matches) == 1
+
+
+def _starlette(path: str, method: str) -> StarletteRoute:
+    async def endpoint(request: object) -> None:
+        raise NotImplementedError
+
+    return StarletteRoute(path, endpoint, methods=[method])
+
+
+def test_the_keys_of_objects_are_pinned() -> None:
+    """Pictures lie under their job by index and digest, with the suffix of their format."""
+    assert output_key(JOB_ID, 3, SHA256, "jpeg") == f"jobs/{JOB_ID}/3-{SHA256}.jpg"
+    assert set(EXTENSIONS) == set(CONTENT_TYPES) == {"png", "jpeg", "webp"}

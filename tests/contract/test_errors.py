@@ -1,0 +1,44 @@
+from contracts.errors import ApiError, JobErrorCode
+
+
+def test_the_codes_of_problems_are_pinned() -> None:
+    """Programs branch on these words: one may be added, none may change."""
+    assert {str(code) for code in ApiError} >= {
+        "invalid_json",
+        "invalid_request",
+        "idempotency_key_reused",
+        "unsupported_media_type",
+        "body_too_large",
+        "unauthenticated",
+        "forbidden",
+        "not_found",
+        "job_not_finished",
+        "method_not_allowed",
+        "queue_full",
+        "quota_exceeded",
+        "unavailable",
+        "internal",
+    }
+
+
+def test_the_codes_of_failed_jobs_are_pinned() -> None:
+    """Clients and operators branch on these words: one may be added, none may change."""
+    assert {str(code) for code in JobErrorCode} >= {
+        "storage_unavailable",
+        "out_of_memory",
+        "render_process_lost",
+        "worker_lost",
+        "input_not_renderable",
+        "pipeline_error",
+        "non_finite_output",
+        "delivery_limit",
+        "undecodable",
+    }
+
+
+def test_every_code_is_a_plain_word() -> None:
+    """Codes stand in URIs, in metrics' labels and in columns as they are."""
+    for code in (*ApiError, *JobErrorCode):
+        assert code.replace("_", "").isalpha()
+        assert code.islower()
+        assert code == code.name.lower()

@@ -1,0 +1,129 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from contracts.api import JobInputRequest
+from contracts.models import Catalogue, CatalogueError, Model, OutOfBoundsError, UnknownModelError, load_catalogue
+
+SHIPPED = Path(__file__).parents[2] / "deploy" / "models.toml"
+
+
+def _model(**more: Any) -> dict[str, Any]:
+    return {
+        "name": "small",
+        "path": "small",
+        "schedulers": ["ddim", "euler"],
+        "width": {"minimum": 64, "maximum": 512, "default": 64},
+        "height": {"minimum": 64, "maximum": 512, "default": 128},
+        "steps": {"minimum": 1, "maximum": 50, "default": 20},
+        "guidance_scale": {"minimum": 0, "maximum": 20, "default": 7.5},
+        "max_images": 4,
+        "max_cost": 64 * 128 * 20 * 4,
+    } | more
+
+
+SMALL = msgspec.convert(_model(), Model)
+
+
+def _write(folder: Path, *models: dict[str, Any]) -> Path:
+    path = folder / "models.toml"
+    path.write_text(f"models = {_toml(models)}")
+    return path
+
+
+def _toml(value: Any) -> str:
+    """Inline TOML, which differs from JSON in its tables only."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
+
+
+def test_the_shipped_catalogue_is_right() -> None:
+    """The catalogue in the repository loads, and takes the tiny model when a job names none."""
+    catalogue = load_catalogue(SHIPPED)
+    assert catalogue.find(None).name == "tiny"
+    assert catalogue.find("tiny") is catalogue.find(None)
+
+
+def test_silence_takes_the_model_s_defaults() -> None:
+    """A bare prompt gets the model's size, steps, guidance and first scheduler, and the seed that is offered."""
+    resolved = SMALL.resolve(JobInputRequest("x"), seed=7)
+    assert (resolved.width, resolved.height, resolved.num_inference_steps) == (64, 128, 20)
+    assert (resolved.guidance_scale, resolved.scheduler, resolved.seed) == (7.5, "ddim", 7)
+
+
+def test_what_is_asked_for_is_kept() -> None:
+    """Zero is a value, not silence."""
+    resolved = SMALL.resolve(JobInputRequest("x", seed=0, guidance_scale=0.0, scheduler="euler"), seed=7)
+    assert (resolved.seed, resolved.guidance_scale, resolved.scheduler) == (0, 0.0, "euler")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        ({"scheduler": "heun"}, "scheduler"),
+        ({"num_inference_steps": 51}, "num_inference_steps"),
+        ({"guidance_scale": 20.5}, "guidance_scale"),
+        ({"width": 520}, "width"),
+        ({"width": 56}, "width"),
+        ({"height": 65}, "height"),
+        ({"num_images": 5}, "num_images"),
+        ({"num_images": 4, "num_inference_steps": 21}, "num_inference_steps"),
+    ],
+)
+def test_more_than_the_model_allows_is_refused_by_field(wanted: dict[str, Any], field: str) -> None:
+    """Each bound of the model, the cost of all together included, names the field that breaks it."""
+    with pytest.raises(OutOfBoundsError) as refused:
+        SMALL.resolve(JobInputRequest("x", **wanted), seed=0)
+    assert refused.value.field == field
+
+
+def test_the_bounds_themselves_are_inside() -> None:
+    """The greatest cost that is allowed is allowed."""
+    assert SMALL.resolve(JobInputRequest("x", num_images=4), seed=0).cost == SMALL.max_cost
+
+
+def test_an_unknown_model_lists_the_known() -> None:
+    """A name that the catalogue does not hold is answered with those it does."""
+    catalogue = Catalogue((SMALL,))
+    with pytest.raises(UnknownModelError, match="small"):
+        catalogue.find("large")
+
+
+@pytest.mark.parametrize(
+    ("models", "complaint"),
+    [
+        ([], "length"),
+        ([_model(), _model()], "two models have one name"),
+        ([_model(name="Not A Name")], "name"),
+        ([_model(schedulers=[])], "schedulers"),
+        ([_model(schedulers=["magic"])], "magic"),
+        ([_model(surprise=1)], "surprise"),
+        ([_model(width={"minimum": 64, "maximum": 32, "default": 64})], "minimum <= default <= maximum"),
+        ([_model(max_cost=1)], "costs too much"),
+        ([_model(width={"minimum": 1, "maximum": 99, "default": 63})], "multiple of 8"),
+    ],
+)
+def test_a_wrong_catalogue_is_refused(tmp_path: Path, models: list[dict[str, Any]], complaint: str) -> None:
+    """A catalogue that no job could use is refused at start, with what is wrong with it."""
+    with pytest.raises(CatalogueError, match=complaint):
+        load_catalogue(_write(tmp_path, *models))
+
+
+@pytest.mark.parametrize("text", ["[[models", "models = 3", "\xff"])
+def test_a_broken_catalogue_is_refused(tmp_path: Path, text: str) -> None:
+    """What is no catalogue at all is told with its path."""
+    path = tmp_path / "models.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(CatalogueError, match=r"models\.toml is wrong"):
+        load_catalogue(path)
+
+
+def test_a_missing_catalogue_is_told(tmp_path: Path) -> None:
+    """A path that leads nowhere is told as that."""
+    with pytest.raises(CatalogueError, match="can't be read: No such file"):
+        load_catalogue(tmp_path / "models.toml")
