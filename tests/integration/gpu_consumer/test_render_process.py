@@ -59,7 +59,9 @@ async def picture(process: RenderProcess) -> bytes:
 async def warm(tiny_model: Path) -> AsyncIterator[RenderProcess]:
     """One process for the tests of this module; each leaves it warm."""
     process = RenderProcess(load(tiny_model))
-    await process.start()
+    with pytest.MonkeyPatch.context() as service:
+        service.setenv("DARKROOM_DATABASE_URL", "postgresql://user:secret@127.0.0.1/darkroom")
+        await process.start()
     yield process
     await process.stop()
 
@@ -155,8 +157,8 @@ async def test_stands_in_a_session_of_its_own(warm: RenderProcess) -> None:
     assert os.getsid(warm.pid) == warm.pid != os.getsid(0)
 
 
-async def test_holds_no_credentials(warm: RenderProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process inherits none of the service's settings."""
+async def test_holds_no_credentials(warm: RenderProcess) -> None:
+    """The process inherits none of the service's settings, which hold its credentials."""
     assert not [name for name in psutil.Process(warm.pid).environ() if name.startswith("DARKROOM_")]
 
 

@@ -1,5 +1,5 @@
 """The render process and the service's handle on it.
 
-`process` and `protocol` belong to the service and import no torch; `pipeline`, `device`, `schedulers` and `failures`
-are imported by the render process alone, which `python -m gpu_consumer.render` starts.
+`process`, `child_process`, `log_tail` and `protocol` serve the service and import no torch. `pipeline`, `loader`,
+`device`, `schedulers` and `failures` are imported by the render process alone, `python -m gpu_consumer.render`.
 """

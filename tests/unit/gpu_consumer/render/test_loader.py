@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,45 @@ def test_cuda_is_never_replaced_by_the_cpu(monkeypatch: pytest.MonkeyPatch) -> N
 def test_cpu_when_asked_for() -> None:
     """The CPU is confirmed when it was asked for."""
     assert device.confirm("cpu") == "cpu"
+
+
+def test_tokenizer_as_stable_diffusion_ships_it(folder: Path) -> None:
+    """A tokenizer in SD 1.5's own files (vocab.json, merges.txt, special tokens as objects) reads text the same way."""
+    text = "A lighthouse in fog, zebra 🙂"
+    modern = load_pipeline(inspect(folder, prefer_half=False), "cpu").tokenizer(text).input_ids
+    _write_as_stable_diffusion(folder / "tokenizer")
+    shipped = load_pipeline(inspect(folder, prefer_half=False), "cpu").tokenizer
+    assert shipped(text).input_ids == modern
+    assert shipped.model_max_length == 77
+
+
+def _write_as_stable_diffusion(tokenizer: Path) -> None:
+    modern = tokenizer / "tokenizer.json"
+    model = json.loads(modern.read_text())["model"]
+    modern.unlink()
+    merges = "\n".join(" ".join(merge) for merge in model["merges"])
+    start, end = (
+        {
+            "__type": "AddedToken",
+            "content": token,
+            "lstrip": False,
+            "normalized": True,
+            "rstrip": False,
+            "single_word": False,
+        }
+        for token in ("<|startoftext|>", "<|endoftext|>")
+    )
+    config = {
+        "add_prefix_space": False,
+        "bos_token": start,
+        "do_lower_case": True,
+        "eos_token": end,
+        "errors": "replace",
+        "model_max_length": 77,
+        "pad_token": "<|endoftext|>",
+        "tokenizer_class": "CLIPTokenizer",
+        "unk_token": end,
+    }
+    (tokenizer / "vocab.json").write_text(json.dumps(model["vocab"]))
+    (tokenizer / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
+    (tokenizer / "tokenizer_config.json").write_text(json.dumps(config))

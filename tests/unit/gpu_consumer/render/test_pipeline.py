@@ -150,7 +150,7 @@ def test_input_that_cannot_be_rendered(pipeline: Pipeline, change: dict[str, Any
     assert watcher.steps == []
 
 
-def test_non_finite_output(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_non_finite_output(pipeline: Pipeline) -> None:
     """Weights that produce NaN fail the job for good instead of storing a black picture."""
     bias = pipeline._model.vae.decoder.conv_out.bias
     original = bias.detach().clone()
