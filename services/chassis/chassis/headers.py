@@ -7,6 +7,7 @@ could be mistaken for those.
 
 import base64
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -27,14 +28,14 @@ def json_safe(value: Any) -> Any:
             return {"$decimal": str(value)}
         case float():
             return value if math.isfinite(value) else {"$float": str(value)}
-        case dict():
+        case Mapping():
             return _table(value)
         case list() | tuple():
             return [json_safe(item) for item in value]
     return value
 
 
-def _table(table: dict[str, Any]) -> dict[str, Any]:
+def _table(table: Mapping[str, Any]) -> dict[str, Any]:
     if any(key.startswith("$") or NUL in key for key in table):
         return {"$table": [[json_safe(key), json_safe(value)] for key, value in table.items()]}
     return {key: json_safe(value) for key, value in table.items()}

@@ -8,6 +8,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 import structlog
+from chassis.headers import json_safe
 from chassis.storage import StorageUnavailableError
 from chassis.trace import trace_id
 from contracts.api import JobInput, Receipt
@@ -16,7 +17,6 @@ from contracts.models import Model
 
 from gpu_consumer import failures, metrics
 from gpu_consumer.gate import Gate
-from gpu_consumer.headers import json_safe
 from gpu_consumer.lease import Lease
 from gpu_consumer.outcome import Dead, Discarded, Disposal, Outcome, Released, Stage, Succeeded
 from gpu_consumer.parking import Parking
