@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.auth import Authenticator, Caller
 from chassis.health import Health
-from chassis.problems import HANDLERS, ProblemError
+from chassis.problems import HANDLERS, ProblemError, answer_bug
 from chassis.trace import trace_id, traceparent_from
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
@@ -73,7 +73,7 @@ async def read_body(request: Request, at_most: int) -> bytes:
 
 
 class RequestContext:
-    """Binds the trace id to the logs of a request, echoes `traceparent`, and times the request."""
+    """Binds the trace id to the logs of a request, echoes `traceparent`, times the request and answers for bugs."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -86,7 +86,7 @@ class RequestContext:
         traceparent = traceparent_from(_header(scope, b"traceparent"))
         scope["traceparent"] = traceparent
         structlog.contextvars.bind_contextvars(trace_id=trace_id(traceparent))
-        status = 500
+        status: int | None = None
 
         async def send_with_trace(message: Message) -> None:
             nonlocal status
@@ -97,10 +97,15 @@ class RequestContext:
 
         try:
             await self._app(scope, receive, send_with_trace)
+        except Exception as error:
+            if status is not None:
+                raise  # the server closes the connection, so that half an answer is not taken for a whole one
+            # Left to Starlette, its answer would lack the traceparent, and the server would log the error once more.
+            await answer_bug(Request(scope), error)(scope, receive, send_with_trace)
         finally:
             route = scope.get("route")
             path = route.path if isinstance(route, StarletteRoute) else "unknown"
-            DURATION.labels(scope["method"], path, status).observe(time.perf_counter() - started)
+            DURATION.labels(scope["method"], path, status or 500).observe(time.perf_counter() - started)
 
 
 def _authenticated(route: Route, endpoint: Endpoint, authenticator: Authenticator) -> StarletteRoute:

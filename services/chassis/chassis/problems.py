@@ -79,7 +79,8 @@ async def _answer_database_away(request: Request, error: Exception) -> Response:
     return unavailable("The database can't be reached; nothing was done. Try again.").response()
 
 
-async def _answer_bug(request: Request, error: Exception) -> Response:
+def answer_bug(request: Request, error: Exception) -> Response:
+    """What is answered for an exception that nobody expected; the logs tell it whole."""
     log.error("request failed", path=request.url.path, exc_info=error)
     return ProblemError(500, ApiError.INTERNAL, "Something broke on our side; the logs know more.").response()
 
@@ -93,5 +94,4 @@ HANDLERS: dict[int | type[Exception], ExceptionHandler] = {
     ProblemError: _answer_problem,
     HTTPException: _answer_http_exception,
     DatabaseUnavailableError: _answer_database_away,
-    Exception: _answer_bug,
 }

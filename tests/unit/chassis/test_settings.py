@@ -1,0 +1,70 @@
+"""Settings from the environment."""
+
+from typing import Annotated
+
+import msgspec
+import pytest
+from chassis.settings import BrokerSettings, DatabaseSettings, Port, SettingsError, load
+from msgspec import Meta
+
+
+class Kitchen(msgspec.Struct, frozen=True, kw_only=True):
+    database: DatabaseSettings
+    broker: BrokerSettings
+    kitchen_port: Port = 8080
+    ovens: Annotated[int, Meta(ge=1)]
+
+
+GOOD = {
+    "DARKROOM_DATABASE_URL": "postgresql://cook:salt@127.0.0.1/kitchen",
+    "DARKROOM_AMQP_URL": "amqp://127.0.0.1/",
+    "DARKROOM_OVENS": "2",
+}
+
+
+def test_fields_are_read_and_defaults_taken() -> None:
+    """The fields of a group have no prefix of their own."""
+    kitchen = load(Kitchen, GOOD | {"DARKROOM_DATABASE_CONNECTIONS": "7"})
+    assert (kitchen.ovens, kitchen.kitchen_port, kitchen.database.database_connections) == (2, 8080, 7)
+    assert kitchen.broker.retry_delays == (10, 60, 300)
+
+
+def test_tuples_are_comma_separated() -> None:
+    """Spaces around the commas do no harm."""
+    assert load(Kitchen, GOOD | {"DARKROOM_RETRY_DELAYS": "1, 2,3"}).broker.retry_delays == (1, 2, 3)
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    """Missing ones and wrong ones, in groups and outside, with one line each."""
+    wrong = {"DARKROOM_DATABASE_URL": "mysql://x", "DARKROOM_KITCHEN_PORT": "99999", "DARKROOM_OVENS": "many"}
+    with pytest.raises(SettingsError) as caught:
+        load(Kitchen, wrong)
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "DARKROOM_DATABASE_URL",
+        "DARKROOM_AMQP_URL",
+        "DARKROOM_KITCHEN_PORT",
+        "DARKROOM_OVENS",
+    ]
+    assert lines[1].endswith("is not set")
+
+
+def test_values_are_never_repeated() -> None:
+    """A mistyped URL still holds its password."""
+    with pytest.raises(SettingsError) as caught:
+        load(Kitchen, GOOD | {"DARKROOM_DATABASE_URL": "postgre://cook:hunter2@db/kitchen"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    """Compose files and unit files set empty ones where they mean none."""
+    assert load(Kitchen, GOOD | {"DARKROOM_KITCHEN_PORT": ""}).kitchen_port == 8080
+    with pytest.raises(SettingsError, match="DARKROOM_OVENS: is not set"):
+        load(Kitchen, GOOD | {"DARKROOM_OVENS": ""})
+
+
+@pytest.mark.parametrize("delays", ["0", "10,x", "10,,20", "3601", ",".join("1" * 9)])
+def test_retry_delays_are_bounded(delays: str) -> None:
+    """Each lies between a second and an hour, and there are eight at the most."""
+    with pytest.raises(SettingsError, match="DARKROOM_RETRY_DELAYS"):
+        load(Kitchen, GOOD | {"DARKROOM_RETRY_DELAYS": delays})
