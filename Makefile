@@ -19,7 +19,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
-PIP := $(BIN)/pip --disable-pip-version-check --quiet
+PIP := $(BIN)/pip --disable-pip-version-check -qq
 LOCAL := $(BIN)/python -m darkroom_local
 
 # In the order of their dependence. The worker's extra is what renders; torch itself is installed before, by itself.

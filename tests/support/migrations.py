@@ -2,20 +2,9 @@
 
 import asyncio
 
-import asyncpg
-from contracts.schema import migrations
+from operations import migrate as operations
 
 
 def migrate(url: str) -> None:
-    """Apply every migration to an empty database. Blocking."""
-    asyncio.run(_migrate(url))
-
-
-async def _migrate(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for migration in migrations():
-            async with connection.transaction():
-                await connection.execute(migration.sql)
-    finally:
-        await connection.close()
+    """Apply every migration, as `python -m operations migrate` does. Blocking; not for the event loop's thread."""
+    asyncio.run(operations.migrate(url))

@@ -1,0 +1,124 @@
+"""`make demo` and `make down`, as a newcomer runs them: a whole stack of its own on this machine."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from darkroom_local import processes
+from darkroom_local.parts import rabbitmq
+from PIL import Image
+
+NAMES = {"epmd", "postgres", "s3", "rabbitmq", "gateway", "status", "operations", "gpu-consumer", "edge"}
+START_SECONDS = 300
+
+pytestmark = [
+    pytest.mark.timeout(START_SECONDS * 2),
+    pytest.mark.skipif(not rabbitmq.is_installed(), reason="a stack without Docker needs RabbitMQ's programs"),
+]
+
+
+@dataclass(frozen=True)
+class LocalStack:
+    """A stack in a folder of its own; `first_words` is what its demo printed."""
+
+    home: Path
+    first_words: str
+
+    def run(self, *arguments: str) -> str:
+        return local(self.home, *arguments)
+
+    def status(self) -> dict[str, Any]:
+        return dict(json.loads(self.run("status", "--json")))
+
+
+def local(home: Path, *arguments: str) -> str:
+    """What the command prints; it must succeed."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("DARKROOM_")}
+    environment["DARKROOM_HOME"] = str(home)
+    command = (sys.executable, "-m", "darkroom_local", *arguments)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=START_SECONDS)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[LocalStack]:
+    home = tmp_path_factory.mktemp("stack") / "home"
+    shutil.copytree(tiny_model, home / "models" / "tiny")
+    try:
+        yield LocalStack(home, local(home, "demo"))
+    finally:
+        processes.stop(processes.of_stack(home), seconds=20)
+
+
+def test_the_demo_leaves_a_picture(stack: LocalStack) -> None:
+    """It ends by telling where the picture is, the API's URL and the command that stops it all."""
+    told = dict(line.split(":", 1) for line in stack.first_words.splitlines() if ":  " in line)
+    with Image.open(told["The picture"].strip()) as picture:
+        assert (picture.format, picture.size) == ("PNG", (64, 64))
+    assert told["The API"].strip().startswith("http://127.0.0.1:")
+    assert told["Stop it all"].strip().endswith("make down")
+
+
+def test_status_names_every_program_and_its_pid(stack: LocalStack) -> None:
+    """Everything is ready, and each pid is that of the program itself."""
+    status = stack.status()
+    assert status["running"]
+    assert {program["name"] for program in status["programs"]} == NAMES
+    assert all(program["ready"] for program in status["programs"])
+    for program in status["programs"]:
+        assert processes.program_name(psutil.Process(program["pid"])) == program["name"]
+
+
+def test_everything_listens_on_loopback_only(stack: LocalStack) -> None:
+    """No port of the stack, RabbitMQ's management, distribution and epmd included, is open to other machines."""
+    addresses = {
+        connection.laddr.ip
+        for process in processes.of_stack(stack.home)
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses <= {"127.0.0.1", "::1"}
+    assert addresses
+
+
+def test_the_environment_file_opens_the_api(stack: LocalStack) -> None:
+    """Its URL and key are those of the running stack; without a key the API answers 401."""
+    lines = (stack.home / "env").read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if "=" in line)
+    url = settings["DARKROOM_URL"] + "/v1/models"
+    key = settings["DARKROOM_API_KEY"]
+    assert httpx.get(url, headers={"Authorization": f"Bearer {key}"}, trust_env=False).status_code == 200
+    assert httpx.get(url, trust_env=False).status_code == 401
+
+
+def test_starting_again_changes_nothing(stack: LocalStack) -> None:
+    """A second `up` finds all programs running under the pids they had."""
+    before = {program["name"]: program["pid"] for program in stack.status()["programs"]}
+    stack.run("up")
+    assert {program["name"]: program["pid"] for program in stack.status()["programs"]} == before
+
+
+def test_the_logs_are_shown(stack: LocalStack) -> None:
+    """Named programs' logs end with their last lines."""
+    assert "Server startup complete" in stack.run("logs", "rabbitmq", "--no-follow", "--lines", "1000")
+
+
+def test_nothing_is_left_even_without_the_supervisor(stack: LocalStack) -> None:
+    """After the supervisor was killed, `down` still stops everything, epmd included; and may be repeated."""
+    os.kill(stack.status()["supervisor_pid"], signal.SIGKILL)
+    assert processes.of_stack(stack.home)
+    stack.run("down")
+    assert processes.of_stack(stack.home) == []
+    assert not stack.status()["running"]
+    stack.run("down")

@@ -1,0 +1,88 @@
+"""The settings of a stack's services, and the file that a shell can source."""
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from darkroom_local.blueprint import Blueprint
+from darkroom_local.environment import write_env_file
+from darkroom_local.home import Home
+from darkroom_local.state import State
+
+PRINT_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "a home")
+    home.create()
+    return home
+
+
+@pytest.fixture
+def state() -> State:
+    state = State()
+    state.settle()
+    state.keys = {"client": "dk_client_1", "operator": "dk_operator_2"}
+    return state
+
+
+def settings(home: Home, state: State) -> dict[str, str]:
+    return Blueprint.draw(home, state).settings
+
+
+def sourced(file: Path) -> dict[str, str]:
+    """What a program sees that a shell starts after sourcing the file."""
+    script = f'. "$1" && "{sys.executable}" -c "$2"'
+    command = ("bash", "-euc", script, "bash", str(file), PRINT_ENVIRONMENT)
+    output = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True).stdout
+    return dict(json.loads(output))
+
+
+def test_a_shell_gets_all_settings_from_the_file(home: Home, state: State) -> None:
+    """Sourcing the file exports the API's place, both keys and every setting, unharmed by quoting."""
+    wanted = settings(home, state) | {"DARKROOM_WEBHOOK_NOTE": 'it\'s "quoted" $HOME `id` \\ ;#'}
+    write_env_file(home, state, wanted)
+    seen = sourced(home.env_file)
+    assert {key: seen[key] for key in wanted} == wanted
+    assert seen["DARKROOM_URL"] == f"http://127.0.0.1:{state.ports['edge']}"
+    assert seen["DARKROOM_API_KEY"] == "dk_client_1"
+    assert seen["DARKROOM_OPERATOR_KEY"] == "dk_operator_2"
+    assert seen["DARKROOM_HOME"] == str(home.path)
+
+
+def test_nobody_else_may_read_it(home: Home, state: State) -> None:
+    """The file is for its owner, in a folder that nobody else may enter."""
+    write_env_file(home, state, settings(home, state))
+    assert stat.S_IMODE(home.env_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(home.path.stat().st_mode) == 0o700
+
+
+def test_a_machine_without_a_gpu_is_the_default(home: Home, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless told otherwise the worker renders the tiny model on the CPU."""
+    monkeypatch.delenv("DARKROOM_DEVICE", raising=False)
+    monkeypatch.delenv("DARKROOM_MODEL", raising=False)
+    chosen = settings(home, state)
+    assert (chosen["DARKROOM_DEVICE"], chosen["DARKROOM_MODEL"]) == ("cpu", "tiny")
+
+
+def test_the_callers_settings_win_over_defaults(home: Home, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any DARKROOM_ setting of the caller reaches the services."""
+    monkeypatch.setenv("DARKROOM_DEVICE", "cuda")
+    monkeypatch.setenv("DARKROOM_RETRY_DELAYS", "1,2")
+    chosen = settings(home, state)
+    assert (chosen["DARKROOM_DEVICE"], chosen["DARKROOM_RETRY_DELAYS"]) == ("cuda", "1,2")
+
+
+def test_another_stacks_places_are_ignored(home: Home, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell that sourced another stack's file starts this one on its own database and ports all the same."""
+    monkeypatch.setenv("DARKROOM_DATABASE_URL", "postgresql://other")
+    monkeypatch.setenv("DARKROOM_GATEWAY_PORT", "1")
+    monkeypatch.setenv("DARKROOM_API_KEY", "dk_other")
+    chosen = settings(home, state)
+    assert chosen["DARKROOM_DATABASE_URL"] == Blueprint.draw(home, state).postgres.url
+    assert chosen["DARKROOM_GATEWAY_PORT"] == str(state.ports["gateway"])
+    assert "DARKROOM_API_KEY" not in chosen

@@ -1,0 +1,106 @@
+"""supervisord keeps the programs running, and stops them."""
+
+import os
+import signal
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from darkroom_local import processes
+from darkroom_local.errors import LocalError
+from darkroom_local.home import Home
+from darkroom_local.launch import describe
+from darkroom_local.ports import free_port
+from darkroom_local.program import Program
+from darkroom_local.supervisor import Supervisor
+
+from tests.support.waiting import eventually
+
+SLEEP = "import time; time.sleep(600)"
+# After longer than supervisord counts as a failed start.
+REFUSE = "import sys, time; print('no model here'); time.sleep(1.5); sys.exit(65)"
+
+
+def program(name: str, code: str, folder: Path) -> Program:
+    return Program(name, (sys.executable, "-c", code), folder, lambda: True, {"SECRET": "in-the-environment"})
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    """One with a program that runs and one that refuses to, in a folder with an awkward name."""
+    home = Home(tmp_path / "a 100%s folder")
+    home.create()
+    programs = [program("sleeper", SLEEP, home.path), program("refuser", REFUSE, home.path)]
+    describe(home.programs_file, programs, {processes.MARK: str(home.path)})
+    supervisor = Supervisor(home, free_port(), "a-password")
+    supervisor.write_configuration(programs)
+    supervisor.launch()
+    yield supervisor
+    processes.stop(processes.of_stack(home.path), seconds=10)
+
+
+def state_is(supervisor: Supervisor, name: str, state: str) -> Callable[[], bool]:
+    return lambda: supervisor.states()[name].state == state
+
+
+async def test_nothing_runs_until_it_is_started(supervisor: Supervisor) -> None:
+    """The order of the start is the stack's, not supervisord's."""
+    assert {state.state for state in supervisor.states().values()} == {"STOPPED"}
+    assert not any(state.alive for state in supervisor.states().values())
+
+
+async def test_a_killed_program_comes_back(supervisor: Supervisor) -> None:
+    """Killing just one program, by its pid, makes supervisord start it again."""
+    supervisor.start("sleeper")
+    await eventually(state_is(supervisor, "sleeper", "RUNNING"))
+    first = supervisor.states()["sleeper"].pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    await eventually(lambda: supervisor.states()["sleeper"].pid not in (first, None))
+
+
+async def test_a_drained_program_comes_back(supervisor: Supervisor) -> None:
+    """A program that somebody else asked to stop is started again as well."""
+    supervisor.start("sleeper")
+    await eventually(state_is(supervisor, "sleeper", "RUNNING"))
+    first = supervisor.states()["sleeper"].pid
+    assert first is not None
+    os.kill(first, signal.SIGTERM)
+    await eventually(lambda: supervisor.states()["sleeper"].pid not in (first, None))
+
+
+async def test_a_refusal_is_not_repeated(supervisor: Supervisor) -> None:
+    """A program that leaves with a refusal's exit code stays down, and its log tells why."""
+    supervisor.start("refuser")
+    await eventually(state_is(supervisor, "refuser", "EXITED"))
+    assert (supervisor.home.logs / "refuser.log").read_text() == "no model here\n"
+
+
+async def test_a_stopped_program_stays_down(supervisor: Supervisor) -> None:
+    """Stopping is an outcome, whether it ran or not."""
+    supervisor.start("sleeper")
+    await eventually(state_is(supervisor, "sleeper", "RUNNING"))
+    supervisor.stop("sleeper")
+    supervisor.stop("refuser")
+    await eventually(state_is(supervisor, "sleeper", "STOPPED"))
+
+
+async def test_shutting_down_leaves_nothing(supervisor: Supervisor) -> None:
+    """With supervisord everything that it started is gone."""
+    supervisor.start("sleeper")
+    await eventually(state_is(supervisor, "sleeper", "RUNNING"))
+    supervisor.shut_down()
+    await eventually(lambda: not processes.of_stack(supervisor.home.path))
+    assert not supervisor.answers()
+    with pytest.raises(LocalError, match="supervisord does not do"):
+        supervisor.states()
+
+
+async def test_no_program_secret_is_in_its_configuration(supervisor: Supervisor) -> None:
+    """Secrets are in the programs file alone; both files are for their owner."""
+    configuration = supervisor.home.supervisor_file
+    assert "in-the-environment" not in configuration.read_text()
+    for file in (configuration, supervisor.home.programs_file):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
