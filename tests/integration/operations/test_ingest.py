@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractChannel
 from chassis.amqp import Broker, BrokerUnavailableError
 from chassis.postgres import Database, DatabaseUnavailableError
 from chassis.settings import DatabaseSettings
-from contracts.topology import DEAD_EXCHANGE, DEAD_QUEUE, Lanes, topology, work_queue
+from contracts.topology import DEAD_EXCHANGE, DEAD_QUEUE, WORK_DELIVERY_LIMIT, Lanes, topology, work_queue
 from operations.ingest import BATCH, Ingest, Ingested, ingest
 
 from tests.integration.operations.jobs import Jobs, message
@@ -79,6 +79,26 @@ async def test_a_message_at_the_delivery_limit_kills_its_job(pool: Database, job
     assert msgspec.json.decode(letter["headers"]) == DELIVERY_LIMIT
     assert msgspec.json.decode(letter["x_death"]) == DELIVERY_LIMIT["x-death"]
     assert await jobs.value("SELECT event FROM webhook_deliveries WHERE job_id = $1", job_id) == "job.failed"
+
+
+async def test_the_broker_s_patience_ends_in_the_dead_letters(
+    pool: Database, jobs: Jobs, broker: Broker, channel: AbstractChannel
+) -> None:
+    """A message that is delivered and given back past the limit reaches the dead letters, and its job is failed."""
+    job_id = await jobs.queued()
+    work = await channel.get_queue(work_queue("tiny"), ensure=False)
+    await channel.default_exchange.publish(aio_pika.Message(message(job_id)), work.name)
+    async with work.iterator(timeout=10) as deliveries:
+        for _ in range(WORK_DELIVERY_LIMIT + 1):
+            await (await anext(deliveries)).reject(requeue=True)
+    await eventually(lambda: _drained(pool, broker, jobs), what="the message was ingested")
+    letter = await jobs.letter(job_id)
+    assert (await jobs.status(job_id), letter["reason"], letter["body"]) == (
+        "failed",
+        "delivery_limit",
+        message(job_id),
+    )
+    assert await work.get(fail=False) is None
 
 
 async def test_a_message_that_comes_twice_changes_nothing(pool: Database, jobs: Jobs) -> None:
