@@ -33,7 +33,8 @@ class App:
 
     worker: Worker
     consumer: Consumer
-    gate: Gate
+    bench: Bench
+    storage: Storage
     database: Database
     brokers: tuple[Broker, ...]
     health: Health
@@ -49,6 +50,7 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
     publishing = Broker(settings.broker.amqp_url, f"{settings.name} publishing")
     gate = Gate(NAME, RENDERER)
     store = Store(database, settings.name, settings.lease_seconds)
+    storage = Storage(settings.storage)
     renderer = Renderer(process, gate)
     progress = ProgressFeed(Announcer(publishing))
     bench = Bench(
@@ -56,7 +58,7 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
         gate=gate,
         store=store,
         renderer=renderer,
-        pictures=Pictures(Storage(settings.storage)),
+        pictures=Pictures(storage),
         settlement=Settlement(store, lanes),
         parking=Parking(Publisher(publishing), publishing, declared, lanes),
         progress=progress,
@@ -66,7 +68,16 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
     presence = Presence(settings.database, settings.name, gate, consumer.hurry, settings.heartbeat_seconds)
     worker = Worker(gate, presence, store, renderer, progress, consumer, settings.drain_seconds)
     health = Health({"model": renderer.check, "database": database.check, "broker": consuming.check})
-    return App(worker, consumer, gate, database, (consuming, publishing), health, Starlette(routes=health.routes()))
+    return App(
+        worker=worker,
+        consumer=consumer,
+        bench=bench,
+        storage=storage,
+        database=database,
+        brokers=(consuming, publishing),
+        health=health,
+        http=Starlette(routes=health.routes()),
+    )
 
 
 def render_process(settings: Settings, model: Model) -> RenderProcess:

@@ -1,6 +1,7 @@
 """Takes one message at a time and hands it to an attempt: one renders, one is stored, none is held idle."""
 
 import asyncio
+from collections import deque
 from uuid import UUID
 
 import structlog
@@ -37,33 +38,23 @@ class Consumer(Loop):
         self._broker = broker
         self._topology = topology
         self._declared = False
-        self._free: asyncio.Queue[Slot] = asyncio.Queue()
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
-        for _ in range(SLOTS):
-            self._free.put_nowait(Slot(broker, work_queue(bench.model.name)))
+        self._free = deque(Slot(broker, work_queue(bench.model.name)) for _ in range(SLOTS))
+        self._freed = asyncio.Event()
 
     async def run_once(self) -> bool:
         """Take a message and render it. Raises BrokerUnavailableError; messages at hand are not affected by that."""
         gate = self._bench.gate
         await first_of(gate.wait_open(), gate.wait_draining())
-        if gate.draining:
+        slot = await self._free_slot()
+        if slot is None:
             return True
-        slot = await self._free.get()
-        attempt = None
-        try:
-            await self._declare()
-            metrics.STATE.state("waiting")
-            delivery = await slot.take(gate)
-            if delivery is not None:
-                attempt = self._begin(slot, delivery)
-        except BrokerUnavailableError:
-            self._declared = False  # the queue may be what is missing
-            raise
-        finally:
-            if attempt is None:
-                self._free.put_nowait(slot)
-        if attempt is not None:
-            await attempt.gpu_free.wait()
+        delivery = await self._take(slot)
+        if delivery is None:
+            self._release(slot)
+            return True
+        attempt = self._begin(slot, delivery)
+        await first_of(attempt.gpu_free.wait(), gate.wait_draining())
         return True
 
     async def drain(self, seconds: float) -> None:
@@ -87,10 +78,29 @@ class Consumer(Loop):
             if attempt.lease is not None and attempt.lease.claimed.job_id == job_id:
                 attempt.lease.hurry()
 
-    async def _declare(self) -> None:
-        if not self._declared:
-            await self._broker.declare(self._topology)
-            self._declared = True
+    async def _free_slot(self) -> Slot | None:
+        """Wait for a slot that holds no message; None when the worker drains."""
+        gate = self._bench.gate
+        while not self._free and not gate.draining:
+            self._freed.clear()
+            await first_of(self._freed.wait(), gate.wait_draining())
+        return None if gate.draining else self._free.popleft()
+
+    def _release(self, slot: Slot) -> None:
+        self._free.append(slot)
+        self._freed.set()
+
+    async def _take(self, slot: Slot) -> Delivery | None:
+        metrics.STATE.state("waiting")
+        try:
+            if not self._declared:
+                await self._broker.declare(self._topology)
+                self._declared = True
+            return await slot.take(self._bench.gate)
+        except BrokerUnavailableError:
+            self._declared = False  # the queue may be what is missing
+            self._release(slot)
+            raise
 
     def _begin(self, slot: Slot, delivery: Delivery) -> Attempt:
         metrics.STATE.state("rendering")
@@ -109,7 +119,7 @@ class Consumer(Loop):
         finally:
             attempt.gpu_free.set()
             await _dispose(disposal, slot, delivery)
-            self._free.put_nowait(slot)
+            self._release(slot)
 
 
 async def _dispose(disposal: Disposal, slot: Slot, delivery: Delivery) -> None:

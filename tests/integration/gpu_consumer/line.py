@@ -33,15 +33,21 @@ class Line:
         await self.app.database.__aexit__(None, None, None)
 
     def start(self) -> None:
-        self.app.gate.allow(NAME)
-        self.app.gate.allow(RENDERER)
+        self.app.bench.gate.allow(NAME)
+        self.app.bench.gate.allow(RENDERER)
         self._running = asyncio.create_task(self.app.consumer.run(self._stop))
 
     async def stop(self, drain_seconds: float = 30) -> None:
         """As a worker does on SIGTERM."""
-        self.app.gate.drain()
+        self.app.bench.gate.drain()
         self._stop.set()
         if self._running is not None:
             await self._running
             self._running = None
             await self.app.consumer.drain(drain_seconds)
+
+    async def drop_consuming_connection(self) -> None:
+        """Cut the connection that messages come through."""
+        channel = await self.app.brokers[0].channel()
+        underlay = await channel.get_underlay_channel()
+        await underlay.connection.close(ConnectionResetError("cut by the test"))

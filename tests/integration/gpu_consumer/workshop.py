@@ -1,5 +1,8 @@
 """What surrounds a worker: jobs in a real database, messages on a real broker, pictures in a real bucket."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -8,14 +11,18 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
-from chassis.amqp import Broker, Publisher
+import pytest
+from aio_pika.exceptions import ChannelNotFoundEntity
+from chassis.amqp import Broker, Publisher, UnroutableError
+from chassis.postgres import DatabaseUnavailableError
 from chassis.settings import load as load_settings
 from contracts.api import JobInput
 from contracts.messages.v1 import CONTENT_TYPE, Render, encode
 from contracts.models import Model, load_catalogue
-from contracts.topology import DEAD_QUEUE, JOB_ID_HEADER, WORK_EXCHANGE, Lanes, topology, work_queue
+from contracts.topology import JOB_ID_HEADER, WORK_EXCHANGE, Lanes, topology, work_queue
 from gpu_consumer.render.protocol import Device, Load
 from gpu_consumer.settings import Settings
+from gpu_consumer.store import Store
 
 from tests.support.endpoints import Bucket
 from tests.support.models import job_input
@@ -35,7 +42,7 @@ guidance_scale = { minimum = 0, maximum = 20, default = 7.5 }
 max_images = 4
 max_cost = 20_000_000
 """
-LONG = job_input(num_inference_steps=1000)
+LONG = job_input(num_inference_steps=999)
 """Some twenty seconds: every test ends it long before."""
 
 
@@ -158,31 +165,73 @@ class Workshop:
         await eventually(steps, what="the job renders")
 
     async def waiting(self, queue: str = work_queue("tiny")) -> int:
-        """How many messages of the queue nobody holds."""
+        """How many messages of the queue nobody holds; none when there is no such queue."""
         channel = await self._broker.channel()
         try:
             declared = await channel.declare_queue(queue, passive=True)
-            return int(declared.declaration_result.message_count or 0)
-        finally:
-            await channel.close()
+        except ChannelNotFoundEntity:
+            return 0
+        await channel.close()
+        return int(declared.declaration_result.message_count or 0)
 
     async def waiting_becomes(self, count: int, queue: str = work_queue("tiny")) -> None:
-        async def so() -> bool:
-            return await self.waiting(queue) == count
+        await eventually(lambda: self.waiting_is(count, queue), what=f"{count} messages wait in {queue}")
 
-        await eventually(so, what=f"{count} messages wait in {queue}")
+    async def waiting_is(self, count: int, queue: str = work_queue("tiny")) -> bool:
+        return await self.waiting(queue) == count
 
-    async def dead_message(self) -> Any:
-        """Take the next message from the dead letters' queue."""
-        await self.waiting_becomes(1, DEAD_QUEUE)
+    async def take(self, queue: str) -> Any:
+        """Take the one message that comes to wait in the queue."""
+        await self.waiting_becomes(1, queue)
         channel = await self._broker.channel()
-        message = await (await channel.get_queue(DEAD_QUEUE, ensure=False)).get(no_ack=True)
+        message = await (await channel.get_queue(queue, ensure=False)).get(no_ack=True)
         await channel.close()
         return message
 
-    async def parked(self) -> list[str]:
-        """The lanes in which messages wait."""
-        return [lane.name for lane in self.lanes if await self.waiting(lane.queue)]
+    async def delete_queue(self, queue: str) -> None:
+        channel = await self._broker.channel()
+        await channel.queue_delete(queue)
+        await channel.close()
+
+    async def publishes(self, message: Render) -> bool:
+        """Whether the message could be put on the model's queue."""
+        try:
+            await self.publish(message)
+        except UnroutableError:
+            return False
+        return True
+
+    @asynccontextmanager
+    async def bucket_missing(self) -> AsyncIterator[None]:
+        """S3 refuses every picture meanwhile."""
+        client = self.bucket.client()
+        await asyncio.to_thread(client.remove_bucket, self.bucket.name)
+        yield
+        await asyncio.to_thread(client.make_bucket, self.bucket.name)
+
+    async def reached_attempt_end(self, job_id: UUID) -> asyncpg.Record:
+        """The job's row, once its first attempt has an outcome."""
+
+        async def ended() -> bool:
+            return any(await self.outcomes(job_id))
+
+        await eventually(ended, seconds=30, what="the attempt ends")
+        return await self.job(job_id)
+
+    def lose_the_first_answer(self, store: Store, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The first call takes effect, and is answered by a lost connection."""
+        act = getattr(store, method)
+        answers_lost = 0
+
+        async def lossy(*arguments: Any) -> Any:
+            nonlocal answers_lost
+            answer = await act(*arguments)
+            if answers_lost == 0:
+                answers_lost += 1
+                raise DatabaseUnavailableError("the answer was lost")
+            return answer
+
+        monkeypatch.setattr(store, method, lossy)
 
     async def queues_are_empty(self) -> bool:
         return not any([await self.waiting(queue.name) for queue in self.topology.queues])

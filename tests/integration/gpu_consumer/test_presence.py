@@ -1,0 +1,94 @@
+"""The worker's name and its ears."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from gpu_consumer.gate import NAME, Gate
+from gpu_consumer.presence import Presence
+from gpu_consumer.startup import NameTakenError
+
+from tests.integration.gpu_consumer.workshop import Workshop
+from tests.support.waiting import eventually
+
+APPLICATION = "darkroom-gpu-consumer-presence"
+CUT = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{APPLICATION}'"
+TAKE_NAME = "SELECT pg_advisory_lock(hashtextextended('darkroom worker anna', 0))"
+WAITS_FOR_LOCK = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+
+
+class Standing:
+    """A presence with what it stands for."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self.gate = Gate(NAME)
+        self.heard: list[UUID] = []
+        self.presence = Presence(shop.settings().database, "anna", self.gate, self.heard.append, 1.0)
+
+
+@pytest.fixture
+async def standing(workshop: Workshop) -> AsyncIterator[Standing]:
+    one = Standing(workshop)
+    await one.presence.acquire()
+    yield one
+    await one.presence.close()
+
+
+async def test_a_living_twin_is_refused(workshop: Workshop, standing: Standing) -> None:
+    """The second worker of a name can't start, and is told what to do."""
+    twin = Standing(workshop)
+    with pytest.raises(NameTakenError, match=r"'anna'.*DARKROOM_WORKER_NAME"):
+        await twin.presence.acquire()
+    assert not twin.gate.holds(NAME)
+    await twin.presence.close()
+
+
+async def test_a_name_that_was_let_go_can_be_taken(workshop: Workshop, standing: Standing) -> None:
+    """A successor starts as soon as its predecessor is gone."""
+    await standing.presence.close()
+    successor = Standing(workshop)
+    await successor.presence.acquire()
+    assert successor.gate.holds(NAME)
+    await successor.presence.close()
+
+
+async def test_a_cancel_is_heard(workshop: Workshop, standing: Standing) -> None:
+    """A notification names the job; one that does not is passed over."""
+    job_id = uuid4()
+    await workshop.execute("SELECT pg_notify('darkroom_cancel', 'nonsense')")
+    await workshop.execute("SELECT pg_notify('darkroom_cancel', $1)", str(job_id))
+    await eventually(lambda: standing.heard == [job_id])
+
+
+async def test_the_name_is_locked_and_cancels_are_heard_again_after_a_loss(
+    workshop: Workshop, standing: Standing
+) -> None:
+    """While the connection is lost the gate is closed; then the name is held and the ears are open again."""
+    running = asyncio.create_task(standing.presence.run())
+    await workshop.execute(CUT)
+    await asyncio.wait_for(standing.gate.wait_closed(), 10)
+    await asyncio.wait_for(standing.gate.wait_for(NAME), 10)
+    job_id = uuid4()
+    await workshop.execute("SELECT pg_notify('darkroom_cancel', $1)", str(job_id))
+    await eventually(lambda: standing.heard == [job_id])
+    running.cancel()
+
+
+async def test_a_worker_whose_name_was_taken_meanwhile_gives_up(workshop: Workshop, standing: Standing) -> None:
+    """A twin that was faster after a loss has the name for good."""
+    running = asyncio.create_task(standing.presence.run())
+    twin = await asyncpg.connect(workshop.environment["DARKROOM_DATABASE_URL"])
+    taking = asyncio.create_task(twin.execute(TAKE_NAME))
+
+    async def in_line() -> bool:
+        return bool(await workshop.rows(WAITS_FOR_LOCK))
+
+    await eventually(in_line)
+    await workshop.execute(CUT)
+    await taking
+    with pytest.raises(NameTakenError):
+        await asyncio.wait_for(running, 15)
+    assert not standing.gate.holds(NAME)
+    await twin.close()

@@ -1,0 +1,99 @@
+"""The worker as a process of its own: how it starts, survives and ends."""
+
+import os
+import re
+import signal
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+import psutil
+import pytest
+from gpu_consumer.startup import ExitCode
+
+from tests.integration.gpu_consumer.test_presence import TAKE_NAME
+from tests.integration.gpu_consumer.workshop import LONG, Workshop
+from tests.support.fixtures import ServiceFactory
+from tests.support.models import job_input
+from tests.support.processes import ServiceProcess
+from tests.support.waiting import eventually
+
+GPU = Path("/dev/nvidia0")
+HOLD = """
+    UPDATE jobs SET status = 'running', attempt = 1, started_at = now(), worker = 'anna', lease_token = $2,
+        lease_expires_at = now() + interval '10 minutes' WHERE id = $1
+"""
+HOLD_ATTEMPT = "INSERT INTO attempts (lease_token, job_id, generation, attempt, worker) VALUES ($2, $1, 1, 1, 'anna')"
+
+
+def render_pid(worker: ServiceProcess) -> int:
+    """The pid of the worker's render process."""
+    (child,) = [child for child in psutil.Process(worker.pid).children() if "gpu_consumer.render" in child.cmdline()]
+    return child.pid
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "reason"),
+    [
+        pytest.param({"DARKROOM_MODEL": "nothing"}, ExitCode.SETTINGS, "must be one of tiny", id="unknown model"),
+        pytest.param({"DARKROOM_MODEL": ""}, ExitCode.SETTINGS, "DARKROOM_MODEL: is not set", id="setting"),
+        pytest.param({"DARKROOM_MODELS_HOME": "/nowhere"}, ExitCode.MODEL, "/nowhere/tiny", id="no weights"),
+        pytest.param({"DARKROOM_DEVICE": "cuda"}, ExitCode.DEVICE, "DARKROOM_DEVICE", id="no GPU"),
+    ],
+)
+async def test_a_worker_that_can_t_work_says_why_and_ends(
+    workshop: Workshop, start_service: ServiceFactory, changes: dict[str, str], code: ExitCode, reason: str
+) -> None:
+    """Wrong settings, missing weights and a missing device each have an exit code and a sentence."""
+    if code == ExitCode.DEVICE and GPU.exists():
+        pytest.skip("there is a GPU")
+    worker = await start_service("gpu_consumer", workshop.environment | changes, wait_ready=False)
+    assert await worker.wait(120) == code
+    assert reason in worker.output()
+
+
+async def test_a_twin_ends_with_a_code_of_its_own(workshop: Workshop, start_service: ServiceFactory) -> None:
+    """A worker whose name a living one holds does not start."""
+    await workshop.execute(TAKE_NAME)
+    worker = await start_service("gpu_consumer", workshop.environment, wait_ready=False)
+    assert await worker.wait() == ExitCode.NAME_TAKEN
+    assert "A living worker is called 'anna' already" in worker.output()
+
+
+async def test_a_worker_s_life(workshop: Workshop, start_service: ServiceFactory) -> None:
+    """Its predecessor's job is free at once; a render process that dies, rendering or idle, is replaced."""
+    message = await workshop.add_job()
+    token = uuid4()
+    await workshop.execute(HOLD, message.job_id, token)
+    await workshop.execute(HOLD_ATTEMPT, message.job_id, token)
+
+    worker = await start_service("gpu_consumer", workshop.environment)
+
+    assert (await workshop.job(message.job_id))["status"] == "queued"
+    assert await workshop.outcomes(message.job_id) == ["lost"]
+    assert len(await workshop.rows("SELECT 1 FROM outbox WHERE job_id = $1", message.job_id)) == 1
+    assert "rendering on the CPU" in worker.output()
+
+    job_id = await workshop.submit(LONG)
+    await workshop.stepping(job_id)
+    os.kill(render_pid(worker), signal.SIGKILL)
+    job = await workshop.reached_attempt_end(job_id)
+    error = msgspec.json.decode(job["error"])
+    assert (job["status"], error["code"]) == ("queued", "render_process_lost")
+    assert re.fullmatch(r"The render process was lost after step \d+ of 999: SIGKILL\.", error["message"])
+    (attempt,) = await workshop.attempts(job_id)
+    assert "last_lines" in msgspec.json.decode(attempt["error"])
+
+    after = await workshop.submit()
+    await workshop.reached(after, "succeeded", seconds=60)
+    os.kill(render_pid(worker), signal.SIGKILL)
+    await eventually(lambda: worker.output().count("model is warm") == 3, seconds=60)
+    await workshop.reached(after := await workshop.submit(), "succeeded", seconds=60)
+    assert await workshop.outcomes(after) == ["succeeded"]
+
+    last, untouched = await workshop.submit(job_input(num_inference_steps=100)), await workshop.submit()
+    await workshop.reached(last, "running")
+    assert await worker.stop() == 0
+    assert await workshop.outcomes(last) == ["succeeded"]
+    assert (await workshop.job(untouched))["status"] == "queued"
+    assert await workshop.waiting() == 1
