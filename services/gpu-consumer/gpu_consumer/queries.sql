@@ -1,11 +1,13 @@
 -- name: claim(job_id, generation, token, worker, lease)^
 -- Take the job, if it may be taken: the protocol's guard, the attempt's row and the started event in one statement.
+-- A token begins one attempt: a claim whose answer was lost, repeated when that attempt was reaped, takes nothing.
 WITH claimed AS (
     UPDATE jobs SET
         status = 'running', attempt = attempt + 1, worker = :worker, started_at = now(), next_attempt_at = NULL,
         lease_token = :token, lease_expires_at = now() + :lease, step = NULL, steps = NULL
     WHERE id = :job_id AND generation = :generation AND status = 'queued' AND cancel_requested_at IS NULL
         AND attempt < max_attempts AND expires_at > now() AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+        AND NOT EXISTS (SELECT FROM attempts WHERE lease_token = :token)
     RETURNING jobs AS job
 ), begun AS (
     INSERT INTO attempts (lease_token, job_id, generation, attempt, worker)
