@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from chassis.amqp import Broker, Publisher
 from chassis.auth import Authenticator
@@ -24,13 +25,13 @@ from gateway.store import JobStore, OutboxStore
 from gateway.topology import Declarer
 
 
+@dataclass(frozen=True)
 class Gateway:
     """The parts that serve; they live while `open_gateway` does."""
 
-    def __init__(self, app: Starlette, health: Health, loops: list[Loop]) -> None:
-        self.app = app
-        self.health = health
-        self.loops = loops
+    app: Starlette
+    health: Health
+    loops: list[Loop]
 
 
 @asynccontextmanager

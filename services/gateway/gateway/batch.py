@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Self
 
 import structlog
-from chassis.postgres import BadDataError, TransactionClashError
+from chassis.postgres import BadDataError, DatabaseUnavailableError, TransactionClashError
 
 from gateway import metrics
 from gateway.store import JobStore
@@ -97,18 +97,26 @@ class Committer:
 
     async def _work(self) -> None:
         while self._waiting:
-            count = min(LARGEST_BATCH, len(self._waiting))
-            await self._record([self._waiting.popleft() for _ in range(count)])
+            await self._record(self._take(LARGEST_BATCH))
+
+    def _take(self, at_most: int) -> list[_Entry]:
+        return [self._waiting.popleft() for _ in range(min(at_most, len(self._waiting)))]
 
     async def _record(self, batch: Sequence[_Entry]) -> None:
         try:
             await self._insist(batch)
         except BadDataError as error:
             await self._record_singly(batch, error)
+        except DatabaseUnavailableError as error:
+            # Whoever waits would only wait out the same timeout.
+            self._fail([*batch, *self._take(len(self._waiting))], error)
         except Exception as error:
-            log.warning("batch failed", jobs=len(batch), error=repr(error))
-            for entry in batch:
-                entry.fail(error)
+            self._fail(batch, error)
+
+    def _fail(self, batch: Sequence[_Entry], error: Exception) -> None:
+        log.warning("submissions failed", jobs=len(batch), error=repr(error))
+        for entry in batch:
+            entry.fail(error)
 
     async def _insist(self, batch: Sequence[_Entry]) -> None:
         for _ in range(MOST_TRIES):

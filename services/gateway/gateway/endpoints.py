@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 from chassis.auth import Caller
 from chassis.http import Endpoint, read_body, reply
 from chassis.problems import ProblemError
@@ -14,6 +15,8 @@ from gateway import metrics
 from gateway.decoding import invalid
 from gateway.intake import Intake
 from gateway.submission import Accepted
+
+log = structlog.get_logger()
 
 RETRY_AFTER_SECONDS = 1
 """When a client may look for its job for the first time."""
@@ -61,7 +64,9 @@ def _counted_refusals() -> Iterator[None]:
 
 
 def _accepted(accepted: Accepted) -> Response:
-    metrics.JOBS.labels("replayed" if accepted.replayed else "accepted").inc()
+    outcome = "replayed" if accepted.replayed else "accepted"
+    metrics.JOBS.labels(outcome).inc()
+    log.info(f"job {outcome}", job_id=str(accepted.job.id), model=accepted.job.model)
     headers = {"Location": accepted.job.urls.self, "Retry-After": str(RETRY_AFTER_SECONDS)}
     if accepted.replayed:
         headers["Idempotency-Replayed"] = "true"

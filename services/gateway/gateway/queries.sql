@@ -37,11 +37,15 @@ FROM jobs WHERE id = :id AND tenant_id = :tenant;
 
 -- name: count_waiting(models, at_most)
 -- Waiting jobs by model and tenant, counted up to a bound for each model: beyond it the backlog costs nothing more.
+-- The order is that of jobs_waiting, which so is read instead of the whole history.
 SELECT wanted.model, waiting.tenant_id, waiting.jobs
 FROM unnest(:models::text[]) AS wanted (model)
 CROSS JOIN LATERAL (
     SELECT tenant_id, count(*) AS jobs
-    FROM (SELECT tenant_id FROM jobs WHERE status = 'queued' AND model = wanted.model LIMIT :at_most) AS bounded
+    FROM (
+        SELECT tenant_id FROM jobs WHERE status = 'queued' AND model = wanted.model
+        ORDER BY queued_at, id LIMIT :at_most
+    ) AS bounded
     GROUP BY tenant_id
 ) AS waiting;
 

@@ -11,7 +11,7 @@ from contracts.states import JobStatus
 
 from gateway.submission import Acceptance, RecordedJob, Submission
 
-_queries = load_queries("gateway")
+queries = load_queries("gateway")
 _decode_input = msgspec.json.Decoder(JobInput).decode
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -46,13 +46,13 @@ class JobStore:
     async def insert(self, submissions: Sequence[Submission]) -> dict[UUID, Acceptance]:
         """Record a batch in one transaction and one round trip. Those whose idempotency key is taken are left out."""
         async with self._database.connection() as connection:
-            rows = _queries.insert_jobs(connection, submissions=submissions)
+            rows = queries.insert_jobs(connection, submissions=submissions)
             return {row["id"]: Acceptance(*row) async for row in rows}
 
     async def find_by_keys(self, submissions: Sequence[Submission]) -> dict[tuple[UUID, str], RecordedJob]:
         """The jobs that the submissions' idempotency keys stand for, by (tenant, key)."""
         async with self._database.connection() as connection:
-            rows = _queries.find_by_keys(
+            rows = queries.find_by_keys(
                 connection,
                 tenants=[submission.tenant_id for submission in submissions],
                 keys=[submission.idempotency_key for submission in submissions],
@@ -62,21 +62,21 @@ class JobStore:
     async def find(self, job_id: UUID, tenant_id: UUID) -> RecordedJob | None:
         """The tenant's job of that id."""
         async with self._database.connection() as connection:
-            row = await _queries.find_job(connection, id=job_id, tenant=tenant_id)
+            row = await queries.find_job(connection, id=job_id, tenant=tenant_id)
         return None if row is None else _recorded(row)
 
     async def cancel(self, job_id: UUID, tenant_id: UUID) -> CancelReply | None:
         """Cancel a queued job, ask the holder of a running one to stop, leave a finished one. None: no such job."""
         async with self._database.transaction() as connection:
-            job = await _queries.lock_job(connection, id=job_id, tenant=tenant_id)
+            job = await queries.lock_job(connection, id=job_id, tenant=tenant_id)
             match job and job["status"]:
                 case None:
                     return None
                 case JobStatus.QUEUED:
-                    await _queries.cancel_queued(connection, id=job_id, generation=job["generation"])
+                    await queries.cancel_queued(connection, id=job_id, generation=job["generation"])
                     return CancelReply(job_id, JobStatus.CANCELED)
                 case JobStatus.RUNNING:
-                    requested_at = await _queries.request_cancel(connection, id=job_id)
+                    requested_at = await queries.request_cancel(connection, id=job_id)
                     return CancelReply(job_id, JobStatus.RUNNING, requested_at)
                 case status:
                     return CancelReply(job_id, JobStatus(status), job["cancel_requested_at"])
@@ -84,31 +84,34 @@ class JobStore:
     async def count_waiting(self, models: Sequence[str], at_most: int) -> list[Waiting]:
         """Waiting jobs by model and tenant, `at_most` counted for each model."""
         async with self._database.connection() as connection:
-            return [Waiting(*row) async for row in _queries.count_waiting(connection, models=models, at_most=at_most)]
+            return [Waiting(*row) async for row in queries.count_waiting(connection, models=models, at_most=at_most)]
 
 
 class OutboxStore:
     """The outbox, within a transaction of the caller's that holds the rows it took."""
 
     async def take(self, connection: Connection, at_most: int) -> list[OutboxMessage]:
-        """Lock the messages that are due, oldest first, passing over those that another relay holds."""
-        await _queries.relax_durability(connection)
-        return [OutboxMessage(*row) async for row in _queries.take_messages(connection, at_most=at_most)]
+        """Lock the messages that are due, oldest first, passing over those that another relay holds.
+
+        The transaction will not wait for the disk when it commits.
+        """
+        await queries.relax_durability(connection)
+        return [OutboxMessage(*row) async for row in queries.take_messages(connection, at_most=at_most)]
 
     async def delete(self, connection: Connection, ids: Sequence[int]) -> None:
         """Forget messages that the broker confirmed."""
         if ids:
-            await _queries.delete_messages(connection, ids=ids)
+            await queries.delete_messages(connection, ids=ids)
 
     async def postpone(self, connection: Connection, ids: Sequence[int]) -> None:
         """Put off messages that the broker refused or returned, longer each time."""
         if ids:
-            await _queries.postpone_messages(connection, ids=ids)
+            await queries.postpone_messages(connection, ids=ids)
 
     async def recheck(self, connection: Connection, ids: Sequence[int]) -> None:
         """Put off, briefly, messages that may or may not have arrived."""
         if ids:
-            await _queries.recheck_messages(connection, ids=ids)
+            await queries.recheck_messages(connection, ids=ids)
 
 
 def _recorded(row: Any) -> RecordedJob:

@@ -13,11 +13,12 @@ from contracts.models import Catalogue
 from gateway.admission import Admission
 from gateway.app import open_gateway
 from gateway.settings import Settings
-from gateway.store import JobStore
+from gateway.store import JobStore, queries
 
 from tests.integration.gateway.clients import BODY, counts, http_client, submit
 from tests.integration.gateway.conftest import Environment
 from tests.integration.gateway.submissions import make_tenant, submission
+from tests.integration.status.plans import buffers, explain, scans_of
 
 MODEL = "tiny"
 AdmissionFactory = Callable[[int, int], Admission]
@@ -89,6 +90,15 @@ async def test_a_sample_counts_no_further_than_the_bound(store: JobStore, rows: 
     assert (waiting.model, waiting.tenant_id, waiting.jobs) == (MODEL, tenant, 10)
 
 
+async def test_a_sample_reads_the_waiting_only(rows: asyncpg.Connection) -> None:
+    """Neither the history nor the backlog beyond the bound is looked at."""
+    await _fill(rows, await make_tenant(rows), finished=5000, queued=2000)
+    plan = await explain(rows, queries.count_waiting.sql, "ARRAY['tiny', 'other'], 50")
+    scans = scans_of(plan, "jobs_waiting")
+    assert sum(scan["Actual Rows"] * scan["Actual Loops"] for scan in scans) == 50
+    assert buffers(plan) < 100
+
+
 async def test_a_full_queue_answers_429(
     environment: Environment, catalogue: Catalogue, key: str, rows: asyncpg.Connection
 ) -> None:
@@ -100,6 +110,19 @@ async def test_a_full_queue_answers_429(
     assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")
     assert int(answer.headers["retry-after"]) > 0
     assert await counts(rows) == (1, 1, 0)
+
+
+async def _fill(rows: asyncpg.Connection, tenant: UUID, *, finished: int, queued: int) -> None:
+    await rows.execute(
+        "INSERT INTO jobs (id, tenant_id, model, input, traceparent, ttl, expires_at, status, completed_at)"
+        " SELECT gen_random_uuid(), $1, 'tiny', '{}', '', '1 day', now(),"
+        " CASE WHEN n > $2 THEN 'queued' ELSE 'canceled' END, CASE WHEN n <= $2 THEN now() END"
+        " FROM generate_series(1, $2::int + $3::int) AS n",
+        tenant,
+        finished,
+        queued,
+    )
+    await rows.execute("ANALYZE jobs")
 
 
 def _then(method: Callable[..., object], act: Callable[[], object]) -> Callable[..., object]:

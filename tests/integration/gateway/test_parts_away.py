@@ -1,19 +1,25 @@
 """RabbitMQ or Postgres is away."""
 
 import asyncio
+import time
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from chassis.amqp import BrokerUnavailableError
+from chassis.postgres import CONNECT_TIMEOUT_SECONDS, Database, DatabaseUnavailableError
 from chassis.settings import load
 from contracts.models import Catalogue
 from contracts.topology import work_queue
 from gateway.app import open_gateway
+from gateway.batch import LARGEST_BATCH, Committer
 from gateway.relay import Relay
 from gateway.settings import Settings
+from gateway.store import JobStore
 from gateway.topology import Declarer
 
 from tests.integration.gateway.clients import BODY, counts, http_client, make_key, submit
+from tests.integration.gateway.submissions import submission
 from tests.support.fixtures import BrokerFactory, DatabaseFactory
 from tests.support.queues import Queues
 from tests.support.waiting import eventually
@@ -95,3 +101,22 @@ async def test_a_commit_that_was_cut_off_is_replayed_under_its_key(
         rows = await asyncpg.connect(url)
         assert await counts(rows) == (41, 41, 40)
         await rows.close()
+
+
+async def test_a_silent_postgres_keeps_nobody_waiting_twice(vhost: str) -> None:
+    """When one batch ran into the timeout, those that waited behind it are refused with it."""
+    silent = await asyncio.start_server(_say_nothing, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    settings = load(Settings, {"DARKROOM_DATABASE_URL": f"postgresql://127.0.0.1:{port}/x", "DARKROOM_AMQP_URL": vhost})
+    started = time.monotonic()
+    async with Database(settings.database, "test") as pool, Committer(JobStore(pool)) as committer:
+        posts = [committer.submit(submission(uuid4())) for _ in range(10 * LARGEST_BATCH)]
+        results = await asyncio.gather(*posts, return_exceptions=True)
+    assert {type(result) for result in results} == {DatabaseUnavailableError}
+    assert time.monotonic() - started < 2 * CONNECT_TIMEOUT_SECONDS
+    silent.close()
+
+
+async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
