@@ -1,0 +1,191 @@
+"""RabbitMQ: the declarer and confirmed publishes, on a real broker."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import aio_pika
+import pytest
+from chassis import amqp
+from chassis.amqp import Announcer, Broker, BrokerUnavailableError, Publisher, RefusedError, UnroutableError
+from contracts.topology import (
+    DEAD_QUEUE,
+    EVENTS_EXCHANGE,
+    LANE_HEADER,
+    RETRY_EXCHANGE,
+    WORK_EXCHANGE,
+    Lanes,
+    topology,
+    work_queue,
+)
+
+from tests.integration.chassis.wire import wire_to
+from tests.support.waiting import eventually
+
+TOPOLOGY = topology(["tiny"], Lanes.of((1,)))
+
+
+@pytest.fixture
+async def broker(vhost: str) -> AsyncIterator[Broker]:
+    """A broker that has the topology."""
+    broker = Broker(vhost, "test")
+    await broker.declare(TOPOLOGY)
+    yield broker
+    await broker.close()
+
+
+@pytest.fixture
+def publisher(broker: Broker) -> Publisher:
+    return Publisher(broker)
+
+
+async def publish(publisher: Publisher, body: bytes = b"hello", routing_key: str = "tiny") -> None:
+    await publisher.publish(WORK_EXCHANGE, routing_key, body, {}, "text/plain")
+
+
+async def taken_from(broker: Broker, queue: str) -> list[aio_pika.abc.AbstractIncomingMessage]:
+    """All messages that wait in a queue, acknowledged."""
+    channel = await broker.channel()
+    declared = await channel.get_queue(queue)
+    messages = []
+    while (message := await declared.get(fail=False)) is not None:
+        await message.ack()
+        messages.append(message)
+    await channel.close()
+    return messages
+
+
+async def test_declaring_again_changes_nothing(broker: Broker, publisher: Publisher) -> None:
+    """Every service may declare at every start; what waits in the queues stays."""
+    await publish(publisher)
+    await broker.declare(TOPOLOGY)
+    assert [message.body for message in await taken_from(broker, work_queue("tiny"))] == [b"hello"]
+
+
+async def test_two_may_declare_at_once(vhost: str) -> None:
+    """Services start together."""
+    brokers = [Broker(vhost, f"test-{number}") for number in range(3)]
+    await asyncio.gather(*(broker.declare(TOPOLOGY) for broker in brokers))
+    assert await taken_from(brokers[0], DEAD_QUEUE) == []
+    await asyncio.gather(*(broker.close() for broker in brokers))
+
+
+async def test_a_confirmed_message_is_there_with_all_that_it_carries(broker: Broker, publisher: Publisher) -> None:
+    """It is persistent, has an id of its own, and its headers and type."""
+    await publisher.publish(WORK_EXCHANGE, "tiny", b"{}", {"job": "j-1"}, "application/json")
+    (message,) = await taken_from(broker, work_queue("tiny"))
+    assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+    assert (message.body, message.headers["job"], message.content_type) == (b"{}", "j-1", "application/json")
+    assert message.message_id
+
+
+async def test_a_message_for_a_lane_goes_to_that_lane_alone(broker: Broker, publisher: Publisher) -> None:
+    """The header picks it; the routing key survives for the way back."""
+    lane = Lanes.of((1,)).rungs[0][0]
+    await publisher.publish(RETRY_EXCHANGE, "tiny", b"again", {LANE_HEADER: lane.name}, "text/plain")
+    assert [message.routing_key for message in await taken_from(broker, lane.queue)] == ["tiny"]
+
+
+async def test_an_unroutable_publish_raises(publisher: Publisher) -> None:
+    """A model without a queue must not swallow its jobs."""
+    with pytest.raises(UnroutableError, match="no-such-model"):
+        await publish(publisher, routing_key="no-such-model")
+
+
+async def test_of_many_in_flight_only_the_unroutable_raise(broker: Broker, publisher: Publisher) -> None:
+    """Results are not mixed up between publishes that share a channel."""
+    keys = ["tiny" if number % 3 else "no-such-model" for number in range(60)]
+    results = await asyncio.gather(
+        *(publish(publisher, str(number).encode(), key) for number, key in enumerate(keys)), return_exceptions=True
+    )
+    assert [isinstance(result, UnroutableError) for result in results] == [key != "tiny" for key in keys]
+    assert len(await taken_from(broker, work_queue("tiny"))) == 40
+
+
+async def test_a_refused_publish_raises(broker: Broker, publisher: Publisher) -> None:
+    """A full queue that rejects answers with a nack."""
+    channel = await broker.channel()
+    await channel.declare_queue("full", durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    await publisher.publish("", "full", b"first", {}, "text/plain")
+    with pytest.raises(RefusedError, match="full"):
+        await publisher.publish("", "full", b"second", {}, "text/plain")
+
+
+async def test_a_publish_to_an_exchange_that_is_gone_raises_and_the_next_one_works(
+    broker: Broker, publisher: Publisher
+) -> None:
+    """The broker closes the channel for it; a new one is opened."""
+    with pytest.raises(BrokerUnavailableError):
+        await publisher.publish("no.such.exchange", "tiny", b"lost", {}, "text/plain")
+    await publish(publisher)
+    assert len(await taken_from(broker, work_queue("tiny"))) == 1
+
+
+async def test_a_lost_connection_is_opened_again(vhost: str, broker: Broker) -> None:
+    """Publishes may fail with it until the loss is noticed; no restart is needed."""
+    async with wire_to(vhost) as wire:
+        through = Broker(wire.url, "through the wire")
+        publisher = Publisher(through)
+        await publish(publisher, b"before")
+        wire.cut()
+
+        async def published() -> bool:
+            try:
+                await publish(publisher, b"after")
+            except BrokerUnavailableError:
+                return False
+            return True
+
+        await eventually(published, what="a publish is confirmed again")
+        await through.check()
+        await through.close()
+    bodies = [message.body for message in await taken_from(broker, work_queue("tiny"))]
+    assert bodies == [b"before", b"after"]
+
+
+async def test_a_publish_without_an_answer_ends_in_time(
+    vhost: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timeout means unknown; it must not mean never."""
+    monkeypatch.setattr(amqp, "PUBLISH_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(amqp, "CONNECT_TIMEOUT_SECONDS", 0.3)
+    async with wire_to(vhost) as wire:
+        through = Broker(wire.url, "through the wire")
+        publisher = Publisher(through)
+        await publish(publisher)
+        wire.freeze()
+        started = time.monotonic()
+        with pytest.raises(BrokerUnavailableError):
+            await publish(publisher)
+        await through.close()
+        assert time.monotonic() - started < 5
+
+
+async def test_a_broker_that_is_not_there_is_unavailable() -> None:
+    """To every kind of call, and quickly."""
+    broker = Broker("amqp://guest:guest@127.0.0.1:1/", "test")
+    for call in (broker.check(), broker.declare(TOPOLOGY), publish(Publisher(broker)), Publisher(broker).ready()):
+        with pytest.raises(BrokerUnavailableError):
+            await call
+
+
+async def test_an_announcement_nobody_listens_to_is_dropped(broker: Broker) -> None:
+    """Live events are no one's duty."""
+    await Announcer(broker).announce(EVENTS_EXCHANGE, "job.1", b"step", "text/plain")
+
+
+async def test_an_announcement_reaches_those_who_listen(broker: Broker) -> None:
+    """It is transient."""
+    channel = await broker.channel()
+    queue = await channel.declare_queue(exclusive=True)
+    await queue.bind(EVENTS_EXCHANGE, "job.*")
+    heard: asyncio.Future[aio_pika.abc.AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
+
+    async def hear(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+        heard.set_result(message)
+
+    await queue.consume(hear, no_ack=True)
+    await Announcer(broker).announce(EVENTS_EXCHANGE, "job.1", b"step", "text/plain")
+    async with asyncio.timeout(10):
+        message = await heard
+    assert (message.body, message.delivery_mode) == (b"step", aio_pika.DeliveryMode.NOT_PERSISTENT)

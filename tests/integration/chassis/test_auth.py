@@ -1,0 +1,157 @@
+"""Who is calling: keys in a real database, remembered for a moment."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+from cachetools import TTLCache
+from chassis.auth import CACHE_SECONDS, Authenticator, Caller
+from chassis.keys import ApiKey
+from chassis.postgres import Database
+from chassis.problems import ProblemError
+from chassis.settings import DatabaseSettings
+from contracts.api import Scope
+from starlette.requests import Request
+
+
+class Clock:
+    """Time as the cache sees it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("chassis.auth.TTLCache", lambda size, ttl: TTLCache(size, ttl, timer=clock))
+    return clock
+
+
+@pytest.fixture
+async def rows(database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def authenticator(database: str, clock: Clock) -> AsyncIterator[Authenticator]:
+    async with Database(DatabaseSettings(database_url=database), "test") as pool:
+        yield Authenticator(pool)
+
+
+async def store(rows: asyncpg.Connection, key: ApiKey, expires_at: datetime | None = None) -> None:
+    await rows.execute("INSERT INTO tenants (name) VALUES ('default') ON CONFLICT DO NOTHING")
+    await rows.execute(
+        "INSERT INTO api_keys (id, tenant_id, scope, name, secret_hash, expires_at)"
+        " SELECT $1, id, $2, 'test', $3, $4 FROM tenants",
+        key.id,
+        key.scope,
+        key.secret_hash,
+        expires_at,
+    )
+
+
+def request(authorization: str | None) -> Request:
+    headers = [] if authorization is None else [(b"authorization", authorization.encode())]
+    return Request({"type": "http", "headers": headers})
+
+
+async def authenticate(authenticator: Authenticator, key: ApiKey, scope: Scope = Scope.CLIENT) -> Caller:
+    return await authenticator.authenticate(request(f"Bearer {key.reveal()}"), scope)
+
+
+async def assert_refused(authenticator: Authenticator, key: ApiKey, status: int, scope: Scope = Scope.CLIENT) -> None:
+    with pytest.raises(ProblemError) as caught:
+        await authenticate(authenticator, key, scope)
+    assert caught.value.status == status
+
+
+async def test_a_key_tells_its_tenant_and_scope(authenticator: Authenticator, rows: asyncpg.Connection) -> None:
+    """And the scheme's name may be written in any case."""
+    key = ApiKey.generate(Scope.CLIENT)
+    await store(rows, key)
+    caller = await authenticator.authenticate(request(f"bearer {key.reveal()}"), Scope.CLIENT)
+    assert caller == Caller(await rows.fetchval("SELECT id FROM tenants"), key.id, Scope.CLIENT)
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer nonsense", "Basic ZGs6ZGs=", "Bearer \xff"])
+async def test_without_a_key_the_answer_says_how(authenticator: Authenticator, authorization: str | None) -> None:
+    """401 with WWW-Authenticate."""
+    with pytest.raises(ProblemError) as caught:
+        await authenticator.authenticate(request(authorization), Scope.CLIENT)
+    assert caught.value.status == 401
+    assert caught.value.headers is not None
+    assert "Bearer" in caught.value.headers["WWW-Authenticate"]
+
+
+async def test_an_unknown_key_is_refused(authenticator: Authenticator) -> None:
+    """Its form and checksum alone open nothing."""
+    await assert_refused(authenticator, ApiKey.generate(Scope.CLIENT), 401)
+
+
+async def test_a_wrong_secret_is_refused(authenticator: Authenticator, rows: asyncpg.Connection) -> None:
+    """Also when the right one has just been seen."""
+    key = ApiKey.generate(Scope.CLIENT)
+    await store(rows, key)
+    await authenticate(authenticator, key)
+    await assert_refused(authenticator, ApiKey(key.scope, key.id, ApiKey.generate(Scope.CLIENT).secret), 401)
+
+
+async def test_a_key_can_t_name_a_scope_it_does_not_have(
+    authenticator: Authenticator, rows: asyncpg.Connection
+) -> None:
+    """What is stored counts, not what is written on the key."""
+    key = ApiKey.generate(Scope.CLIENT)
+    await store(rows, key)
+    await assert_refused(authenticator, ApiKey(Scope.OPERATOR, key.id, key.secret), 401)
+
+
+async def test_an_operator_may_what_a_client_may_but_not_the_reverse(
+    authenticator: Authenticator, rows: asyncpg.Connection
+) -> None:
+    """403 for a valid key that does not reach."""
+    client, operator = ApiKey.generate(Scope.CLIENT), ApiKey.generate(Scope.OPERATOR)
+    for key in (client, operator):
+        await store(rows, key)
+    assert (await authenticate(authenticator, operator, Scope.CLIENT)).scope == Scope.OPERATOR
+    await assert_refused(authenticator, client, 403, Scope.OPERATOR)
+
+
+async def test_a_revoked_key_stops_working_within_the_cache_s_time(
+    authenticator: Authenticator, rows: asyncpg.Connection, clock: Clock
+) -> None:
+    """Until then it may still work: that spares a look-up for every request."""
+    key = ApiKey.generate(Scope.CLIENT)
+    await store(rows, key)
+    await authenticate(authenticator, key)
+    await rows.execute("UPDATE api_keys SET revoked_at = now()")
+    clock.seconds = CACHE_SECONDS - 0.1
+    await authenticate(authenticator, key)
+    clock.seconds = CACHE_SECONDS + 0.1
+    await assert_refused(authenticator, key, 401)
+
+
+async def test_a_key_made_after_it_was_refused_works_within_the_cache_s_time(
+    authenticator: Authenticator, rows: asyncpg.Connection, clock: Clock
+) -> None:
+    """Unknown keys are remembered as long as known ones."""
+    key = ApiKey.generate(Scope.CLIENT)
+    await assert_refused(authenticator, key, 401)
+    await store(rows, key)
+    clock.seconds = CACHE_SECONDS + 0.1
+    await authenticate(authenticator, key)
+
+
+async def test_an_expired_key_is_refused_at_once(authenticator: Authenticator, rows: asyncpg.Connection) -> None:
+    """Its time is checked at each request, remembered or not."""
+    valid, expired = ApiKey.generate(Scope.CLIENT), ApiKey.generate(Scope.CLIENT)
+    await store(rows, valid, datetime.now(UTC) + timedelta(hours=1))
+    await store(rows, expired, datetime.now(UTC) - timedelta(seconds=1))
+    await authenticate(authenticator, valid)
+    await assert_refused(authenticator, expired, 401)

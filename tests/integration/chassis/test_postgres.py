@@ -1,0 +1,154 @@
+"""Postgres: the pool, and its errors in our own words."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from chassis.postgres import (
+    BadDataError,
+    Database,
+    DatabaseUnavailableError,
+    TransactionClashError,
+    load_queries,
+)
+from chassis.settings import DatabaseSettings
+from darkroom_local.ports import LOOPBACK, free_port
+
+from tests.integration.chassis.wire import wire_to
+from tests.support.waiting import eventually
+
+
+def pool_on(url: str, connections: int = 4) -> Database:
+    return Database(DatabaseSettings(database_url=url, database_connections=connections), "test")
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Database]:
+    async with pool_on(database) as pool:
+        yield pool
+
+
+async def test_jsonb_goes_in_as_any_value_and_comes_out_as_bytes(pool: Database) -> None:
+    """For a typed decoder to read."""
+    async with pool.connection() as connection:
+        value = await connection.fetchval("SELECT $1::jsonb", {"prompt": "a fox 🦊", "steps": [1, 2]})
+    assert value == '{"steps": [1, 2], "prompt": "a fox 🦊"}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("sql", "argument"),
+    [
+        ("SELECT $1::text", "NUL \x00 inside"),
+        ("SELECT $1::text", "lone \ud800 surrogate"),
+        ("SELECT $1::integer", 2**40),
+        ("INSERT INTO tenants (name) VALUES ($1)", "Not A Name"),
+    ],
+)
+async def test_what_postgres_refuses_is_bad_data(pool: Database, sql: str, argument: Any) -> None:
+    """Values it has no room for, and rows that break a constraint."""
+    with pytest.raises(BadDataError):
+        async with pool.connection() as connection:
+            await connection.fetch(sql, argument)
+
+
+async def test_a_deadlock_is_a_clash(pool: Database, database: str) -> None:
+    """One of the two is told, and may run it again."""
+    async with pool.connection() as connection:
+        await connection.execute("INSERT INTO tenants (name) VALUES ('first'), ('second')")
+    both_hold_one = asyncio.Barrier(2)
+
+    async def rename(first: str, second: str) -> None:
+        async with pool.transaction() as connection:
+            await connection.execute("UPDATE tenants SET created_at = now() WHERE name = $1", first)
+            await both_hold_one.wait()
+            await connection.execute("UPDATE tenants SET created_at = now() WHERE name = $1", second)
+
+    results = await asyncio.gather(rename("first", "second"), rename("second", "first"), return_exceptions=True)
+    assert [type(result) for result in results if result is not None] == [TransactionClashError]
+
+
+async def test_a_transaction_that_raises_leaves_nothing(pool: Database) -> None:
+    """All or nothing."""
+
+    async def insert_two() -> None:
+        async with pool.transaction() as connection:
+            await connection.execute("INSERT INTO tenants (name) VALUES ('kept-not')")
+            await connection.execute("INSERT INTO tenants (name) VALUES ('Not A Name')")
+
+    with pytest.raises(BadDataError):
+        await insert_two()
+    async with pool.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM tenants") == 0
+
+
+async def test_a_server_that_is_not_there_is_unavailable() -> None:
+    """Opening the pool connects to nothing; the first use does."""
+    async with pool_on(f"postgresql://nobody:nothing@{LOOPBACK}:{free_port()}/none") as pool:
+        with pytest.raises(DatabaseUnavailableError):
+            await pool.check()
+
+
+async def test_a_database_that_is_not_there_is_unavailable(database: str) -> None:
+    """A service that starts before the migrations waits instead of dying."""
+    async with pool_on(database.rpartition("/")[0] + "/no-such-database") as pool:
+        with pytest.raises(DatabaseUnavailableError):
+            await pool.check()
+
+
+async def test_a_connection_that_was_ended_is_replaced(pool: Database, database: str) -> None:
+    """Its user is told; the next one gets a new connection."""
+    with pytest.raises(DatabaseUnavailableError):
+        async with pool.connection() as connection:
+            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    await pool.check()
+
+
+async def test_a_lost_wire_is_unavailable_and_recovers(database: str) -> None:
+    """Without a restart."""
+    async with wire_to(database) as wire, pool_on(wire.url) as pool:
+        await pool.check()
+        wire.cut()
+
+        async def back() -> bool:
+            try:
+                await pool.check()
+            except DatabaseUnavailableError:
+                return False
+            return True
+
+        await eventually(back, what="the pool connects again")
+
+
+async def test_a_silent_server_does_not_hold_its_users_for_ever(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements end in time, and so does closing the pool."""
+    monkeypatch.setattr("chassis.postgres.COMMAND_TIMEOUT_SECONDS", 0.3)
+    async with asyncio.timeout(10), wire_to(database) as wire, pool_on(wire.url) as pool:
+        await pool.check()
+        wire.freeze()
+        with pytest.raises(DatabaseUnavailableError):
+            await pool.check()
+
+
+async def test_users_beyond_the_pool_wait_for_a_connection(database: str) -> None:
+    """The bound holds, and everybody is served."""
+    async with pool_on(database, connections=2) as pool:
+        await asyncio.gather(*(pool.check() for _ in range(20)))
+        async with pool.connection() as connection:
+            sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'darkroom-test' AND datname = $1"
+            assert await connection.fetchval(sessions, database.rpartition("/")[2]) <= 2
+
+
+async def test_the_errors_keep_their_cause(pool: Database) -> None:
+    """What asyncpg said is in the traceback."""
+    with pytest.raises(BadDataError) as caught:
+        async with pool.connection() as connection:
+            await connection.fetch("SELECT $1::integer", 2**40)
+    assert isinstance(caught.value.__cause__, asyncpg.DataError)
+
+
+async def test_named_queries_run_on_a_connection(pool: Database) -> None:
+    """As `queries.sql` of a package names them."""
+    async with pool.connection() as connection:
+        assert await load_queries("chassis").find_key(connection, id="nobody") is None

@@ -1,0 +1,96 @@
+"""S3: put, presign, expiry and absence, on a real endpoint."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from chassis.settings import StorageSettings
+from chassis.storage import Presigner, Storage, StorageUnavailableError
+from darkroom_local.ports import LOOPBACK, free_port
+from msgspec.structs import replace
+
+from tests.support.endpoints import Bucket
+from tests.support.waiting import eventually
+
+REFUSED = (400, 403)
+"""S3 servers are not of one mind about which."""
+
+
+@pytest.fixture
+def settings(bucket: Bucket) -> StorageSettings:
+    return StorageSettings(
+        s3_endpoint=bucket.endpoint,
+        s3_access_key=bucket.access_key,
+        s3_secret_key=bucket.secret_key,
+        s3_bucket=bucket.name,
+        s3_region=bucket.region,
+    )
+
+
+def presigner(settings: StorageSettings, seconds: int) -> Presigner:
+    return Presigner(settings, settings.s3_endpoint, timedelta(seconds=seconds))
+
+
+async def fetch(url: str) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return await http.get(url)
+
+
+async def test_what_is_put_can_be_fetched_by_its_presigned_url(settings: StorageSettings) -> None:
+    """The same bytes, without a key of the reader's own."""
+    await Storage(settings).put("jobs/1/0-ab.png", b"\x89PNG\x00bytes", "image/png")
+    url, expires_at = presigner(settings, 60).url("jobs/1/0-ab.png")
+    assert (await fetch(url)).content == b"\x89PNG\x00bytes"
+    assert timedelta(seconds=55) < expires_at - datetime.now(UTC) <= timedelta(seconds=60)
+
+
+async def test_putting_again_replaces(settings: StorageSettings, bucket: Bucket) -> None:
+    """A second attempt at the same key leaves one object."""
+    storage = Storage(settings)
+    for body in (b"one", b"two"):
+        await storage.put("jobs/1/0.png", body, "image/png")
+    assert bucket.object_keys() == ["jobs/1/0.png"]
+    assert (await fetch(presigner(settings, 60).url("jobs/1/0.png")[0])).content == b"two"
+
+
+async def test_a_url_works_for_its_object_alone(settings: StorageSettings) -> None:
+    """Changed in any way, the signature is wrong."""
+    storage = Storage(settings)
+    for key in ("a.png", "b.png"):
+        await storage.put(key, b"bytes", "image/png")
+    url, _ = presigner(settings, 60).url("a.png")
+    assert (await fetch(url.replace("a.png", "b.png"))).status_code in REFUSED
+    assert (await fetch(url.partition("?")[0])).status_code in REFUSED
+
+
+async def test_a_url_expires(settings: StorageSettings) -> None:
+    """When it said it would."""
+    await Storage(settings).put("a.png", b"bytes", "image/png")
+    url, expires_at = presigner(settings, 2).url("a.png")
+
+    async def refused() -> bool:
+        return (await fetch(url)).status_code in REFUSED
+
+    await eventually(refused, seconds=15, what="the URL has expired")
+    assert datetime.now(UTC) >= expires_at - timedelta(seconds=1)
+
+
+async def test_readiness_wants_the_bucket(settings: StorageSettings) -> None:
+    """A bucket that is not there is found before the first picture is lost to it."""
+    await Storage(settings).check()
+    with pytest.raises(StorageUnavailableError, match="no bucket"):
+        await Storage(replace(settings, s3_bucket="another-bucket")).check()
+
+
+async def test_an_endpoint_that_is_not_there_is_unavailable(settings: StorageSettings) -> None:
+    """To every call."""
+    storage = Storage(replace(settings, s3_endpoint=f"http://{LOOPBACK}:{free_port()}"))
+    for call in (storage.check(), storage.put("a.png", b"bytes", "image/png")):
+        with pytest.raises(StorageUnavailableError):
+            await call
+
+
+async def test_wrong_credentials_are_told_as_unavailable(settings: StorageSettings) -> None:
+    """Whoever mends the settings needs no restart of what waits."""
+    with pytest.raises(StorageUnavailableError):
+        await Storage(replace(settings, s3_secret_key="wrong-secret")).put("a.png", b"bytes", "image/png")
