@@ -14,7 +14,7 @@ from tests.support.queues import TRACEPARENT
 from tests.support.stack import MODEL, Stack
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 BURST = 50
 

@@ -11,7 +11,7 @@ from tests.support.processes import ServiceProcess
 from tests.support.stack import MODEL, Stack
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.chaos, pytest.mark.usefixtures("workers")]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300), pytest.mark.usefixtures("workers")]
 
 
 async def test_every_accepted_post_survives_the_gateway(stack: Stack, client: Client, gateway: ServiceProcess) -> None:

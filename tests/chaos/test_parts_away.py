@@ -11,7 +11,7 @@ from tests.support.stack import MODEL
 from tests.support.stack_fixtures import StackFactory
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
 async def test_rabbitmq_restarted_under_load(private_rabbitmq: BrokerFactory, start_stack: StackFactory) -> None:

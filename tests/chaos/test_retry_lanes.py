@@ -15,7 +15,7 @@ from tests.support.queues import Queues
 from tests.support.stack import RETRY_DELAYS, Stack
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 OTHER_MODEL = "other"
 MODEL = "one"

@@ -5,10 +5,10 @@ from contracts.topology import work_queue
 
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess
-from tests.support.stack import MODEL, Stack
+from tests.support.stack import MODEL, WARM_SECONDS, Stack
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
 async def test_a_worker_frozen_while_rendering_is_replaced(
@@ -36,7 +36,7 @@ async def test_a_worker_frozen_before_it_settles_is_refused(stack: Stack, client
     """The settle of a worker whose lease ran out changes nothing: the other's picture and receipt stand."""
     model = stack.spare_model()
     zombie = stack.launch_worker("zombie", model=model, fault=("freeze", "after_upload"))
-    await zombie.ready()
+    await zombie.ready(WARM_SECONDS)
     job_id = await client.submit(model, steps=5)
     await eventually(lambda: zombie.frozen, seconds=30, what="the worker froze between upload and settle")
 

@@ -7,10 +7,10 @@ from contracts.topology import work_queue
 
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess, render_process
-from tests.support.stack import MODEL, Stack
+from tests.support.stack import MODEL, WARM_SECONDS, Stack
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 LONG_LEASE_SECONDS = 120
 HISTORIES = {
@@ -27,7 +27,7 @@ async def test_a_killed_worker_leaves_one_result(stack: Stack, client: Client, p
     """Wherever SIGKILL meets a worker, its job ends with one result, and the attempt history tells what happened."""
     model = stack.spare_model()
     victim = stack.launch_worker("victim", model=model, fault=("kill", point))
-    await victim.ready()
+    await victim.ready(WARM_SECONDS)
     job_id = await client.submit(model, steps=20, seed=3)
     assert await victim.wait() == -signal.SIGKILL
 

@@ -21,6 +21,8 @@ from tests.support.waiting import eventually
 
 LEASE_SECONDS = 3
 RETRY_DELAYS = (1, 2, 3)
+WARM_SECONDS = 150
+"""How long a worker may take to be warm: importing torch takes 5 s of a core that it may have to share."""
 SERVICES = ("gateway", "status", "operations")
 REPOSITORY = Path(__file__).parents[2]
 
@@ -101,7 +103,7 @@ class Stack:
     ) -> ServiceProcess:
         """Start a worker for the model and wait until it is warm."""
         worker = self.launch_worker(name, model=model, settings=settings)
-        await worker.ready()
+        await worker.ready(WARM_SECONDS)
         return worker
 
     def launch_worker(

@@ -11,7 +11,7 @@ from tests.support.endpoints import Broker, Database, ObjectStore
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess
 from tests.support.services import Services
-from tests.support.stack import MODEL, Places, Stack
+from tests.support.stack import MODEL, WARM_SECONDS, Places, Stack
 
 WORKERS = ("ansel", "dorothea")
 """The names of the workers that tests share."""
@@ -49,7 +49,7 @@ async def stack(services: Services, tiny_model: Path, tmp_path_factory: pytest.T
 async def warm_workers(stack: Stack) -> dict[str, ServiceProcess]:
     """Two workers for MODEL, warmed up once for all tests."""
     started = {name: stack.launch_worker(name, model=MODEL) for name in WORKERS}
-    await asyncio.gather(*(worker.ready() for worker in started.values()))
+    await asyncio.gather(*(worker.ready(WARM_SECONDS) for worker in started.values()))
     return started
 
 
