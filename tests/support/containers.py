@@ -38,7 +38,7 @@ def engine_answers() -> bool:
 def broker() -> Broker:
     password = secrets.token_hex(16)
     amqp, management = free_ports(2)
-    check = f"/api/health/checks/port-listener/{5672}"
+    check = "/api/health/checks/port-listener/5672"
     server = _server(
         RABBITMQ_IMAGE,
         {5672: amqp, 15672: management},
