@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 UNKNOWN = "-"
+PIPE_WIDTH = 1000
 
 
 class CommandError(click.ClickException):
@@ -32,8 +33,9 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
         table.add_column(column, overflow="fold", no_wrap=column == "id")
     for row in rows:
         table.add_row(*map(_cell, row))
-    # Markup in what users wrote is never interpreted.
-    Console(markup=False, highlight=False, emoji=False).print(table)
+    # Markup in what users wrote is never interpreted, and a pipe has no width to wrap at.
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    Console(markup=False, highlight=False, emoji=False, width=width).print(table)
 
 
 def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
@@ -48,6 +50,6 @@ def _cell(value: Any) -> str:
     if value is None:
         return UNKNOWN
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     # Control characters of foreign text must not reach the terminal.
     return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in str(value))

@@ -17,8 +17,9 @@ class ApiError(DarkroomError):
     """The API refused. `problem.code` is stable, `problem.field` names the offending field where there is one."""
 
     def __init__(self, problem: Problem) -> None:
-        place = f"{problem.field}: " if problem.field else ""
-        super().__init__(f"{place}{problem.detail or problem.title}")
+        detail = problem.detail or problem.title
+        told = not problem.field or problem.field in detail
+        super().__init__(detail if told else f"{problem.field}: {detail}")
         self.problem = problem
 
 

@@ -40,9 +40,10 @@ def test_an_api_that_stays_away_is_told() -> None:
     assert len(script.pauses) == TRIES - 1
 
 
-def test_a_problem_is_raised_with_its_code_and_field() -> None:
-    """A refusal carries the API's problem, is told in one sentence, and is not tried again."""
-    script = Script(problem(422, "invalid_request", "must be at most 512", field="input.width"))
+@pytest.mark.parametrize("detail", ["must be at most 512", "input.width: must be at most 512"])
+def test_a_problem_is_raised_with_its_code_and_field(detail: str) -> None:
+    """A refusal carries the API's problem, names the field once, and is not tried again."""
+    script = Script(problem(422, "invalid_request", detail, field="input.width"))
     with pytest.raises(ApiError, match=r"^input\.width: must be at most 512$") as raised:
         script.client().submit("a lighthouse", width=4096)
     assert raised.value.problem.code == "invalid_request"
