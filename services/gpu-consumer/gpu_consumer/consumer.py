@@ -45,7 +45,9 @@ class Consumer(Loop):
     async def run_once(self) -> bool:
         """Take a message and render it. Raises BrokerUnavailableError; messages at hand are not affected by that."""
         gate = self._bench.gate
-        await first_of(gate.wait_open(), gate.wait_draining())
+        if not gate.is_open:
+            metrics.STATE.state("closed")
+            await first_of(gate.wait_open(), gate.wait_draining())
         slot = await self._free_slot()
         if slot is None:
             return True

@@ -70,15 +70,13 @@ class Renderer:
         await self._process.stop()
 
     async def _restart(self) -> Ready:
-        for remaining in reversed(range(RESTARTS)):
+        for _ in range(RESTARTS - 1):
             try:
                 return await self._process.restart()
             except StartupError as error:
-                log.error("render process did not start", error=error.message, tries_left=remaining)
-                if not remaining:
-                    raise
+                log.warning("render process did not start", error=error.message, retry_seconds=PAUSE_SECONDS)
                 await asyncio.sleep(PAUSE_SECONDS)
-        raise AssertionError("unreachable")
+        return await self._process.restart()
 
 
 def _announce(ready: Ready) -> None:

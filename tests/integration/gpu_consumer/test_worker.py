@@ -18,7 +18,7 @@ from tests.support.models import job_input
 from tests.support.processes import ServiceProcess
 from tests.support.waiting import eventually
 
-GPU = Path("/dev/nvidia0")
+NO_GPU = pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU")
 HOLD = """
     UPDATE jobs SET status = 'running', attempt = 1, started_at = now(), worker = 'anna', lease_token = $2,
         lease_expires_at = now() + interval '10 minutes' WHERE id = $1
@@ -38,15 +38,13 @@ def render_pid(worker: ServiceProcess) -> int:
         pytest.param({"DARKROOM_MODEL": "nothing"}, ExitCode.SETTINGS, "must be one of tiny", id="unknown model"),
         pytest.param({"DARKROOM_MODEL": ""}, ExitCode.SETTINGS, "DARKROOM_MODEL: is not set", id="setting"),
         pytest.param({"DARKROOM_MODELS_HOME": "/nowhere"}, ExitCode.MODEL, "/nowhere/tiny", id="no weights"),
-        pytest.param({"DARKROOM_DEVICE": "cuda"}, ExitCode.DEVICE, "DARKROOM_DEVICE", id="no GPU"),
+        pytest.param({"DARKROOM_DEVICE": "cuda"}, ExitCode.DEVICE, "DARKROOM_DEVICE", id="no GPU", marks=NO_GPU),
     ],
 )
 async def test_a_worker_that_can_t_work_says_why_and_ends(
     workshop: Workshop, start_service: ServiceFactory, changes: dict[str, str], code: ExitCode, reason: str
 ) -> None:
     """Wrong settings, missing weights and a missing device each have an exit code and a sentence."""
-    if code == ExitCode.DEVICE and GPU.exists():
-        pytest.skip("there is a GPU")
     worker = await start_service("gpu_consumer", workshop.environment | changes, wait_ready=False)
     assert await worker.wait(120) == code
     assert reason in worker.output()

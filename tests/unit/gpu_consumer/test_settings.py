@@ -1,0 +1,45 @@
+"""The worker's settings."""
+
+import socket
+
+import pytest
+from chassis.settings import SettingsError, load
+from gpu_consumer.settings import Settings
+
+NEEDED = {
+    "DARKROOM_AMQP_URL": "amqp://localhost/",
+    "DARKROOM_DATABASE_URL": "postgresql://localhost/darkroom",
+    "DARKROOM_S3_ENDPOINT": "http://localhost:9000",
+    "DARKROOM_S3_ACCESS_KEY": "access",
+    "DARKROOM_S3_SECRET_KEY": "secret",
+    "DARKROOM_MODEL": "tiny",
+}
+
+
+def test_the_device_is_a_gpu_unless_the_cpu_is_asked_for() -> None:
+    """Rendering on the CPU is never fallen into."""
+    assert load(Settings, NEEDED).device == "cuda"
+    assert load(Settings, NEEDED | {"DARKROOM_DEVICE": "cpu"}).device == "cpu"
+
+
+def test_a_worker_without_a_name_is_called_after_its_machine_and_model() -> None:
+    """Two models on one machine have two workers."""
+    assert load(Settings, NEEDED).name == f"{socket.gethostname()}-tiny"
+    assert load(Settings, NEEDED | {"DARKROOM_WORKER_NAME": "ansel"}).name == "ansel"
+
+
+def test_a_heartbeat_comes_five_times_a_lease() -> None:
+    """Four may be lost before the lease is."""
+    assert load(Settings, NEEDED | {"DARKROOM_LEASE_SECONDS": "10"}).heartbeat_seconds == 2
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    """Wrong device, wrong name and a missing model are one message."""
+    wrong = NEEDED | {"DARKROOM_MODEL": "", "DARKROOM_DEVICE": "tpu", "DARKROOM_WORKER_NAME": "a b"}
+    with pytest.raises(SettingsError) as error:
+        load(Settings, wrong)
+    assert {line.partition(":")[0] for line in str(error.value).splitlines()} == {
+        "DARKROOM_MODEL",
+        "DARKROOM_DEVICE",
+        "DARKROOM_WORKER_NAME",
+    }
