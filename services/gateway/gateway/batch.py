@@ -63,6 +63,7 @@ class Committer:
         self._store = store
         self._waiting: deque[_Entry] = deque()
         self._workers: set[asyncio.Task[None]] = set()
+        self._idle = COMMITS_IN_FLIGHT
         self._context = contextvars.copy_context()  # what a worker logs is no single request's
 
     async def __aenter__(self) -> Self:
@@ -82,7 +83,8 @@ class Committer:
             raise CommitterFullError
         entry = _Entry(submission)
         self._waiting.append(entry)
-        if len(self._workers) < COMMITS_IN_FLIGHT:
+        if self._idle:
+            self._idle -= 1
             worker = asyncio.create_task(self._work(), context=self._context.copy())
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
@@ -98,6 +100,8 @@ class Committer:
     async def _work(self) -> None:
         while self._waiting:
             await self._record(self._take(LARGEST_BATCH))
+        # Here, not when the task is done: a submission may come in between, and nobody would take it.
+        self._idle += 1
 
     def _take(self, at_most: int) -> list[_Entry]:
         return [self._waiting.popleft() for _ in range(min(at_most, len(self._waiting)))]

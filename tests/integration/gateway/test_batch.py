@@ -1,12 +1,14 @@
 """The group commit: what shares a batch shares its commit, and nothing else."""
 
 import asyncio
+from collections.abc import Sequence
+from uuid import UUID
 
 import asyncpg
-from chassis.postgres import BadDataError
+from chassis.postgres import BadDataError, Database
 from gateway.batch import COMMITS_IN_FLIGHT, MOST_WAITING, Committer, CommitterFullError
 from gateway.store import JobStore
-from gateway.submission import Accepted, KeyReused
+from gateway.submission import Acceptance, Accepted, KeyReused, Submission
 
 from tests.integration.gateway.clients import counts
 from tests.integration.gateway.submissions import make_tenant, submission
@@ -74,6 +76,41 @@ async def test_the_queue_is_bounded(store: JobStore, rows: asyncpg.Connection) -
         results = await asyncio.gather(*posts, return_exceptions=True)
     assert sum(isinstance(result, CommitterFullError) for result in results) == 3
     assert await counts(rows) == (MOST_WAITING, MOST_WAITING, 0)
+
+
+class InStep(JobStore):
+    """Its inserts return only when the test says so, and then all in the same step of the event loop."""
+
+    inserted = 0
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.may_return = asyncio.Event()
+
+    async def insert(self, submissions: Sequence[Submission]) -> dict[UUID, Acceptance]:
+        accepted = await super().insert(submissions)
+        self.inserted += 1
+        await self.may_return.wait()
+        return accepted
+
+
+async def test_who_comes_as_the_last_commit_ends_is_served(pool: Database, rows: asyncpg.Connection) -> None:
+    """A client that posts again in the very moment in which all commits end does not wait for another's post."""
+    tenant, store = await make_tenant(rows), InStep(pool)
+    async with Committer(store) as committer:
+
+        async def post(times: int) -> None:
+            for _ in range(times):
+                await committer.submit(submission(tenant))
+
+        posting = []
+        for number in range(COMMITS_IN_FLIGHT):
+            posting.append(asyncio.create_task(post(1 if number else 2)))
+            await eventually(lambda: store.inserted == len(posting), what="a commit is under way")
+        store.may_return.set()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*posting)
+    assert await counts(rows) == (COMMITS_IN_FLIGHT + 1, COMMITS_IN_FLIGHT + 1, 0)
 
 
 async def test_equal_keys_in_one_batch(store: JobStore, rows: asyncpg.Connection) -> None:
