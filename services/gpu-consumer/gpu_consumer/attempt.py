@@ -131,6 +131,7 @@ class Attempt:
             return lease.interruption.outcome()
         if bench.gate.draining:
             return Released()
+        receipt = bench.renderer.receipt(wanted)  # now, while it is warm: it may be lost right after its last answer
         try:
             answer = await self._rendered(wanted, claimed, lease)
         except RenderProcessLostError as loss:
@@ -138,7 +139,7 @@ class Attempt:
         match answer:
             case Rendered():
                 self._observe(answer)
-                return Finished(wanted, answer, bench.renderer.receipt(wanted))
+                return Finished(wanted, answer, receipt)
             case RenderFailed():
                 return failures.render_failed(answer, claimed)
             case Aborted():

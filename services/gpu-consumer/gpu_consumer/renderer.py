@@ -61,7 +61,7 @@ class Renderer:
         await self._process.abort()
 
     def receipt(self, wanted: JobInput) -> Receipt:
-        """What rendered it. Only for what was just rendered."""
+        """What is going to render it. Call it while the process is warm."""
         ready = self._process.ready
         assert ready is not None
         return Receipt(ready.model_revision, wanted.scheduler, ready.dtype, ready.device, ready.versions)
