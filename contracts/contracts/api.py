@@ -105,7 +105,7 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str
     retryable: bool
     stage: str | None = None
-    """Where it happened: claim, render, store, settle or delivery."""
+    """Where it happened: claim, queue, claim, render, store or delivery."""
 
 
 class Receipt(msgspec.Struct, frozen=True):

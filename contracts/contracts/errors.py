@@ -38,5 +38,7 @@ class JobErrorCode(StrEnum):
     PIPELINE_ERROR = "pipeline_error"
     NON_FINITE_OUTPUT = "non_finite_output"
     DELIVERY_LIMIT = "delivery_limit"
+    # the time ran out while the job waited
+    EXPIRED = "expired"
     # the message itself
     UNDECODABLE = "undecodable"

@@ -32,6 +32,7 @@ def test_the_codes_of_failed_jobs_are_pinned() -> None:
         "pipeline_error",
         "non_finite_output",
         "delivery_limit",
+        "expired",
         "undecodable",
     }
 

@@ -163,6 +163,7 @@ CREATE TABLE dead_letters (
 CREATE UNIQUE INDEX dead_letters_once_per_generation ON dead_letters (job_id, generation) WHERE kind = 'job';
 CREATE UNIQUE INDEX dead_letters_once_per_body ON dead_letters (body_sha256) WHERE kind = 'undecodable';
 CREATE INDEX dead_letters_newest ON dead_letters (created_at DESC, id);
+CREATE INDEX dead_letters_open ON dead_letters (created_at DESC, id) WHERE status = 'open';
 
 CREATE TABLE audit_log (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -13,7 +13,7 @@ from prometheus_client import Counter
 log = structlog.get_logger()
 
 FAILURES = Counter("darkroom_loop_failures_total", "Rounds of a background loop that raised.", ["loop"])
-LONGEST_PAUSE_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Loop(ABC):

@@ -50,8 +50,8 @@ RETURNING api_keys.id, scope, api_keys.name, tenants.name AS tenant, api_keys.cr
 -- name: reap_jobs(at_most)$
 SELECT reap_jobs(at_most => :at_most);
 
--- name: expire_jobs(at_most)$
-SELECT count(*) FILTER (WHERE finish_job(id, generation, NULL, 'expired')) FROM (
+-- name: expire_jobs(at_most, error)$
+SELECT count(*) FILTER (WHERE finish_job(id, generation, NULL, 'expired', :error)) FROM (
     SELECT id, generation FROM jobs
     WHERE status = 'queued' AND expires_at <= now()
     ORDER BY expires_at LIMIT :at_most FOR UPDATE SKIP LOCKED

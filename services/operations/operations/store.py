@@ -67,9 +67,9 @@ async def reap_jobs(connection: Connection, at_most: int) -> int:
     return int(await _queries.reap_jobs(connection, at_most=at_most))
 
 
-async def expire_jobs(connection: Connection, at_most: int) -> int:
+async def expire_jobs(connection: Connection, at_most: int, error: JobError) -> int:
     """Expire the jobs that waited too long; how many there were."""
-    return int(await _queries.expire_jobs(connection, at_most=at_most))
+    return int(await _queries.expire_jobs(connection, at_most=at_most, error=error))
 
 
 async def republish_jobs(connection: Connection, at_most: int, longest: timedelta) -> int:

@@ -8,6 +8,8 @@ from datetime import timedelta
 import structlog
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database, DatabaseUnavailableError
+from contracts.api import JobError
+from contracts.errors import JobErrorCode
 
 from operations import store
 from operations.metrics import SWEPT
@@ -16,6 +18,10 @@ log = structlog.get_logger()
 
 BATCH = 100
 LONGEST_REPUBLISH_WAIT = timedelta(hours=6)
+
+_WAITED_TOO_LONG = JobError(
+    JobErrorCode.EXPIRED, "The job's turn did not come within its ttl_seconds.", retryable=True, stage="queue"
+)
 
 
 class Sweep(Loop):
@@ -79,7 +85,7 @@ class Expire(Sweep):
     interval = 2.0
 
     async def sweep(self, connection: Connection) -> int:
-        return await store.expire_jobs(connection, BATCH)
+        return await store.expire_jobs(connection, BATCH, _WAITED_TOO_LONG)
 
 
 class Republish(Sweep):

@@ -118,7 +118,7 @@ async def test_a_rescue_waits_a_lease_after_postgres_was_away(private_postgres: 
 
 
 async def test_jobs_that_waited_too_long_expire(pool: Database, jobs: Jobs) -> None:
-    """A job past its time expires with its webhook; one with time left, and a running one, stay."""
+    """A job past its time expires with its reason and its webhook; one with time left, and a running one, stay."""
     late = await jobs.queued(expires_at="now()")
     in_time = await jobs.queued()
     running = await jobs.running(expires_at="now()")
@@ -127,6 +127,7 @@ async def test_jobs_that_waited_too_long_expire(pool: Database, jobs: Jobs) -> N
     assert [tuple(row) for row in await jobs.fetch("SELECT job_id, event FROM webhook_deliveries")] == [
         (late, "job.expired")
     ]
+    assert await jobs.value(f"SELECT error ->> 'code' FROM jobs WHERE id = '{late}'") == "expired"
 
 
 async def test_a_sweep_takes_a_batch_a_round(pool: Database, jobs: Jobs) -> None:
