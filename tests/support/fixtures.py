@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+import asyncpg
 import pytest
+from contracts.models import Catalogue, load_catalogue
 
 from tests.support.endpoints import Broker, Bucket, Controlled, Database, ObjectStore
 from tests.support.processes import ServiceProcess
@@ -17,6 +19,12 @@ DatabaseFactory = Callable[[], Awaitable[Database]]
 ObjectStoreFactory = Callable[[], Awaitable[ObjectStore]]
 ServiceFactory = Callable[..., Awaitable[ServiceProcess]]
 Part = TypeVar("Part", bound=Controlled)
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    """The catalogue that is shipped."""
+    return load_catalogue(Path(__file__).parents[2] / "deploy" / "models.toml")
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +47,14 @@ async def database(services: Services) -> AsyncIterator[str]:
     url = await services.database.create_database()
     yield url
     await services.database.drop_database(url)
+
+
+@pytest.fixture
+async def rows(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to `database` of the test's own, to look at rows and to change them."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture

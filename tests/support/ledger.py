@@ -19,7 +19,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 ATTEMPTS = """
     SELECT worker, generation, attempt, outcome, error ->> 'code' AS code, error ->> 'message' AS message
-    FROM attempts WHERE job_id = $1::text::uuid ORDER BY started_at
+    FROM attempts WHERE job_id = ANY ($1::text[]::uuid[]) ORDER BY started_at
 """
 DEAD_LETTERS = "SELECT * FROM dead_letters WHERE job_id IS NOT DISTINCT FROM $1::text::uuid"
 
@@ -30,13 +30,13 @@ class Ledger:
     def __init__(self, database_url: str) -> None:
         self._url = database_url
 
-    async def attempts(self, job_id: str) -> list[Attempt]:
-        """The job's attempts, oldest first."""
-        return [Attempt(**row) for row in await self.rows(ATTEMPTS, job_id)]
+    async def attempts(self, *job_ids: str) -> list[Attempt]:
+        """The attempts of all these jobs, oldest first."""
+        return [Attempt(**row) for row in await self.rows(ATTEMPTS, job_ids)]
 
-    async def outcomes(self, job_id: str) -> list[str | None]:
-        """The outcomes of the job's attempts, oldest first."""
-        return [attempt.outcome for attempt in await self.attempts(job_id)]
+    async def outcomes(self, *job_ids: str) -> list[str | None]:
+        """The outcomes of the attempts of all these jobs, oldest first."""
+        return [attempt.outcome for attempt in await self.attempts(*job_ids)]
 
     async def dead_letters(self, job_id: str | None = None) -> list[asyncpg.Record]:
         """The job's dead letters or, without a job, those that belong to none."""

@@ -9,7 +9,7 @@ from tests.support.http_client import Client, request
 from tests.support.waiting import eventually
 
 CLIENTS = 4
-PACE_SECONDS = 0.2
+PACE_SECONDS = 0.5
 """Between two posts of one client, so that the workers can keep up."""
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import httpx
 import psutil
 from darkroom_local.ports import LOOPBACK, free_port
 from darkroom_local.probes import http_status
@@ -73,6 +74,12 @@ class ServiceProcess:
             raise TimeoutError(f"{error}; its log ends:\n{self._child.tail()}") from error
         if not self._child.running:
             raise RuntimeError(f"{self.service} ended with {self.returncode}; its log ends:\n{self._child.tail()}")
+
+    async def metric(self, sample: str) -> float:
+        """A sample of its /metrics, named with its labels; 0 when it was never counted."""
+        async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
+            lines = (await http.get(f"{self.url}/metrics")).text.splitlines()
+        return next((float(line.split()[-1]) for line in lines if line.startswith(f"{sample} ")), 0.0)
 
     async def wait(self, seconds: float = 60) -> int:
         """Its return code, once it ended by itself."""

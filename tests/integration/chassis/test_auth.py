@@ -14,15 +14,8 @@ from chassis.settings import DatabaseSettings
 from contracts.api import Scope
 from starlette.requests import Request
 
-
-class Clock:
-    """Time as the cache sees it."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
+from tests.support.clocks import Clock
+from tests.support.keys import insert_key
 
 
 @pytest.fixture
@@ -33,28 +26,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-async def rows(database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
 async def authenticator(database: str, clock: Clock) -> AsyncIterator[Authenticator]:
     async with Database(DatabaseSettings(database_url=database), "test") as pool:
         yield Authenticator(pool)
-
-
-async def store(rows: asyncpg.Connection, key: ApiKey, expires_at: datetime | None = None) -> None:
-    await rows.execute("INSERT INTO tenants (name) VALUES ('default') ON CONFLICT DO NOTHING")
-    await rows.execute(
-        "INSERT INTO api_keys (id, tenant_id, scope, name, secret_hash, expires_at)"
-        " SELECT $1, id, $2, 'test', $3, $4 FROM tenants",
-        key.id,
-        key.scope,
-        key.secret_hash,
-        expires_at,
-    )
 
 
 def request(authorization: str | None) -> Request:
@@ -74,8 +48,7 @@ async def assert_refused(authenticator: Authenticator, key: ApiKey, status: int,
 
 async def test_a_key_tells_its_tenant_and_scope(authenticator: Authenticator, rows: asyncpg.Connection) -> None:
     """And the scheme's name may be written in any case."""
-    key = ApiKey.generate(Scope.CLIENT)
-    await store(rows, key)
+    key = await insert_key(rows)
     caller = await authenticator.authenticate(request(f"bearer {key.reveal()}"), Scope.CLIENT)
     assert caller == Caller(await rows.fetchval("SELECT id FROM tenants"), key.id, Scope.CLIENT)
 
@@ -97,8 +70,7 @@ async def test_an_unknown_key_is_refused(authenticator: Authenticator) -> None:
 
 async def test_a_wrong_secret_is_refused(authenticator: Authenticator, rows: asyncpg.Connection) -> None:
     """Also when the right one has just been seen."""
-    key = ApiKey.generate(Scope.CLIENT)
-    await store(rows, key)
+    key = await insert_key(rows)
     await authenticate(authenticator, key)
     await assert_refused(authenticator, ApiKey(key.scope, key.id, ApiKey.generate(Scope.CLIENT).secret), 401)
 
@@ -107,8 +79,7 @@ async def test_a_key_can_t_name_a_scope_it_does_not_have(
     authenticator: Authenticator, rows: asyncpg.Connection
 ) -> None:
     """What is stored counts, not what is written on the key."""
-    key = ApiKey.generate(Scope.CLIENT)
-    await store(rows, key)
+    key = await insert_key(rows)
     await assert_refused(authenticator, ApiKey(Scope.OPERATOR, key.id, key.secret), 401)
 
 
@@ -116,9 +87,7 @@ async def test_an_operator_may_what_a_client_may_but_not_the_reverse(
     authenticator: Authenticator, rows: asyncpg.Connection
 ) -> None:
     """403 for a valid key that does not reach."""
-    client, operator = ApiKey.generate(Scope.CLIENT), ApiKey.generate(Scope.OPERATOR)
-    for key in (client, operator):
-        await store(rows, key)
+    client, operator = await insert_key(rows), await insert_key(rows, scope=Scope.OPERATOR)
     assert (await authenticate(authenticator, operator, Scope.CLIENT)).scope == Scope.OPERATOR
     await assert_refused(authenticator, client, 403, Scope.OPERATOR)
 
@@ -127,8 +96,7 @@ async def test_a_revoked_key_stops_working_within_the_cache_s_time(
     authenticator: Authenticator, rows: asyncpg.Connection, clock: Clock
 ) -> None:
     """Until then it may still work: that spares a look-up for every request."""
-    key = ApiKey.generate(Scope.CLIENT)
-    await store(rows, key)
+    key = await insert_key(rows)
     await authenticate(authenticator, key)
     await rows.execute("UPDATE api_keys SET revoked_at = now()")
     clock.seconds = CACHE_SECONDS - 0.1
@@ -143,15 +111,15 @@ async def test_a_key_made_after_it_was_refused_works_within_the_cache_s_time(
     """Unknown keys are remembered as long as known ones."""
     key = ApiKey.generate(Scope.CLIENT)
     await assert_refused(authenticator, key, 401)
-    await store(rows, key)
+    await insert_key(rows, key=key)
     clock.seconds = CACHE_SECONDS + 0.1
     await authenticate(authenticator, key)
 
 
 async def test_an_expired_key_is_refused_at_once(authenticator: Authenticator, rows: asyncpg.Connection) -> None:
     """Its time is checked at each request, remembered or not."""
-    valid, expired = ApiKey.generate(Scope.CLIENT), ApiKey.generate(Scope.CLIENT)
-    await store(rows, valid, datetime.now(UTC) + timedelta(hours=1))
-    await store(rows, expired, datetime.now(UTC) - timedelta(seconds=1))
+    now = datetime.now(UTC)
+    valid = await insert_key(rows, expires_at=now + timedelta(hours=1))
+    expired = await insert_key(rows, expires_at=now - timedelta(seconds=1))
     await authenticate(authenticator, valid)
     await assert_refused(authenticator, expired, 401)

@@ -1,12 +1,9 @@
 """Clients of a gateway, what they post, and keys for them."""
 
-from datetime import datetime
 from typing import Any
 
 import asyncpg
 import httpx
-from chassis.keys import ApiKey
-from contracts.api import Scope
 from starlette.applications import Starlette
 
 BODY: dict[str, Any] = {"input": {"prompt": "a lighthouse"}}
@@ -20,34 +17,6 @@ def http_client(app: Starlette, key: str) -> httpx.AsyncClient:
 
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
-
-
-async def make_key(
-    database: str,
-    tenant: str = "default",
-    *,
-    scope: Scope = Scope.CLIENT,
-    expires_at: datetime | None = None,
-    revoked_at: datetime | None = None,
-) -> str:
-    """A new key of the tenant, which is made if need be."""
-    key = ApiKey.generate(scope)
-    connection = await asyncpg.connect(database)
-    try:
-        await connection.execute("INSERT INTO tenants (name) VALUES ($1) ON CONFLICT DO NOTHING", tenant)
-        await connection.execute(
-            "INSERT INTO api_keys (id, tenant_id, scope, name, secret_hash, expires_at, revoked_at)"
-            " SELECT $2, id, $3, 'test', $4, $5, $6 FROM tenants WHERE name = $1",
-            tenant,
-            key.id,
-            scope,
-            key.secret_hash,
-            expires_at,
-            revoked_at,
-        )
-    finally:
-        await connection.close()
-    return key.reveal()
 
 
 async def submit(client: httpx.AsyncClient, body: dict[str, Any] = BODY, **headers: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A gateway inside the test's own process, on a real database and a real broker; its loops run when a test says so."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import asyncpg
 import httpx
@@ -9,20 +8,16 @@ import pytest
 from chassis.amqp import Broker
 from chassis.postgres import Database
 from chassis.settings import load
-from contracts.models import Catalogue, load_catalogue
+from contracts.models import Catalogue
 from gateway.app import open_gateway
 from gateway.settings import Settings
 from gateway.store import JobStore
 
-from tests.integration.gateway.clients import http_client, make_key
+from tests.integration.gateway.clients import http_client
+from tests.support.keys import insert_key
 
 Environment = dict[str, str]
 GatewayFactory = Callable[..., Awaitable[httpx.AsyncClient]]
-
-
-@pytest.fixture(scope="session")
-def catalogue() -> Catalogue:
-    return load_catalogue(Path(__file__).parents[3] / "deploy" / "models.toml")
 
 
 @pytest.fixture
@@ -36,9 +31,9 @@ def settings(environment: Environment) -> Settings:
 
 
 @pytest.fixture
-async def key(database: str) -> str:
+async def key(rows: asyncpg.Connection) -> str:
     """A client's key of the tenant `default`."""
-    return await make_key(database)
+    return (await insert_key(rows)).reveal()
 
 
 @pytest.fixture
@@ -46,14 +41,6 @@ async def client(settings: Settings, catalogue: Catalogue, key: str) -> AsyncIte
     """An HTTP client of a gateway, with a valid key."""
     async with open_gateway(settings, catalogue) as gateway, http_client(gateway.app, key) as http:
         yield http
-
-
-@pytest.fixture
-async def rows(database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the test's own, to look at rows and to change them."""
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

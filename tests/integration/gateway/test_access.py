@@ -9,7 +9,8 @@ import pytest
 from chassis.keys import ApiKey
 from contracts.api import Scope
 
-from tests.integration.gateway.clients import BODY, bearer, counts, make_key, submit
+from tests.integration.gateway.clients import BODY, bearer, counts, submit
+from tests.support.keys import make_key
 
 NOW = datetime.now(UTC)
 

@@ -18,7 +18,7 @@ from gateway.store import JobStore, queries
 from tests.integration.gateway.clients import BODY, counts, http_client, submit
 from tests.integration.gateway.conftest import Environment
 from tests.integration.gateway.submissions import make_tenant, submission
-from tests.integration.status.plans import buffers, explain, scans_of
+from tests.support.plans import buffers, explain, scans_of
 
 MODEL = "tiny"
 AdmissionFactory = Callable[[int, int], Admission]

@@ -18,9 +18,10 @@ from gateway.settings import Settings
 from gateway.store import JobStore
 from gateway.topology import Declarer
 
-from tests.integration.gateway.clients import BODY, counts, http_client, make_key, submit
+from tests.integration.gateway.clients import BODY, counts, http_client, submit
 from tests.integration.gateway.submissions import submission
 from tests.support.fixtures import BrokerFactory, DatabaseFactory
+from tests.support.keys import make_key
 from tests.support.queues import Queues
 from tests.support.waiting import eventually
 

@@ -8,19 +8,10 @@ from chassis.settings import DatabaseSettings
 from operations.sweeps import BATCH, LONGEST_REPUBLISH_WAIT, Expire, Prune, Republish, Rescue
 
 from tests.integration.operations.jobs import Jobs
+from tests.support.clocks import Clock
 from tests.support.fixtures import DatabaseFactory
 
 LEASE_SECONDS = 15.0
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 async def _vigilant(pool: Database) -> Rescue:

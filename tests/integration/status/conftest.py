@@ -2,23 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
 from chassis.settings import load
-from contracts.models import Catalogue, load_catalogue
+from contracts.models import Catalogue
 from darkroom_local.ports import LOOPBACK, free_port
 from status.app import Status, open_status
 from status.settings import Settings
 
 from tests.integration.status.jobs import TenantJobs
-
-
-@pytest.fixture(scope="session")
-def catalogue() -> Catalogue:
-    return load_catalogue(Path(__file__).parents[3] / "deploy" / "models.toml")
 
 
 @pytest.fixture
@@ -39,14 +33,6 @@ def environment(database: str) -> dict[str, str]:
 async def status(environment: dict[str, str], catalogue: Catalogue) -> AsyncIterator[Status]:
     async with open_status(load(Settings, environment), catalogue) as status:
         yield status
-
-
-@pytest.fixture
-async def rows(database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the test's own, to write rows and to explain queries."""
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from chassis.keys import ApiKey
-from contracts.api import Receipt, Scope
+from contracts.api import Receipt
 from contracts.objects import StoredOutput, output_key
 
+from tests.support.keys import insert_key
 from tests.support.models import job_input
 
 RECEIPT = Receipt("rev-1", "ddim", "float32", "cpu", {"torch": "2.13.0"})
@@ -25,14 +25,8 @@ class TenantJobs:
 
     @classmethod
     async def of(cls, tenant: str, connection: asyncpg.Connection) -> "TenantJobs":
-        key = ApiKey.generate(Scope.CLIENT)
-        tenant_id = await connection.fetchval("INSERT INTO tenants (name) VALUES ($1) RETURNING id", tenant)
-        await connection.execute(
-            "INSERT INTO api_keys (id, tenant_id, scope, name, secret_hash) VALUES ($1, $2, 'client', 'test', $3)",
-            key.id,
-            tenant_id,
-            key.secret_hash,
-        )
+        key = await insert_key(connection, tenant)
+        tenant_id = await connection.fetchval("SELECT id FROM tenants WHERE name = $1", tenant)
         return cls(connection, tenant_id, key.reveal())
 
     async def queue(self, count: int = 1, model: str = "tiny", **metadata: str) -> list[UUID]:

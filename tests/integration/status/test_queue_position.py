@@ -13,7 +13,7 @@ from chassis.settings import DatabaseSettings, load
 from status.store import EXACT_UP_TO, Store, queries
 
 from tests.integration.status.jobs import TenantJobs
-from tests.integration.status.plans import Plan, buffers, explain, nodes, scans_of
+from tests.support.plans import Plan, buffers, explain, nodes, scans_of
 
 MOST_COUNTED = EXACT_UP_TO + 1
 

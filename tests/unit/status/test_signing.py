@@ -6,17 +6,10 @@ import pytest
 from cachetools import TTLCache
 from status.signing import SignedUrls
 
+from tests.support.clocks import Clock
 from tests.unit.status.test_view import STORAGE
 
 LIFETIME = timedelta(hours=1)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture
