@@ -70,7 +70,8 @@ class Slot:
             tag = await queue.consume(receive, timeout=ANSWER_TIMEOUT_SECONDS)
             await first_of(inbox, channel.closed(), revoked.wait(), gate.wait_closed())
             if inbox.done():
-                await queue.cancel(tag, timeout=ANSWER_TIMEOUT_SECONDS)
+                # No answer is needed: the broker reads it before any ack that follows on this channel.
+                await queue.cancel(tag, nowait=True)
                 return Delivery(inbox.result())
         except _LOST as error:
             raise BrokerUnavailableError(str(error) or type(error).__name__) from error
