@@ -8,6 +8,8 @@ from tests.support.processes import ServiceProcess
 from tests.support.stack import MODEL, WARM_SECONDS, Stack
 from tests.support.waiting import eventually
 
+DISCARDED = 'darkroom_attempts_total{outcome="discarded"}'
+
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
@@ -15,15 +17,17 @@ async def test_a_worker_frozen_while_rendering_is_replaced(
     stack: Stack, client: Client, workers: dict[str, ServiceProcess]
 ) -> None:
     """A job whose worker freezes is rendered by another; thawed, the first one gives up and goes on with other work."""
-    job_id = await client.submit(MODEL, steps=150)
+    job_id = await client.submit(MODEL, steps=200)
     await client.rendering(job_id)
     (attempt,) = await stack.ledger.attempts(job_id)
     sleeper = workers[attempt.worker]
+    discarded = await sleeper.metric(DISCARDED)
     sleeper.freeze()
 
     (before,) = await client.succeeded(job_id)
     sleeper.thaw()
     await stack.rendered_by(attempt.worker, client)
+    assert await sleeper.metric(DISCARDED) == discarded + 1
     (after,) = await client.succeeded(job_id)
     assert after.completed_at == before.completed_at
     lost, succeeded = await stack.ledger.attempts(job_id)
@@ -43,6 +47,11 @@ async def test_a_worker_frozen_before_it_settles_is_refused(stack: Stack, client
     heir = await stack.worker("heir", model=model)
     (before,) = await client.succeeded(job_id)
     zombie.thaw()
+
+    async def refused() -> bool:
+        return await zombie.metric(DISCARDED) == 1
+
+    await eventually(refused, what="the settle was tried and refused")
     assert await zombie.stop() == 0
     (after,) = await client.succeeded(job_id)
     assert after.completed_at == before.completed_at

@@ -59,7 +59,7 @@ async def test_sigterm_during_a_render_loses_nothing(stack: Stack, client: Clien
     """A drained worker finishes the job it renders, takes no other, and exits with 0."""
     model = stack.spare_model()
     worker = await stack.worker("leaver", model=model)
-    running = await client.submit(model, steps=150)
+    running = await client.submit(model, steps=300)
     await client.rendering(running)
     waiting = await client.submit(model)
     await eventually(lambda: _waits(stack, model, 1), what="the second message reached the queue")

@@ -12,7 +12,7 @@ from tests.support.processes import ServiceProcess, render_process
 from tests.support.stack import MODEL, Stack
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("workers")
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("workers")]
 
 UNREADABLE = {
     "garbage": b"\x00\xff not json",

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.support.http_client import Client
 from tests.support.stack import MODEL
 
-pytestmark = pytest.mark.usefixtures("workers")
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("workers")]
 
 
 async def test_a_prompt_becomes_a_picture(client: Client) -> None:
