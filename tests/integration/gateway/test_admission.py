@@ -71,13 +71,14 @@ async def test_a_sample_tells_what_waits(
 
 
 async def test_what_is_admitted_during_a_sample_counts_on_top(
-    admission_of: AdmissionFactory, store: JobStore, rows: asyncpg.Connection
+    admission_of: AdmissionFactory, store: JobStore, rows: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sample can't know of it."""
     tenant = await make_tenant(rows)
     await store.insert([submission(tenant)])
     admission = admission_of(3, 100)
-    store.count_waiting = _then(store.count_waiting, lambda: refusal(admission, tenant))  # type: ignore[method-assign]
+    slow = _then(store.count_waiting, lambda: refusal(admission, tenant))
+    monkeypatch.setattr(store, "count_waiting", slow)
     await admission.run_once()
     assert [refusal(admission, tenant) for _ in range(2)] == [None, ApiError.QUEUE_FULL]
 

@@ -90,7 +90,7 @@ async def test_a_bad_idempotency_key_is_refused(
     client: httpx.AsyncClient, rows: asyncpg.Connection, idempotency_key: str
 ) -> None:
     """A key is 1 to 255 visible ASCII characters."""
-    headers = {**JSON, "Idempotency-Key": idempotency_key.encode("latin-1")}
+    headers = {b"Content-Type": b"application/json", b"Idempotency-Key": idempotency_key.encode("latin-1")}
     answer = await client.post("/v1/jobs", content=json.dumps(BODY), headers=headers)
     assert (answer.status_code, answer.json()["field"]) == (422, "Idempotency-Key")
     assert await counts(rows) == (0, 0, 0)
