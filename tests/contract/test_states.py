@@ -20,7 +20,7 @@ async def _may_move(connection: asyncpg.Connection, before: JobStatus, after: Jo
     with suppress(asyncpg.CheckViolationError):
         await move_job(connection, job_id, after)
     row = await connection.fetchrow("SELECT status, version FROM jobs WHERE id = $1", job_id)
-    moved = row["status"] == after
+    moved = bool(row["status"] == after)
     assert row["version"] == (2 if moved else 1), "the version rises with the state, and only then"
     return moved
 

@@ -97,7 +97,7 @@ class Workshop:
 
     async def add_job(self, wanted: JobInput | None = None, **columns: Any) -> Render:
         """A queued job, and the message that speaks of it, not yet published."""
-        values = {
+        values: dict[str, Any] = {
             "id": uuid4(),
             "tenant_id": self._tenant,
             "model": "tiny",

@@ -226,7 +226,7 @@ async def test_a_failed_commit_gives_the_message_back(
 
 async def _drained_body(loop: Ingest, jobs: Jobs) -> bool:
     await loop.run_once()
-    return await jobs.value("SELECT count(*) FROM dead_letters") == 1
+    return bool(await jobs.value("SELECT count(*) FROM dead_letters") == 1)
 
 
 async def test_a_lost_connection_is_opened_again(

@@ -91,7 +91,7 @@ async def test_several_work_side_by_side(
     lost = [await jobs.running(lease="-1 second") for _ in range(50)]
 
     async def rescued() -> bool:
-        return await jobs.value("SELECT count(*) FROM jobs WHERE status = 'queued'") == len(lost)
+        return bool(await jobs.value("SELECT count(*) FROM jobs WHERE status = 'queued'") == len(lost))
 
     await eventually(rescued, seconds=30, what="every job was rescued")
     assert await jobs.value("SELECT max(attempt) FROM jobs") == 1

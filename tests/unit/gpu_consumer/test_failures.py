@@ -21,7 +21,7 @@ MODEL = Model("tiny", "tiny", ("ddim",), SIDE, SIDE, Range(1, 100, 4), Range(0, 
 
 
 def claimed(**changes: Any) -> Claimed:
-    values = {
+    values: dict[str, Any] = {
         "job_id": uuid4(),
         "generation": 1,
         "token": uuid4(),
