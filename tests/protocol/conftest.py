@@ -1,0 +1,83 @@
+"""The stage that the protocol's tests play on."""
+
+import asyncio
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
+from types import ModuleType
+from typing import Any
+
+import gpu_consumer.consumer
+import gpu_consumer.parking
+import gpu_consumer.waiting
+import pytest
+import structlog
+
+from tests.protocol.machine import Stage
+from tests.protocol.puppets import PuppetSlot
+from tests.protocol.records import Records
+from tests.protocol.strings import Strings
+
+OpenStage = Callable[..., AbstractContextManager[Stage]]
+
+
+@pytest.fixture
+def open_stage(database: str, puppet_strings: None, complaints: list[Any]) -> OpenStage:
+    """`with open_stage(sabotage)` prepares the database, spoilt by the given SQL, and an event loop to play on."""
+
+    @contextmanager
+    def open_it(sabotage: str = "") -> Iterator[Stage]:
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            records = runner.run(_prepared(database, sabotage))
+            try:
+                yield Stage(runner, records, complaints)
+            finally:
+                runner.run(records.__aexit__())
+
+    return open_it
+
+
+async def _prepared(url: str, sabotage: str) -> Records:
+    records = await Records(url).__aenter__()
+    await records.prepare(sabotage)
+    return records
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.SelectorEventLoop()
+    loop.set_task_factory(Strings.task_factory)
+    return loop
+
+
+@pytest.fixture
+def puppet_strings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The consumer's channels are puppets, and nobody waits out a pause between two tries."""
+    monkeypatch.setattr(gpu_consumer.consumer, "Slot", PuppetSlot)
+    monkeypatch.setattr(gpu_consumer.consumer, "ABORT_SECONDS", 3600.0)
+    for module in (gpu_consumer.waiting, gpu_consumer.parking):
+        monkeypatch.setattr(module, "asyncio", _Impatient("asyncio"))
+
+
+class _Impatient(ModuleType):
+    """asyncio, but its sleep is over at once."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def complaints() -> Iterator[list[Any]]:
+    """What the product logs as an error while the test runs; all other logs are dropped."""
+    found: list[Any] = []
+
+    def collect(_logger: Any, level: str, event: MutableMapping[str, Any]) -> Any:
+        if level in ("error", "exception", "critical") or event["event"] == "loop round failed":
+            found.append(dict(event))
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(processors=[structlog.processors.format_exc_info, collect])
+    yield found
+    structlog.configure(**before)

@@ -1,0 +1,107 @@
+"""What clients, the relay, the broker and time do."""
+
+from hypothesis import strategies as st
+
+from tests.protocol.broker import Fault, Message, in_order
+from tests.protocol.events import event
+from tests.protocol.machine import EVENTS, PICK, Frame
+from tests.protocol.snapshot import TERMINAL, Job
+
+MOST_JOBS = 8
+MOST_MESSAGES = 4
+
+
+class OuterRules(Frame):
+    @event(2, lambda self: len(self.now.jobs) < MOST_JOBS, count=st.integers(1, 2), events=EVENTS)
+    def submit(self, count: int, events: tuple[str, ...]) -> None:
+        before = len(self.now.jobs)
+        self.step(self.world.submit(count, events))
+        self.promise(len(self.now.jobs) == before + count, "a submission was not recorded")
+
+    @event(3, lambda self: self.now.having("queued", "running"), index=PICK, heard=st.booleans())
+    def cancel(self, index: int, heard: bool) -> None:
+        """What waits has ended by it. The holder of what runs may hear of it at once, or by its next heartbeat."""
+        before = self.pick(index, self.now.having("queued", "running"))
+        self.step(self.world.cancel(before.id))
+        after = self.now.job(before.id)
+        if before.status == "queued":
+            self.promise(after.status == "canceled", "a cancel left a job waiting")
+            return
+        self.promise(after.cancel_requested, "a cancel was forgotten")
+        for worker in self.world.workers if heard else ():
+            worker.hurry(before.id)
+        self.let_follow()
+
+    @event(1, lambda self: self.now.having(*TERMINAL), index=PICK)
+    def cancel_comes_too_late(self, index: int) -> None:
+        before = self.now
+        self.step(self.world.cancel(self.pick(index, before.having(*TERMINAL)).id))
+        self.promise(self.now == before, "a cancel changed a job that had ended")
+
+    # --- relay ---
+
+    @event(4, lambda self: self.now.outbox)
+    def relay_publishes(self) -> None:
+        self.step(self.world.run_relay())
+
+    @event(1, lambda self: self.now.outbox and len(self.world.broker.work) < MOST_MESSAGES)
+    def relay_dies_before_it_deletes(self) -> None:
+        self.world.broker.faults.clear()
+        before = self.now
+        self.step(self.world.run_relay_to_its_death())
+        self.promise(self.now == before, "a relay that died left a trace")
+
+    @event(1, lambda self: not self.world.broker.faults, fault=st.sampled_from(Fault))
+    def next_publish_fails(self, fault: Fault) -> None:
+        self.world.broker.faults.append(fault)
+
+    # --- broker ---
+
+    @event(3, lambda self: self.world.broker.waiting, index=PICK)
+    def lane_ends(self, index: int) -> None:
+        self.world.broker.end_wait(self.pick(index, in_order(self.world.broker.waiting)))
+        self.let_follow()
+
+    @event(1, lambda self: self.world.broker.keys())
+    def broker_loses_its_data(self) -> None:
+        self.world.lose_broker()
+
+    @event(3, lambda self: any(worker.line.held for worker in self.world.workers), index=PICK)
+    def channel_is_lost(self, index: int) -> None:
+        held = [(worker.line, delivery) for worker in self.world.workers for delivery in worker.line.held]
+        line, delivery = self.pick(index, held)
+        line.lose(delivery)
+
+    @event(1, lambda self: not any(message.key is None for message in self.world.broker.work))
+    def undecodable_message_comes(self) -> None:
+        self.world.broker.work.append(Message(b"\x00garbage", {}))
+
+    # --- time ---
+
+    @event(3, lambda self: self._leased(), index=PICK)
+    def lease_runs_out(self, index: int) -> None:
+        self.step(self.stage.records.let_lease_run_out(self.pick(index, self._leased()).id))
+
+    def _leased(self) -> list[Job]:
+        return [job for job in self.now.having("running") if not job.lease_over]
+
+    @event(3, lambda self: self._waiting(), index=PICK)
+    def retry_falls_due(self, index: int) -> None:
+        self.step(self.stage.records.let_wait_be_over(self.pick(index, self._waiting()).id))
+
+    def _waiting(self) -> list[Job]:
+        return [job for job in self.now.jobs if job.waiting]
+
+    @event(1, lambda self: self._in_time(), index=PICK)
+    def job_outlives_its_ttl(self, index: int) -> None:
+        self.step(self.stage.records.let_job_expire(self.pick(index, self._in_time()).id))
+
+    def _in_time(self) -> list[Job]:
+        return [job for job in self.now.having("queued", "running") if not job.expired]
+
+    @event(1, lambda self: self._not_overdue(), index=PICK)
+    def republish_falls_due(self, index: int) -> None:
+        self.step(self.stage.records.let_republish_be_due(self.pick(index, self._not_overdue()).id))
+
+    def _not_overdue(self) -> list[Job]:
+        return [job for job in self.now.having("queued") if not job.overdue]

@@ -1,0 +1,179 @@
+"""Stand-ins for what a worker's code works with: the GPU, S3, Postgres' answers and its channels to RabbitMQ."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+from typing import Any
+from uuid import UUID
+
+from chassis.storage import StorageUnavailableError
+from contracts.api import JobInput
+from contracts.errors import JobErrorCode
+from contracts.messages.v1 import Render
+from contracts.objects import StoredOutput
+from contracts.topology import Topology
+from gpu_consumer.gate import Gate
+from gpu_consumer.render.process import OnStep, RenderProcessLostError
+from gpu_consumer.render.protocol import Aborted, Outcome, Ready, Rendered, RenderedImage, RenderFailed, Step
+from gpu_consumer.store import Claimed, Store
+from gpu_consumer.waiting import first_of
+
+from tests.protocol.broker import Broker, Message
+from tests.protocol.strings import Strings
+
+READY = Ready("cpu", "float32", "sha256:0123456789abcdef", {}, 0, 0)
+IMAGE = RenderedImage(64, 64, 7, b"")
+
+
+class Ending(Enum):
+    """How a render ends."""
+
+    DONE = auto()
+    ABORTED = auto()
+    TRANSIENT = auto()
+    PERMANENT = auto()
+    FATAL = auto()
+    LOST = auto()
+
+
+FAILURES = {
+    Ending.TRANSIENT: RenderFailed(JobErrorCode.OUT_OF_MEMORY, "no memory", "transient"),
+    Ending.PERMANENT: RenderFailed(JobErrorCode.PIPELINE_ERROR, "no picture", "permanent"),
+    Ending.FATAL: RenderFailed(JobErrorCode.PIPELINE_ERROR, "no device", "fatal"),
+}
+
+
+class PuppetProcess:
+    """gpu_consumer.render.process.RenderProcess, without a process."""
+
+    def __init__(self, strings: Strings) -> None:
+        self.ready: Ready | None = READY
+        self.told_to_abort = False
+        self._strings = strings
+
+    async def render(self, wanted: JobInput, on_step: OnStep) -> Outcome:
+        self.told_to_abort = False
+        on_step(Step(1, 2))
+        ending = await self._strings.pause("render")
+        if ending in (Ending.FATAL, Ending.LOST):
+            self.ready = None
+        if ending is Ending.LOST:
+            raise RenderProcessLostError("SIGKILL", Step(1, 2), ())
+        if ending is Ending.ABORTED:
+            return Aborted(1)
+        return FAILURES.get(ending) or Rendered((IMAGE,), 1.0)
+
+    async def abort(self) -> None:
+        self.told_to_abort = True
+
+
+class PuppetPictures:
+    """gpu_consumer.pictures.Pictures, without pixels. Each attempt's picture has a name of its own."""
+
+    def __init__(self, strings: Strings, objects: set[str]) -> None:
+        self._strings = strings
+        self._objects = objects
+
+    async def store(self, claimed: Claimed, wanted: JobInput, images: object) -> tuple[StoredOutput, ...]:
+        if not await self._strings.pause("upload"):
+            raise StorageUnavailableError
+        key = f"jobs/{claimed.job_id}/0-{claimed.token.hex}.png"
+        self._objects.add(key)
+        return (StoredOutput(0, key, "image/png", 64, 64, 1, claimed.token.hex, 7),)
+
+
+class PuppetStore:
+    """The real gpu_consumer.store.Store; the test decides when each statement runs and whether its answer is heard."""
+
+    def __init__(self, strings: Strings, store: Store) -> None:
+        self._strings = strings
+        self._store = store
+
+    async def claim(self, message: Render, token: UUID) -> Any:
+        key = message.job_id, message.generation
+        return await self._strings.ask("claim", key, token, lambda: self._store.claim(message, token))
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        """Everything else is a write of a holder: heartbeat, succeed, fail, cancel, retry, release."""
+        kind = "heartbeat" if name == "heartbeat" else "settle"
+
+        async def write(claimed: Claimed, *values: Any) -> Any:
+            statement = getattr(self._store, name)
+            key = claimed.job_id, claimed.generation
+            return await self._strings.ask(kind, key, claimed.token, lambda: statement(claimed, *values))
+
+        return write
+
+
+class PuppetLine:
+    """A worker's connection to the modelled broker, and the line that it is called on for a message."""
+
+    def __init__(self, strings: Strings, broker: Broker) -> None:
+        self.strings = strings
+        self.broker = broker
+        self.listening: asyncio.Future[PuppetDelivery] | None = None
+        self.held: list[PuppetDelivery] = []
+
+    async def declare(self, topology: Topology) -> None:
+        await self.broker.declare(topology)
+
+    def deliver(self, message: Message) -> None:
+        assert self.listening is not None
+        delivery = PuppetDelivery(self, self.broker.deliver(message), message)
+        self.held.append(delivery)
+        self.listening.set_result(delivery)
+        self.listening = None  # one message, and its subscription is canceled
+
+    def lose(self, delivery: "PuppetDelivery") -> None:
+        """The delivery's channel closes: the broker takes the message back, the worker hears nothing of it."""
+        self.held.remove(delivery)
+        self.broker.take_back(delivery.tag)
+
+    def hold_nothing(self) -> None:
+        """The broker came back without its data: no channel of before is left."""
+        self.held.clear()
+
+    def lose_all(self) -> None:
+        for delivery in list(self.held):
+            self.lose(delivery)
+
+
+class PuppetDelivery:
+    """gpu_consumer.slot.Delivery. What is said of a message after its channel was lost goes unheard."""
+
+    def __init__(self, line: PuppetLine, tag: int, message: Message) -> None:
+        self.tag = tag
+        self.body = message.body
+        self.headers = dict(message.headers)
+        self._line = line
+
+    async def ack(self) -> None:
+        await self._dispose(self._line.broker.ack)
+
+    async def reject(self) -> None:
+        await self._dispose(self._line.broker.reject)
+
+    async def _dispose(self, how: Callable[[int], None]) -> None:
+        await self._line.strings.pause("dispose")
+        if self in self._line.held:
+            self._line.held.remove(self)
+            how(self.tag)
+
+
+class PuppetSlot:
+    """gpu_consumer.slot.Slot: subscribes for one message, and holds it."""
+
+    def __init__(self, line: PuppetLine, queue: str) -> None:
+        self._line = line
+        self._delivery: PuppetDelivery | None = None
+
+    async def take(self, gate: Gate) -> PuppetDelivery | None:
+        self._line.listening = arrival = asyncio.get_running_loop().create_future()
+        await first_of(arrival, gate.wait_closed())
+        self._line.listening = None
+        self._delivery = arrival.result() if arrival.done() and not arrival.cancelled() else None
+        return self._delivery
+
+    async def close(self) -> None:
+        if self._delivery in self._line.held:
+            self._line.lose(self._delivery)

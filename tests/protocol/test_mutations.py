@@ -1,0 +1,37 @@
+"""The machine sees: with any rule of the protocol taken out, it finds the breach."""
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.protocol.conftest import OpenStage
+from tests.protocol.invariants import BrokenPromiseError
+from tests.protocol.mutations import IN_QUERIES, IN_SCHEMA, Mutation, sabotage, spoil_queries
+from tests.protocol.playing import play
+
+RUNS = 1000
+"""At the most: a run that finds the breach is the last."""
+
+
+def _case(*values: Any) -> Any:
+    mutation = values[-1]
+    marks = [pytest.mark.long, pytest.mark.timeout(1200)] if mutation.rare else []
+    return pytest.param(*values, id=mutation.name, marks=marks)
+
+
+@pytest.mark.parametrize("mutation", [_case(mutation) for mutation in IN_SCHEMA])
+def test_a_spoilt_function_is_found_out(open_stage: OpenStage, mutation: Mutation) -> None:
+    """Each rule that a database function carries is missed when it is gone."""
+    with open_stage(sabotage(mutation)) as stage, pytest.raises(BrokenPromiseError, match=mutation.breach):
+        play(stage, RUNS, shrink=False)
+
+
+@pytest.mark.parametrize(("store", "mutation"), [_case(*each) for each in IN_QUERIES])
+def test_a_spoilt_query_is_found_out(
+    open_stage: OpenStage, monkeypatch: pytest.MonkeyPatch, store: ModuleType, mutation: Mutation
+) -> None:
+    """Each rule that a service's query carries is missed when it is gone."""
+    spoil_queries(monkeypatch, store, mutation)
+    with open_stage() as stage, pytest.raises(BrokenPromiseError, match=mutation.breach):
+        play(stage, RUNS, shrink=False)

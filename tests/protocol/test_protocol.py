@@ -1,0 +1,51 @@
+"""The protocol holds, whatever happens in whatever order."""
+
+import pytest
+
+from tests.protocol.conftest import OpenStage
+from tests.protocol.playing import play
+
+EVERY_WAY = {
+    "None -> queued",
+    "queued -> running",
+    "queued -> canceled",
+    "queued -> expired",
+    "queued -> failed",
+    "running -> queued",
+    "running -> succeeded",
+    "running -> failed",
+    "running -> canceled",
+    "running -> expired",
+    "failed -> queued",
+    "attempt succeeded",
+    "attempt failed",
+    "attempt canceled",
+    "attempt retried",
+    "attempt released",
+    "attempt lost",
+    "ingest completed",
+    "ingest failed",
+    "ingest undecodable",
+    "ingest dropped",
+    "stale write",
+}
+"""Every transition, every end of an attempt, and every row of the ingest: a run that misses one proves too little."""
+
+
+@pytest.mark.timeout(600)
+def test_every_promise_holds_after_every_step(open_stage: OpenStage) -> None:
+    """Through thousands of steps nothing accepted is lost, nothing ends twice, and nothing stale is written."""
+    with open_stage() as stage:
+        play(stage, runs=90)
+    assert stage.steps > 3000
+    assert stage.seen.keys() >= EVERY_WAY
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_every_promise_holds_in_tens_of_thousands_of_random_steps(open_stage: OpenStage) -> None:
+    """The same at length, with other events each time that it is run."""
+    with open_stage() as stage:
+        play(stage, runs=1000, repeatable=False)
+    assert stage.steps > 20_000
+    assert stage.seen.keys() >= EVERY_WAY

@@ -1,0 +1,97 @@
+"""One life of a worker: the real consumer with puppets around it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from chassis.postgres import Database
+from contracts.models import load_catalogue
+from contracts.topology import topology
+from gpu_consumer.attempt import Bench
+from gpu_consumer.consumer import Consumer
+from gpu_consumer.gate import NAME, RENDERER, Gate
+from gpu_consumer.parking import Parking
+from gpu_consumer.progress import ProgressFeed
+from gpu_consumer.renderer import Renderer
+from gpu_consumer.settle import Settlement
+from gpu_consumer.store import Store
+
+from tests.protocol.broker import LANES, MODEL, Broker
+from tests.protocol.puppets import READY, PuppetLine, PuppetPictures, PuppetProcess, PuppetStore
+from tests.protocol.strings import Strings
+
+AN_HOUR = 3600.0
+TINY = load_catalogue(Path(__file__).parents[2] / "deploy" / "models.toml").find(MODEL)
+
+
+class Worker:
+    """Lives from `start` until it is killed, or until it has drained."""
+
+    def __init__(self, name: str, database: Database, broker: Broker, objects: set[str]) -> None:
+        self.name = name
+        self.strings = Strings()
+        self.line = PuppetLine(self.strings, broker)
+        self.process = PuppetProcess(self.strings)
+        self.gate = Gate(NAME, RENDERER)
+        self._store = Store(database, name, AN_HOUR)
+        self.aborting = False
+        self._stop = asyncio.Event()
+        declared = topology([MODEL], LANES)
+        parts: dict[str, Any] = {
+            "store": PuppetStore(self.strings, self._store),
+            "renderer": Renderer(cast(Any, self.process), self.gate),
+            "pictures": PuppetPictures(self.strings, objects),
+            "parking": Parking(cast(Any, broker), cast(Any, broker), declared, LANES),
+            "progress": ProgressFeed(cast(Any, None)),
+        }
+        settlement = Settlement(parts["store"], LANES)
+        bench = Bench(model=TINY, gate=self.gate, settlement=settlement, heartbeat_seconds=AN_HOUR, **parts)
+        self._consumer = Consumer(bench, cast(Any, self.line), declared)
+
+    async def start(self) -> None:
+        """Free what the predecessor of this name held, then take messages."""
+        await self._store.reap_predecessor()
+        self.gate.allow(NAME)
+        self.gate.allow(RENDERER)
+        self.strings.start(lambda: self._consumer.run(self._stop))
+
+    @property
+    def listens(self) -> bool:
+        return self.line.listening is not None
+
+    @property
+    def claims_with_a_warm_process(self) -> bool:
+        return self.process.ready is not None and any(pause.kind == "claim" for pause in self.strings.pauses)
+
+    @property
+    def draining(self) -> bool:
+        return self.gate.draining
+
+    def hurry(self, job_id: UUID) -> None:
+        """A heartbeat of this job is due, because of the time or of a cancel that was heard of."""
+        self._consumer.hurry(job_id)
+
+    def begin_drain(self) -> None:
+        """SIGTERM: no new message."""
+        self._stop.set()
+        self.gate.drain()
+
+    async def end_drain(self) -> None:
+        """The time to finish is over: what runs is aborted and goes back."""
+        self.aborting = True
+        self.strings.start(lambda: self._consumer.drain(0))
+
+    def lose_process(self) -> None:
+        """The render process dies between two renders."""
+        self.process.ready = None
+        self.gate.forbid(RENDERER)
+
+    def restart_process(self) -> None:
+        self.process.ready = READY
+        self.gate.allow(RENDERER)
+
+    async def kill(self) -> None:
+        """SIGKILL. Its channels close, and the broker takes back what it held."""
+        self.line.lose_all()
+        await self.strings.end()
