@@ -37,6 +37,7 @@ class JobErrorCode(StrEnum):
     INPUT_NOT_RENDERABLE = "input_not_renderable"
     PIPELINE_ERROR = "pipeline_error"
     NON_FINITE_OUTPUT = "non_finite_output"
+    RENDER_TIMEOUT = "render_timeout"
     DELIVERY_LIMIT = "delivery_limit"
     # the time ran out while the job waited
     EXPIRED = "expired"

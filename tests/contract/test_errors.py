@@ -31,6 +31,7 @@ def test_the_codes_of_failed_jobs_are_pinned() -> None:
         "input_not_renderable",
         "pipeline_error",
         "non_finite_output",
+        "render_timeout",
         "delivery_limit",
         "expired",
         "undecodable",

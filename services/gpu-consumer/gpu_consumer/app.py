@@ -63,6 +63,7 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
         parking=Parking(Publisher(publishing), publishing, declared, lanes),
         progress=progress,
         heartbeat_seconds=settings.heartbeat_seconds,
+        render_seconds=settings.render_seconds,
     )
     consumer = Consumer(bench, consuming, declared)
     presence = Presence(settings.database, settings.name, gate, consumer.hurry, settings.heartbeat_seconds)

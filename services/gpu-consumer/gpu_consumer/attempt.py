@@ -17,7 +17,7 @@ from contracts.models import Model
 
 from gpu_consumer import failures, metrics
 from gpu_consumer.gate import Gate
-from gpu_consumer.lease import Lease
+from gpu_consumer.lease import Interruption, Lease
 from gpu_consumer.outcome import Dead, Discarded, Disposal, Outcome, Released, Stage, Succeeded
 from gpu_consumer.parking import Parking
 from gpu_consumer.pictures import Pictures
@@ -48,6 +48,7 @@ class Bench:
     parking: Parking
     progress: ProgressFeed
     heartbeat_seconds: float
+    render_seconds: float
     storing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One job at a time is stored; the next one waits for it with its render finished."""
 
@@ -147,7 +148,7 @@ class Attempt:
                 return lease.interruption.outcome()
 
     async def _rendered(self, wanted: JobInput, claimed: Claimed, lease: Lease) -> Rendered | Aborted | RenderFailed:
-        """Render, and abort when the lease is interrupted; a render that is done by then stands."""
+        """Render, and abort when interrupted or when it takes too long; a render that is done by then stands."""
 
         def on_step(step: Step) -> None:
             lease.progress(step)
@@ -157,8 +158,10 @@ class Attempt:
 
         rendering = asyncio.create_task(self._bench.renderer.render(wanted, on_step))
         try:
-            await first_of(rendering, lease.wait_interrupted())
+            await first_of(rendering, lease.wait_interrupted(), asyncio.sleep(self._bench.render_seconds))
             if not rendering.done():
+                if lease.interruption is None:
+                    lease.interrupt(Interruption.OVERTIME)
                 log.info("aborting the render", reason=lease.interruption)
                 await self._bench.renderer.abort()
             return await rendering

@@ -6,8 +6,9 @@ from types import TracebackType
 
 import structlog
 from chassis.postgres import DatabaseUnavailableError, TransactionClashError
+from contracts.errors import JobErrorCode
 
-from gpu_consumer.outcome import Canceled, Discarded, Outcome, Released
+from gpu_consumer.outcome import Canceled, Dead, Discarded, Outcome, Released, Stage, failure
 from gpu_consumer.render.protocol import Step
 from gpu_consumer.store import Claimed, Store
 from gpu_consumer.waiting import first_of
@@ -21,6 +22,7 @@ class Interruption(StrEnum):
     CANCEL = "cancel"
     LEASE_LOST = "lease_lost"
     DRAIN = "drain"
+    OVERTIME = "overtime"
 
     def outcome(self) -> Outcome:
         match self:
@@ -30,6 +32,9 @@ class Interruption(StrEnum):
                 return Discarded()
             case Interruption.DRAIN:
                 return Released()
+            case Interruption.OVERTIME:
+                message = "The render took longer than this worker allows; ask for fewer steps or a smaller picture."
+                return Dead(failure(JobErrorCode.RENDER_TIMEOUT, message, Stage.RENDER))
 
 
 class Lease:

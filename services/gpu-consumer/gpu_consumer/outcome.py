@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from contracts.api import JobError, Receipt
 from contracts.errors import JobErrorCode
+from contracts.objects import StoredOutput
 
 MESSAGE_LIMIT = 1000
 """Characters of a failure's message that go onto the job's record."""
@@ -19,23 +20,10 @@ class Stage(StrEnum):
     STORE = "store"
 
 
-class StoredPicture(msgspec.Struct, frozen=True):
-    """One element of a job's `outputs`."""
-
-    index: int
-    key: str
-    content_type: str
-    width: int
-    height: int
-    size_bytes: int
-    sha256: str
-    seed: int
-
-
 class Succeeded(msgspec.Struct, frozen=True, tag_field="kind", tag="succeeded"):
     """Rendered and stored."""
 
-    outputs: tuple[StoredPicture, ...]
+    outputs: tuple[StoredOutput, ...]
     receipt: Receipt
     metrics: dict[str, float]
 

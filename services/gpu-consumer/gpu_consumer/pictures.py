@@ -6,10 +6,9 @@ import hashlib
 import structlog
 from chassis.storage import Storage, StorageUnavailableError
 from contracts.api import JobInput
-from contracts.objects import CONTENT_TYPES, output_key
+from contracts.objects import CONTENT_TYPES, StoredOutput, output_key
 
 from gpu_consumer import png
-from gpu_consumer.outcome import StoredPicture
 from gpu_consumer.render.protocol import RenderedImage
 from gpu_consumer.store import Claimed
 
@@ -25,14 +24,14 @@ class Pictures:
 
     async def store(
         self, claimed: Claimed, wanted: JobInput, images: tuple[RenderedImage, ...]
-    ) -> tuple[StoredPicture, ...]:
+    ) -> tuple[StoredOutput, ...]:
         """Encode and store them all. Raises StorageUnavailableError when S3 stays away."""
         stored = [self._store(claimed, wanted, index, image) for index, image in enumerate(images)]
         return tuple(await asyncio.gather(*stored))
 
-    async def _store(self, claimed: Claimed, wanted: JobInput, index: int, image: RenderedImage) -> StoredPicture:
+    async def _store(self, claimed: Claimed, wanted: JobInput, index: int, image: RenderedImage) -> StoredOutput:
         body, digest = await asyncio.to_thread(_encode, image, wanted, claimed.model)
-        picture = StoredPicture(
+        picture = StoredOutput(
             index=index,
             key=output_key(claimed.job_id, index, digest, wanted.output_format),
             content_type=CONTENT_TYPES[wanted.output_format],
@@ -45,7 +44,7 @@ class Pictures:
         await self._put(picture, body)
         return picture
 
-    async def _put(self, picture: StoredPicture, body: bytes) -> None:
+    async def _put(self, picture: StoredOutput, body: bytes) -> None:
         for pause in PAUSES_SECONDS:
             try:
                 return await self._storage.put(picture.key, body, picture.content_type)

@@ -43,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long the render process may take to load and warm up its model."""
     render_step_seconds: Seconds = 120.0
     """How long a step may take; then the render process counts as hung and is replaced."""
+    render_seconds: Annotated[float, Meta(gt=0, le=1500)] = 1200.0
+    """How long one render may take in all: well below the 30 minutes after which RabbitMQ ends a silent delivery."""
     cpu_threads: Annotated[int, Meta(ge=1, le=256)] = max(1, (os.cpu_count() or 1) // 2)
     """Threads torch may compute with on the CPU."""
     consumer_host: str = "127.0.0.1"

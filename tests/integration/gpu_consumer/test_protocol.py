@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from contracts.messages.v1 import encode
 from contracts.topology import DEAD_QUEUE, LANE_HEADER, work_queue
+from gpu_consumer.render.process import RenderProcess
 
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import LONG, Workshop
@@ -214,6 +215,19 @@ async def test_a_settle_that_comes_too_late_is_discarded(line: Line, monkeypatch
     job = await shop.job(job_id)
     assert (job["status"], job["worker"], job["outputs"]) == ("running", "bela", None)
     assert len(shop.bucket.object_keys()) == 1
+
+
+async def test_a_render_that_takes_too_long_is_stopped_for_good(
+    workshop: Workshop, warm_process: RenderProcess
+) -> None:
+    """Trying again would take as long: the job is dead with its reason, and the next one renders."""
+    async with Line(workshop, warm_process, render_seconds="0.5") as line:
+        line.start()
+        job_id = await workshop.submit(LONG)
+        job = await workshop.reached(job_id, "failed")
+        assert msgspec.json.decode(job["error"])["code"] == "render_timeout"
+        assert await workshop.outcomes(job_id) == ["failed"]
+        await workshop.reached(await workshop.submit(job_input(num_inference_steps=1)), "succeeded")
 
 
 async def test_a_cancel_stops_the_render_at_once(line: Line) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from chassis.postgres import DatabaseUnavailableError
 from gpu_consumer.lease import Interruption, Lease
-from gpu_consumer.outcome import Canceled, Discarded, Released
+from gpu_consumer.outcome import Canceled, Dead, Discarded, Released
 from gpu_consumer.render.protocol import Step
 from gpu_consumer.store import Beat, Claimed, Store
 
@@ -87,5 +87,7 @@ def test_the_first_reason_stands_but_for_a_lost_lease() -> None:
 
 def test_each_reason_has_its_outcome() -> None:
     """What stops a render decides what is recorded."""
-    outcomes = [reason.outcome() for reason in Interruption]
+    *outcomes, overtime = [reason.outcome() for reason in Interruption]
     assert outcomes == [Canceled(), Discarded(), Released()]
+    assert isinstance(overtime, Dead)
+    assert overtime.error.code == "render_timeout"
