@@ -4,13 +4,14 @@ It decodes the body into the request's Struct and encodes it again, or answers a
 """
 
 import msgspec
-from chassis.health import Health
-from chassis.service import Address, run, serve
-from contracts.api import JobRequest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from chassis.health import Health
+from chassis.service import Address, run, serve
+from contracts.api import JobRequest
 
 _decoder = msgspec.json.Decoder(JobRequest)
 

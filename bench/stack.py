@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+
 from darkroom_local import stack
 from darkroom_local.blueprint import Blueprint
 from darkroom_local.home import Home

@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 
 import httpx
 import msgspec
+
 from contracts.api import CancelReply, Job, JobInputRequest, JobRequest, Output, OutputFormat, Problem
 from contracts.states import TERMINAL, JobStatus
-
 from darkroom.errors import ApiError, BrokenDownloadError, StillRunningError, UnreachableError
 
 T = TypeVar("T")

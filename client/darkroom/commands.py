@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import click
-from contracts.api import Job
-from contracts.states import JobStatus
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from contracts.api import Job
+from contracts.states import JobStatus
 from darkroom.client import Client
 from darkroom.console import CommandError, json_option, print_fields, print_json
 from darkroom.errors import DarkroomError

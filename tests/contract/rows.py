@@ -3,6 +3,7 @@
 from uuid import UUID, uuid4
 
 import asyncpg
+
 from contracts.states import JobStatus
 
 NOTHING_SET = {

@@ -6,6 +6,9 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from starlette.routing import Match
+from starlette.routing import Route as StarletteRoute
+
 from contracts.api import (
     ROUTES,
     CancelReply,
@@ -25,8 +28,6 @@ from contracts.api import (
 from contracts.objects import CONTENT_TYPES, EXTENSIONS, output_key
 from contracts.states import JobStatus
 from contracts.webhooks import EVENTS, TERMINAL_EVENTS
-from starlette.routing import Match
-from starlette.routing import Route as StarletteRoute
 
 JOB_ID = UUID("01993b5c-0000-7000-8000-000000000001")
 AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

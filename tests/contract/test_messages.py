@@ -3,6 +3,7 @@
 from uuid import UUID
 
 import pytest
+
 from contracts.messages.v1 import (
     CONTENT_TYPE,
     Progress,

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from contracts.api import JobInputRequest
 from contracts.models import Catalogue, CatalogueError, Model, OutOfBoundsError, UnknownModelError, load_catalogue
 

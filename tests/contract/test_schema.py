@@ -2,10 +2,10 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+
 from contracts.schema import migrations, snapshot
 from contracts.states import JobStatus
 from operations.migrate import migrate
-
 from tests.contract.rows import insert_job, update
 from tests.support.services import Services
 

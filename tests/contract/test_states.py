@@ -2,8 +2,8 @@ from contextlib import suppress
 
 import asyncpg
 import pytest
-from contracts.states import TERMINAL, TRANSITIONS, JobStatus
 
+from contracts.states import TERMINAL, TRANSITIONS, JobStatus
 from tests.contract.rows import insert_job, move_job
 
 PAIRS = [(before, after) for before in JobStatus for after in JobStatus if before != after]

@@ -1,8 +1,9 @@
 import msgspec
 import pytest
-from contracts.topology import DEFAULT_RETRY_DELAYS, Lanes, topology
 from hypothesis import given
 from hypothesis import strategies as st
+
+from contracts.topology import DEFAULT_RETRY_DELAYS, Lanes, topology
 
 WORK_ARGUMENTS = {
     "x-queue-type": "quorum",

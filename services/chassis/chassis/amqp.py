@@ -10,6 +10,7 @@ from uuid import uuid4
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+
 from contracts.topology import Topology
 
 CONNECT_TIMEOUT_SECONDS = 5.0

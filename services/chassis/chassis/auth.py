@@ -6,13 +6,13 @@ from uuid import UUID
 
 import msgspec
 from cachetools import TTLCache
-from contracts.api import Scope
-from contracts.errors import ApiError
 from starlette.requests import Request
 
 from chassis.keys import ApiKey
 from chassis.postgres import Database, load_queries
 from chassis.problems import ProblemError
+from contracts.api import Scope
+from contracts.errors import ApiError
 
 CACHE_SECONDS = 5.0
 """How long a looked-up key is trusted, and so how long a revoked one may still work."""

@@ -6,8 +6,6 @@ from typing import Any
 
 import msgspec
 import structlog
-from contracts.api import ROUTES, Route, Service
-from contracts.errors import ApiError
 from prometheus_client import Histogram
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,6 +19,8 @@ from chassis.auth import Authenticator, Caller
 from chassis.health import Health
 from chassis.problems import HANDLERS, ProblemError, answer_bug
 from chassis.trace import trace_id, traceparent_from
+from contracts.api import ROUTES, Route, Service
+from contracts.errors import ApiError
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 

@@ -12,6 +12,7 @@ import string
 import zlib
 
 import msgspec
+
 from contracts.api import Scope
 
 _ALPHABET = string.ascii_letters + string.digits

@@ -4,14 +4,14 @@ from http import HTTPStatus
 
 import msgspec
 import structlog
-from contracts.api import Problem
-from contracts.errors import ApiError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from chassis.postgres import DatabaseUnavailableError
+from contracts.api import Problem
+from contracts.errors import ApiError
 
 log = structlog.get_logger()
 

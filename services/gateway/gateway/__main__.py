@@ -6,7 +6,6 @@ from chassis import logs, service
 from chassis.service import Address
 from chassis.settings import SettingsError, load
 from contracts.models import Catalogue, CatalogueError, load_catalogue
-
 from gateway.app import open_gateway
 from gateway.settings import Settings
 

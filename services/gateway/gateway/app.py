@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from starlette.applications import Starlette
+
 from chassis.amqp import Broker, Publisher
 from chassis.auth import Authenticator
 from chassis.health import Health
@@ -13,8 +15,6 @@ from chassis.postgres import Database
 from contracts.api import Service
 from contracts.models import Catalogue
 from contracts.topology import Lanes
-from starlette.applications import Starlette
-
 from gateway.admission import Admission
 from gateway.batch import Committer
 from gateway.endpoints import Endpoints

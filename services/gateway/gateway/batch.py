@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Self
 
 import structlog
-from chassis.postgres import BadDataError, DatabaseUnavailableError, TransactionClashError
 
+from chassis.postgres import BadDataError, DatabaseUnavailableError, TransactionClashError
 from gateway import metrics
 from gateway.store import JobStore
 from gateway.submission import Accepted, Outcome, Submission, accepted_job, replay

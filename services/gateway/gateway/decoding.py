@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import msgspec
+
 from chassis.problems import ProblemError
 from contracts.api import JobRequest
 from contracts.errors import ApiError

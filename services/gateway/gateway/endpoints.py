@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
 from chassis.auth import Caller
 from chassis.http import Endpoint, read_body, reply
 from chassis.problems import ProblemError
 from contracts.api import MAX_BODY_BYTES
-from starlette.requests import Request
-from starlette.responses import Response
-
 from gateway import metrics
 from gateway.decoding import invalid
 from gateway.intake import Intake

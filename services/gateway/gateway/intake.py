@@ -6,6 +6,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 import msgspec
+
 from chassis.auth import Caller
 from chassis.postgres import BadDataError, DatabaseUnavailableError
 from chassis.problems import ProblemError, unavailable
@@ -13,7 +14,6 @@ from contracts.api import MAX_SEED, CancelReply, JobInput, JobInputRequest
 from contracts.errors import ApiError
 from contracts.models import Catalogue, Model, OutOfBoundsError, UnknownModelError
 from contracts.states import TERMINAL
-
 from gateway.admission import Admission
 from gateway.batch import CommitFailedError, Committer, CommitterFullError
 from gateway.decoding import decode_request, invalid

@@ -8,12 +8,12 @@ import asyncio
 from typing import ClassVar, Literal, TypeAlias
 
 import structlog
+
 from chassis.amqp import BrokerUnavailableError, Publisher, RefusedError, UnroutableError
 from chassis.loops import Loop
 from chassis.postgres import Database
 from contracts.messages.v1 import CONTENT_TYPE, Render, encode
 from contracts.topology import JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, WORK_EXCHANGE
-
 from gateway import metrics
 from gateway.store import OutboxMessage, OutboxStore
 from gateway.topology import Declarer

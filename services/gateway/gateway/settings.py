@@ -3,8 +3,9 @@
 from typing import Annotated
 
 import msgspec
-from chassis.settings import BrokerSettings, CatalogueSettings, DatabaseSettings, LogSettings, Port
 from msgspec import Meta
+
+from chassis.settings import BrokerSettings, CatalogueSettings, DatabaseSettings, LogSettings, Port
 
 
 class GatewayDatabaseSettings(DatabaseSettings, frozen=True, kw_only=True):

@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+
 from chassis.postgres import Connection, Database, load_queries
 from contracts.api import CancelReply, JobInput
 from contracts.states import JobStatus
-
 from gateway.submission import Acceptance, RecordedJob, Submission
 
 queries = load_queries("gateway")

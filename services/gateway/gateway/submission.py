@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
+
 from contracts.api import Job, JobInput, WebhookEvent, job_urls
 from contracts.states import JobStatus
 

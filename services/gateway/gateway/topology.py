@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 import structlog
+
 from chassis.amqp import Broker
 from chassis.loops import Loop
 from contracts.topology import Lanes, topology

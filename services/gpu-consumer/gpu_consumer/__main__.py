@@ -3,11 +3,11 @@
 import asyncio
 
 import structlog
+
 from chassis import logs
 from chassis.service import Address, exit_for_settings, run, serve
 from chassis.settings import SettingsError, load
 from contracts.models import CatalogueError, Model, UnknownModelError, load_catalogue
-
 from gpu_consumer.app import build, render_process
 from gpu_consumer.settings import Settings
 from gpu_consumer.startup import StartupError

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from starlette.applications import Starlette
+
 from chassis.amqp import Announcer, Broker, Publisher
 from chassis.health import Health
 from chassis.postgres import Database
 from chassis.storage import Storage
 from contracts.models import Model
 from contracts.topology import Lanes, topology
-from starlette.applications import Starlette
-
 from gpu_consumer.attempt import Bench
 from gpu_consumer.consumer import Consumer
 from gpu_consumer.gate import NAME, RENDERER, Gate

@@ -8,13 +8,13 @@ from typing import TypeVar
 from uuid import uuid4
 
 import structlog
+
 from chassis.headers import json_safe
 from chassis.storage import StorageUnavailableError
 from chassis.trace import trace_id
 from contracts.api import JobInput, Receipt
 from contracts.messages.v1 import Progress, Render, UndecodableMessageError, decode_render
 from contracts.models import Model
-
 from gpu_consumer import failures, metrics
 from gpu_consumer.gate import Gate
 from gpu_consumer.lease import Interruption, Lease

@@ -5,10 +5,10 @@ from collections import deque
 from uuid import UUID
 
 import structlog
+
 from chassis.amqp import Broker, BrokerUnavailableError
 from chassis.loops import Loop
 from contracts.topology import Topology, work_queue
-
 from gpu_consumer import metrics
 from gpu_consumer.attempt import Attempt, Bench
 from gpu_consumer.lease import Interruption

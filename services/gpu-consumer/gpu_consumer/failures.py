@@ -1,11 +1,11 @@
 """What goes wrong in an attempt, translated into outcomes."""
 
 import msgspec
+
 from chassis.storage import StorageUnavailableError
 from contracts.api import JobInput
 from contracts.errors import JobErrorCode
 from contracts.models import Model, OutOfBoundsError
-
 from gpu_consumer.outcome import Dead, Retry, Stage, failure
 from gpu_consumer.render.process import RenderProcessLostError
 from gpu_consumer.render.protocol import RenderFailed

@@ -5,9 +5,9 @@ from enum import StrEnum
 from types import TracebackType
 
 import structlog
+
 from chassis.postgres import DatabaseUnavailableError, TransactionClashError
 from contracts.errors import JobErrorCode
-
 from gpu_consumer.outcome import Canceled, Dead, Discarded, Outcome, Released, Stage, failure
 from gpu_consumer.render.protocol import Step
 from gpu_consumer.store import Claimed, Store

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
+
 from contracts.api import JobError, Receipt
 from contracts.errors import JobErrorCode
 from contracts.objects import StoredOutput

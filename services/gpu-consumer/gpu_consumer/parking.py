@@ -3,6 +3,7 @@
 import asyncio
 
 import structlog
+
 from chassis.amqp import Broker, BrokerUnavailableError, Publisher, RefusedError, UnroutableError
 from contracts.messages.v1 import CONTENT_TYPE, Render, encode
 from contracts.topology import JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, Lanes, Topology

@@ -4,10 +4,10 @@ import asyncio
 import hashlib
 
 import structlog
+
 from chassis.storage import Storage, StorageUnavailableError
 from contracts.api import JobInput
 from contracts.objects import CONTENT_TYPES, StoredOutput, output_key
-
 from gpu_consumer import png
 from gpu_consumer.render.protocol import RenderedImage
 from gpu_consumer.store import Claimed

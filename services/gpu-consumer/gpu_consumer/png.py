@@ -6,10 +6,10 @@ EXIF user comment of a JPEG or WebP.
 
 from io import BytesIO
 
-from contracts.api import JobInput, OutputFormat
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from contracts.api import JobInput, OutputFormat
 from gpu_consumer.render.protocol import RenderedImage
 
 PNG_LEVEL = 1

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import asyncpg
 import structlog
+
 from chassis.postgres import DatabaseUnavailableError, connect_alone, translated_errors
 from chassis.settings import DatabaseSettings
-
 from gpu_consumer.gate import NAME, Gate
 from gpu_consumer.startup import NameTakenError
 from gpu_consumer.store import queries

@@ -3,6 +3,7 @@
 import asyncio
 
 import structlog
+
 from chassis.amqp import Announcer, BrokerUnavailableError
 from contracts.messages.v1 import CONTENT_TYPE, Progress, encode
 from contracts.topology import EVENTS_EXCHANGE

@@ -3,8 +3,8 @@
 import asyncio
 
 import structlog
-from contracts.api import JobInput, Receipt
 
+from contracts.api import JobInput, Receipt
 from gpu_consumer import metrics
 from gpu_consumer.gate import RENDERER, Gate
 from gpu_consumer.render.process import OnStep, RenderProcess

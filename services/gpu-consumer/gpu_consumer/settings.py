@@ -5,6 +5,8 @@ import socket
 from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+
 from chassis.settings import (
     BrokerSettings,
     CatalogueSettings,
@@ -14,8 +16,6 @@ from chassis.settings import (
     Seconds,
     StorageSettings,
 )
-from msgspec import Meta
-
 from gpu_consumer.render.protocol import Device
 
 WorkerName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]

@@ -1,8 +1,8 @@
 """Acts on an attempt's outcome: one fenced transaction, then what becomes of the message."""
 
 import structlog
-from contracts.topology import Lanes
 
+from contracts.topology import Lanes
 from gpu_consumer import metrics
 from gpu_consumer.outcome import Canceled, Dead, Discarded, Disposal, Outcome, Released, Retry, Succeeded
 from gpu_consumer.store import Claimed, Message, Store

@@ -6,8 +6,8 @@ from typing import Any
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
-from chassis.amqp import Broker, BrokerUnavailableError, close_quietly
 
+from chassis.amqp import Broker, BrokerUnavailableError, close_quietly
 from gpu_consumer.gate import Gate
 from gpu_consumer.waiting import first_of
 

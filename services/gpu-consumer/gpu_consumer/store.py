@@ -10,11 +10,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+
 from chassis.postgres import Connection, Database, load_queries
 from contracts.api import JobError
 from contracts.messages.v1 import Render
 from contracts.topology import Lane
-
 from gpu_consumer.outcome import Succeeded
 
 queries = load_queries("gpu_consumer")

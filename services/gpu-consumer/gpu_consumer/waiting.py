@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import structlog
+
 from chassis.postgres import DatabaseUnavailableError, TransactionClashError
 
 T = TypeVar("T")

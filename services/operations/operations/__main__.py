@@ -5,7 +5,6 @@ import sys
 from chassis import logs
 from chassis.service import exit_for_settings, run
 from chassis.settings import SettingsError, load
-
 from operations.app import run_operations
 from operations.settings import Settings
 

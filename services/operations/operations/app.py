@@ -10,7 +10,6 @@ from chassis.loops import Loop
 from chassis.postgres import Database
 from chassis.service import Address, serve
 from contracts.api import Service
-
 from operations.ingest import Ingest
 from operations.metrics import QueueMetrics
 from operations.settings import Settings

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractQueue
+
 from chassis.amqp import Broker, close_quietly
 from chassis.headers import json_safe
 from chassis.loops import Loop
@@ -18,7 +19,6 @@ from contracts.api import JobError
 from contracts.errors import JobErrorCode
 from contracts.messages.v1 import Render, UndecodableMessageError, decode_render
 from contracts.topology import DEAD_QUEUE, Lanes, topology
-
 from operations import store
 from operations.metrics import INGESTED
 

@@ -4,10 +4,10 @@ import re
 from datetime import datetime, timedelta
 
 import msgspec
+
 from chassis.keys import ApiKey
 from chassis.postgres import Database
 from contracts.api import Scope
-
 from operations import store
 from operations.records import KeyRecord
 

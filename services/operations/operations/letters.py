@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from chassis.postgres import Database
-
 from operations import store
 from operations.records import Letter, LetterSummary
 

@@ -1,9 +1,9 @@
 """What operations tells Prometheus, and the loop that samples the queues."""
 
-from chassis.loops import Loop
-from chassis.postgres import Database
 from prometheus_client import Counter, Gauge
 
+from chassis.loops import Loop
+from chassis.postgres import Database
 from operations import store
 
 COUNT_AT_MOST = 100_000

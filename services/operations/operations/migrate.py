@@ -5,8 +5,8 @@ import hashlib
 import time
 
 import asyncpg
-from contracts.schema import Migration, migrations
 
+from contracts.schema import Migration, migrations
 from operations import store
 from operations.records import AppliedMigration
 

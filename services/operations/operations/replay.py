@@ -3,9 +3,9 @@
 from uuid import UUID
 
 import msgspec
+
 from chassis.postgres import Database
 from contracts.states import JobStatus
-
 from operations import store
 from operations.letters import UnknownLetterError
 from operations.records import ReplayCandidate

@@ -3,8 +3,9 @@
 from typing import Annotated
 
 import msgspec
-from chassis.settings import BrokerSettings, DatabaseSettings, LogSettings, Port
 from msgspec import Meta
+
+from chassis.settings import BrokerSettings, DatabaseSettings, LogSettings, Port
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,10 +5,10 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
+
 from chassis.keys import ApiKey
 from chassis.postgres import Connection, load_queries
 from contracts.api import JobError
-
 from operations.records import AppliedMigration, AttemptRecord, KeyRecord, Letter, LetterSummary, ReplayCandidate
 
 T = TypeVar("T", bound=msgspec.Struct)

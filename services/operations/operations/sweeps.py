@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
+
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database, DatabaseUnavailableError
 from contracts.api import JobError
 from contracts.errors import JobErrorCode
-
 from operations import store
 from operations.metrics import SWEPT
 

@@ -6,7 +6,6 @@ from chassis import logs, service
 from chassis.service import Address
 from chassis.settings import SettingsError, load
 from contracts.models import Catalogue, CatalogueError, load_catalogue
-
 from status.app import open_status
 from status.settings import Settings
 

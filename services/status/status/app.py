@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from starlette.applications import Starlette
+
 from chassis.amqp import Broker
 from chassis.auth import Authenticator
 from chassis.health import Health
@@ -12,8 +14,6 @@ from chassis.loops import Loop
 from chassis.postgres import Database
 from contracts.api import Service
 from contracts.models import Catalogue
-from starlette.applications import Starlette
-
 from status.endpoints import endpoints
 from status.jobs import Jobs
 from status.live import LiveProgress, ProgressListener

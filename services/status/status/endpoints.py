@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
+from starlette.requests import Request
+from starlette.responses import Response
+
 from chassis.auth import Caller
 from chassis.http import Endpoint, reply
 from chassis.problems import ProblemError
 from contracts.api import ModelList
 from contracts.errors import ApiError
-from starlette.requests import Request
-from starlette.responses import Response
-
 from status.jobs import Jobs
 
 # The view changes by the step, and its picture URLs expire.

@@ -9,11 +9,12 @@ from uuid import UUID
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from cachetools import TTLCache
+from prometheus_client import Counter
+
 from chassis.amqp import Broker
 from chassis.loops import Loop
 from contracts.messages.v1 import Progress, UndecodableMessageError, decode_progress
 from contracts.topology import EVENTS_EXCHANGE, EXCHANGES, Topology
-from prometheus_client import Counter
 
 log = structlog.get_logger()
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 import structlog
+
 from chassis.postgres import DatabaseUnavailableError
 
 log = structlog.get_logger()

@@ -3,6 +3,8 @@
 from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+
 from chassis.settings import (
     BrokerSettings,
     CatalogueSettings,
@@ -11,7 +13,6 @@ from chassis.settings import (
     Port,
     StorageSettings,
 )
-from msgspec import Meta
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

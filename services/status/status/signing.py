@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from cachetools import TTLCache
+
 from chassis.settings import StorageSettings
 from chassis.storage import Presigner
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+
 from chassis.postgres import Database, load_queries
 from contracts.api import JobError, JobInput, JobMetrics, Receipt
 from contracts.objects import StoredOutput

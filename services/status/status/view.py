@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from contracts.api import Job, JobProgress, Output, job_urls
 from contracts.messages.v1 import Progress
 from contracts.objects import StoredOutput
 from contracts.states import JobStatus
-from msgspec.structs import replace
-
 from status.outlook import Outlook
 from status.signing import SignedUrls
 from status.store import JobRow

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import aio_pika
 import pytest
+
 from chassis import amqp
 from chassis.amqp import Announcer, Broker, BrokerUnavailableError, Publisher, RefusedError, UnroutableError
 from contracts.topology import (
@@ -18,7 +19,6 @@ from contracts.topology import (
     topology,
     work_queue,
 )
-
 from tests.integration.chassis.wire import wire_to
 from tests.support.waiting import eventually
 

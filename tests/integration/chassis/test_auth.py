@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 from cachetools import TTLCache
+from starlette.requests import Request
+
 from chassis.auth import CACHE_SECONDS, Authenticator, Caller
 from chassis.keys import ApiKey
 from chassis.postgres import Database
 from chassis.problems import ProblemError
 from chassis.settings import DatabaseSettings
 from contracts.api import Scope
-from starlette.requests import Request
-
 from tests.support.clocks import Clock
 from tests.support.keys import insert_key
 

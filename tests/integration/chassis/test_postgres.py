@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+
 from chassis.postgres import (
     BadDataError,
     Database,
@@ -15,7 +16,6 @@ from chassis.postgres import (
 )
 from chassis.settings import DatabaseSettings
 from darkroom_local.ports import LOOPBACK, free_port
-
 from tests.integration.chassis.wire import wire_to
 from tests.support.waiting import eventually
 

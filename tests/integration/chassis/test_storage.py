@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from msgspec.structs import replace
+
 from chassis.settings import StorageSettings
 from chassis.storage import Presigner, Storage, StorageUnavailableError
 from darkroom_local.ports import LOOPBACK, free_port
-from msgspec.structs import replace
-
 from tests.support.endpoints import Bucket
 from tests.support.waiting import eventually
 

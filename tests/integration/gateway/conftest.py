@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import asyncpg
 import httpx
 import pytest
+
 from chassis.amqp import Broker
 from chassis.postgres import Database
 from chassis.settings import load
@@ -12,7 +13,6 @@ from contracts.models import Catalogue
 from gateway.app import open_gateway
 from gateway.settings import Settings
 from gateway.store import JobStore
-
 from tests.integration.gateway.clients import http_client
 from tests.support.keys import insert_key
 

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+
 from contracts.api import JobInput
 from contracts.webhooks import TERMINAL_EVENTS
 from gateway.identifiers import uuid7

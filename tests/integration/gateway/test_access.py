@@ -6,9 +6,9 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+
 from chassis.keys import ApiKey
 from contracts.api import Scope
-
 from tests.integration.gateway.clients import BODY, bearer, counts, submit
 from tests.support.keys import make_key
 

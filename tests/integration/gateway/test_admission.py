@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
+
 from chassis.problems import ProblemError
 from chassis.settings import load
 from contracts.errors import ApiError
@@ -14,7 +15,6 @@ from gateway.admission import Admission
 from gateway.app import open_gateway
 from gateway.settings import Settings
 from gateway.store import JobStore, queries
-
 from tests.integration.gateway.clients import BODY, counts, http_client, submit
 from tests.integration.gateway.conftest import Environment
 from tests.integration.gateway.submissions import make_tenant, submission

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
+
 from chassis.postgres import BadDataError, Database
 from gateway.batch import COMMITS_IN_FLIGHT, MOST_WAITING, Committer, CommitterFullError
 from gateway.store import JobStore
 from gateway.submission import Acceptance, Accepted, KeyReused, Submission
-
 from tests.integration.gateway.clients import counts
 from tests.integration.gateway.submissions import make_tenant, submission
 from tests.support.waiting import eventually

@@ -4,11 +4,11 @@ import asyncio
 
 import asyncpg
 import httpx
+
 from chassis.settings import load
 from contracts.models import Catalogue
 from gateway.app import open_gateway
 from gateway.settings import Settings
-
 from tests.integration.gateway.clients import BODY, counts, http_client, submit
 from tests.integration.gateway.conftest import Environment
 

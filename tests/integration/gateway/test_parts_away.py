@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+
 from chassis.amqp import BrokerUnavailableError
 from chassis.postgres import CONNECT_TIMEOUT_SECONDS, Database, DatabaseUnavailableError
 from chassis.settings import load
@@ -17,7 +18,6 @@ from gateway.relay import Relay
 from gateway.settings import Settings
 from gateway.store import JobStore
 from gateway.topology import Declarer
-
 from tests.integration.gateway.clients import BODY, counts, http_client, submit
 from tests.integration.gateway.submissions import submission
 from tests.support.fixtures import BrokerFactory, DatabaseFactory

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import asyncpg
 import httpx
-from contracts.topology import work_queue
 
+from contracts.topology import work_queue
 from tests.integration.gateway.clients import BODY, bearer, counts
 from tests.integration.gateway.conftest import Environment
 from tests.support.fixtures import ServiceFactory

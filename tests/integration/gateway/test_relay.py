@@ -8,6 +8,7 @@ import aio_pika
 import asyncpg
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
+
 from chassis.amqp import Broker, BrokerUnavailableError, Publisher
 from chassis.postgres import Database
 from contracts.messages.v1 import Render, decode_render
@@ -16,7 +17,6 @@ from gateway.identifiers import uuid7
 from gateway.relay import BATCH, Relay
 from gateway.store import OutboxStore
 from gateway.topology import Declarer
-
 from tests.integration.gateway.submissions import TRACEPARENT
 from tests.support.queues import Queues
 

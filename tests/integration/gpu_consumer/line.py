@@ -7,7 +7,6 @@ from typing import Self
 from gpu_consumer.app import App, build
 from gpu_consumer.gate import NAME, RENDERER
 from gpu_consumer.render.process import RenderProcess
-
 from tests.integration.gpu_consumer.workshop import Workshop
 
 

@@ -5,13 +5,13 @@ from uuid import uuid4
 import msgspec
 import pytest
 from aio_pika.abc import AbstractQueue
+
 from chassis.amqp import Announcer, Broker
 from contracts.api import Receipt
 from contracts.messages.v1 import Progress, decode_progress
 from contracts.topology import EVENTS_EXCHANGE
 from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.render.process import RenderProcess
-
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop
 from tests.support.models import job_input

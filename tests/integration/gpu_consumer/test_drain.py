@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from contracts.messages.v1 import encode
 from contracts.topology import work_queue
-
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import LONG
 from tests.support.models import job_input

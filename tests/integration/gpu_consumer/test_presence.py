@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+
 from gpu_consumer.gate import NAME, Gate
 from gpu_consumer.presence import Presence
 from gpu_consumer.startup import NameTakenError
-
 from tests.integration.gpu_consumer.workshop import Workshop
 from tests.support.waiting import eventually
 

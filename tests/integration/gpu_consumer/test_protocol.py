@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+
 from contracts.messages.v1 import encode
 from contracts.topology import DEAD_QUEUE, LANE_HEADER, work_queue
 from gpu_consumer.render.process import RenderProcess
-
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import LONG, Workshop
 from tests.support.models import job_input

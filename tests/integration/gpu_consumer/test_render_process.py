@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import structlog
+
 from contracts.errors import JobErrorCode
 from gpu_consumer.render import protocol
 from gpu_consumer.render.process import Limits, RenderProcess, RenderProcessLostError
@@ -22,7 +23,6 @@ from gpu_consumer.startup import (
     ModelRefusedError,
     RenderProcessFailedError,
 )
-
 from tests.support.models import job_input
 from tests.support.waiting import eventually
 

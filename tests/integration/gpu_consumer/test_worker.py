@@ -9,8 +9,8 @@ from uuid import uuid4
 import msgspec
 import psutil
 import pytest
-from gpu_consumer.startup import ExitCode
 
+from gpu_consumer.startup import ExitCode
 from tests.integration.gpu_consumer.test_presence import TAKE_NAME
 from tests.integration.gpu_consumer.workshop import LONG, Workshop
 from tests.support.fixtures import ServiceFactory

@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 import pytest
 from aio_pika.exceptions import ChannelNotFoundEntity
+
 from chassis.amqp import Broker, Publisher, UnroutableError
 from chassis.postgres import DatabaseUnavailableError
 from chassis.settings import load as load_settings
@@ -23,7 +24,6 @@ from contracts.topology import JOB_ID_HEADER, WORK_EXCHANGE, Lanes, topology, wo
 from gpu_consumer.render.protocol import Device, Load
 from gpu_consumer.settings import Settings
 from gpu_consumer.store import Store
-
 from tests.support.endpoints import Bucket
 from tests.support.models import job_input
 from tests.support.waiting import eventually

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
+
 from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
-
 from tests.integration.operations.jobs import Jobs
 
 

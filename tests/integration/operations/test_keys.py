@@ -2,8 +2,8 @@ from datetime import datetime, timedelta
 
 import asyncpg
 import pytest
-from chassis.keys import ApiKey
 
+from chassis.keys import ApiKey
 from tests.integration.operations.commands import Finished, darkroom
 
 

@@ -3,11 +3,11 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+
 from chassis.postgres import Database
 from operations.ingest import ingest
 from operations.letters import UnknownLetterError
 from operations.replay import Replayed, ReplayRefusedError, replay
-
 from tests.integration.operations.commands import darkroom
 from tests.integration.operations.jobs import Jobs, message
 

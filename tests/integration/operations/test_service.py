@@ -4,10 +4,10 @@ import sys
 import aio_pika
 import httpx
 import pytest
+
 from contracts.schema import migrations
 from contracts.topology import DEAD_EXCHANGE
 from darkroom_local.program import base_environment
-
 from tests.integration.operations.jobs import Jobs
 from tests.support.fixtures import ServiceFactory
 from tests.support.processes import ServiceProcess

@@ -3,10 +3,10 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
+
 from chassis.postgres import Database, DatabaseUnavailableError
 from chassis.settings import DatabaseSettings
 from operations.sweeps import BATCH, LONGEST_REPUBLISH_WAIT, Expire, Prune, Republish, Rescue
-
 from tests.integration.operations.jobs import Jobs
 from tests.support.clocks import Clock
 from tests.support.fixtures import DatabaseFactory

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 import asyncpg
 import httpx
 import pytest
+
 from chassis.settings import load
 from contracts.models import Catalogue
 from darkroom_local.ports import LOOPBACK, free_port
 from status.app import Status, open_status
 from status.settings import Settings
-
 from tests.integration.status.jobs import TenantJobs
 
 

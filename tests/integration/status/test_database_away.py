@@ -5,12 +5,12 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+
 from chassis.settings import load
 from contracts.models import Catalogue
 from darkroom_local.ports import LOOPBACK, free_port
 from status.app import open_status
 from status.settings import Settings
-
 from tests.integration.status.conftest import http_client
 from tests.integration.status.jobs import TenantJobs
 from tests.support.fixtures import DatabaseFactory

@@ -9,8 +9,8 @@ import asyncpg
 import httpx
 import msgspec
 import pytest
-from contracts.api import Job
 
+from contracts.api import Job
 from tests.integration.status.jobs import TenantJobs
 from tests.support.models import DEFAULTS
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+
 from chassis.amqp import Announcer, Broker, BrokerUnavailableError, Publisher, UnroutableError
 from chassis.settings import load
 from contracts.messages.v1 import CONTENT_TYPE, Progress, encode
@@ -14,7 +15,6 @@ from contracts.topology import EVENTS_EXCHANGE
 from status.app import Status, open_status
 from status.live import LiveProgress, ProgressListener
 from status.settings import Settings
-
 from tests.integration.status.conftest import http_client
 from tests.integration.status.jobs import TenantJobs
 from tests.support.fixtures import BrokerFactory

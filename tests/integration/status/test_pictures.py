@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from darkroom_local.ports import LOOPBACK
 
+from darkroom_local.ports import LOOPBACK
 from tests.integration.status.jobs import TenantJobs
 from tests.support.endpoints import Bucket
 

@@ -8,10 +8,10 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
+
 from chassis.postgres import Database
 from chassis.settings import DatabaseSettings, load
 from status.store import EXACT_UP_TO, Store, queries
-
 from tests.integration.status.jobs import TenantJobs
 from tests.support.plans import Plan, buffers, explain, nodes, scans_of
 

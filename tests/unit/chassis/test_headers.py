@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from chassis.headers import json_safe
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)

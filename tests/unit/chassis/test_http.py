@@ -8,6 +8,9 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
 from chassis.auth import Caller
 from chassis.health import Health
 from chassis.http import Endpoint, build_app, read_body, reply
@@ -15,8 +18,6 @@ from chassis.postgres import DatabaseUnavailableError
 from chassis.problems import ProblemError
 from contracts.api import ROUTES, Scope, Service
 from contracts.errors import ApiError
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
 
 AT_MOST = 100
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

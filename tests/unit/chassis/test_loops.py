@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from chassis.loops import FAILURES, LONGEST_PAUSE_SECONDS, Loop
 
+from chassis.loops import FAILURES, LONGEST_PAUSE_SECONDS, Loop
 from tests.support.waiting import eventually
 
 HOUR = 3600.0

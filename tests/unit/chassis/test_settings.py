@@ -4,8 +4,9 @@ from typing import Annotated
 
 import msgspec
 import pytest
-from chassis.settings import BrokerSettings, DatabaseSettings, Port, SettingsError, load
 from msgspec import Meta
+
+from chassis.settings import BrokerSettings, DatabaseSettings, Port, SettingsError, load
 
 
 class Kitchen(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from chassis.trace import trace_id, traceparent_from
 
 VALID = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

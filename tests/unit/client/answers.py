@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx
 import msgspec
+
 from contracts.api import Job, JobError, JobInput, JobProgress, Output, Problem, job_urls
 from contracts.states import JobStatus
 from darkroom import Client

@@ -1,14 +1,14 @@
 import json
 from pathlib import Path
 
-import darkroom.commands
 import httpx
 import pytest
 from click.testing import CliRunner, Result
+
+import darkroom.commands
 from contracts.api import CancelReply
 from contracts.states import JobStatus
 from darkroom.cli import main
-
 from tests.unit.client.answers import JOB_ID, KEY, PICTURE, Script, failed, job, output, problem, reply, running
 
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from chassis.problems import ProblemError
 from contracts.api import DEFAULT_TTL_SECONDS, JobRequest
 from contracts.webhooks import TERMINAL_EVENTS

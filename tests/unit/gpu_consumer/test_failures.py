@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+
 from chassis.storage import StorageUnavailableError
 from contracts.errors import JobErrorCode
 from contracts.models import Model, Range
@@ -13,7 +14,6 @@ from gpu_consumer.outcome import MESSAGE_LIMIT, Dead, Retry, Stage, failure
 from gpu_consumer.render.process import RenderProcessLostError
 from gpu_consumer.render.protocol import RenderFailed, Step
 from gpu_consumer.store import Claimed
-
 from tests.support.models import job_input
 
 SIDE = Range(64, 128, 64)

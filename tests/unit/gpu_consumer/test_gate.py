@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from gpu_consumer.gate import Gate
 
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 import pytest
+
 from chassis.postgres import DatabaseUnavailableError
 from gpu_consumer.lease import Interruption, Lease
 from gpu_consumer.outcome import Canceled, Dead, Discarded, Released

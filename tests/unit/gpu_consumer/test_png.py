@@ -2,12 +2,12 @@ from io import BytesIO
 from typing import get_args
 
 import pytest
+from PIL import Image
+
 from contracts.api import OutputFormat
 from contracts.objects import CONTENT_TYPES
 from gpu_consumer.png import EXIF_IFD, USER_COMMENT, encode, parameters
 from gpu_consumer.render.protocol import RenderedImage
-from PIL import Image
-
 from tests.support.models import job_input
 
 IMAGE = RenderedImage(2, 1, 8, bytes([255, 0, 0, 0, 0, 255]))

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+
 from chassis.settings import SettingsError, load
 from gpu_consumer.settings import Settings
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from darkroom_local.blueprint import Blueprint
 from darkroom_local.environment import write_env_file
 from darkroom_local.home import Home

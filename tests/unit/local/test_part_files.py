@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from darkroom_local.errors import MissingPartError
 from darkroom_local.parts import S3, RabbitMQ, rabbitmq
 from darkroom_local.parts.rabbitmq import RabbitMQPorts

@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from darkroom_local.errors import LocalError
 from darkroom_local.home import Home
 from darkroom_local.ports import LOOPBACK, free_port

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from darkroom_local import processes
 from darkroom_local.errors import LocalError
 from darkroom_local.home import Home
@@ -15,7 +16,6 @@ from darkroom_local.launch import describe
 from darkroom_local.ports import free_port
 from darkroom_local.program import Program
 from darkroom_local.supervisor import Supervisor
-
 from tests.support.waiting import eventually
 
 SLEEP = "import time; time.sleep(600)"

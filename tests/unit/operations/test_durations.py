@@ -2,6 +2,7 @@ from datetime import timedelta
 
 import click
 import pytest
+
 from operations.commands.keys import Duration
 
 

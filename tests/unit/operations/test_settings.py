@@ -1,4 +1,5 @@
 import pytest
+
 from chassis.settings import SettingsError, load
 from operations.settings import Settings
 

@@ -7,7 +7,6 @@ from uuid import UUID, uuid4
 from contracts.api import JobMetrics
 from contracts.states import JobStatus
 from status.store import JobRow
-
 from tests.support.models import job_input
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

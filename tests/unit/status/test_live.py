@@ -1,9 +1,9 @@
 """Live progress: what is remembered of the events."""
 
 import pytest
+
 from contracts.messages.v1 import Progress, Render, encode
 from status.live import EVENTS, LiveProgress
-
 from tests.unit.status.rows import numbered
 
 JOB = numbered(1)

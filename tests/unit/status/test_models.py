@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import msgspec
+
 from contracts.models import load_catalogue
 from status.models import list_models
 

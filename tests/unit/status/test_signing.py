@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cachetools import TTLCache
-from status.signing import SignedUrls
 
+from status.signing import SignedUrls
 from tests.support.clocks import Clock
 from tests.unit.status.test_view import STORAGE
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from chassis.settings import StorageSettings
 from contracts.api import JobMetrics, JobProgress
 from contracts.messages.v1 import Progress
@@ -12,7 +13,6 @@ from contracts.states import JobStatus
 from status.outlook import Outlook
 from status.signing import SignedUrls
 from status.view import job_view, progress_of
-
 from tests.unit.status.rows import NOON, job_row
 
 STORAGE = StorageSettings(s3_endpoint="http://s3.internal:9000", s3_access_key="access-key", s3_secret_key="secret-key")

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from contracts.api import JobInput
 
+from contracts.api import JobInput
 from gpu_consumer.render import model_folder, protocol
 from gpu_consumer.startup import ExitCode, ModelRefusedError, StartupError
 

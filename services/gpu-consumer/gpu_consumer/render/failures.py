@@ -1,8 +1,8 @@
 """What a failed render means for the job and for the process."""
 
 import torch
-from contracts.errors import JobErrorCode
 
+from contracts.errors import JobErrorCode
 from gpu_consumer.render.protocol import FailureKind, RenderFailed
 
 MESSAGE_LIMIT = 500

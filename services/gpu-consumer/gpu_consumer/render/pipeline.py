@@ -7,9 +7,9 @@ from threading import Event
 from typing import Any, Self
 
 import torch
-from contracts.api import MAX_SEED, JobInput
 from diffusers import StableDiffusionPipeline
 
+from contracts.api import MAX_SEED, JobInput
 from gpu_consumer.render import device as devices
 from gpu_consumer.render import protocol, schedulers
 from gpu_consumer.render.failures import InputNotRenderableError, NonFiniteOutputError, classify, is_out_of_memory

@@ -6,8 +6,8 @@ import signal
 from collections.abc import Callable
 
 import msgspec
-from contracts.api import JobInput
 
+from contracts.api import JobInput
 from gpu_consumer.render import protocol
 from gpu_consumer.render.child_process import REAP_SECONDS, ChildProcess, ConnectionLostError
 from gpu_consumer.startup import RenderProcessFailedError, startup_error

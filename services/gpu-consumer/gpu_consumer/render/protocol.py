@@ -11,9 +11,9 @@ One frame is a length of four bytes, big-endian, and that many bytes of MessageP
 from typing import Literal
 
 import msgspec
+
 from contracts.api import JobInput
 from contracts.errors import JobErrorCode
-
 from gpu_consumer.startup import StartupCode
 
 HEADER_BYTES = 4

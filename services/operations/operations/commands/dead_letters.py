@@ -6,8 +6,8 @@ from uuid import UUID
 
 import click
 import msgspec
-from darkroom.console import CommandError, json_option, print_fields, print_json, print_table
 
+from darkroom.console import CommandError, json_option, print_fields, print_json, print_table
 from operations.commands.session import with_database
 from operations.letters import UnknownLetterError, list_letters, show_letter
 from operations.records import AttemptRecord, Letter

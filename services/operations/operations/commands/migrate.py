@@ -3,8 +3,8 @@
 import asyncio
 
 import click
-from darkroom.console import CommandError, json_option, print_json
 
+from darkroom.console import CommandError, json_option, print_json
 from operations.commands.session import database_settings
 from operations.migrate import MigrationError
 from operations.migrate import migrate as apply_migrations

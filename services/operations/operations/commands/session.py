@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import asyncpg
+
 from chassis.postgres import Database, DatabaseUnavailableError
 from chassis.settings import DatabaseSettings, SettingsError, load
 from darkroom.console import CommandError

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from gpu_consumer.render import model_folder
 from gpu_consumer.render.pipeline import Pipeline
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from contracts.errors import JobErrorCode
 from gpu_consumer.render.failures import MESSAGE_LIMIT, classify
 from gpu_consumer.render.protocol import FailureKind

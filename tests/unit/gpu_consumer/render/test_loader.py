@@ -2,11 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+
 from gpu_consumer.render import device
 from gpu_consumer.render.loader import load_pipeline
 from gpu_consumer.render.model_folder import inspect
 from gpu_consumer.startup import DeviceMissingError, ModelRefusedError
-from tokenizers import Tokenizer
 
 
 def test_loads_a_variant_only_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from gpu_consumer.render.model_folder import SUMS, inspect, write_sums
 from gpu_consumer.startup import ModelMissingError, ModelRefusedError, StartupError
 

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+
 from contracts.errors import JobErrorCode
 from gpu_consumer.render import protocol, schedulers
 from gpu_consumer.render.pipeline import Pipeline
-from PIL import Image
-
 from tests.support.models import job_input
 
 

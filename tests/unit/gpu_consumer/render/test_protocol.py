@@ -1,8 +1,8 @@
 import pytest
+
 from contracts.errors import JobErrorCode
 from gpu_consumer.render import protocol
 from gpu_consumer.startup import StartupCode
-
 from tests.support.models import job_input
 
 COMMANDS = [

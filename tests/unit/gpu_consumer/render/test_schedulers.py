@@ -2,6 +2,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from contracts.models import load_catalogue
 from gpu_consumer.render import schedulers
 
