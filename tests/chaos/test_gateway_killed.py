@@ -1,6 +1,7 @@
 """The gateway's process dies; what it accepted does not."""
 
 import signal
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -33,7 +34,7 @@ async def test_a_relay_killed_before_its_delete_makes_at_most_a_duplicate(
     gateway.kill()
     doomed = stack.launch_gateway("doomed", ("kill", "after_publish"))
     await doomed.ready()
-    headers, body = {"Idempotency-Key": "doomed"}, request(MODEL)
+    headers, body = {"Idempotency-Key": uuid4().hex}, request(MODEL)
     async with await stack.client(gateway=doomed) as unlucky:
         await _post_whatever_comes(unlucky, body, headers)
         assert await doomed.wait() == -signal.SIGKILL

@@ -26,7 +26,7 @@ async def test_rabbitmq_restarted_under_load(private_rabbitmq: BrokerFactory, st
         slow = [await client.submit(MODEL, steps=250) for _ in range(2)]
         for job_id in slow:
             await client.rendering(job_id)
-        async with Load(client, MODEL) as load:
+        async with Load(client, MODEL, pace=2) as load:
             await load.accepted_more(5)
             await broker.kill()
             assert [(await client.job(job_id)).status for job_id in slow] == [JobStatus.RUNNING] * 2
@@ -51,7 +51,7 @@ async def test_postgres_restarted_under_load(private_postgres: DatabaseFactory, 
     async with await stack.client() as client:
         slow = await client.submit(MODEL, steps=300)
         await client.rendering(slow)
-        async with Load(client, MODEL) as load:
+        async with Load(client, MODEL, pace=0.2) as load:
             await load.accepted_more(5)
             await database.stop()
             await eventually(lambda: 503 in load.answers, what="a post is refused")

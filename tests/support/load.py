@@ -9,14 +9,15 @@ from tests.support.http_client import Client, request
 from tests.support.waiting import eventually
 
 CLIENTS = 4
-PACE_SECONDS = 0.5
-"""Between two posts of one client, so that the workers can keep up."""
 
 
 class Load:
-    """Several clients that post one job after the other, until the `async with` block ends; every answer is kept."""
+    """Several clients that post one job after the other, until the `async with` block ends; every answer is kept.
 
-    def __init__(self, client: Client, model: str, *, pace: float = PACE_SECONDS) -> None:
+    Each pauses for `pace` seconds between two posts, so that the workers can keep up.
+    """
+
+    def __init__(self, client: Client, model: str, *, pace: float) -> None:
         self._client = client
         self._model = model
         self._pace = pace
