@@ -12,7 +12,6 @@ from typing import Any
 from chassis.amqp import BrokerUnavailableError, RefusedError, UnroutableError
 from contracts.messages import v1
 from contracts.topology import LANE_HEADER, RETRY_EXCHANGE, WORK_EXCHANGE, Lanes, Topology, work_queue
-
 from tests.protocol.snapshot import Key
 
 DELIVERY_LIMIT = 1

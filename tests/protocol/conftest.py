@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import Any
 
-import gpu_consumer.consumer
-import gpu_consumer.parking
-import gpu_consumer.waiting
 import pytest
 import structlog
 
+import gpu_consumer.consumer
+import gpu_consumer.parking
+import gpu_consumer.waiting
 from tests.protocol.machine import Stage
 from tests.protocol.puppets import PuppetSlot
 from tests.protocol.records import Records

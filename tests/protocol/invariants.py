@@ -13,10 +13,10 @@ class BrokenPromiseError(AssertionError):
     """An invariant of the protocol does not hold."""
 
 
-def breaches_of(now: Snapshot, broker: Broker) -> list[str]:
-    """A sentence for every breach."""
+def breaches_of(now: Snapshot, broker: Broker, objects: set[str]) -> list[str]:
+    """A sentence for every breach. `objects` are the keys that were stored."""
     breaches = [breach for promise in PROMISES for breach in promise(now)]
-    return [*breaches, *no_queued_job_is_stranded(now, broker)]
+    return [*breaches, *no_queued_job_is_stranded(now, broker), *successes_show_their_own_pictures(now, objects)]
 
 
 def no_queued_job_is_stranded(now: Snapshot, broker: Broker) -> Iterator[str]:
@@ -25,6 +25,15 @@ def no_queued_job_is_stranded(now: Snapshot, broker: Broker) -> Iterator[str]:
     for job in now.having("queued"):
         if job.key not in promised and not job.expired:
             yield f"job {job.key} is queued, and nothing will bring it to a worker"
+
+
+def successes_show_their_own_pictures(now: Snapshot, objects: set[str]) -> Iterator[str]:
+    """The pictures of a success are stored, and are those of the attempt that succeeded."""
+    winners = {row.job_id: row.lease_token for row in now.attempts if row.outcome == "succeeded"}
+    for job in now.having("succeeded"):
+        for output in job.outputs:
+            if output["key"] not in objects or output["sha256"] != winners[job.id].hex:
+                yield f"job {job.key} shows {output['key']}"
 
 
 def a_generation_ends_once(now: Snapshot) -> Iterator[str]:

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
-from contracts.webhooks import EVENTS as WEBHOOK_EVENTS
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from contracts.webhooks import EVENTS as WEBHOOK_EVENTS
 from tests.protocol.events import event, events_of, happen
 from tests.protocol.fairness import go_on, let_everything_end
 from tests.protocol.invariants import BrokenPromiseError, breaches_of
@@ -105,7 +105,7 @@ class Frame(RuleBasedStateMachine):
 
     @invariant()
     def all_promises_hold(self) -> None:
-        breaches = [*breaches_of(self.now, self.world.broker), *map(str, self.stage.complaints)]
+        breaches = [*breaches_of(self.now, self.world.broker, self.world.objects), *map(str, self.stage.complaints)]
         self.promise(not breaches, "; ".join(breaches))
 
     def teardown(self) -> None:

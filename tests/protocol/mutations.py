@@ -6,10 +6,11 @@ from importlib.resources import files
 from types import ModuleType
 
 import aiosql
+import pytest
+
 import gateway.store
 import gpu_consumer.store
 import operations.store
-import pytest
 from contracts.schema import snapshot
 
 FUNCTION = re.compile(r"CREATE FUNCTION .*?\$\$;", re.DOTALL)

@@ -17,7 +17,6 @@ from gpu_consumer.render.process import OnStep, RenderProcessLostError
 from gpu_consumer.render.protocol import Aborted, Outcome, Ready, Rendered, RenderedImage, RenderFailed, Step
 from gpu_consumer.store import Claimed, Store
 from gpu_consumer.waiting import first_of
-
 from tests.protocol.broker import Broker, Message
 from tests.protocol.strings import Strings
 

@@ -5,9 +5,9 @@ from typing import Self
 from uuid import UUID
 
 import msgspec
+
 from chassis.postgres import Database, load_queries
 from chassis.settings import DatabaseSettings
-
 from tests.protocol.snapshot import Snapshot
 
 MOST_ATTEMPTS = 2

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from chassis.postgres import DatabaseUnavailableError
-
 from tests.protocol.snapshot import Key
 
 

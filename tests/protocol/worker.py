@@ -16,7 +16,6 @@ from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.renderer import Renderer
 from gpu_consumer.settle import Settlement
 from gpu_consumer.store import Store
-
 from tests.protocol.broker import LANES, MODEL, Broker
 from tests.protocol.puppets import READY, PuppetLine, PuppetPictures, PuppetProcess, PuppetStore
 from tests.protocol.strings import Strings
@@ -46,7 +45,14 @@ class Worker:
             "progress": ProgressFeed(cast(Any, None)),
         }
         settlement = Settlement(parts["store"], LANES)
-        bench = Bench(model=TINY, gate=self.gate, settlement=settlement, heartbeat_seconds=AN_HOUR, **parts)
+        bench = Bench(
+            model=TINY,
+            gate=self.gate,
+            settlement=settlement,
+            heartbeat_seconds=AN_HOUR,
+            render_seconds=AN_HOUR,
+            **parts,
+        )
         self._consumer = Consumer(bench, cast(Any, self.line), declared)
 
     async def start(self) -> None:

@@ -15,7 +15,6 @@ from gateway.topology import Declarer
 from operations.ingest import Ingested, ingest
 from operations.replay import ReplayRefusedError, replay
 from operations.sweeps import Expire, Republish, Rescue
-
 from tests.protocol.broker import LANES, MODEL, Broker, Message
 from tests.protocol.records import Records
 from tests.protocol.strings import Pause, settle
