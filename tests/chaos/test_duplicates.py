@@ -4,10 +4,10 @@ import asyncio
 from uuid import UUID
 
 import pytest
+
 from contracts.messages import v1
 from contracts.states import JobStatus
 from contracts.topology import work_queue
-
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess
 from tests.support.queues import TRACEPARENT

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from contracts.states import JobStatus
 
+from contracts.states import JobStatus
 from tests.support.fixtures import BrokerFactory, DatabaseFactory, ObjectStoreFactory
 from tests.support.load import Load
 from tests.support.stack import MODEL

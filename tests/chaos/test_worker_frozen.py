@@ -1,8 +1,8 @@
 """A worker sleeps through its lease and comes back as a zombie."""
 
 import pytest
-from contracts.topology import work_queue
 
+from contracts.topology import work_queue
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess
 from tests.support.stack import MODEL, WARM_SECONDS, Stack

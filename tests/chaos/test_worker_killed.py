@@ -3,8 +3,8 @@
 import signal
 
 import pytest
-from contracts.topology import work_queue
 
+from contracts.topology import work_queue
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess, render_process
 from tests.support.stack import MODEL, WARM_SECONDS, Stack

@@ -4,9 +4,9 @@ import json
 from uuid import uuid4
 
 import pytest
+
 from contracts.states import JobStatus
 from contracts.topology import work_queue
-
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess, render_process
 from tests.support.stack import MODEL, Stack

@@ -4,9 +4,9 @@ import hashlib
 from io import BytesIO
 
 import pytest
-from contracts.states import JobStatus
 from PIL import Image
 
+from contracts.states import JobStatus
 from tests.support.http_client import Client
 from tests.support.stack import MODEL
 

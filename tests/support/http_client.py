@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import msgspec
+
 from contracts.api import Job, Output
 from contracts.states import TERMINAL, JobStatus
 

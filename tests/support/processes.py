@@ -8,10 +8,10 @@ from pathlib import Path
 
 import httpx
 import psutil
+
 from darkroom_local.ports import LOOPBACK, free_port
 from darkroom_local.probes import http_status
 from darkroom_local.program import base_environment
-
 from tests.support.children import Child
 from tests.support.waiting import eventually
 

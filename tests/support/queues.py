@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 from aio_pika.abc import AbstractChannel
+
 from contracts.messages import v1
 from contracts.topology import JOB_ID_HEADER, WORK_EXCHANGE
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from uuid import UUID
 
 import asyncpg
+
 from chassis.keys import ApiKey
 from contracts.api import Scope
 from darkroom_local.program import base_environment
-
 from tests.support.endpoints import Bucket
 from tests.support.http_client import Client
 from tests.support.ledger import Ledger
