@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from chassis.health import Health
 from chassis.settings import Port, SettingsError
+from contracts.models import CatalogueError
 
 log = structlog.get_logger()
 
@@ -87,7 +88,11 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     uvloop.run(main)
 
 
-def exit_for_settings(error: SettingsError) -> NoReturn:
-    """Tell every mistake on stderr and leave with BAD_SETTINGS_EXIT_CODE."""
-    print(f"Some settings are missing or wrong:\n{error}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
-    raise SystemExit(BAD_SETTINGS_EXIT_CODE)
+@contextmanager
+def refusing_bad_settings() -> Iterator[None]:
+    """Where settings and catalogue are read: tell every mistake on stderr and leave with BAD_SETTINGS_EXIT_CODE."""
+    try:
+        yield
+    except (SettingsError, CatalogueError) as error:
+        print(f"Some settings are missing or wrong:\n{error}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
+        raise SystemExit(BAD_SETTINGS_EXIT_CODE) from None

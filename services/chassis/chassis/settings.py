@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from contracts.models import Catalogue, load_catalogue
+
 PREFIX = "DARKROOM_"
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
@@ -60,9 +62,9 @@ class CatalogueSettings(msgspec.Struct, frozen=True, kw_only=True):
     models_home: str = "models"
     """The folder that relative model paths start from."""
 
-    @property
-    def catalogue_path(self) -> Path:
-        return Path(self.models_file)
+    def load(self) -> Catalogue:
+        """Raises CatalogueError."""
+        return load_catalogue(Path(self.models_file))
 
 
 def load(settings: type[S], environ: Mapping[str, str] = os.environ) -> S:

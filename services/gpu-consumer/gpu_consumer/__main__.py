@@ -5,24 +5,18 @@ import asyncio
 import structlog
 
 from chassis import logs
-from chassis.service import Address, exit_for_settings, run, serve
-from chassis.settings import SettingsError, load
-from contracts.models import CatalogueError, Model, UnknownModelError, load_catalogue
+from chassis.service import Address, refusing_bad_settings, run, serve
+from chassis.settings import load
+from contracts.models import Model
 from gpu_consumer.app import build, render_process
 from gpu_consumer.settings import Settings
 from gpu_consumer.startup import StartupError
 
 
 def main() -> None:
-    try:
+    with refusing_bad_settings():
         settings = load(Settings)
-        model = load_catalogue(settings.catalogue.catalogue_path).find(settings.model)
-    except SettingsError as error:
-        exit_for_settings(error)
-    except CatalogueError as error:
-        exit_for_settings(SettingsError(str(error)))
-    except UnknownModelError as error:
-        exit_for_settings(SettingsError(f"DARKROOM_MODEL: {error}"))
+        model = settings.find_model()
     logs.configure("gpu-consumer", settings.log)
     structlog.contextvars.bind_contextvars(worker=settings.name, model=model.name)
     try:

@@ -14,8 +14,10 @@ from chassis.settings import (
     LogSettings,
     Port,
     Seconds,
+    SettingsError,
     StorageSettings,
 )
+from contracts.models import Model, UnknownModelError
 from gpu_consumer.render.protocol import Device
 
 WorkerName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
@@ -59,3 +61,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def heartbeat_seconds(self) -> float:
         return self.lease_seconds / 5
+
+    def find_model(self) -> Model:
+        """The model to render with. Raises CatalogueError, and SettingsError when the catalogue does not hold it."""
+        try:
+            return self.catalogue.load().find(self.model)
+        except UnknownModelError as error:
+            raise SettingsError(f"DARKROOM_MODEL: {error}") from error

@@ -3,8 +3,8 @@
 import sys
 
 from chassis import logs
-from chassis.service import exit_for_settings, run
-from chassis.settings import SettingsError, load
+from chassis.service import refusing_bad_settings, run
+from chassis.settings import load
 from operations.app import run_operations
 from operations.settings import Settings
 
@@ -15,10 +15,8 @@ def main() -> None:
         from operations.commands.migrate import migrate
 
         migrate(sys.argv[2:], prog_name="python -m operations migrate")
-    try:
+    with refusing_bad_settings():
         settings = load(Settings)
-    except SettingsError as error:
-        exit_for_settings(error)
     logs.configure("operations", settings.log)
     run(run_operations(settings))
 

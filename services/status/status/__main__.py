@@ -1,11 +1,9 @@
 """`python -m status`: the service that reads."""
 
-import sys
-
 from chassis import logs, service
 from chassis.service import Address
-from chassis.settings import SettingsError, load
-from contracts.models import Catalogue, CatalogueError, load_catalogue
+from chassis.settings import load
+from contracts.models import Catalogue
 from status.app import open_status
 from status.settings import Settings
 
@@ -18,13 +16,9 @@ async def serve(settings: Settings, catalogue: Catalogue) -> None:
 
 
 def main() -> None:
-    try:
+    with service.refusing_bad_settings():
         settings = load(Settings)
-        catalogue = load_catalogue(settings.catalogue.catalogue_path)
-    except SettingsError as error:
-        service.exit_for_settings(error)
-    except CatalogueError as error:
-        sys.exit(str(error))
+        catalogue = settings.catalogue.load()
     logs.configure("status", settings.log)
     service.run(serve(settings, catalogue))
 
