@@ -8,11 +8,11 @@ from functools import cache
 
 import asyncpg
 import docker  # type: ignore[import-untyped]
-from darkroom_local.ports import LOOPBACK, free_ports
-from darkroom_local.probes import http_status
 from docker.errors import DockerException  # type: ignore[import-untyped]
 from testcontainers.core.container import DockerContainer
 
+from darkroom_local.ports import LOOPBACK, free_ports
+from darkroom_local.probes import http_status
 from tests.support.endpoints import Broker, Database, ObjectStore
 from tests.support.migrations import migrate
 from tests.support.servers import DockerServer

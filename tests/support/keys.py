@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
+
 from chassis.keys import ApiKey
 from contracts.api import Scope
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from contracts.api import JobInput
 
 DEFAULTS: dict[str, Any] = {

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from darkroom_local.parts import Part
 from darkroom_local.program import Program, base_environment
-
 from tests.support.children import Child
 from tests.support.waiting import eventually
 

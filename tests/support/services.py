@@ -11,7 +11,6 @@ from types import ModuleType
 
 from darkroom_local.errors import MissingPartError
 from darkroom_local.parts import rabbitmq
-
 from tests.support import containers, local
 from tests.support.endpoints import Broker, Database, ObjectStore
 from tests.support.migrations import migrate
