@@ -13,11 +13,11 @@ from uuid import uuid4
 import httpx
 import msgspec
 import pytest
+
 from contracts.api import MAX_BODY_BYTES, ROUTES, Problem, Route
 from contracts.errors import ApiError
 from darkroom_local.parts import Caddy
 from darkroom_local.ports import LOOPBACK, free_port
-
 from tests.support.endpoints import Bucket
 from tests.support.servers import LocalServer, temporary_folder
 from tests.support.services import Services

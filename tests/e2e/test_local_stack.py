@@ -14,9 +14,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from PIL import Image
+
 from darkroom_local import processes
 from darkroom_local.parts import rabbitmq
-from PIL import Image
 
 NAMES = {"epmd", "postgres", "s3", "rabbitmq", "gateway", "status", "operations", "gpu-consumer", "edge"}
 START_SECONDS = 300
