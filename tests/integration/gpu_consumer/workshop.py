@@ -112,6 +112,11 @@ class Workshop:
         )
         return Render(values["id"], columns.get("generation", 1), values["model"], TRACEPARENT)
 
+    async def consumed(self) -> None:
+        """Wait until the queue holds no message and none is held."""
+        await self.waiting_becomes(0)
+        await eventually(self.queues_are_empty)
+
     async def publish(self, message: Render) -> None:
         """Put the message on the model's queue, as the relay does."""
         headers = {JOB_ID_HEADER: str(message.job_id), "traceparent": TRACEPARENT}
