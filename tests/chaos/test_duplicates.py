@@ -11,13 +11,12 @@ from contracts.topology import work_queue
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess
 from tests.support.queues import TRACEPARENT
-from tests.support.stack import MODEL, Stack
+from tests.support.stack import DROPPED, MODEL, Stack
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 BURST = 50
-DROPPED = 'darkroom_messages_total{verdict="obsolete"}'
 
 
 async def test_a_duplicate_message_while_the_first_runs(

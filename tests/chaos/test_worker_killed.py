@@ -7,7 +7,7 @@ import pytest
 from contracts.topology import work_queue
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess, render_process
-from tests.support.stack import MODEL, WARM_SECONDS, Stack
+from tests.support.stack import DROPPED, MODEL, WARM_SECONDS, Stack
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
@@ -20,6 +20,8 @@ HISTORIES = {
     "after_settle": [("victim", "succeeded")],
 }
 """Where the worker is killed -> the attempts that must be told."""
+LEFTOVERS = {"before_claim": 0, "while_rendering": 1, "after_upload": 1, "after_settle": 1}
+"""Where the worker is killed -> the messages that its heir finds to be of no use."""
 
 
 @pytest.mark.parametrize("point", HISTORIES)
@@ -37,6 +39,11 @@ async def test_a_killed_worker_leaves_one_result(stack: Stack, client: Client, p
     assert [(attempt.worker, attempt.outcome) for attempt in attempts] == HISTORIES[point]
     assert [attempt.code for attempt in attempts if attempt.outcome == "lost"] == ["worker_lost"] * (len(attempts) - 1)
     assert len(stack.pictures(job_id)) == len(job.outputs) == 1
+
+    async def tidied_up() -> bool:
+        return await heir.metric(DROPPED) == LEFTOVERS[point]
+
+    await eventually(tidied_up, what="the heir dropped what the victim left")
     assert await heir.stop() == 0
     assert await stack.queues.waiting(work_queue(model)) == 0
 

@@ -26,6 +26,11 @@ WARM_SECONDS = 150
 SERVICES = ("gateway", "status", "operations")
 REPOSITORY = Path(__file__).parents[2]
 
+DROPPED = 'darkroom_messages_total{verdict="obsolete"}'
+"""What a worker counts when a message is of no use any more."""
+DISCARDED = 'darkroom_attempts_total{outcome="discarded"}'
+"""What a worker counts when a write of its own was refused."""
+
 MODEL = "tiny"
 """The model of the workers that tests share."""
 SPARE_MODELS = tuple(f"tiny-{number}" for number in range(24))
