@@ -27,7 +27,7 @@ async def test_idempotency_keys_are_each_tenants_own(stack: Stack, client: Clien
     """Two tenants who choose one key get a job each."""
     model = stack.spare_model()
     body = {"model": model, "input": {"prompt": "a blue square"}}
-    headers = {"Idempotency-Key": "one"}
+    headers = {"Idempotency-Key": uuid4().hex}
     async with await stack.client("stranger") as stranger:
         answers = [await who.post("/v1/jobs", json=body, headers=headers) for who in (client, stranger, client)]
         assert [answer.status_code for answer in answers] == [202, 202, 202]
