@@ -31,6 +31,8 @@ from gpu_consumer.store import Claimed, DeadLettered, Message, NotDue, Obsolete,
 from gpu_consumer.waiting import first_of, until_answered
 
 T = TypeVar("T")
+CLAIM_GRACE_SECONDS = 2.0
+"""How long a worker that drains waits for the answer to a claim on its way."""
 
 log = structlog.get_logger()
 
@@ -104,6 +106,9 @@ class Attempt:
         token = uuid4()
         claiming = asyncio.create_task(until_answered(lambda: self._bench.store.claim(message, token)))
         await first_of(claiming, self._bench.gate.wait_draining())
+        if not claiming.done():
+            # It may have taken effect already: cut off, the job would be nobody's until its lease is over.
+            await first_of(claiming, asyncio.sleep(CLAIM_GRACE_SECONDS))
         if not claiming.done():
             claiming.cancel()
             return None

@@ -6,6 +6,7 @@ from pathlib import Path
 import asyncpg
 import httpx
 
+from chassis.service import BAD_SETTINGS_EXIT_CODE
 from contracts.topology import work_queue
 from tests.integration.gateway.clients import BODY, bearer, counts
 from tests.integration.gateway.conftest import Environment
@@ -79,7 +80,7 @@ async def test_bad_settings_are_told_at_once(start_service: ServiceFactory) -> N
 async def test_a_missing_catalogue_is_told(start_service: ServiceFactory, environment: Environment) -> None:
     """One sentence and a non-zero exit code."""
     gateway = await start_service("gateway", {**environment, "DARKROOM_MODELS_FILE": "nowhere"}, wait_ready=False)
-    assert await gateway.wait() == 1
+    assert await gateway.wait() == BAD_SETTINGS_EXIT_CODE
     assert "The model catalogue nowhere can't be read" in gateway.output()
 
 

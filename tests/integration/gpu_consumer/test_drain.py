@@ -57,6 +57,28 @@ async def test_a_job_that_was_claimed_and_not_begun_is_released(line: Line, monk
     assert await shop.outcomes(job_id) == ["released"]
 
 
+async def test_a_claim_on_its_way_is_waited_for(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drain that meets a claim whose answer is still out releases the job, and leaves no lease behind."""
+    shop = line.workshop
+    claim = line.app.bench.store.claim
+    committed = asyncio.Event()
+
+    async def slowly(*arguments: Any) -> Any:
+        verdict = await claim(*arguments)
+        committed.set()
+        await asyncio.sleep(0.2)  # the answer's way back
+        return verdict
+
+    monkeypatch.setattr(line.app.bench.store, "claim", slowly)
+    job_id = await shop.submit()
+    line.start()
+    await committed.wait()
+    await line.stop()
+    job = await shop.job(job_id)
+    assert (job["status"], job["attempt"], job["lease_token"]) == ("queued", 0, None)
+    assert await shop.outcomes(job_id) == ["released"]
+
+
 async def test_a_wanted_cancel_wins_over_a_release(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job whose cancel was asked for is canceled by the drain, not queued."""
     shop = line.workshop
