@@ -50,20 +50,7 @@ async def serve(app: ASGIApp, address: Address, health: Health, loops: Sequence[
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            host=address.host,
-            port=address.port,
-            loop="none",
-            http="httptools",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
-        )
-    )
+    server = _server(app, address)
     serving = asyncio.create_task(server.serve())
     working = [asyncio.create_task(loop.run(stop)) for loop in loops]
     stopping = asyncio.create_task(stop.wait())
@@ -81,6 +68,23 @@ async def serve(app: ASGIApp, address: Address, health: Health, loops: Sequence[
     for result in results:
         if isinstance(result, BaseException):
             raise result
+
+
+def _server(app: ASGIApp, address: Address) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            host=address.host,
+            port=address.port,
+            loop="none",
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+        )
+    )
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
