@@ -15,7 +15,7 @@ from contracts.topology import Topology
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 PUBLISH_TIMEOUT_SECONDS = 5.0
-HEARTBEAT_SECONDS = 15
+HEARTBEAT_SECONDS = 10
 
 _AWAY = (AMQPError, ConnectionError, OSError, RuntimeError, TimeoutError)
 
