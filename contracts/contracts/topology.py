@@ -19,7 +19,6 @@ DEAD_QUEUE = "darkroom.dead.v1"
 
 JOB_ID_HEADER = "darkroom-job-id"
 LANE_HEADER = "lane"
-REASON_HEADER = "darkroom-reason"
 
 # Backstops only: attempts are counted in Postgres. -1 would dead-letter at the first requeue on RabbitMQ 3.10.
 WORK_DELIVERY_LIMIT = 50
