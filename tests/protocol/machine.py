@@ -50,7 +50,7 @@ class Frame(RuleBasedStateMachine):
     def __init__(self, stage: Stage) -> None:
         super().__init__()
         self.stage = stage
-        self.world = World(stage.records)
+        self.world = World(stage.records, stage.seen)
         self.now = Snapshot()
         self._events = events_of(type(self))
         self._broken = False

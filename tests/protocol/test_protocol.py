@@ -31,12 +31,19 @@ EVERY_WAY = {
 }
 """Every transition, every end of an attempt, and every row of the ingest: a run that misses one proves too little."""
 
+MOST_ENCORES = 5
+
 
 @pytest.mark.timeout(600)
 def test_every_promise_holds_after_every_step(open_stage: OpenStage) -> None:
     """Through thousands of steps nothing accepted is lost, nothing ends twice, and nothing stale is written."""
     with open_stage() as stage:
         play(stage, runs=90)
+        # One seed is not quite one run: what two coroutines ask of a database may be answered in either order.
+        for _ in range(MOST_ENCORES):
+            if stage.seen.keys() >= EVERY_WAY:
+                break
+            play(stage, runs=30, repeatable=False)
     assert stage.steps > 3000
     assert stage.seen.keys() >= EVERY_WAY
 

@@ -1,6 +1,7 @@
 """Everything that takes part in the protocol, wired together: the product's code on one database and one broker."""
 
 import asyncio
+from collections import Counter
 from itertools import count as counting
 from typing import Any, cast
 from uuid import UUID
@@ -12,7 +13,7 @@ from gateway.relay import Relay
 from gateway.store import JobStore, OutboxStore
 from gateway.submission import Submission
 from gateway.topology import Declarer
-from operations.ingest import Ingested, ingest
+from operations.ingest import ingest
 from operations.replay import ReplayRefusedError, replay
 from operations.sweeps import Expire, Republish, Rescue
 from tests.protocol.broker import LANES, MODEL, Broker, Message
@@ -25,8 +26,9 @@ A_DAY = 86_400
 
 
 class World:
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, seen: Counter[str]) -> None:
         self.records = records
+        self._seen = seen
         self.broker = Broker()
         self.objects: set[str] = set()
         self.workers: list[Worker] = []
@@ -116,12 +118,12 @@ class World:
         """Two processes sweep at one time."""
         await asyncio.gather(sweep.run_once(), sweep.run_once())
 
-    async def ingest(self, message: Message, *, dies: bool = False) -> Ingested:
+    async def ingest(self, message: Message, *, dies: bool = False) -> None:
         """Record a dead message; when the process dies before its ack, the message returns."""
         tag = self.broker.deliver_dead(message)
         ingested = await ingest(self.records.database, message.body, message.headers)
         (self.broker.take_back_dead if dies else self.broker.ack)(tag)
-        return ingested
+        self._seen[f"ingest {ingested}"] += 1
 
     async def replay_at_once(self, letter_id: UUID) -> int:
         """Two operators replay one dead letter at one time; how many were let."""
