@@ -5,15 +5,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID
 
-import asyncpg
-
-from chassis.keys import ApiKey
 from contracts.api import Scope
 from darkroom_local.program import base_environment
 from tests.support.endpoints import Bucket
 from tests.support.http_client import Client
+from tests.support.keys import make_key
 from tests.support.ledger import Ledger
 from tests.support.processes import ServiceProcess
 from tests.support.queues import Queues
@@ -145,20 +142,7 @@ class Stack:
 
     async def key(self, tenant: str = "default", scope: Scope = Scope.CLIENT) -> str:
         """A new key of the tenant, which is made if need be."""
-        key = ApiKey.generate(scope)
-        connection = await asyncpg.connect(self.places.database_url)
-        try:
-            tenant_id = await _tenant(connection, tenant)
-            await connection.execute(
-                "INSERT INTO api_keys (id, tenant_id, scope, name, secret_hash) VALUES ($1, $2, $3, 'test', $4)",
-                key.id,
-                tenant_id,
-                key.scope,
-                key.secret_hash,
-            )
-        finally:
-            await connection.close()
-        return key.reveal()
+        return await make_key(self.places.database_url, tenant, scope=scope)
 
     async def client(self, tenant: str = "default", *, gateway: ServiceProcess | None = None) -> Client:
         """A client with a new key of the tenant, which writes to that gateway or to the stack's own."""
@@ -192,8 +176,3 @@ class Stack:
         """End every process, frozen ones included."""
         for process in self._processes:
             process.kill()
-
-
-async def _tenant(connection: asyncpg.Connection, name: str) -> UUID:
-    await connection.execute("INSERT INTO tenants (name) VALUES ($1) ON CONFLICT DO NOTHING", name)
-    return UUID(str(await connection.fetchval("SELECT id FROM tenants WHERE name = $1", name)))
