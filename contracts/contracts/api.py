@@ -42,6 +42,8 @@ class JobInputRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
     num_images: Annotated[int, Meta(ge=1, le=16)] = 1
     output_format: OutputFormat = "png"
+    preview_every: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """Send live views a small picture after every so many steps; 0 sends none."""
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +71,7 @@ class JobInput(msgspec.Struct, frozen=True):
     seed: int
     num_images: int
     output_format: OutputFormat
+    preview_every: int = 0
 
     @property
     def cost(self) -> int:
@@ -105,17 +108,35 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str
     retryable: bool
     stage: str | None = None
-    """Where it happened: claim, queue, claim, render, store or delivery."""
+    """Where it happened: queue, claim, render, store or delivery."""
+    step: int | None = None
+    """The last step that was done, where it happened while rendering."""
+    steps: int | None = None
+
+
+class PictureReceipt(msgspec.Struct, frozen=True):
+    seed: int
+    sha256: str
+    """Hexadecimal, of the stored file."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What rendered the pictures."""
+    """What rendered the pictures, so that `darkroom verify` can do it again."""
 
     model_revision: str
+    """Digest of the files that were loaded."""
     scheduler: str
     dtype: str
     device: str
     versions: dict[str, str]
+    """Library -> version."""
+    manifest_sha256: str | None = None
+    """Of the model folder's SHA256SUMS; null where it has none."""
+    batch_size: int = 1
+    """Pictures rendered together, at most; a GPU's last bits may depend on it."""
+    tiled: bool = False
+    """Decoded in tiles, for lack of memory, which shows in the last bits."""
+    pictures: list[PictureReceipt] = []
 
 
 class JobMetrics(msgspec.Struct, frozen=True):

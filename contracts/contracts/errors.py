@@ -38,6 +38,10 @@ class JobErrorCode(StrEnum):
     PIPELINE_ERROR = "pipeline_error"
     NON_FINITE_OUTPUT = "non_finite_output"
     RENDER_TIMEOUT = "render_timeout"
+    POISON = "poison"
+    """The render process died of this job again and again."""
+    UNSAFE_OUTPUT = "unsafe_output"
+    """The model's safety checker objected to a picture."""
     DELIVERY_LIMIT = "delivery_limit"
     # the time ran out while the job waited
     EXPIRED = "expired"

@@ -13,6 +13,11 @@ from contracts.api import JobInput, JobInputRequest
 
 T = TypeVar("T")
 Scheduler = Literal["ddim", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_karras", "unipc", "pndm", "heun"]
+PipelineClass = Literal["StableDiffusionPipeline", "StableDiffusionXLPipeline"]
+"""diffusers' classes that can be served: Stable Diffusion 1.x and 2.x, and SDXL."""
+Dtype = Literal["float16", "bfloat16", "float32"]
+PictureSize = Annotated[str, Meta(pattern=r"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}\Z")]
+"""Width x height in pixels."""
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
@@ -64,6 +69,20 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size_multiple: Annotated[int, Meta(ge=8, le=64)] = 8
     """Width and height must be multiples of this many pixels."""
     description: str = ""
+    pipeline: PipelineClass = "StableDiffusionPipeline"
+    """The class that the folder must hold."""
+    hub: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")] | None = None
+    """Where `darkroom models pull` gets the folder from: owner/name on the Hugging Face hub."""
+    revision: Annotated[str, Meta(pattern=r"^[0-9a-f]{40}\Z")] | None = None
+    """The hub's commit; a model with `hub` has one, so that what is pulled never changes."""
+    manifest_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")] | None = None
+    """What the folder's SHA256SUMS must hash to; without one any manifest that fits its files will do."""
+    dtype: Dtype | None = None
+    """Of weights and computation; without one float16 on a GPU and float32 on the CPU."""
+    sizes: tuple[PictureSize, ...] = ()
+    """The only sizes allowed, as "512x768"; without any, all within `width` and `height`. Each is warmed up."""
+    safety_checker: bool = False
+    """Run the model's own safety checker; a picture that it objects to fails the job."""
 
     def resolve(self, request: JobInputRequest, seed: int) -> JobInput:
         """Fill in the model's defaults and check its bounds. `seed` is taken when the request has none.
@@ -81,6 +100,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             seed=_or(request.seed, seed),
             num_images=request.num_images,
             output_format=request.output_format,
+            preview_every=request.preview_every,
         )
         self.check(resolved)
         return resolved

@@ -14,13 +14,14 @@ from contracts.objects import StoredOutput
 from contracts.topology import Topology
 from gpu_consumer.gate import Gate
 from gpu_consumer.render.process import OnStep, RenderProcessLostError
-from gpu_consumer.render.protocol import Aborted, Outcome, Ready, Rendered, RenderedImage, RenderFailed, Step
+from gpu_consumer.render.protocol import Aborted, Outcome, Ready, RenderedImage, RenderFailed, Step
 from gpu_consumer.store import Claimed, Store
 from gpu_consumer.waiting import first_of
 from tests.protocol.broker import Broker, Message
 from tests.protocol.strings import Strings
+from tests.support.models import ready, rendered
 
-READY = Ready("cpu", "float32", "sha256:0123456789abcdef", {}, 0, 0)
+READY = ready()
 IMAGE = RenderedImage(64, 64, 7, b"")
 
 
@@ -60,7 +61,7 @@ class PuppetProcess:
             raise RenderProcessLostError("SIGKILL", Step(1, 2), ())
         if ending is Ending.ABORTED:
             return Aborted(1)
-        return FAILURES.get(ending) or Rendered((IMAGE,), 1.0)
+        return FAILURES.get(ending) or rendered(IMAGE)
 
     async def abort(self) -> None:
         self.told_to_abort = True

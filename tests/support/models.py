@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from contracts.api import JobInput
+from gpu_consumer.render.protocol import Load, Phases, Ready, Rendered, RenderedImage, Size
 
 DEFAULTS: dict[str, Any] = {
     "prompt": "a red circle on a blue background",
@@ -24,6 +25,52 @@ DEFAULTS: dict[str, Any] = {
 def job_input(**changes: Any) -> JobInput:
     """An input that the tiny model renders in a tenth of a second, with changes."""
     return JobInput(**(DEFAULTS | changes))
+
+
+def load_of(folder: Path | str, **changes: Any) -> Load:
+    """The order to load the tiny model in `folder`, with changes."""
+    defaults: dict[str, Any] = {
+        "folder": str(folder),
+        "pipeline": "StableDiffusionPipeline",
+        "manifest_sha256": None,
+        "device": "cpu",
+        "dtype": "float32",
+        "safety_checker": False,
+        "scheduler": "ddim",
+        "sizes": (Size(64, 64),),
+        "channels_last": False,
+        "compile": False,
+        "cpu_threads": 1,
+    }
+    return Load(**(defaults | changes))
+
+
+def ready(**changes: Any) -> Ready:
+    """A warm render process's word, with changes."""
+    defaults: dict[str, Any] = {
+        "device": "cpu",
+        "dtype": "float32",
+        "model_revision": "sha256:0123456789abcdef",
+        "manifest_sha256": None,
+        "versions": {"torch": "2"},
+        "load_seconds": 1.5,
+        "warmup_seconds": 0.5,
+        "memory_bytes": 400_000_000,
+    }
+    return Ready(**(defaults | changes))
+
+
+def rendered(*images: RenderedImage, **changes: Any) -> Rendered:
+    """The answer that holds these pictures, with changes."""
+    defaults: dict[str, Any] = {
+        "batch_size": max(1, len(images)),
+        "inference_ms": 12.5,
+        "phases": Phases(0.01, 0.0025),
+        "steps": 3,
+        "peak_memory_bytes": 500_000_000,
+        "tiled": False,
+    }
+    return Rendered(images=images, **(defaults | changes))
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,20 @@ class Progress(msgspec.Struct, frozen=True, tag_field="type", tag="darkroom.prog
     steps: int
 
 
+class Preview(msgspec.Struct, frozen=True, tag_field="type", tag="darkroom.preview.v1"):
+    """How a job's first picture looks after a step; transient, for live views only."""
+
+    job_id: UUID
+    generation: int
+    attempt: int
+    step: int
+    width: int
+    """Pixels of the preview."""
+    height: int
+    png: bytes
+    """In base64."""
+
+
 class UndecodableMessageError(ValueError):
     """The message can't be read."""
 
@@ -46,10 +60,10 @@ class UndecodableMessageError(ValueError):
 
 _encoder = msgspec.json.Encoder()
 # A tag is only required where it decides between several types: alone, each would decode without one.
-_decoder = msgspec.json.Decoder(Render | Progress)
+_decoder = msgspec.json.Decoder(Render | Progress | Preview)
 
 
-def encode(message: Render | Progress) -> bytes:
+def encode(message: Render | Progress | Preview) -> bytes:
     return _encoder.encode(message)
 
 
@@ -61,6 +75,11 @@ def decode_render(body: bytes) -> Render:
 def decode_progress(body: bytes) -> Progress:
     """Raises UndecodableMessageError as decode_render does."""
     return _decode(body, Progress)
+
+
+def decode_preview(body: bytes) -> Preview:
+    """Raises UndecodableMessageError as decode_render does."""
+    return _decode(body, Preview)
 
 
 def _decode(body: bytes, wanted: type[T]) -> T:

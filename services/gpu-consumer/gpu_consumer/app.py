@@ -19,7 +19,7 @@ from gpu_consumer.pictures import Pictures
 from gpu_consumer.presence import Presence
 from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.render.process import Limits, RenderProcess
-from gpu_consumer.render.protocol import Load
+from gpu_consumer.render.protocol import Load, Size
 from gpu_consumer.renderer import Renderer
 from gpu_consumer.settings import Settings
 from gpu_consumer.settle import Settlement
@@ -86,9 +86,14 @@ def render_process(settings: Settings, model: Model) -> RenderProcess:
     load = Load(
         folder=str((Path(settings.catalogue.models_home) / model.path).absolute()),
         device=settings.device,
+        pipeline=model.pipeline,
+        manifest_sha256=model.manifest_sha256,
+        dtype=model.dtype or ("float16" if settings.device == "cuda" else "float32"),
+        safety_checker=model.safety_checker,
         scheduler=model.schedulers[0],
-        width=int(model.width.default),
-        height=int(model.height.default),
+        sizes=(Size(int(model.width.default), int(model.height.default)),),
+        channels_last=False,
+        compile=False,
         cpu_threads=settings.cpu_threads,
     )
     limits = Limits(start=settings.render_start_seconds, step=settings.render_step_seconds)

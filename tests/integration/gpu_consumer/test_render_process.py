@@ -23,7 +23,7 @@ from gpu_consumer.startup import (
     ModelRefusedError,
     RenderProcessFailedError,
 )
-from tests.support.models import job_input
+from tests.support.models import job_input, load_of
 from tests.support.waiting import eventually
 
 LONG = job_input(num_inference_steps=500)
@@ -31,7 +31,7 @@ LONG = job_input(num_inference_steps=500)
 
 
 def load(folder: Path, device: protocol.Device = "cpu") -> protocol.Load:
-    return protocol.Load(str(folder), device, "ddim", 64, 64, cpu_threads=1)
+    return load_of(folder, device=device)
 
 
 def unwatched(step: protocol.Step) -> None:
@@ -243,10 +243,10 @@ async def test_dies_with_the_service(tiny_model: Path) -> None:
     script = f"""
         import asyncio
         from gpu_consumer.render.process import RenderProcess
-        from gpu_consumer.render.protocol import Load
+        from tests.support.models import load_of
 
         async def main():
-            process = RenderProcess(Load({str(tiny_model)!r}, "cpu", "ddim", 64, 64, 1))
+            process = RenderProcess(load_of({str(tiny_model)!r}))
             await process.start()
             print(process.pid, flush=True)
             await asyncio.Event().wait()

@@ -25,7 +25,7 @@ from gpu_consumer.render.protocol import Device, Load
 from gpu_consumer.settings import Settings
 from gpu_consumer.store import Store
 from tests.support.endpoints import Bucket
-from tests.support.models import job_input
+from tests.support.models import job_input, load_of
 from tests.support.waiting import eventually
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -47,7 +47,7 @@ LONG = job_input(num_inference_steps=999)
 
 
 def load(folder: Path, device: Device = "cpu") -> Load:
-    return Load(str(folder), device, "ddim", 64, 64, cpu_threads=1)
+    return load_of(folder, device=device)
 
 
 class Workshop:

@@ -64,16 +64,18 @@ def _open(load: protocol.Load, connection: socket.socket) -> Pipeline:
         device=device_name,
         dtype=opened.dtype,
         model_revision=folder.revision,
+        manifest_sha256=None,
         versions=loader.VERSIONS,
         load_seconds=loaded - started,
         warmup_seconds=time.perf_counter() - loaded,
+        memory_bytes=0,
     )
     _send(connection, ready)
     return opened
 
 
 def _warm_up(pipeline: Pipeline, load: protocol.Load) -> None:
-    outcome = pipeline.warm_up(load.scheduler, load.width, load.height)
+    outcome = pipeline.warm_up(load.scheduler, load.sizes[0].width, load.sizes[0].height)
     if isinstance(outcome, protocol.RenderFailed):
         raise ModelRefusedError(f"The model in {load.folder} failed its warm-up render: {outcome.message}")
 

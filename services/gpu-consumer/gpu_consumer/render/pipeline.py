@@ -4,12 +4,13 @@ import time
 import traceback
 from collections.abc import Callable
 from threading import Event
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from diffusers import StableDiffusionPipeline
 
 from contracts.api import MAX_SEED, JobInput
+from contracts.models import Dtype
 from gpu_consumer.render import device as devices
 from gpu_consumer.render import protocol, schedulers
 from gpu_consumer.render.failures import InputNotRenderableError, NonFiniteOutputError, classify, is_out_of_memory
@@ -48,9 +49,9 @@ class Pipeline:
         return cls(load_pipeline(folder, device), device)
 
     @property
-    def dtype(self) -> str:
+    def dtype(self) -> Dtype:
         """`float16` or `float32`."""
-        return str(self._model.dtype).removeprefix("torch.")
+        return cast(Dtype, str(self._model.dtype).removeprefix("torch."))
 
     def warm_up(self, scheduler: str, width: int, height: int) -> protocol.Outcome:
         """Render once, so that the first job finds kernels chosen and memory reserved."""
@@ -80,7 +81,15 @@ class Pipeline:
             progress.stop_if_told()
             rgb = self._decode(latent)
             images.append(protocol.RenderedImage(wanted.width, wanted.height, seed, rgb))
-        return protocol.Rendered(tuple(images), inference_ms=1000 * (time.perf_counter() - started))
+        return protocol.Rendered(
+            images=tuple(images),
+            batch_size=len(images),
+            inference_ms=1000 * (time.perf_counter() - started),
+            phases=protocol.Phases(0, 0),
+            steps=self._model.num_timesteps,
+            peak_memory_bytes=0,
+            tiled=False,
+        )
 
     def _check(self, wanted: JobInput) -> None:
         factor = self._model.vae_scale_factor

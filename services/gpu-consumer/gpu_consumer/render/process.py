@@ -142,9 +142,10 @@ class RenderProcess:
         last_step: protocol.Step | None = None
         try:
             await child.send(protocol.RenderRequest(wanted))
-            while isinstance(event := await self._receive(child), protocol.Step):
-                last_step = event
-                on_step(event)
+            while isinstance(event := await self._receive(child), protocol.Step | protocol.Preview):
+                if isinstance(event, protocol.Step):
+                    last_step = event
+                    on_step(event)
         except _HungError as error:
             await child.kill()
             raise RenderProcessLostError(str(error), last_step, child.last_lines) from error

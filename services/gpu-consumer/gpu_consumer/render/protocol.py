@@ -1,9 +1,9 @@
 """The protocol between the service and its render process.
 
 The service sends `Load` once and is answered `Ready` or `StartupFailed`. Then, one at a time, it sends
-`RenderRequest` and receives a `Step` per step and exactly one of `Rendered`, `Aborted`, `RenderFailed`. `Abort` may
-come at any moment; with nothing to abort it means nothing. End of file is the end of the render process: closing
-the socket stops it, and so does the death of the service.
+`RenderRequest` and receives a `Step` per step, a `Preview` after some of them where it asked for that, and exactly one
+of `Rendered`, `Aborted`, `RenderFailed`. `Abort` may come at any moment; with nothing to abort it means nothing. End
+of file is the end of the render process: closing the socket stops it, and so does the death of the service.
 
 One frame is a length of four bytes, big-endian, and that many bytes of MessagePack.
 """
@@ -14,6 +14,7 @@ import msgspec
 
 from contracts.api import JobInput
 from contracts.errors import JobErrorCode
+from contracts.models import Dtype, PipelineClass
 from gpu_consumer.startup import StartupCode
 
 HEADER_BYTES = 4
@@ -25,18 +26,35 @@ Device = Literal["cuda", "cpu"]
 FailureKind = Literal["transient", "permanent", "fatal"]
 
 
-class Load(msgspec.Struct, frozen=True, tag=True):
+class Size(msgspec.Struct, frozen=True):
+    """Of one picture, in pixels."""
+
+    width: int
+    height: int
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Load a model and warm it up."""
 
     folder: str
     """Absolute path of a folder in diffusers' layout."""
+    pipeline: PipelineClass
+    """The class that the folder must hold."""
+    manifest_sha256: str | None
+    """What the folder's manifest must hash to; None takes whatever manifest is there."""
     device: Device
     """`cpu` only when a person said so: it is never fallen back to."""
+    dtype: Dtype
+    safety_checker: bool
+    """Load the model's own safety checker and run it on every picture."""
     scheduler: str
-    """The scheduler of the warm-up render."""
-    width: int
-    """Pixels of the warm-up render."""
-    height: int
+    """The scheduler of the warm-up renders."""
+    sizes: tuple[Size, ...]
+    """Each is rendered once, decode included, before the first job."""
+    channels_last: bool
+    """Keep UNet and VAE in the memory layout that tensor cores read fastest."""
+    compile: bool
+    """Compile UNet and VAE decoder with torch.compile: a slow start, then faster steps."""
     cpu_threads: int
     """Threads torch may compute with on the CPU."""
 
@@ -45,26 +63,31 @@ class RenderRequest(msgspec.Struct, frozen=True, tag=True):
     """Render a job's input. Image i is drawn from seed + i, modulo 2^32."""
 
     input: JobInput
+    frugal: bool = False
+    """After a lack of memory: one picture at a time, decoded in tiles."""
 
 
 class Abort(msgspec.Struct, frozen=True, tag=True):
     """Stop the render that was requested last, within one step."""
 
 
-class Ready(msgspec.Struct, frozen=True, tag=True):
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The model is loaded and warm."""
 
     device: str
     """What it runs on: a GPU's name, or `cpu`."""
-    dtype: str
-    """`float16` on a GPU, `float32` on the CPU."""
+    dtype: Dtype
     model_revision: str
     """Digest of the files that were loaded, `sha256:` and 16 hexadecimal digits."""
+    manifest_sha256: str | None
+    """Of the folder's manifest; None where there is none."""
     versions: dict[str, str]
     """Library -> version, of those that shape a picture."""
     load_seconds: float
     """Import of the libraries included."""
     warmup_seconds: float
+    memory_bytes: int
+    """Held by the warm model between jobs: allocated on the GPU, or the process's resident set on the CPU."""
 
 
 class StartupFailed(msgspec.Struct, frozen=True, tag=True):
@@ -81,6 +104,15 @@ class Step(msgspec.Struct, frozen=True, tag=True):
     steps: int
 
 
+class Preview(msgspec.Struct, frozen=True, tag=True):
+    """How the first picture looks after `step` steps, as a PNG about an eighth as wide as the picture."""
+
+    step: int
+    width: int
+    height: int
+    png: bytes
+
+
 class RenderedImage(msgspec.Struct, frozen=True):
     """One picture as raw RGB, rows from the top, three bytes a pixel."""
 
@@ -90,11 +122,28 @@ class RenderedImage(msgspec.Struct, frozen=True):
     rgb: bytes
 
 
-class Rendered(msgspec.Struct, frozen=True, tag=True):
+class Phases(msgspec.Struct, frozen=True):
+    """Where the time of a render went, in seconds."""
+
+    denoise: float
+    """Encoding of the prompt included."""
+    decode: float
+
+
+class Rendered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """All pictures of the request, in order."""
 
     images: tuple[RenderedImage, ...]
+    batch_size: int
+    """Pictures denoised together, at most."""
     inference_ms: float
+    phases: Phases
+    steps: int
+    """That the scheduler made, all batches together."""
+    peak_memory_bytes: int
+    """As Ready.memory_bytes, at its highest during this render."""
+    tiled: bool
+    """The decode did not fit whole."""
 
 
 class Aborted(msgspec.Struct, frozen=True, tag=True):
@@ -112,7 +161,7 @@ class RenderFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 Command = Load | RenderRequest | Abort
-Event = Ready | StartupFailed | Step | Rendered | Aborted | RenderFailed
+Event = Ready | StartupFailed | Step | Preview | Rendered | Aborted | RenderFailed
 Outcome = Rendered | Aborted | RenderFailed
 
 

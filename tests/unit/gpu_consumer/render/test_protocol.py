@@ -3,18 +3,18 @@ import pytest
 from contracts.errors import JobErrorCode
 from gpu_consumer.render import protocol
 from gpu_consumer.startup import StartupCode
-from tests.support.models import job_input
+from tests.support.models import job_input, load_of, ready, rendered
 
 COMMANDS = [
-    protocol.Load("/models/tiny", "cpu", "ddim", 64, 64, 1),
+    load_of("/models/tiny"),
     protocol.RenderRequest(job_input(prompt="é🙂")),
     protocol.Abort(),
 ]
 EVENTS = [
-    protocol.Ready("cpu", "float32", "sha256:0", {"torch": "2"}, 1.5, 0.5),
+    ready(),
     protocol.StartupFailed(StartupCode.MODEL_MISSING, "gone"),
     protocol.Step(1, 20),
-    protocol.Rendered((protocol.RenderedImage(1, 1, 7, b"\x00\xff\x80"),), 12.5),
+    rendered(protocol.RenderedImage(1, 1, 7, b"\x00\xff\x80")),
     protocol.Aborted(3),
     protocol.RenderFailed(JobErrorCode.PIPELINE_ERROR, "no", "permanent"),
 ]
