@@ -4,7 +4,7 @@ The gateway bounds requests by it without torch; the consumer loads what it desc
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
@@ -12,7 +12,7 @@ from msgspec import Meta
 from contracts.api import JobInput, JobInputRequest
 
 T = TypeVar("T")
-Scheduler = Literal["ddim", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_karras", "unipc", "pndm", "heun"]
+Scheduler = Literal["ddim", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_karras", "unipc", "lcm", "pndm", "heun"]
 PipelineClass = Literal["StableDiffusionPipeline", "StableDiffusionXLPipeline"]
 """diffusers' classes that can be served: Stable Diffusion 1.x and 2.x, and SDXL."""
 Dtype = Literal["float16", "bfloat16", "float32"]
@@ -82,7 +82,29 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sizes: tuple[PictureSize, ...] = ()
     """The only sizes allowed, as "512x768"; without any, all within `width` and `height`. Each is warmed up."""
     safety_checker: bool = False
-    """Run the model's own safety checker; a picture that it objects to fails the job."""
+    """Run the model's own safety checker; a picture that it objects to fails the job. Stable Diffusion 1.x only."""
+
+    def __post_init__(self) -> None:
+        for mistake in (self._mistaken_source(), self._mistaken_checker(), self._mistaken_sizes()):
+            if mistake:
+                raise ValueError(f"the model {self.name} {mistake}")
+
+    @property
+    def picture_sizes(self) -> tuple[tuple[int, int], ...]:
+        """`sizes` as pairs of width and height in pixels."""
+        return tuple((int(width), int(height)) for width, _, height in (size.partition("x") for size in self.sizes))
+
+    @property
+    def warmup_sizes(self) -> tuple[tuple[int, int], ...]:
+        """What a worker renders once before its first job, as (width, height) in pixels: every one of `sizes`.
+
+        A model without `sizes` warms up its default size alone: its ranges hold too many to try each.
+        """
+        return self.picture_sizes or ((int(self.width.default), int(self.height.default)),)
+
+    def dtype_on(self, device: Literal["cuda", "cpu"]) -> Dtype:
+        """What it computes in there: half precision on a GPU unless `dtype` says otherwise; a CPU is slow at that."""
+        return self.dtype or ("float16" if device == "cuda" else "float32")
 
     def resolve(self, request: JobInputRequest, seed: int) -> JobInput:
         """Fill in the model's defaults and check its bounds. `seed` is taken when the request has none.
@@ -118,6 +140,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             _within(field, value, bounds)
             if value % self.size_multiple:
                 raise OutOfBoundsError(field, f"must be a multiple of {self.size_multiple}")
+        self._check_size(wanted.width, wanted.height)
         if wanted.num_images > self.max_images:
             raise OutOfBoundsError("num_images", f"must be at most {self.max_images} for {self.name}")
         if wanted.cost > self.max_cost:
@@ -125,6 +148,40 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "num_inference_steps",
                 f"costs too much together: width x height x steps x images is {wanted.cost}, at most {self.max_cost}",
             )
+
+    def _check_size(self, width: int, height: int) -> None:
+        if not self.sizes or (width, height) in self.picture_sizes:
+            return
+        widths = {allowed for allowed, _ in self.picture_sizes}
+        field, other = ("height", f"width {width}") if width in widths else ("width", f"height {height}")
+        raise OutOfBoundsError(
+            field, f"does not go with {other}: {self.name} renders {', '.join(self.sizes)} (width x height)"
+        )
+
+    def _mistaken_source(self) -> str | None:
+        if (self.hub is None) != (self.revision is None):
+            return "needs hub and revision together or neither: what is pulled must never change"
+        return None
+
+    def _mistaken_checker(self) -> str | None:
+        if self.safety_checker and self.pipeline != "StableDiffusionPipeline":
+            return f"can't have a safety checker: a {self.pipeline} knows none"
+        return None
+
+    def _mistaken_sizes(self) -> str | None:
+        if len(set(self.sizes)) != len(self.sizes):
+            return "lists one of its sizes twice"
+        for size, (width, height) in zip(self.sizes, self.picture_sizes, strict=True):
+            if not (_inside(width, self.width) and _inside(height, self.height)):
+                return f"lists the size {size}, which is outside its width or height"
+            if width % self.size_multiple or height % self.size_multiple:
+                return f"lists the size {size}, which is no multiple of {self.size_multiple}"
+            if width * height * self.steps.minimum > self.max_cost:
+                return f"lists the size {size}, whose fewest steps cost more than {self.max_cost}"
+        default = (int(self.width.default), int(self.height.default))
+        if self.sizes and default not in self.picture_sizes:
+            return f"has the default size {default[0]}x{default[1]}, which is none of its sizes"
+        return None
 
 
 class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,11 +212,23 @@ class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_catalogue(path: Path) -> Catalogue:
     """Read a catalogue from TOML (`[[models]]` tables). Raises CatalogueError with the reason."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Catalogue)
+        entries = msgspec.toml.decode(path.read_bytes())
+        _refuse_other_pipelines(entries)
+        return msgspec.convert(entries, Catalogue)
     except OSError as error:
         raise CatalogueError(f"The model catalogue {path} can't be read: {error.strerror}.") from error
     except (msgspec.DecodeError, ValueError) as error:
         raise CatalogueError(f"The model catalogue {path} is wrong: {error}.") from error
+
+
+def _refuse_other_pipelines(entries: Any) -> None:
+    """The decoder would name neither the model nor what can be served."""
+    models = entries.get("models") if isinstance(entries, dict) else None
+    for model in models if isinstance(models, list) else []:
+        pipeline = model.get("pipeline") if isinstance(model, dict) else None
+        if isinstance(pipeline, str) and pipeline not in get_args(PipelineClass):
+            name, served = model.get("name"), " and ".join(get_args(PipelineClass))
+            raise ValueError(f"the model {name} is a {pipeline}, and only {served} can be served")
 
 
 def _or(value: T | None, default: T) -> T:
@@ -167,5 +236,9 @@ def _or(value: T | None, default: T) -> T:
 
 
 def _within(field: str, value: float, bounds: Range) -> None:
-    if not bounds.minimum <= value <= bounds.maximum:
+    if not _inside(value, bounds):
         raise OutOfBoundsError(field, f"must lie between {bounds.minimum:g} and {bounds.maximum:g}")
+
+
+def _inside(value: float, bounds: Range) -> bool:
+    return bounds.minimum <= value <= bounds.maximum

@@ -88,6 +88,43 @@ def test_the_bounds_themselves_are_inside() -> None:
     assert SMALL.resolve(JobInputRequest("x", num_images=4), seed=0).cost == SMALL.max_cost
 
 
+SIZED = msgspec.convert(_model(sizes=["64x128", "128x64"], pipeline="StableDiffusionXLPipeline"), Model)
+
+
+@pytest.mark.parametrize(("wanted", "field"), [({"width": 128}, "height"), ({"width": 72}, "width")])
+def test_listed_sizes_are_the_only_ones(wanted: dict[str, int], field: str) -> None:
+    """Where sizes are listed, another one within the ranges is refused, with those that there are."""
+    with pytest.raises(OutOfBoundsError, match="small renders 64x128, 128x64") as refused:
+        SIZED.resolve(JobInputRequest("x", **wanted), seed=0)
+    assert refused.value.field == field
+
+
+def test_listed_sizes_are_taken() -> None:
+    """Each listed size is allowed, and so is silence, which takes the default."""
+    assert SIZED.resolve(JobInputRequest("x", width=128, height=64), seed=0).width == 128
+    assert SIZED.resolve(JobInputRequest("x"), seed=0).height == 128
+
+
+def test_every_listed_size_is_warmed_up() -> None:
+    """A worker warms up each listed size, or the default size of a model that lists none."""
+    assert SIZED.warmup_sizes == ((64, 128), (128, 64))
+    assert SMALL.warmup_sizes == ((64, 128),)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "device", "expected"),
+    [
+        (None, "cuda", "float16"),
+        (None, "cpu", "float32"),
+        ("bfloat16", "cuda", "bfloat16"),
+        ("float16", "cpu", "float16"),
+    ],
+)
+def test_precision_follows_the_device_unless_it_is_named(dtype: Any, device: Any, expected: str) -> None:
+    """Half precision is for GPUs; what the catalogue names holds on every device."""
+    assert msgspec.structs.replace(SMALL, dtype=dtype).dtype_on(device) == expected
+
+
 def test_an_unknown_model_lists_the_known() -> None:
     """A name that the catalogue does not hold is answered with those it does."""
     catalogue = Catalogue((SMALL,))
@@ -107,6 +144,21 @@ def test_an_unknown_model_lists_the_known() -> None:
         ([_model(width={"minimum": 64, "maximum": 32, "default": 64})], "minimum <= default <= maximum"),
         ([_model(max_cost=1)], "costs too much"),
         ([_model(width={"minimum": 1, "maximum": 99, "default": 63})], "multiple of 8"),
+        ([_model(pipeline="FluxPipeline")], "the model small is a FluxPipeline, and only StableDiffusionPipeline and"),
+        ([_model(pipeline=3)], r"models\[0\]\.pipeline"),
+        ([_model(hub="acme/small")], "the model small needs hub and revision together"),
+        ([_model(revision="0" * 40)], "the model small needs hub and revision together"),
+        ([_model(hub="acme/small", revision="main")], "revision"),
+        ([_model(hub="../small", revision="0" * 40)], "hub"),
+        ([_model(manifest_sha256="0" * 63)], "manifest_sha256"),
+        ([_model(dtype="int8")], "int8"),
+        ([_model(safety_checker=True, pipeline="StableDiffusionXLPipeline")], "small can't have a safety checker"),
+        ([_model(sizes=["64 x 64"])], "sizes"),
+        ([_model(sizes=["64x128", "64x128"])], "one of its sizes twice"),
+        ([_model(sizes=["64x128", "64x520"])], "the size 64x520, which is outside"),
+        ([_model(sizes=["64x128", "64x100"])], "the size 64x100, which is no multiple of 8"),
+        ([_model(sizes=["128x64"])], "the default size 64x128, which is none of its sizes"),
+        ([_model(sizes=["64x128", "512x512"], max_cost=170_000)], "the size 512x512, whose fewest steps cost more"),
     ],
 )
 def test_a_wrong_catalogue_is_refused(tmp_path: Path, models: list[dict[str, Any]], complaint: str) -> None:
