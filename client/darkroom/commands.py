@@ -36,7 +36,7 @@ from darkroom.errors import DarkroomError
 def submit(prompt: str, model: str | None, wait: bool, output: Path | None, as_json: bool, **options: Any) -> None:
     """Submit PROMPT, and with --wait or --output stay until its picture is there."""
     given = {name: value for name, value in options.items() if value is not None}
-    with _client() as client:
+    with connected() as client:
         job = client.submit(prompt, model=model, **given)
         if wait or output:
             job = _wait(client, job, quiet=as_json)
@@ -53,7 +53,7 @@ def submit(prompt: str, model: str | None, wait: bool, output: Path | None, as_j
 @json_option
 def job(job_id: UUID, as_json: bool) -> None:
     """Show a job."""
-    with _client() as client:
+    with connected() as client:
         _print_job(client.job(job_id), as_json)
 
 
@@ -62,7 +62,7 @@ def job(job_id: UUID, as_json: bool) -> None:
 @json_option
 def cancel(job_id: UUID, as_json: bool) -> None:
     """Cancel a job that waits or runs."""
-    with _client() as client:
+    with connected() as client:
         reply = client.cancel(job_id)
     if as_json:
         print_json(reply)
@@ -73,7 +73,7 @@ def cancel(job_id: UUID, as_json: bool) -> None:
 
 
 @contextmanager
-def _client() -> Iterator[Client]:
+def connected() -> Iterator[Client]:
     """A client of DARKROOM_URL with DARKROOM_API_KEY, whose errors are a command's."""
     url, key = (os.environ.get(name, "") for name in ("DARKROOM_URL", "DARKROOM_API_KEY"))
     if not url or not key:
@@ -89,7 +89,7 @@ def _client() -> Iterator[Client]:
 
 def _wait(client: Client, submitted: Job, *, quiet: bool) -> Job:
     try:
-        with _progress(submitted, quiet=quiet) as show:
+        with progress_bar(quiet=quiet) as show:
             return client.wait(submitted.id, on_look=show)
     except KeyboardInterrupt as error:
         raise CommandError(
@@ -98,17 +98,18 @@ def _wait(client: Client, submitted: Job, *, quiet: bool) -> Job:
 
 
 @contextmanager
-def _progress(submitted: Job, *, quiet: bool) -> Iterator[Callable[[Job], None]]:
-    """A bar on stderr, where that is a terminal."""
+def progress_bar(*, quiet: bool) -> Iterator[Callable[[Job], None]]:
+    """A bar on stderr, where that is a terminal; yields what shows it a job's state."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     stderr = Console(stderr=True)
     with Progress(*columns, console=stderr, transient=True, disable=quiet or not stderr.is_terminal) as progress:
-        task = progress.add_task(submitted.status, total=submitted.input.num_inference_steps)
+        task = progress.add_task("", total=None)
 
         def show(job: Job) -> None:
             place = f", {job.queue_position} before it" if job.queue_position else ""
             step = job.progress.step if job.progress else 0
-            progress.update(task, description=f"{job.status}{place}", completed=step)
+            total = job.input.num_inference_steps
+            progress.update(task, description=f"{job.status}{place}", completed=step, total=total)
 
         yield show
 

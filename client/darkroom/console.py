@@ -46,10 +46,14 @@ def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
         click.echo(click.style(name.ljust(width), bold=True) + value.replace("\n", "\n" + " " * width))
 
 
+def printable(text: str) -> str:
+    """Foreign text without its control characters, which must not reach the terminal."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return UNKNOWN
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    # Control characters of foreign text must not reach the terminal.
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in str(value))
+    return printable(str(value))

@@ -33,3 +33,7 @@ class StillRunningError(DarkroomError):
 
 class BrokenDownloadError(DarkroomError):
     """The picture that arrived is not the one that was stored."""
+
+
+class NotVerifiableError(DarkroomError):
+    """The file is no picture that can be rendered again, or the job that should have done so did not succeed."""

@@ -15,6 +15,7 @@ from chassis.trace import trace_id
 from contracts.api import JobInput, Receipt
 from contracts.messages.v1 import Progress, Render, UndecodableMessageError, decode_render
 from contracts.models import Model
+from contracts.pictures import Origin
 from gpu_consumer import failures, metrics
 from gpu_consumer.gate import Gate
 from gpu_consumer.lease import Interruption, Lease
@@ -178,7 +179,8 @@ class Attempt:
             return Discarded()
         started = time.perf_counter()
         try:
-            outputs = await self._bench.pictures.store(claimed, finished.wanted, finished.rendered.images)
+            origin = _origin(finished)
+            outputs = await self._bench.pictures.store(claimed, finished.wanted, finished.rendered.images, origin)
         except StorageUnavailableError as error:
             return failures.storage_unavailable(error)
         seconds = time.perf_counter() - started
@@ -198,3 +200,15 @@ class Attempt:
         inference_seconds = rendered.inference_ms / 1000
         metrics.RENDER_SECONDS.observe(inference_seconds)
         metrics.OVERHEAD_SECONDS.observe(time.perf_counter() - self._delivered_at - inference_seconds)
+
+
+def _origin(finished: Finished) -> Origin:
+    """What the pictures tell of their making."""
+    receipt = finished.receipt
+    return Origin(
+        model_revision=receipt.model_revision,
+        dtype=receipt.dtype,
+        device=receipt.device,
+        versions=receipt.versions,
+        tiled=finished.rendered.tiled,
+    )

@@ -8,6 +8,7 @@ import structlog
 from chassis.storage import Storage, StorageUnavailableError
 from contracts.api import JobInput
 from contracts.objects import CONTENT_TYPES, StoredOutput, output_key
+from contracts.pictures import Origin
 from gpu_consumer import png
 from gpu_consumer.render.protocol import RenderedImage
 from gpu_consumer.store import Claimed
@@ -23,14 +24,16 @@ class Pictures:
         self._storage = storage
 
     async def store(
-        self, claimed: Claimed, wanted: JobInput, images: tuple[RenderedImage, ...]
+        self, claimed: Claimed, wanted: JobInput, images: tuple[RenderedImage, ...], origin: Origin
     ) -> tuple[StoredOutput, ...]:
         """Encode and store them all. Raises StorageUnavailableError when S3 stays away."""
-        stored = [self._store(claimed, wanted, index, image) for index, image in enumerate(images)]
+        stored = [self._store(claimed, wanted, index, image, origin) for index, image in enumerate(images)]
         return tuple(await asyncio.gather(*stored))
 
-    async def _store(self, claimed: Claimed, wanted: JobInput, index: int, image: RenderedImage) -> StoredOutput:
-        body, digest = await asyncio.to_thread(_encode, image, wanted, claimed.model)
+    async def _store(
+        self, claimed: Claimed, wanted: JobInput, index: int, image: RenderedImage, origin: Origin
+    ) -> StoredOutput:
+        body, digest = await asyncio.to_thread(_encode, image, wanted, claimed.model, origin)
         picture = StoredOutput(
             index=index,
             key=output_key(claimed.job_id, index, digest, wanted.output_format),
@@ -54,6 +57,6 @@ class Pictures:
         return await self._storage.put(picture.key, body, picture.content_type)
 
 
-def _encode(image: RenderedImage, wanted: JobInput, model: str) -> tuple[bytes, str]:
-    body = png.encode(image, wanted, model)
+def _encode(image: RenderedImage, wanted: JobInput, model: str, origin: Origin) -> tuple[bytes, str]:
+    body = png.encode(image, wanted, model, origin)
     return body, hashlib.sha256(body).hexdigest()

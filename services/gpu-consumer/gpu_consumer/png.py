@@ -1,14 +1,17 @@
-"""Encodes rendered pictures, with the parameters that made them inside.
+"""Encodes rendered pictures, with what made them inside (contracts/pictures.py).
 
-The text has the form that the common Stable Diffusion tools write and read: in a `parameters` chunk of a PNG, in the
-EXIF user comment of a JPEG or WebP.
+A PNG carries the common tools' text in a `parameters` chunk and our own in a `darkroom` chunk. A JPEG or WebP has the
+former as its EXIF user comment and the latter in its XMP packet: in one EXIF segment, which a JPEG bounds to 64 KiB,
+the longest prompts would not fit twice.
 """
 
 from io import BytesIO
+from xml.sax.saxutils import escape
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from contracts import pictures
 from contracts.api import JobInput, OutputFormat
 from gpu_consumer.render.protocol import RenderedImage
 
@@ -18,40 +21,30 @@ QUALITY = 95
 """Of JPEG and WebP, of 100."""
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:darkroom="urn:darkroom:picture">'
+    "<darkroom:picture>{}</darkroom:picture></rdf:Description></rdf:RDF></x:xmpmeta>"
+)
 
 
-def encode(image: RenderedImage, wanted: JobInput, model: str) -> bytes:
+def encode(image: RenderedImage, wanted: JobInput, model: str, origin: pictures.Origin) -> bytes:
     """The picture as a file in `wanted.output_format`. Takes up to tenths of a second: call it in a thread."""
-    picture = Image.frombytes("RGB", (image.width, image.height), image.rgb)
-    text = parameters(wanted, image.seed, model)
-    return _save(picture, wanted.output_format, text)
+    pixels = Image.frombytes("RGB", (image.width, image.height), image.rgb)
+    return _save(pixels, wanted.output_format, pictures.picture_of(model, wanted, image.seed, origin))
 
 
-def parameters(wanted: JobInput, seed: int, model: str) -> str:
-    """Prompt, negative prompt and settings of one picture, `seed` being its own."""
-    settings = {
-        "Steps": wanted.num_inference_steps,
-        "Sampler": wanted.scheduler,
-        "CFG scale": f"{wanted.guidance_scale:g}",
-        "Seed": seed,
-        "Size": f"{wanted.width}x{wanted.height}",
-        "Model": model,
-    }
-    lines = [wanted.prompt]
-    if wanted.negative_prompt:
-        lines.append(f"Negative prompt: {wanted.negative_prompt}")
-    lines.append(", ".join(f"{name}: {value}" for name, value in settings.items()))
-    return "\n".join(lines)
-
-
-def _save(picture: Image.Image, output_format: OutputFormat, text: str) -> bytes:
+def _save(pixels: Image.Image, output_format: OutputFormat, told: pictures.Picture) -> bytes:
     buffer = BytesIO()
+    text, exact = pictures.parameters(told), pictures.encode(told)
     if output_format == "png":
         chunks = PngInfo()
-        chunks.add_text("parameters", text)
-        picture.save(buffer, "png", compress_level=PNG_LEVEL, pnginfo=chunks)
+        chunks.add_text(pictures.PARAMETERS_KEYWORD, text)
+        chunks.add_itxt(pictures.PICTURE_KEYWORD, exact)
+        pixels.save(buffer, "png", compress_level=PNG_LEVEL, pnginfo=chunks)
     else:
-        picture.save(buffer, output_format, quality=QUALITY, exif=_exif(text))
+        packet = XMP.format(escape(exact)).encode()
+        pixels.save(buffer, output_format, quality=QUALITY, exif=_exif(text), xmp=packet)
     return buffer.getvalue()
 
 

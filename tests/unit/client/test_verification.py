@@ -1,0 +1,161 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+import darkroom.commands
+from contracts.api import CancelReply, Output, Receipt
+from contracts.states import JobStatus
+from darkroom.cli import main
+from darkroom.errors import NotVerifiableError
+from darkroom.verification import Changed, Verification, verify
+from tests.unit.client.answers import AT, JOB_ID, KEY, Script, failed, job, output, problem, reply
+from tests.unit.client.picture_files import ORIGIN, picture_file, with_a_pixel_changed
+
+RECEIPT = Receipt(ORIGIN.model_revision, "ddim", ORIGIN.dtype, ORIGIN.device, ORIGIN.versions)
+
+
+def rendering(again: bytes, receipt: Receipt = RECEIPT) -> Script:
+    """An API that renders these bytes."""
+    done: Output = output(body=again)
+    return Script(
+        reply(job(), 202), reply(job("succeeded", outputs=[done], receipt=receipt)), httpx.Response(200, content=again)
+    )
+
+
+def found(data: bytes, again: bytes, receipt: Receipt = RECEIPT) -> Verification:
+    with rendering(again, receipt).client() as client:
+        return verify(client, data)
+
+
+def test_the_same_bytes_are_identical() -> None:
+    """A picture that comes out byte for byte is identical."""
+    assert found(picture_file(), picture_file()).verdict == "identical"
+
+
+def test_the_same_pixels_in_another_file_are_told() -> None:
+    """A file that differs around the same pixels is told apart from one that is identical."""
+    told = found(picture_file(), picture_file(prompt="another"))
+    assert (told.verdict, told.differing_pixels) == ("same_pixels", 0)
+
+
+def test_a_changed_pixel_is_told() -> None:
+    """A picture whose pixels were touched is different, and the extent is told."""
+    told = found(picture_file(with_a_pixel_changed(by=128)), picture_file())
+    assert (told.verdict, told.pixels, told.differing_pixels, told.largest_difference) == ("different", 128, 1, 128)
+    assert told.changed == []
+
+
+def test_what_renders_otherwise_is_told() -> None:
+    """Model, device and libraries that are no longer what they were are named."""
+    receipt = msgspec.structs.replace(RECEIPT, model_revision="sha256:fedc", device="a GPU", versions={"torch": "3"})
+    told = found(picture_file(), picture_file(with_a_pixel_changed()), receipt)
+    assert told.changed == [
+        Changed("device", "cpu", "a GPU"),
+        Changed("model revision", "sha256:0123456789abcdef", "sha256:fedc"),
+        Changed("torch", "2", "3"),
+    ]
+
+
+def test_the_picture_is_asked_for_alone() -> None:
+    """What is submitted is one picture with the file's own seed, in the file's own format."""
+    data = picture_file(seed=9, num_images=4, output_format="webp", preview_every=1, prompt="日本")
+    script = rendering(data)
+    with script.client() as client:
+        verify(client, data)
+    sent = json.loads(script.requests[0].content)
+    wanted = sent["input"]
+    assert (sent["model"], wanted["prompt"], wanted["seed"]) == ("tiny", "日本", 9)
+    assert (wanted["num_images"], wanted["output_format"], wanted["preview_every"]) == (1, "webp", 0)
+
+
+def test_a_render_that_fails_leaves_no_verdict() -> None:
+    """Where the picture can't be rendered again, the job's own reason is told."""
+    with (
+        Script(reply(job(), 202), reply(failed())).client() as client,
+        pytest.raises(NotVerifiableError, match=r"is failed: The scheduler failed. \(pipeline_error\)"),
+    ):
+        verify(client, picture_file())
+
+
+def test_nobody_waits_for_a_job_that_was_given_up() -> None:
+    """Whoever stops waiting leaves no job behind."""
+    canceled = reply(CancelReply(JOB_ID, JobStatus.RUNNING, AT))
+    script = Script(reply(job(), 202), KeyboardInterrupt(), canceled)
+    with script.client() as client, pytest.raises(KeyboardInterrupt):
+        verify(client, picture_file())
+    assert script.requests[-1].url.path == f"/v1/jobs/{JOB_ID}/cancel"
+
+
+def command(monkeypatch: pytest.MonkeyPatch, script: Script, path: Path, *options: str) -> Result:
+    monkeypatch.setenv("DARKROOM_URL", "http://edge")
+    monkeypatch.setenv("DARKROOM_API_KEY", KEY)
+    monkeypatch.setattr(darkroom.commands, "Client", script.client)
+    return CliRunner().invoke(main, ["verify", str(path), *options])
+
+
+@pytest.mark.parametrize(
+    ("again", "exit_code", "words"),
+    [
+        (picture_file(), 0, "identical: the same bytes."),
+        (picture_file(prompt="another"), 0, "the pixels are identical; the file around them is another."),
+        (picture_file(with_a_pixel_changed(by=3)), 1, "1 of 128 pixels differ, by 3 of 255 at most."),
+    ],
+)
+def test_the_command_tells_the_verdict(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, again: bytes, exit_code: int, words: str
+) -> None:
+    """Each verdict is a sentence, and the exit code tells whether the pixels are the same."""
+    path = tmp_path / "out.png"
+    path.write_bytes(picture_file())
+    result = command(monkeypatch, rendering(again), path)
+    assert result.exit_code == exit_code
+    assert words in result.stdout
+
+
+def test_the_command_tells_what_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What renders otherwise than it did stands below the verdict, free of control characters."""
+    path = tmp_path / "out.png"
+    path.write_bytes(picture_file(origin=msgspec.structs.replace(ORIGIN, device="\x1b[2J")))
+    result = command(monkeypatch, rendering(picture_file(with_a_pixel_changed())), path)
+    assert "  device was \N{REPLACEMENT CHARACTER}[2J and is cpu\n" in result.stdout
+
+
+def test_programs_get_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`--json` prints the whole comparison."""
+    path = tmp_path / "out.png"
+    path.write_bytes(picture_file(with_a_pixel_changed()))
+    result = command(monkeypatch, rendering(picture_file()), path, "--json")
+    told: dict[str, Any] = json.loads(result.stdout)
+    assert (result.exit_code, told["verdict"], told["differing_pixels"]) == (1, "different", 1)
+    assert told["picture"]["input"]["prompt"] == "a red circle on a blue background"
+
+
+@pytest.mark.parametrize(
+    ("data", "answers", "sentence"),
+    [
+        (None, [], "can't be read: No such file or directory."),
+        (b"no picture", [], "The file is no PNG, JPEG or WebP picture, or it is damaged."),
+        (
+            picture_file(),
+            [problem(422, "invalid_request", "must be one of a, b", field="model")],
+            "model: must be one of",
+        ),
+        (picture_file(), [reply(job(), 202), reply(failed())], "could not be rendered again"),
+        (picture_file(), [reply(job(), 202), KeyboardInterrupt(), reply(None)], "was not compared"),
+    ],
+)
+def test_no_verdict_has_an_exit_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: bytes | None, answers: list[Any], sentence: str
+) -> None:
+    """What can't be compared ends in one sentence and exit code 2, which no difference has."""
+    path = tmp_path / "out.png"
+    if data is not None:
+        path.write_bytes(data)
+    result = command(monkeypatch, Script(*answers), path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert sentence in result.stderr
