@@ -71,6 +71,18 @@ def test_the_demo_leaves_a_picture(stack: LocalStack) -> None:
     assert told["Stop it all"].strip().endswith("make down")
 
 
+def test_its_picture_is_verified(stack: LocalStack) -> None:
+    """`darkroom verify` renders the demo's picture again through the edge, and it is identical."""
+    told = dict(line.split(":", 1) for line in stack.first_words.splitlines() if ":  " in line)
+    lines = (stack.home / "env").read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if "=" in line)
+    program = str(Path(sys.executable).parent / "darkroom")
+    command = (program, "verify", told["The picture"].strip())
+    run = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False, timeout=120)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.endswith("identical: the same bytes.\n")
+
+
 def test_status_names_every_program_and_its_pid(stack: LocalStack) -> None:
     """Everything is ready, and each pid is that of the program itself."""
     status = stack.status()

@@ -92,6 +92,10 @@ class Stack:
         return self._core["gateway"]
 
     @property
+    def status(self) -> ServiceProcess:
+        return self._core["status"]
+
+    @property
     def operations(self) -> ServiceProcess:
         return self._core["operations"]
 
@@ -146,7 +150,7 @@ class Stack:
 
     async def client(self, tenant: str = "default", *, gateway: ServiceProcess | None = None) -> Client:
         """A client with a new key of the tenant, which writes to that gateway or to the stack's own."""
-        return Client(await self.key(tenant), (gateway or self.gateway).url, self._core["status"].url)
+        return Client(await self.key(tenant), (gateway or self.gateway).url, self.status.url)
 
     async def rendered_by(self, worker: str, client: Client, *, model: str = MODEL, seconds: float = 60) -> None:
         """Submit small jobs until that worker rendered one: it lives and has nothing else to do."""
