@@ -81,3 +81,23 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     install(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny SDXL model with random weights, made once for the run. Copy it to change it."""
+    from tests.support.model_folders import write_sdxl
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-sdxl"
+    write_sdxl(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_sd2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny model in the manner of Stable Diffusion 2.1, made once for the run. Copy it to change it."""
+    from tests.support.model_folders import write_sd2
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-sd2"
+    write_sd2(folder)
+    return folder

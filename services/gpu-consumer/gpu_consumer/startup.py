@@ -12,20 +12,34 @@ class ExitCode(IntEnum):
 
     SETTINGS = 64
     """A setting or the model catalogue is wrong."""
-    MODEL = 65
-    """The model's files are missing or were refused."""
+    MODEL_MISSING = 65
+    """The model's folder is not there, or not readable."""
     DEVICE = 66
     """The device asked for is not there."""
     NAME_TAKEN = 67
     """A living worker holds this worker's name."""
+    MODEL_UNSAFE = 68
+    """The model's files could run code when loaded: pickled weights, whatever their name, or foreign libraries."""
+    MODEL_DAMAGED = 69
+    """The model's files are truncated or altered, or their manifest is not the one that the catalogue pins."""
     RENDER_PROCESS = 70
     """The render process died, or did not get ready in time."""
+    MODEL_INCOMPLETE = 71
+    """A part of the model is not there: a tokenizer, weights, a configuration, a manifest that is pinned."""
+    MODEL_CLASS = 72
+    """The model is of a class that is not served, or of another than the catalogue says."""
+    MODEL_REFUSED = 73
+    """The model's files look right, but can't be loaded, don't belong together, or fail the warm-up."""
 
 
 class StartupCode(StrEnum):
     """How a startup failure is called between the render process and the service."""
 
     MODEL_MISSING = "model_missing"
+    MODEL_INCOMPLETE = "model_incomplete"
+    MODEL_UNSAFE = "model_unsafe"
+    MODEL_DAMAGED = "model_damaged"
+    MODEL_CLASS = "model_class"
     MODEL_REFUSED = "model_refused"
     DEVICE_MISSING = "device_missing"
     RENDER_PROCESS_FAILED = "render_process_failed"
@@ -44,17 +58,45 @@ class StartupError(Exception):
 
 
 class ModelMissingError(StartupError):
-    """The model's folder, or a part of it, is not there."""
+    """The model's folder is not there, or not readable."""
 
     code = StartupCode.MODEL_MISSING
-    exit_code = ExitCode.MODEL
+    exit_code = ExitCode.MODEL_MISSING
+
+
+class ModelIncompleteError(ModelMissingError):
+    """A part of the model's folder is not there."""
+
+    code = StartupCode.MODEL_INCOMPLETE
+    exit_code = ExitCode.MODEL_INCOMPLETE
 
 
 class ModelRefusedError(StartupError):
-    """The model's files are there, but unsafe, damaged, inconsistent or of another kind."""
+    """The model's files are there, but can't be loaded, don't belong together, or fail the warm-up."""
 
     code = StartupCode.MODEL_REFUSED
-    exit_code = ExitCode.MODEL
+    exit_code = ExitCode.MODEL_REFUSED
+
+
+class ModelUnsafeError(ModelRefusedError):
+    """The model's files could run code when loaded."""
+
+    code = StartupCode.MODEL_UNSAFE
+    exit_code = ExitCode.MODEL_UNSAFE
+
+
+class ModelDamagedError(ModelRefusedError):
+    """The model's files are truncated or altered."""
+
+    code = StartupCode.MODEL_DAMAGED
+    exit_code = ExitCode.MODEL_DAMAGED
+
+
+class ModelClassError(ModelRefusedError):
+    """The model is of a class that is not served, or of another than the catalogue says."""
+
+    code = StartupCode.MODEL_CLASS
+    exit_code = ExitCode.MODEL_CLASS
 
 
 class DeviceMissingError(StartupError):
@@ -79,7 +121,18 @@ class NameTakenError(StartupError):
 
 
 _ERRORS: dict[StartupCode, type[StartupError]] = {
-    error.code: error for error in (ModelMissingError, ModelRefusedError, DeviceMissingError, RenderProcessFailedError)
+    error.code: error
+    for error in (
+        ModelMissingError,
+        ModelIncompleteError,
+        ModelRefusedError,
+        ModelUnsafeError,
+        ModelDamagedError,
+        ModelClassError,
+        DeviceMissingError,
+        RenderProcessFailedError,
+        NameTakenError,
+    )
 }
 
 

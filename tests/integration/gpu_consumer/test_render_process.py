@@ -21,6 +21,7 @@ from gpu_consumer.startup import (
     ExitCode,
     ModelMissingError,
     ModelRefusedError,
+    ModelUnsafeError,
     RenderProcessFailedError,
 )
 from tests.support.models import job_input, load_of
@@ -266,8 +267,8 @@ async def test_dies_with_the_service(tiny_model: Path) -> None:
 @pytest.mark.parametrize(
     ("folder", "device", "error", "exit_code"),
     [
-        ("nowhere", "cpu", ModelMissingError, ExitCode.MODEL),
-        ("pickled", "cpu", ModelRefusedError, ExitCode.MODEL),
+        ("nowhere", "cpu", ModelMissingError, ExitCode.MODEL_MISSING),
+        ("pickled", "cpu", ModelUnsafeError, ExitCode.MODEL_UNSAFE),
         ("tiny", "cuda", DeviceMissingError, ExitCode.DEVICE),
     ],
 )

@@ -37,7 +37,7 @@ def render_pid(worker: ServiceProcess) -> int:
     [
         pytest.param({"DARKROOM_MODEL": "nothing"}, ExitCode.SETTINGS, "must be one of tiny", id="unknown model"),
         pytest.param({"DARKROOM_MODEL": ""}, ExitCode.SETTINGS, "DARKROOM_MODEL: is not set", id="setting"),
-        pytest.param({"DARKROOM_MODELS_HOME": "/nowhere"}, ExitCode.MODEL, "/nowhere/tiny", id="no weights"),
+        pytest.param({"DARKROOM_MODELS_HOME": "/nowhere"}, ExitCode.MODEL_MISSING, "/nowhere/tiny", id="no weights"),
         pytest.param({"DARKROOM_DEVICE": "cuda"}, ExitCode.DEVICE, "DARKROOM_DEVICE", id="no GPU", marks=NO_GPU),
     ],
 )

@@ -1,48 +1,77 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tokenizers import Tokenizer
 
+from contracts.models import Dtype
 from gpu_consumer.render import device
 from gpu_consumer.render.loader import load_pipeline
 from gpu_consumer.render.model_folder import inspect
 from gpu_consumer.startup import DeviceMissingError, ModelRefusedError
+from tests.support.model_folders import add_checker, copy_model
 
 
 def test_loads_a_variant_only_folder(folder: Path) -> None:
     """A folder of half-precision weights loads on the CPU, in single precision."""
     for weights in list(folder.rglob("*.safetensors")):
         weights.rename(weights.with_suffix(".fp16.safetensors"))
-    model = load_pipeline(inspect(folder, prefer_half=False), "cpu")
+    model = load_pipeline(inspect(folder, prefer_half=False), "cpu", "float32")
     assert str(model.dtype) == "torch.float32"
 
 
 def test_foreign_tokenizer(folder: Path) -> None:
     """A tokenizer of another vocabulary than the text encoder's, which would render nonsense, is refused."""
-    path = folder / "tokenizer/tokenizer.json"
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.add_tokens(["sks"])
-    tokenizer.save(str(path))
+    _teach(folder / "tokenizer", "sks")
     with pytest.raises(ModelRefusedError, match="don't belong together"):
-        load_pipeline(inspect(folder, prefer_half=False), "cpu")
+        load_pipeline(inspect(folder, prefer_half=False), "cpu", "float32")
 
 
-def test_empty_tokenizer_folder(folder: Path) -> None:
-    """An empty tokenizer folder, which diffusers may load silently, is refused."""
-    for file in (folder / "tokenizer").iterdir():
-        file.unlink()
-    with pytest.raises(ModelRefusedError):
-        load_pipeline(inspect(folder, prefer_half=False), "cpu")
+def test_loads_sdxl(tiny_sdxl_model: Path) -> None:
+    """An SDXL folder is loaded as that, with both text encoders and no watermark."""
+    folder = inspect(tiny_sdxl_model, prefer_half=False, pipeline="StableDiffusionXLPipeline")
+    model = load_pipeline(folder, "cpu", "float32")
+    assert type(model).__name__ == "StableDiffusionXLPipeline"
+    assert type(model.text_encoder_2).__name__ == "CLIPTextModelWithProjection"
+    assert model.watermark is None
+    assert model.vae.config.force_upcast
 
 
-def test_truncated_weights(folder: Path) -> None:
-    """Weights cut off by an interrupted copy are refused in one sentence that names the folder."""
-    weights = folder / "vae/diffusion_pytorch_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-5000])
-    with pytest.raises(ModelRefusedError, match=str(folder)) as refusal:
-        load_pipeline(inspect(folder, prefer_half=False), "cpu")
-    assert "\n" not in refusal.value.message
+@pytest.mark.parametrize("tokenizer", ["tokenizer", "tokenizer_2"])
+def test_foreign_tokenizer_of_sdxl(tiny_sdxl_model: Path, tmp_path: Path, tokenizer: str) -> None:
+    """Each of SDXL's two tokenizers is held against its own text encoder."""
+    copy = copy_model(tiny_sdxl_model, tmp_path / "model")
+    _teach(copy / tokenizer, "sks")
+    folder = inspect(copy, prefer_half=False, pipeline="StableDiffusionXLPipeline")
+    with pytest.raises(ModelRefusedError, match=f"{tokenizer} knows .* don't belong together"):
+        load_pipeline(folder, "cpu", "float32")
+
+
+def test_loads_a_model_of_stable_diffusion_2(tiny_sd2_model: Path) -> None:
+    """A model in the manner of SD 2.1 is the same class, and keeps predicting velocity."""
+    model = load_pipeline(inspect(tiny_sd2_model, prefer_half=False), "cpu", "float32")
+    assert model.scheduler.config.prediction_type == "v_prediction"
+    assert model.text_encoder.config.hidden_act == "gelu"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_precision_is_the_one_asked_for(folder: Path, dtype: Dtype) -> None:
+    """The catalogue's precision holds on every device."""
+    assert str(load_pipeline(inspect(folder, prefer_half=False), "cpu", dtype).dtype) == f"torch.{dtype}"
+
+
+def test_safety_checker_on_request(folder: Path) -> None:
+    """A folder's own safety checker is loaded with its feature extractor when it is asked for, and only then."""
+    add_checker(folder)
+    without = load_pipeline(inspect(folder, prefer_half=False), "cpu", "float32")
+    assert without.safety_checker is None
+    assert without.feature_extractor is None
+    model = load_pipeline(inspect(folder, prefer_half=False, safety_checker=True), "cpu", "float32")
+    prepared = model.feature_extractor([Image.new("RGB", (64, 64))], return_tensors="pt").pixel_values
+    _, objections = model.safety_checker(images=np.zeros((1, 64, 64, 3)), clip_input=prepared)
+    assert objections == [False]
 
 
 def test_cuda_is_never_replaced_by_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,11 +89,18 @@ def test_cpu_when_asked_for() -> None:
 def test_tokenizer_as_stable_diffusion_ships_it(folder: Path) -> None:
     """A tokenizer in SD 1.5's own files (vocab.json, merges.txt, special tokens as objects) reads text the same way."""
     text = "A lighthouse in fog, zebra 🙂"
-    modern = load_pipeline(inspect(folder, prefer_half=False), "cpu").tokenizer(text).input_ids
+    modern = load_pipeline(inspect(folder, prefer_half=False), "cpu", "float32").tokenizer(text).input_ids
     _write_as_stable_diffusion(folder / "tokenizer")
-    shipped = load_pipeline(inspect(folder, prefer_half=False), "cpu").tokenizer
+    shipped = load_pipeline(inspect(folder, prefer_half=False), "cpu", "float32").tokenizer
     assert shipped(text).input_ids == modern
     assert shipped.model_max_length == 77
+
+
+def _teach(folder: Path, word: str) -> None:
+    path = str(folder / "tokenizer.json")
+    tokenizer = Tokenizer.from_file(path)
+    tokenizer.add_tokens([word])
+    tokenizer.save(path)
 
 
 def _write_as_stable_diffusion(tokenizer: Path) -> None:

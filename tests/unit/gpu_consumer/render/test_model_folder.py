@@ -1,13 +1,25 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
-from gpu_consumer.render.model_folder import SUMS, inspect, write_sums
-from gpu_consumer.startup import ModelMissingError, ModelRefusedError, StartupError
+from gpu_consumer.render.model_folder import INDEX, inspect, write_sums
+from gpu_consumer.startup import (
+    ExitCode,
+    ModelDamagedError,
+    ModelIncompleteError,
+    ModelMissingError,
+    StartupError,
+)
+from tests.support.model_folders import add_checker, copy_model
 
 UNET = Path("unet/diffusion_pytorch_model.safetensors")
+SHARD_INDEX = UNET.with_name("diffusion_pytorch_model.safetensors.index.json")
+XL = "StableDiffusionXLPipeline"
 
 
 def _no_folder(folder: Path) -> None:
@@ -15,23 +27,48 @@ def _no_folder(folder: Path) -> None:
 
 
 def _no_index(folder: Path) -> None:
-    (folder / "model_index.json").unlink()
+    (folder / INDEX).unlink()
 
 
 def _broken_index(folder: Path) -> None:
-    (folder / "model_index.json").write_text("{")
+    (folder / INDEX).write_text("{")
 
 
-def _other_kind(folder: Path) -> None:
-    (folder / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+def _listed_index(folder: Path) -> None:
+    (folder / INDEX).write_text("[]")
 
 
-def _no_tokenizer(folder: Path) -> None:
-    shutil.rmtree(folder / "tokenizer")
+def _in_index(name: str, value: Any) -> Callable[[Path], None]:
+    """Change one entry of the index."""
+
+    def spoil(folder: Path) -> None:
+        index = json.loads((folder / INDEX).read_text())
+        (folder / INDEX).write_text(json.dumps(index | {name: value}))
+
+    return spoil
 
 
-def _no_weights(folder: Path) -> None:
-    (folder / UNET).unlink()
+def _without(*names: str) -> Callable[[Path], None]:
+    """Remove files or folders."""
+
+    def spoil(folder: Path) -> None:
+        for name in names:
+            if (folder / name).is_dir():
+                shutil.rmtree(folder / name)
+            else:
+                (folder / name).unlink()
+
+    return spoil
+
+
+def _empty_tokenizer(folder: Path) -> None:
+    for file in (folder / "tokenizer").iterdir():
+        file.unlink()
+
+
+def _cut_configuration(folder: Path) -> None:
+    file = folder / "vae/config.json"
+    file.write_bytes(file.read_bytes()[:-10])
 
 
 def _pickles_only(folder: Path) -> None:
@@ -42,49 +79,133 @@ def _mixed_variants(folder: Path) -> None:
     (folder / UNET).rename(folder / UNET.with_suffix(".fp16.safetensors"))
 
 
-@pytest.mark.parametrize(
-    ("spoil", "error", "words"),
-    [
-        (_no_folder, ModelMissingError, "does not exist"),
-        (_no_index, ModelMissingError, "diffusers' layout"),
-        (_broken_index, ModelRefusedError, "can't be read"),
-        (_other_kind, ModelRefusedError, "FluxPipeline"),
-        (_no_tokenizer, ModelMissingError, "no tokenizer folder"),
-        (_no_weights, ModelMissingError, "no weights"),
-        (_pickles_only, ModelRefusedError, "pickled"),
-        (_mixed_variants, ModelRefusedError, "fp16 variant"),
-    ],
-)
-def test_refusals(folder: Path, spoil: Callable[[Path], None], error: type[StartupError], words: str) -> None:
-    """A folder that can't be served is refused with one sentence that says what is wrong with it."""
+def _shards(*names: str) -> Callable[[Path], None]:
+    """Weights as shards; the index lists `names`."""
+
+    def spoil(folder: Path) -> None:
+        (folder / UNET).rename(folder / UNET.with_name("diffusion_pytorch_model-00001-of-00002.safetensors"))
+        if names:
+            listed = {f"tensor {number}": name for number, name in enumerate(names)}
+            (folder / SHARD_INDEX).write_text(json.dumps({"metadata": {}, "weight_map": listed}))
+
+    return spoil
+
+
+def _unreadable(folder: Path) -> None:
+    (folder / "vae/config.json").unlink()
+    (folder / "vae/config.json").mkdir()
+    (folder / "vae/other.json").symlink_to("nowhere.json")
+
+
+MISSING, UNSAFE, DAMAGED = ExitCode.MODEL_MISSING, ExitCode.MODEL_UNSAFE, ExitCode.MODEL_DAMAGED
+INCOMPLETE, CLASS = ExitCode.MODEL_INCOMPLETE, ExitCode.MODEL_CLASS
+FIRST_SHARD = "diffusion_pytorch_model-00001-of-00002.safetensors"
+SECOND_SHARD = "diffusion_pytorch_model-00002-of-00002.safetensors"
+REFUSALS: dict[str, tuple[Callable[[Path], None], ExitCode, str]] = {
+    "no folder": (_no_folder, MISSING, "does not exist"),
+    "no index": (_no_index, INCOMPLETE, "diffusers' layout"),
+    "broken index": (_broken_index, DAMAGED, "can't be read"),
+    "index is a list": (_listed_index, DAMAGED, "no JSON object"),
+    "other class": (_in_index("_class_name", "FluxPipeline"), CLASS, "is a FluxPipeline, and only StableDiffusion"),
+    "catalogue's other class": (_in_index("_class_name", XL), CLASS, f"is a {XL}, not a StableDiffusionPipeline"),
+    "class of its own": (_in_index("_class_name", ["mine", "Pipeline"]), CLASS, "does not name a pipeline class"),
+    "foreign library": (_in_index("unet", ["os", "UNet2DConditionModel"]), UNSAFE, "its unet from 'os'"),
+    "library in an extra": (_in_index("extra", ["mine", "Extra"]), UNSAFE, "its extra from 'mine'"),
+    "library is a list": (_in_index("extra", [["os"], "Extra"]), UNSAFE, "its extra from"),
+    "other network": (_in_index("unet", ["diffusers", "UNet3DConditionModel"]), CLASS, "UNet3DConditionModel"),
+    "other scheduler": (_in_index("scheduler", ["diffusers", "UNet2DModel"]), CLASS, "as its scheduler"),
+    "part not named": (_in_index("vae", [None, None]), INCOMPLETE, "has no vae"),
+    "no tokenizer folder": (_without("tokenizer"), INCOMPLETE, "no tokenizer folder"),
+    "empty tokenizer folder": (_empty_tokenizer, INCOMPLETE, "tokenizer holds no tokenizer_config.json and no vocab"),
+    "no vocabulary": (_without("tokenizer/tokenizer.json"), INCOMPLETE, "holds no vocab.json and no merges.txt"),
+    "no configuration": (_without("unet/config.json"), INCOMPLETE, "holds no config.json"),
+    "cut configuration": (_cut_configuration, DAMAGED, r"vae/config\.json can't be read"),
+    "no weights": (_without(str(UNET)), INCOMPLETE, "no weights"),
+    "pickles only": (_pickles_only, UNSAFE, "pickled"),
+    "mixed variants": (_mixed_variants, INCOMPLETE, "fp16 variant"),
+    "shards without a list": (_shards(), INCOMPLETE, "shards of weights, but no"),
+    "missing shard": (_shards(FIRST_SHARD, SECOND_SHARD), INCOMPLETE, f"holds no {SECOND_SHARD}"),
+    "shard elsewhere": (_shards("../vae/diffusion_pytorch_model.safetensors"), UNSAFE, "none of the folder's"),
+    "not a file": (_unreadable, INCOMPLETE, "holds no config.json"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "code", "words"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_refusals(folder: Path, spoil: Callable[[Path], None], code: ExitCode, words: str) -> None:
+    """A folder that can't be served is refused with one sentence and the exit code of its kind."""
     spoil(folder)
-    with pytest.raises(error, match=words):
+    with pytest.raises(StartupError, match=words) as refused:
+        inspect(folder, prefer_half=False)
+    assert refused.value.exit_code == code
+    assert "\n" not in refused.value.message
+    assert str(folder) in refused.value.message
+
+
+def test_link_to_nowhere(folder: Path) -> None:
+    """A file that can't be opened is told by its name, not by a traceback."""
+    (folder / "vae/more.json").symlink_to("nowhere.json")
+    with pytest.raises(ModelMissingError, match=r"vae/more\.json can't be read: No such file"):
         inspect(folder, prefer_half=False)
 
 
-def test_zeroed_weights_are_noticed(folder: Path) -> None:
-    """Weights whose bytes were zeroed, which would load without complaint, are refused by the manifest."""
-    write_sums(folder)
-    content = bytearray((folder / UNET).read_bytes())
-    content[-1000:] = bytes(1000)
-    (folder / UNET).write_bytes(content)
-    with pytest.raises(ModelRefusedError, match=f"{UNET} is damaged"):
+def test_linked_folder(tiny_model: Path, tmp_path: Path) -> None:
+    """A folder of links, as the hub's own cache holds, is as good as one of files."""
+    for file in (file for file in tiny_model.rglob("*") if file.is_file()):
+        link = tmp_path / "linked" / file.relative_to(tiny_model)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file)
+    linked, real = (inspect(path, prefer_half=False) for path in (tmp_path / "linked", tiny_model))
+    assert linked.revision == real.revision
+
+
+def test_shards(folder: Path) -> None:
+    """Weights in shards are all checked and count in the revision."""
+    whole = load_file(folder / UNET)
+    names = sorted(whole)
+    parts = {FIRST_SHARD: names[:9], SECOND_SHARD: names[9:]}
+    for file, held in parts.items():
+        save_file({name: whole[name] for name in held}, folder / UNET.with_name(file))
+    (folder / UNET).unlink()
+    weight_map = {name: file for file, held in parts.items() for name in held}
+    (folder / SHARD_INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    assert inspect(folder, prefer_half=False)
+    second = folder / UNET.with_name(SECOND_SHARD)
+    second.write_bytes(second.read_bytes()[:-1])
+    with pytest.raises(ModelDamagedError, match=SECOND_SHARD):
         inspect(folder, prefer_half=False)
 
 
-def test_file_outside_the_manifest(folder: Path) -> None:
-    """A file that the manifest does not list is refused, since nobody vouched for it."""
-    write_sums(folder)
-    (folder / "unet/added.json").write_text("{}")
-    with pytest.raises(ModelRefusedError, match=r"added\.json"):
-        inspect(folder, prefer_half=False)
+@pytest.mark.parametrize(
+    "part", ["text_encoder_2/model.safetensors", "tokenizer_2/tokenizer.json", "tokenizer_2", "text_encoder_2"]
+)
+def test_sdxl_needs_its_second_texts(tiny_sdxl_model: Path, tmp_path: Path, part: str) -> None:
+    """An SDXL folder passes as what it is, and is incomplete without its second text encoder or tokenizer."""
+    assert inspect(tiny_sdxl_model, prefer_half=False, pipeline="StableDiffusionXLPipeline").pipeline == XL
+    copy = copy_model(tiny_sdxl_model, tmp_path / "model")
+    _without(part)(copy)
+    with pytest.raises(ModelIncompleteError, match="_2"):
+        inspect(copy, prefer_half=False, pipeline="StableDiffusionXLPipeline")
 
 
-def test_binary_mode_manifest(folder: Path) -> None:
-    """A manifest with sha256sum's asterisks for binary mode counts too."""
+def test_safety_checker_must_be_there(folder: Path) -> None:
+    """Asked for its safety checker, a folder without one is refused; with one its files count."""
+    without = inspect(folder, prefer_half=False)
+    with pytest.raises(ModelIncompleteError, match="no safety_checker"):
+        inspect(folder, prefer_half=False, safety_checker=True)
+    add_checker(folder)
+    checked = inspect(folder, prefer_half=False, safety_checker=True)
+    assert checked.safety_checker
+    assert checked.revision != without.revision
+    _without("feature_extractor/preprocessor_config.json")(folder)
+    with pytest.raises(ModelIncompleteError, match="preprocessor_config"):
+        inspect(folder, prefer_half=False, safety_checker=True)
+
+
+def test_files_that_are_not_loaded_do_not_count(folder: Path) -> None:
+    """Weights for training only, which hubs keep beside the others, are neither read nor vouched for."""
     write_sums(folder)
-    (folder / SUMS).write_text((folder / SUMS).read_text().replace("  ", " *"))
-    assert inspect(folder, prefer_half=False).revision.startswith("sha256:")
+    (folder / UNET.with_name("diffusion_pytorch_model.non_ema.safetensors")).write_bytes(b"anything")
+    assert inspect(folder, prefer_half=False)
 
 
 def test_variant_choice(folder: Path) -> None:

@@ -1,0 +1,93 @@
+"""What each class of pipeline needs to find in its folder. Imports no torch."""
+
+import re
+
+import msgspec
+
+from contracts.models import PipelineClass
+
+LIBRARIES = frozenset({"diffusers", "transformers", "stable_diffusion"})
+"""Where a model's index may take classes from; the loader would import any other library that it names."""
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One component of a pipeline: a folder of its own."""
+
+    name: str
+    classes: tuple[str, ...]
+    """What the index may call it; () takes any class of its library that ends in the part's own name."""
+    needs: tuple[str, ...]
+    """Files that must all be there."""
+    either: tuple[tuple[str, ...], ...] = ()
+    """Groups of files, one of which must be there whole."""
+    stem: str | None = None
+    """How the names of its weights begin; None has no weights."""
+
+    def takes(self, class_name: str) -> bool:
+        return class_name in self.classes if self.classes else class_name.lower().endswith(self.name)
+
+    def lacks(self, present: set[str]) -> list[str]:
+        """Names of the files that are missing from those that the folder holds."""
+        whole = (group for group in self.either if present.issuperset(group))
+        group = next(whole, self.either[0] if self.either else ())
+        return [name for name in self.needs + group if name not in present]
+
+    def is_weights(self, file_name: str, variant: str | None) -> bool:
+        """Whether the loader would read this file as weights of that variant, whole or a shard."""
+        if self.stem is None:
+            return False
+        shard = r"(-\d{5}-of-\d{5})?"
+        half = rf"\.{variant}" if variant else ""
+        return re.fullmatch(rf"{self.stem}({half}{shard}|{shard}{half})\.safetensors", file_name) is not None
+
+
+def _text_encoder(name: str, class_name: str) -> Part:
+    return Part(name=name, classes=(class_name,), needs=("config.json",), stem="model")
+
+
+def _tokenizer(name: str) -> Part:
+    return Part(
+        name=name,
+        classes=("CLIPTokenizer", "CLIPTokenizerFast"),
+        needs=("tokenizer_config.json",),
+        either=(("vocab.json", "merges.txt"), ("tokenizer.json",)),
+    )
+
+
+def _network(name: str, class_name: str) -> Part:
+    return Part(name=name, classes=(class_name,), needs=("config.json",), stem="diffusion_pytorch_model")
+
+
+_COMMON = (
+    Part(name="scheduler", classes=(), needs=("scheduler_config.json",)),
+    _text_encoder("text_encoder", "CLIPTextModel"),
+    _tokenizer("tokenizer"),
+    _network("unet", "UNet2DConditionModel"),
+    _network("vae", "AutoencoderKL"),
+)
+_PARTS: dict[PipelineClass, tuple[Part, ...]] = {
+    "StableDiffusionPipeline": _COMMON,
+    "StableDiffusionXLPipeline": (
+        *_COMMON,
+        _text_encoder("text_encoder_2", "CLIPTextModelWithProjection"),
+        _tokenizer("tokenizer_2"),
+    ),
+}
+_CHECKER = (
+    Part(
+        name="safety_checker",
+        classes=("StableDiffusionSafetyChecker",),
+        needs=("config.json",),
+        stem="model",
+    ),
+    Part(
+        name="feature_extractor",
+        classes=("CLIPImageProcessor", "CLIPImageProcessorPil", "CLIPFeatureExtractor"),
+        needs=("preprocessor_config.json",),
+    ),
+)
+
+
+def parts_of(pipeline: PipelineClass, *, safety_checker: bool) -> tuple[Part, ...]:
+    """The components that are loaded."""
+    return _PARTS[pipeline] + (_CHECKER if safety_checker else ())

@@ -1,0 +1,125 @@
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from gpu_consumer.render.weights import check_weights
+from gpu_consumer.startup import ExitCode, StartupError
+
+TENSORS = {"conv": torch.ones(3, 5), "bias": torch.ones(7)}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Weights as the library writes them, free to be changed."""
+    path = tmp_path / "model.safetensors"
+    save_file(TENSORS, path)
+    return path
+
+
+def _archived_pickle(file: Path) -> None:
+    torch.save(TENSORS, file)
+
+
+def _bare_pickle(file: Path) -> None:
+    file.write_bytes(pickle.dumps({"conv": [0.0] * 100}))
+
+
+def _older_pickle(file: Path) -> None:
+    torch.save(TENSORS, file, _use_new_zipfile_serialization=False)
+
+
+def _lfs_pointer(file: Path) -> None:
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+
+
+def _cut(count: int) -> Callable[[Path], None]:
+    """Leave that many bytes, or take that many away."""
+
+    def spoil(file: Path) -> None:
+        file.write_bytes(file.read_bytes()[:count])
+
+    return spoil
+
+
+def _lengthen(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + b"more")
+
+
+def _length(length: int) -> Callable[[Path], None]:
+    """Say this of the header's length."""
+
+    def spoil(file: Path) -> None:
+        file.write_bytes(length.to_bytes(8, "little") + file.read_bytes()[8:])
+
+    return spoil
+
+
+def _header(**tensors: Any) -> Callable[[Path], None]:
+    """Weights of 8 bytes under a header that says this of them."""
+
+    def spoil(file: Path) -> None:
+        header = json.dumps(tensors).encode()
+        file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+
+    return spoil
+
+
+def _tensor(dtype: str, shape: list[int], *offsets: int) -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
+DAMAGED, UNSAFE, INCOMPLETE = ExitCode.MODEL_DAMAGED, ExitCode.MODEL_UNSAFE, ExitCode.MODEL_INCOMPLETE
+REFUSALS: dict[str, tuple[Callable[[Path], None], ExitCode, str]] = {
+    "archived pickle": (_archived_pickle, UNSAFE, "pickled.* though they are named safetensors"),
+    "bare pickle": (_bare_pickle, UNSAFE, "pickled.* though they are named safetensors"),
+    "older pickle": (_older_pickle, UNSAFE, "pickled.* though they are named safetensors"),
+    "Git LFS pointer": (_lfs_pointer, INCOMPLETE, "git lfs pull"),
+    "empty": (_cut(0), DAMAGED, "does not begin as safetensors"),
+    "cut in the length": (_cut(5), DAMAGED, "does not begin as safetensors"),
+    "cut in the header": (_cut(50), DAMAGED, "cut off within its header"),
+    "cut in the tensors": (_cut(-3), DAMAGED, "85 bytes of tensors where its header tells of 88"),
+    "lengthened": (_lengthen, DAMAGED, "92 bytes of tensors where its header tells of 88"),
+    "huge header": (_length(2**60), DAMAGED, "does not begin as safetensors"),
+    "short header": (_length(20), DAMAGED, "header can't be read"),
+    "gap": (_header(a=_tensor("F32", [1], 4, 8)), DAMAGED, "do not lie where"),
+    "overlap": (_header(a=_tensor("F32", [1], 0, 4), b=_tensor("F32", [2], 0, 8)), DAMAGED, "do not lie where"),
+    "wrong shape": (_header(a=_tensor("F32", [3], 0, 8)), DAMAGED, "do not lie where"),
+    "negative shape": (_header(a=_tensor("F32", [-1, -2], 0, 8)), DAMAGED, "do not lie where"),
+    "unknown numbers": (_header(a=_tensor("F3", [2], 0, 8)), DAMAGED, "unknown kind 'F3'"),
+    "no tensor": (_header(a=7), DAMAGED, "header can't be read"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "code", "words"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_refusals(file: Path, spoil: Callable[[Path], None], code: ExitCode, words: str) -> None:
+    """Weights that are not what they are named are refused in one sentence; the library would not load them either."""
+    spoil(file)
+    with pytest.raises(StartupError, match=words) as refused:
+        check_weights(file)
+    assert refused.value.exit_code == code
+    assert "\n" not in refused.value.message
+    with pytest.raises(SafetensorError), safe_open(file, "pt"):
+        """Proves that no file is refused which the library could read."""
+
+
+@pytest.mark.parametrize("length", [640, 896, 1152])
+def test_header_lengths_that_begin_like_pickles(file: Path, length: int) -> None:
+    """Weights whose header's length has the bytes that a pickle begins with are no pickle."""
+    header = json.dumps({"a": _tensor("F32", [2], 0, 8)}).encode()
+    file.write_bytes(length.to_bytes(8, "little") + header.ljust(length) + bytes(8))
+    check_weights(file)
+
+
+def test_every_kind_of_numbers(file: Path) -> None:
+    """Files of the library's own making pass, whatever numbers they hold, none included."""
+    kinds = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.uint8, torch.bool)
+    tensors = {str(kind): torch.ones(3, 5, dtype=kind) for kind in kinds}
+    save_file(tensors | {"scalar": torch.tensor(1.0), "none": torch.ones(0, 4)}, file, {"format": "pt"})
+    check_weights(file)
