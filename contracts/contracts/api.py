@@ -193,6 +193,13 @@ class NumberRange(msgspec.Struct, frozen=True):
     default: float
 
 
+class AllowedSize(msgspec.Struct, frozen=True):
+    """Pixels."""
+
+    width: int
+    height: int
+
+
 class ModelView(msgspec.Struct, frozen=True, kw_only=True):
     """A model on offer; ranges are inclusive and carry the names of the input's fields."""
 
@@ -212,6 +219,12 @@ class ModelView(msgspec.Struct, frozen=True, kw_only=True):
     max_images: int
     max_cost: int
     """Bound on width x height x steps x images."""
+    pipeline: str
+    """diffusers' class: StableDiffusionPipeline or StableDiffusionXLPipeline."""
+    sizes: list[AllowedSize]
+    """The only sizes allowed; empty where `width` and `height` alone decide."""
+    safety_checker: bool
+    """Whether the model's own checker may fail a job for what its pictures show."""
 
 
 class ModelList(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """The catalogue as clients see it: names and bounds, but not where the weights lie."""
 
-from contracts.api import ModelList, ModelView, NumberRange, WholeNumberRange
+from contracts.api import AllowedSize, ModelList, ModelView, NumberRange, WholeNumberRange
 from contracts.models import Catalogue, Model, Range
 
 
@@ -23,6 +23,9 @@ def _view(model: Model, *, default: bool) -> ModelView:
         ),
         max_images=model.max_images,
         max_cost=model.max_cost,
+        pipeline=model.pipeline,
+        sizes=[AllowedSize(width, height) for width, height in model.picture_sizes],
+        safety_checker=model.safety_checker,
     )
 
 

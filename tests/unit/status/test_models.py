@@ -4,7 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from contracts.models import load_catalogue
+from contracts.api import AllowedSize
+from contracts.models import Catalogue, load_catalogue
 from status.models import list_models
 
 CATALOGUE = Path(__file__).parents[3] / "deploy" / "models.toml"
@@ -23,10 +24,20 @@ def test_clients_see_names_bounds_and_defaults() -> None:
     assert (view.max_images, view.max_cost) == (tiny.max_images, tiny.max_cost)
 
 
+def test_clients_see_the_only_sizes() -> None:
+    """Where sizes are listed, clients see them; where ranges decide, none is listed."""
+    tiny = load_catalogue(CATALOGUE).find("tiny")
+    sized = msgspec.structs.replace(tiny, name="sized", sizes=("64x64", "64x128"))
+    ranged, listed = list_models(Catalogue((tiny, sized))).models
+    assert ranged.sizes == []
+    assert listed.sizes == [AllowedSize(64, 64), AllowedSize(64, 128)]
+    assert listed.pipeline == "StableDiffusionPipeline"
+
+
 def test_clients_do_not_see_where_the_weights_lie() -> None:
-    """Paths are the operator's business."""
+    """Paths and sources are the operator's business."""
     body = msgspec.to_builtins(list_models(load_catalogue(CATALOGUE)))
-    assert all("path" not in model for model in body["models"])
+    assert all(not model.keys() & {"path", "hub", "revision"} for model in body["models"])
 
 
 def test_the_first_model_alone_is_the_default() -> None:
