@@ -13,9 +13,11 @@ from contracts.messages.v1 import Render
 from contracts.objects import StoredOutput
 from contracts.topology import Topology
 from gpu_consumer.gate import Gate
+from gpu_consumer.render.loss import Loss
 from gpu_consumer.render.process import OnStep, RenderProcessLostError
-from gpu_consumer.render.protocol import Aborted, Outcome, Ready, RenderedImage, RenderFailed, Step
+from gpu_consumer.render.protocol import Aborted, Outcome, Ready, RenderedImage, RenderFailed, Size, Step
 from gpu_consumer.store import Claimed, Store
+from gpu_consumer.usage import Usage
 from gpu_consumer.waiting import first_of
 from tests.protocol.broker import Broker, Message
 from tests.protocol.strings import Strings
@@ -32,13 +34,15 @@ class Ending(Enum):
     ABORTED = auto()
     TRANSIENT = auto()
     PERMANENT = auto()
+    SUSPECT = auto()
     FATAL = auto()
     LOST = auto()
 
 
 FAILURES = {
     Ending.TRANSIENT: RenderFailed(JobErrorCode.OUT_OF_MEMORY, "no memory", "transient"),
-    Ending.PERMANENT: RenderFailed(JobErrorCode.PIPELINE_ERROR, "no picture", "permanent"),
+    Ending.PERMANENT: RenderFailed(JobErrorCode.UNSAFE_OUTPUT, "no picture", "permanent"),
+    Ending.SUSPECT: RenderFailed(JobErrorCode.PIPELINE_ERROR, "no picture", "permanent"),
     Ending.FATAL: RenderFailed(JobErrorCode.PIPELINE_ERROR, "no device", "fatal"),
 }
 
@@ -46,25 +50,31 @@ FAILURES = {
 class PuppetProcess:
     """gpu_consumer.render.process.RenderProcess, without a process."""
 
+    warm_sizes = (Size(64, 64),)
+    last_lines = ("a line",)
+
     def __init__(self, strings: Strings) -> None:
         self.ready: Ready | None = READY
         self.told_to_abort = False
         self._strings = strings
 
-    async def render(self, wanted: JobInput, on_step: OnStep) -> Outcome:
+    async def render(self, wanted: JobInput, on_step: OnStep, **_: object) -> Outcome:
         self.told_to_abort = False
         on_step(Step(1, 2))
         ending = await self._strings.pause("render")
         if ending in (Ending.FATAL, Ending.LOST):
             self.ready = None
         if ending is Ending.LOST:
-            raise RenderProcessLostError("SIGKILL", Step(1, 2), ())
+            raise RenderProcessLostError(Loss("SIGKILL", "SIGKILL"), Step(1, 2), ())
         if ending is Ending.ABORTED:
             return Aborted(1)
         return FAILURES.get(ending) or rendered(IMAGE)
 
     async def abort(self) -> None:
         self.told_to_abort = True
+
+    async def condemn(self, loss: Loss) -> None:
+        self.ready = None
 
 
 class PuppetPictures:
@@ -74,7 +84,7 @@ class PuppetPictures:
         self._strings = strings
         self._objects = objects
 
-    async def store(self, claimed: Claimed, wanted: JobInput, images: object) -> tuple[StoredOutput, ...]:
+    async def store(self, claimed: Claimed, wanted: JobInput, *_: object) -> tuple[StoredOutput, ...]:
         if not await self._strings.pause("upload"):
             raise StorageUnavailableError
         key = f"jobs/{claimed.job_id}/0-{claimed.token.hex}.png"
@@ -163,7 +173,7 @@ class PuppetDelivery:
 class PuppetSlot:
     """gpu_consumer.slot.Slot: subscribes for one message, and holds it."""
 
-    def __init__(self, line: PuppetLine, queue: str) -> None:
+    def __init__(self, line: PuppetLine, queue: str, usage: Usage) -> None:
         self._line = line
         self._delivery: PuppetDelivery | None = None
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from chassis.postgres import Database
 from contracts.models import load_catalogue
 from contracts.topology import topology
-from gpu_consumer.attempt import Bench
+from gpu_consumer.bench import Bench
 from gpu_consumer.consumer import Consumer
 from gpu_consumer.gate import NAME, RENDERER, Gate
 from gpu_consumer.parking import Parking
@@ -16,6 +16,7 @@ from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.renderer import Renderer
 from gpu_consumer.settle import Settlement
 from gpu_consumer.store import Store
+from gpu_consumer.usage import Usage
 from tests.protocol.broker import LANES, MODEL, Broker
 from tests.protocol.puppets import READY, PuppetLine, PuppetPictures, PuppetProcess, PuppetStore
 from tests.protocol.strings import Strings
@@ -37,9 +38,10 @@ class Worker:
         self.aborting = False
         self._stop = asyncio.Event()
         declared = topology([MODEL], LANES)
+        usage = Usage()
         parts: dict[str, Any] = {
             "store": PuppetStore(self.strings, self._store),
-            "renderer": Renderer(cast(Any, self.process), self.gate),
+            "renderer": Renderer(cast(Any, self.process), self.gate, usage),
             "pictures": PuppetPictures(self.strings, objects),
             "parking": Parking(cast(Any, broker), cast(Any, broker), declared, LANES),
             "progress": ProgressFeed(cast(Any, None)),
@@ -48,6 +50,7 @@ class Worker:
         bench = Bench(
             model=TINY,
             gate=self.gate,
+            usage=usage,
             settlement=settlement,
             heartbeat_seconds=AN_HOUR,
             render_seconds=AN_HOUR,

@@ -48,13 +48,13 @@ def after(method: Method, strike: Strike) -> Method:
 
 
 def at_a_step(render: Method, strike: Strike) -> Method:
-    async def struck(process: Any, wanted: Any, on_step: Callable[[Any], None]) -> Any:
+    async def struck(process: Any, wanted: Any, on_step: Callable[[Any], None], **named: Any) -> Any:
         def count(step: Any) -> None:
             on_step(step)
             if step.step >= STRUCK_STEP:
                 strike()
 
-        return await render(process, wanted, count)
+        return await render(process, wanted, count, **named)
 
     return struck
 

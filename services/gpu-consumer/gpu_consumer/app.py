@@ -11,9 +11,11 @@ from chassis.postgres import Database
 from chassis.storage import Storage
 from contracts.models import Model
 from contracts.topology import Lanes, topology
-from gpu_consumer.attempt import Bench
-from gpu_consumer.consumer import Consumer
+from gpu_consumer import metrics
+from gpu_consumer.bench import Bench
+from gpu_consumer.consumer import SLOTS, Consumer
 from gpu_consumer.gate import NAME, RENDERER, Gate
+from gpu_consumer.gpu_monitor import Gpu, GpuMonitor
 from gpu_consumer.parking import Parking
 from gpu_consumer.pictures import Pictures
 from gpu_consumer.presence import Presence
@@ -24,6 +26,7 @@ from gpu_consumer.renderer import Renderer
 from gpu_consumer.settings import Settings
 from gpu_consumer.settle import Settlement
 from gpu_consumer.store import Store
+from gpu_consumer.usage import Usage
 from gpu_consumer.worker import Worker
 
 
@@ -51,11 +54,15 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
     gate = Gate(NAME, RENDERER)
     store = Store(database, settings.name, settings.lease_seconds)
     storage = Storage(settings.storage)
-    renderer = Renderer(process, gate)
+    usage = Usage()
+    metrics.GPU_IDLE_SHARE.set_function(lambda: usage.idle_share)
+    metrics.GPU_OVERHEAD_SHARE.set_function(lambda: usage.overhead_share)
+    renderer = Renderer(process, gate, usage)
     progress = ProgressFeed(Announcer(publishing))
     bench = Bench(
         model=model,
         gate=gate,
+        usage=usage,
         store=store,
         renderer=renderer,
         pictures=Pictures(storage),
@@ -65,9 +72,10 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
         heartbeat_seconds=settings.heartbeat_seconds,
         render_seconds=settings.render_seconds,
     )
-    consumer = Consumer(bench, consuming, declared)
+    consumer = Consumer(bench, consuming, declared, slots=SLOTS if settings.overlap else 1)
     presence = Presence(settings.database, settings.name, gate, consumer.hurry, settings.heartbeat_seconds)
-    worker = Worker(gate, presence, store, renderer, progress, consumer, settings.drain_seconds)
+    monitor = GpuMonitor(usage, Gpu.find() if settings.device == "cuda" else None)
+    worker = Worker(gate, presence, store, renderer, progress, monitor, consumer, settings.drain_seconds)
     health = Health({"model": renderer.check, "database": database.check, "broker": consuming.check})
     return App(
         worker=worker,
@@ -92,8 +100,8 @@ def render_process(settings: Settings, model: Model) -> RenderProcess:
         safety_checker=model.safety_checker,
         scheduler=model.schedulers[0],
         sizes=tuple(Size(width, height) for width, height in model.warmup_sizes),
-        channels_last=False,
-        compile=False,
+        channels_last=settings.channels_last,
+        compile=settings.compile,
         cpu_threads=settings.cpu_threads,
     )
     limits = Limits(start=settings.render_start_seconds, step=settings.render_step_seconds)

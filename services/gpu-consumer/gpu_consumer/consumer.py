@@ -10,13 +10,15 @@ from chassis.amqp import Broker, BrokerUnavailableError
 from chassis.loops import Loop
 from contracts.topology import Topology, work_queue
 from gpu_consumer import metrics
-from gpu_consumer.attempt import Attempt, Bench
+from gpu_consumer.attempt import Attempt
+from gpu_consumer.bench import Bench
 from gpu_consumer.lease import Interruption
 from gpu_consumer.outcome import Disposal
 from gpu_consumer.slot import Delivery, Slot
 from gpu_consumer.waiting import first_of
 
 SLOTS = 2
+"""One renders, one is stored. With a single slot nothing overlaps."""
 ABORT_SECONDS = 15.0
 """How long an aborted attempt may take to record that."""
 
@@ -32,14 +34,14 @@ class Consumer(Loop):
     name = "consumer"
     interval = 0.0
 
-    def __init__(self, bench: Bench, broker: Broker, topology: Topology) -> None:
+    def __init__(self, bench: Bench, broker: Broker, topology: Topology, slots: int = SLOTS) -> None:
         super().__init__()
         self._bench = bench
         self._broker = broker
         self._topology = topology
         self._declared = False
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
-        self._free = deque(Slot(broker, work_queue(bench.model.name)) for _ in range(SLOTS))
+        self._free = deque(Slot(broker, work_queue(bench.model.name), bench.usage) for _ in range(slots))
         self._freed = asyncio.Event()
 
     async def run_once(self) -> bool:
@@ -103,6 +105,8 @@ class Consumer(Loop):
             self._declared = False  # the queue may be what is missing
             self._release(slot)
             raise
+        finally:
+            self._bench.usage.delivered()
 
     def _begin(self, slot: Slot, delivery: Delivery) -> Attempt:
         metrics.STATE.state("rendering")

@@ -1,6 +1,7 @@
 """Holding on to a job: the heartbeat, and what may interrupt the work."""
 
 import asyncio
+import time
 from enum import StrEnum
 from types import TracebackType
 
@@ -24,7 +25,8 @@ class Interruption(StrEnum):
     DRAIN = "drain"
     OVERTIME = "overtime"
 
-    def outcome(self) -> Outcome:
+    def outcome(self, step: Step | None = None) -> Outcome:
+        """What is recorded for it; `step` is the last that was done."""
         match self:
             case Interruption.CANCEL:
                 return Canceled()
@@ -34,7 +36,7 @@ class Interruption(StrEnum):
                 return Released()
             case Interruption.OVERTIME:
                 message = "The render took longer than this worker allows; ask for fewer steps or a smaller picture."
-                return Dead(failure(JobErrorCode.RENDER_TIMEOUT, message, Stage.RENDER))
+                return Dead(failure(JobErrorCode.RENDER_TIMEOUT, message, Stage.RENDER, step=step))
 
 
 class Lease:
@@ -45,7 +47,10 @@ class Lease:
         self.interruption: Interruption | None = None
         self._store = store
         self._heartbeat_seconds = heartbeat_seconds
-        self._step: Step | None = None
+        self.step: Step | None = None
+        """The last that was done."""
+        self.cancel_requested_at: float | None = None
+        """When the cancel was asked for, by this process's time.perf_counter."""
         self._hurry = asyncio.Event()
         self._interrupted = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
@@ -63,7 +68,7 @@ class Lease:
 
     def progress(self, step: Step) -> None:
         """Goes onto the job's record with the next heartbeat."""
-        self._step = step
+        self.step = step
 
     def hurry(self) -> None:
         """Beat now: a cancel may be waiting."""
@@ -85,7 +90,7 @@ class Lease:
 
     async def beat(self) -> None:
         """Extend the lease once. Postgres being away interrupts nothing: every write is fenced."""
-        step, steps = (self._step.step, self._step.steps) if self._step else (None, None)
+        step, steps = (self.step.step, self.step.steps) if self.step else (None, None)
         try:
             answer = await self._store.heartbeat(self.claimed, step, steps)
         except (DatabaseUnavailableError, TransactionClashError) as error:
@@ -94,6 +99,7 @@ class Lease:
         if answer is None:
             self.interrupt(Interruption.LEASE_LOST)
         elif answer.cancel_requested:
+            self.cancel_requested_at = time.perf_counter() - answer.cancel_age_seconds
             self.interrupt(Interruption.CANCEL)
 
     async def _keep(self) -> None:

@@ -1,21 +1,69 @@
-"""What a GPU consumer counts and times."""
+"""What a GPU consumer counts and times. docs/operating.md explains each."""
 
-from prometheus_client import Counter, Enum, Histogram
+from enum import StrEnum
+
+from prometheus_client import Counter, Enum, Gauge, Histogram
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SLOW = (0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120, 300, 600)
 
+
+class Phase(StrEnum):
+    """Where a job's time goes in a worker, in order."""
+
+    CLAIM = "claim"
+    """From the message's delivery until Postgres has given the job."""
+    WAIT = "wait"
+    """For a warm render process, and for the job before to be stored."""
+    DENOISE = "denoise"
+    DECODE = "decode"
+    ENCODE = "encode"
+    """Pixels to a file, per picture."""
+    PUT = "put"
+    """The file to S3, per picture."""
+    SETTLE = "settle"
+
+
 ATTEMPTS = Counter("darkroom_attempts_total", "Attempts that this worker ended.", ["outcome"])
 MESSAGES = Counter("darkroom_messages_total", "Messages that this worker was done with.", ["verdict"])
+STATE = Enum(
+    "darkroom_worker_state", "What the worker does.", states=["starting", "waiting", "rendering", "closed", "draining"]
+)
+PHASE_SECONDS = Histogram(
+    "darkroom_phase_seconds", "Time in each phase of a job.", ["phase"], buckets=sorted({*_FAST, *_SLOW})
+)
 RENDER_SECONDS = Histogram("darkroom_render_seconds", "Time in the pipeline, per job.", buckets=_SLOW)
 OVERHEAD_SECONDS = Histogram(
     "darkroom_overhead_seconds",
     "Time the GPU was idle for a job: from its delivery on, less the pipeline.",
     buckets=_FAST,
 )
-STORE_SECONDS = Histogram("darkroom_store_seconds", "Time to encode and store a job's pictures.", buckets=_FAST)
-SETTLE_SECONDS = Histogram("darkroom_settle_seconds", "Time to record an attempt's outcome.", buckets=_FAST)
-RENDER_PROCESS_LOSSES = Counter("darkroom_render_process_losses_total", "Render processes that died or hung.")
-STATE = Enum(
-    "darkroom_worker_state", "What the worker does.", states=["starting", "waiting", "rendering", "closed", "draining"]
+CANCEL_SECONDS = Histogram(
+    "darkroom_cancel_seconds", "From the request to cancel a rendering job until its render ended.", buckets=_FAST
 )
+
+STEPS = Counter("darkroom_render_steps_total", "Steps that the schedulers made.")
+STEPS_PER_SECOND = Gauge("darkroom_steps_per_second", "Steps a second while denoising, in the latest render.")
+RENDER_FAILURES = Counter("darkroom_render_failures_total", "Renders that failed, by the error's code.", ["code"])
+TILED_RENDERS = Counter("darkroom_tiled_renders_total", "Renders decoded in tiles, for lack of memory.")
+
+GPU_SECONDS = Counter("darkroom_gpu_seconds_total", "The worker's wall time by what its GPU was used for.", ["use"])
+GPU_IDLE_SHARE = Gauge(
+    "darkroom_gpu_idle_share", "Share of the time with a warm render process in which no render ran."
+)
+GPU_OVERHEAD_SHARE = Gauge(
+    "darkroom_gpu_overhead_share", "The same, without the time in which there was nothing to render."
+)
+
+RENDER_PROCESS_LOSSES = Counter(
+    "darkroom_render_process_losses_total", "Render processes that died, hung or were replaced.", ["reason"]
+)
+LOAD_SECONDS = Gauge("darkroom_model_load_seconds", "Time the render process took to load its model.")
+WARMUP_SECONDS = Gauge("darkroom_model_warmup_seconds", "Time it took to render every warm-up size.")
+MEMORY_BASELINE_BYTES = Gauge("darkroom_render_memory_baseline_bytes", "Held by the warm model between jobs.")
+MEMORY_PEAK_BYTES = Gauge("darkroom_render_memory_peak_bytes", "The most that was held in the latest render.")
+
+GPU_UTILISATION = Gauge("darkroom_gpu_utilisation_ratio", "NVML: share of the last moments with a kernel running.")
+GPU_MEMORY_USED_BYTES = Gauge("darkroom_gpu_memory_used_bytes", "NVML: memory in use on the GPU, by whomever.")
+GPU_MEMORY_TOTAL_BYTES = Gauge("darkroom_gpu_memory_total_bytes", "NVML: the GPU's memory.")
+GPU_TEMPERATURE = Gauge("darkroom_gpu_temperature_celsius", "NVML: the GPU's temperature.")

@@ -8,6 +8,7 @@ import msgspec
 from contracts.api import JobError, Receipt
 from contracts.errors import JobErrorCode
 from contracts.objects import StoredOutput
+from gpu_consumer.render.protocol import Step
 
 MESSAGE_LIMIT = 1000
 """Characters of a failure's message that go onto the job's record."""
@@ -41,6 +42,8 @@ class Dead(msgspec.Struct, frozen=True, tag_field="kind", tag="dead"):
     """Failed, and would fail again."""
 
     error: JobError
+    detail: dict[str, Any] = {}
+    """As Retry.detail."""
 
 
 class Released(msgspec.Struct, frozen=True, tag_field="kind", tag="released"):
@@ -68,7 +71,10 @@ class Disposal(StrEnum):
     """Untouched; the queue has it again."""
 
 
-def failure(code: JobErrorCode, message: str, stage: Stage, *, retryable: bool = False) -> JobError:
-    """A failure for the job's record, its message fit for Postgres and bounded."""
+def failure(
+    code: JobErrorCode, message: str, stage: Stage, *, retryable: bool = False, step: Step | None = None
+) -> JobError:
+    """A failure for the job's record, its message fit for Postgres and bounded. `step` is the last that was done."""
     printable = message.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    return JobError(code, printable[:MESSAGE_LIMIT], retryable, stage)
+    done, steps = (step.step, step.steps) if step else (None, None)
+    return JobError(code, printable[:MESSAGE_LIMIT], retryable, stage, done, steps)

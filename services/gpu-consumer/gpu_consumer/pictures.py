@@ -9,7 +9,7 @@ from chassis.storage import Storage, StorageUnavailableError
 from contracts.api import JobInput
 from contracts.objects import CONTENT_TYPES, StoredOutput, output_key
 from contracts.pictures import Origin
-from gpu_consumer import png
+from gpu_consumer import metrics, png
 from gpu_consumer.render.protocol import RenderedImage
 from gpu_consumer.store import Claimed
 
@@ -33,7 +33,8 @@ class Pictures:
     async def _store(
         self, claimed: Claimed, wanted: JobInput, index: int, image: RenderedImage, origin: Origin
     ) -> StoredOutput:
-        body, digest = await asyncio.to_thread(_encode, image, wanted, claimed.model, origin)
+        with metrics.PHASE_SECONDS.labels(metrics.Phase.ENCODE).time():
+            body, digest = await asyncio.to_thread(_encode, image, wanted, claimed.model, origin)
         picture = StoredOutput(
             index=index,
             key=output_key(claimed.job_id, index, digest, wanted.output_format),
@@ -44,7 +45,8 @@ class Pictures:
             sha256=digest,
             seed=image.seed,
         )
-        await self._put(picture, body)
+        with metrics.PHASE_SECONDS.labels(metrics.Phase.PUT).time():
+            await self._put(picture, body)
         return picture
 
     async def _put(self, picture: StoredOutput, body: bytes) -> None:

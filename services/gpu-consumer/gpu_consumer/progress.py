@@ -1,11 +1,11 @@
-"""Steps for live views: a few a second, transient, and never in the way of a render."""
+"""Steps and previews for live views: a few a second, transient, and never in the way of a render."""
 
 import asyncio
 
 import structlog
 
 from chassis.amqp import Announcer, BrokerUnavailableError
-from contracts.messages.v1 import CONTENT_TYPE, Progress, encode
+from contracts.messages.v1 import CONTENT_TYPE, Preview, Progress, encode
 from contracts.topology import EVENTS_EXCHANGE
 
 PAUSE_SECONDS = 0.25
@@ -14,15 +14,20 @@ log = structlog.get_logger()
 
 
 class ProgressFeed:
-    """Publishes the latest step; steps that come faster than it publishes are skipped."""
+    """Publishes the latest step and the latest preview; what comes faster than it publishes is skipped."""
 
     def __init__(self, announcer: Announcer) -> None:
         self._announcer = announcer
-        self._latest: Progress | None = None
+        self._step: Progress | None = None
+        self._preview: Preview | None = None
         self._news = asyncio.Event()
 
-    def report(self, progress: Progress) -> None:
-        self._latest = progress
+    def report(self, step: Progress) -> None:
+        self._step = step
+        self._news.set()
+
+    def show(self, preview: Preview) -> None:
+        self._preview = preview
         self._news.set()
 
     async def run(self) -> None:
@@ -33,11 +38,15 @@ class ProgressFeed:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def run_once(self) -> None:
-        """Publish the latest step, if any."""
-        progress, self._latest = self._latest, None
-        if progress is None:
-            return
+        """Publish the latest step and preview, if any."""
+        step, self._step = self._step, None
+        preview, self._preview = self._preview, None
+        for event in (step, preview):
+            if event is not None:
+                await self._publish(event)
+
+    async def _publish(self, event: Progress | Preview) -> None:
         try:
-            await self._announcer.announce(EVENTS_EXCHANGE, f"job.{progress.job_id}", encode(progress), CONTENT_TYPE)
+            await self._announcer.announce(EVENTS_EXCHANGE, f"job.{event.job_id}", encode(event), CONTENT_TYPE)
         except BrokerUnavailableError as error:
-            log.debug("progress not published", error=str(error))
+            log.debug("live event not published", error=str(error))

@@ -14,12 +14,19 @@ WITH claimed AS (
     SELECT (job).lease_token, (job).id, (job).generation, (job).attempt, (job).worker FROM claimed
 )
 SELECT (job).id, (job).generation, (job).lease_token, (job).attempt, (job).model, (job).input,
-    (job).error ->> 'code' AS previous_error, record_delivery(job, 'job.started')
+    (job).error ->> 'code' AS previous_error,
+    (SELECT count(*)::int FROM attempts
+     WHERE job_id = (job).id AND generation = (job).generation AND error ->> 'code' = 'render_process_lost')
+        AS process_losses,
+    record_delivery(job, 'job.started')
 FROM claimed;
 
 -- name: look(job_id)^
 -- Why there was nothing to claim. A claim whose answer was lost shows here by its token.
 SELECT id, generation, status, lease_token, attempt, model, input, error ->> 'code' AS previous_error, dead_lettered,
+    (SELECT count(*)::int FROM attempts
+     WHERE job_id = jobs.id AND generation = jobs.generation AND error ->> 'code' = 'render_process_lost')
+        AS process_losses,
     next_attempt_at IS NOT NULL AS waits,
     (extract(epoch FROM next_attempt_at - now()) * 1000)::float8 AS wait_ms
 FROM jobs WHERE id = :job_id;
@@ -27,7 +34,8 @@ FROM jobs WHERE id = :job_id;
 -- name: heartbeat(job_id, token, lease, step, steps)^
 UPDATE jobs SET lease_expires_at = now() + :lease, step = :step, steps = :steps
 WHERE id = :job_id AND lease_token = :token AND status = 'running'
-RETURNING cancel_requested_at IS NOT NULL AS cancel_requested;
+RETURNING cancel_requested_at IS NOT NULL AS cancel_requested,
+    extract(epoch FROM now() - cancel_requested_at)::float8 AS cancel_age;
 
 -- name: finish(job_id, generation, token, status, error, outputs, receipt, metrics, body, headers)$
 SELECT finish_job(:job_id, :generation, :token, :status, :error, :outputs, :receipt, :metrics, :body, :headers);

@@ -49,6 +49,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long one render may take in all: well below the 30 minutes after which RabbitMQ ends a silent delivery."""
     cpu_threads: Annotated[int, Meta(ge=1, le=256)] = max(1, (os.cpu_count() or 1) // 2)
     """Threads torch may compute with on the CPU."""
+    channels_last: bool = False
+    """Keep UNet and VAE in the memory layout that tensor cores read fastest."""
+    compile: bool = False
+    """Compile UNet and VAE decoder with torch.compile at the start: minutes once, then faster steps."""
+    overlap: bool = True
+    """Render the next job while one is stored. Without it the GPU waits: for measuring, and for finding faults."""
     consumer_host: str = "127.0.0.1"
     consumer_port: Port = 8083
     """Where /healthz, /readyz and /metrics are served."""

@@ -20,7 +20,7 @@ class Settlement:
 
     async def settle(self, claimed: Claimed, outcome: Outcome, message: Message) -> Disposal:
         """Record the outcome. A job that is no longer ours is left alone, and so are its objects."""
-        with metrics.SETTLE_SECONDS.time():
+        with metrics.PHASE_SECONDS.labels(metrics.Phase.SETTLE).time():
             status = await until_answered(lambda: self._record(claimed, outcome, message))
         metrics.ATTEMPTS.labels(_label(outcome) if status else "discarded").inc()
         log.info("attempt ended", outcome=_label(outcome), job_status=status, attempt=claimed.attempt)
@@ -31,8 +31,8 @@ class Settlement:
         match outcome:
             case Succeeded():
                 return "succeeded" if await self._store.succeed(claimed, outcome) else None
-            case Dead(error=error):
-                return "failed" if await self._store.fail(claimed, error, message) else None
+            case Dead(error=error, detail=detail):
+                return "failed" if await self._store.fail(claimed, error, detail, message) else None
             case Canceled():
                 return "canceled" if await self._store.cancel(claimed) else None
             case Retry(error=error, detail=detail):

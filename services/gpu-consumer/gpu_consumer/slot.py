@@ -9,6 +9,7 @@ from aio_pika.exceptions import AMQPError
 
 from chassis.amqp import Broker, BrokerUnavailableError, close_quietly
 from gpu_consumer.gate import Gate
+from gpu_consumer.usage import Usage
 from gpu_consumer.waiting import first_of
 
 ANSWER_TIMEOUT_SECONDS = 5.0
@@ -49,7 +50,8 @@ class Delivery:
 class Slot:
     """Subscribes for one message and unsubscribes as soon as it came; the message stays the channel's own."""
 
-    def __init__(self, broker: Broker, queue: str) -> None:
+    def __init__(self, broker: Broker, queue: str, usage: Usage) -> None:
+        self._usage = usage
         self._broker = broker
         self._queue = queue
         self._channel: AbstractChannel | None = None
@@ -68,6 +70,7 @@ class Slot:
 
         try:
             tag = await queue.consume(receive, timeout=ANSWER_TIMEOUT_SECONDS)
+            self._usage.subscribed()
             await first_of(inbox, channel.closed(), revoked.wait(), gate.wait_closed())
             if inbox.done():
                 # No answer is needed: the broker reads it before any ack that follows on this channel.

@@ -32,6 +32,8 @@ class Claimed(msgspec.Struct, frozen=True):
     """contracts.api.JobInput as JSON."""
     previous_error: str | None
     """Code of the failure before this attempt."""
+    process_losses: int = 0
+    """Render processes that earlier attempts of this generation lost."""
 
 
 class NotDue(msgspec.Struct, frozen=True):
@@ -55,6 +57,8 @@ Verdict = Claimed | NotDue | DeadLettered | Obsolete
 
 class Beat(msgspec.Struct, frozen=True):
     cancel_requested: bool
+    cancel_age_seconds: float = 0.0
+    """How long ago that was, by the database's clock."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -92,25 +96,26 @@ class Store:
             row = await queries.heartbeat(
                 connection, job_id=claimed.job_id, token=claimed.token, lease=self._lease, step=step, steps=steps
             )
-        return None if row is None else Beat(row["cancel_requested"])
+        return None if row is None else Beat(row["cancel_requested"], row["cancel_age"] or 0.0)
 
     async def succeed(self, claimed: Claimed, success: Succeeded) -> bool:
         """Record a success. Returns whether the job was still ours."""
-        return await self._finish(
-            claimed,
-            "succeeded",
-            outputs=success.outputs,
-            receipt=success.receipt,
-            metrics=success.metrics,
-        )
+        values = {"outputs": success.outputs, "receipt": success.receipt, "metrics": success.metrics}
+        async with self._database.connection() as connection:
+            return await _finish(connection, claimed, "succeeded", **values)
 
-    async def fail(self, claimed: Claimed, error: JobError, message: Message) -> bool:
+    async def fail(self, claimed: Claimed, error: JobError, detail: Mapping[str, Any], message: Message) -> bool:
         """Record a failure for good, with its dead letter. Returns whether the job was still ours."""
-        return await self._finish(claimed, "failed", error=error, body=message.body, headers=message.headers)
+        async with self._database.transaction() as connection:
+            ours = await _finish(connection, claimed, "failed", error=error, body=message.body, headers=message.headers)
+            if detail and ours:
+                await queries.add_detail(connection, token=claimed.token, detail=detail)
+        return ours
 
     async def cancel(self, claimed: Claimed) -> bool:
         """Record that it was canceled. Returns whether the job was still ours."""
-        return await self._finish(claimed, "canceled")
+        async with self._database.connection() as connection:
+            return await _finish(connection, claimed, "canceled")
 
     async def retry(
         self, claimed: Claimed, error: JobError, detail: Mapping[str, Any], lane: Lane, message: Message
@@ -146,26 +151,25 @@ class Store:
                 return reaped
             reaped += returned
 
-    async def _finish(self, claimed: Claimed, status: str, **values: Any) -> bool:
-        nothing = dict.fromkeys(("error", "outputs", "receipt", "metrics", "body", "headers"))
-        async with self._database.connection() as connection:
-            return bool(
-                await queries.finish(
-                    connection,
-                    job_id=claimed.job_id,
-                    generation=claimed.generation,
-                    token=claimed.token,
-                    status=status,
-                    **(nothing | values),
-                )
-            )
-
     async def _give_back(self, connection: Connection, claimed: Claimed, **values: Any) -> str | None:
         nothing = dict.fromkeys(("error", "lane", "delay", "body", "headers"))
         status: str | None = await queries.give_back(
             connection, job_id=claimed.job_id, token=claimed.token, **(nothing | values)
         )
         return status
+
+
+async def _finish(connection: Connection, claimed: Claimed, status: str, **values: Any) -> bool:
+    nothing = dict.fromkeys(("error", "outputs", "receipt", "metrics", "body", "headers"))
+    ours = await queries.finish(
+        connection,
+        job_id=claimed.job_id,
+        generation=claimed.generation,
+        token=claimed.token,
+        status=status,
+        **(nothing | values),
+    )
+    return bool(ours)
 
 
 def _claimed(row: Any) -> Claimed:
@@ -177,6 +181,7 @@ def _claimed(row: Any) -> Claimed:
         model=row["model"],
         input=row["input"],
         previous_error=row["previous_error"],
+        process_losses=row["process_losses"],
     )
 
 

@@ -8,6 +8,7 @@ import structlog
 
 from gpu_consumer.consumer import Consumer
 from gpu_consumer.gate import Gate
+from gpu_consumer.gpu_monitor import GpuMonitor
 from gpu_consumer.presence import Presence
 from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.renderer import Renderer
@@ -27,6 +28,7 @@ class Worker:
         store: Store,
         renderer: Renderer,
         progress: ProgressFeed,
+        monitor: GpuMonitor,
         consumer: Consumer,
         drain_seconds: float,
     ) -> None:
@@ -35,6 +37,7 @@ class Worker:
         self._store = store
         self._renderer = renderer
         self._progress = progress
+        self._monitor = monitor
         self._consumer = consumer
         self._drain_seconds = drain_seconds
 
@@ -44,7 +47,8 @@ class Worker:
         try:
             if not await _unless(stop, self._take_over()):
                 return
-            for work in (self._presence.run(), self._renderer.run(), self._progress.run()):
+            tasks = (self._presence.run(), self._renderer.run(), self._progress.run(), self._monitor.run(stop))
+            for work in tasks:
                 task = asyncio.create_task(work)
                 task.add_done_callback(lambda _: stop.set())
                 standing.append(task)

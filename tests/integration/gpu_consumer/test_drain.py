@@ -7,6 +7,7 @@ import pytest
 
 from contracts.messages.v1 import encode
 from contracts.topology import work_queue
+from gpu_consumer.renderer import Renderer
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import LONG
 from tests.support.models import job_input
@@ -47,6 +48,7 @@ async def test_a_job_that_outlasts_the_drain_is_released(line: Line) -> None:
 async def test_a_job_that_was_claimed_and_not_begun_is_released(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the render process is being replaced a drain gives the job back at once."""
     shop = line.workshop
+    monkeypatch.setattr(Renderer, "ready", None)
     monkeypatch.setattr(line.app.bench.renderer, "warm", forever)
     job_id = await shop.submit()
     line.start()
@@ -82,6 +84,7 @@ async def test_a_claim_on_its_way_is_waited_for(line: Line, monkeypatch: pytest.
 async def test_a_wanted_cancel_wins_over_a_release(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job whose cancel was asked for is canceled by the drain, not queued."""
     shop = line.workshop
+    monkeypatch.setattr(Renderer, "ready", None)
     monkeypatch.setattr(line.app.bench.renderer, "warm", forever)
     job_id = await shop.submit()
     line.start()

@@ -94,10 +94,10 @@ async def test_ready_tells_what_was_loaded(warm: RenderProcess) -> None:
 
 
 async def test_render_reports_every_step(warm: RenderProcess) -> None:
-    """A render reports each step in order and answers with the pictures and their seeds."""
+    """A render reports each step in order, those of all pictures, and answers with the pictures and their seeds."""
     steps: list[protocol.Step] = []
     outcome = await warm.render(job_input(num_inference_steps=5, num_images=2), steps.append)
-    assert steps == [protocol.Step(step, 5) for step in range(1, 6)]
+    assert steps == [protocol.Step(step, 10) for step in range(1, 11)]
     assert isinstance(outcome, protocol.Rendered)
     assert [(image.seed, len(image.rgb)) for image in outcome.images] == [(7, 64 * 64 * 3), (8, 64 * 64 * 3)]
     assert outcome.inference_ms > 0
@@ -178,7 +178,7 @@ async def test_killed_while_rendering(own: RenderProcess) -> None:
     pid = own.pid
     with pytest.raises(RenderProcessLostError) as loss:
         await own.render(LONG, at_step(7, lambda: os.kill(own.pid or 0, signal.SIGKILL)))
-    assert loss.value.reason == "SIGKILL"
+    assert loss.value.loss.reason == "SIGKILL"
     assert loss.value.last_step is not None
     assert loss.value.last_step.step >= 7
     assert own.ready is None
@@ -193,7 +193,7 @@ async def test_crash_leaves_its_last_words(own: RenderProcess) -> None:
     """A crash in native code, with a traceback on standard error, arrives as the signal and the last log lines."""
     with pytest.raises(RenderProcessLostError) as loss:
         await own.render(LONG, at_step(2, lambda: os.kill(own.pid or 0, signal.SIGSEGV)))
-    assert loss.value.reason == "SIGSEGV"
+    assert loss.value.loss.reason == "SIGSEGV"
     assert any("Segmentation fault" in line for line in loss.value.last_lines)
 
 
@@ -210,7 +210,7 @@ async def test_death_while_idle_is_told(own: RenderProcess) -> None:
     waiting = asyncio.create_task(own.wait_lost())
     os.kill(own.pid or 0, signal.SIGKILL)
     async with asyncio.timeout(5):
-        assert (await waiting).reason == "SIGKILL"
+        assert (await waiting).loss.reason == "SIGKILL"
     assert own.ready is None
 
 

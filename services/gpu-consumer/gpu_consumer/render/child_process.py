@@ -3,17 +3,26 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 from typing import Self
 
 from gpu_consumer.render import protocol
+from gpu_consumer.render.host_memory import KillCount
 from gpu_consumer.render.log_tail import LogTail
+from gpu_consumer.render.loss import STOPPED, Loss, loss_by_exit
 
 READ_BUFFER_BYTES = 1 << 20
 REAP_SECONDS = 5.0
 """How long a process that closed its connection may take to exit by itself."""
 
+LOG_TURNS = 3
+"""Turns of the event loop in which what was written before an answer is read after it."""
+
+_DEFAULTS = {
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # so that a number in CUDA_VISIBLE_DEVICES means the GPU that NVML calls so
+}
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -40,6 +49,8 @@ class ChildProcess:
         self._writer = writer
         self._tail = LogTail(process.stdout)
         self._tail_task = asyncio.create_task(self._tail.run())
+        self._kills_for_memory = KillCount(process.pid)
+        self._known_loss: Loss | None = None
 
     @classmethod
     async def spawn(cls) -> Self:
@@ -68,9 +79,28 @@ class ChildProcess:
         return self._process.returncode
 
     @property
+    def loss(self) -> Loss:
+        """Why it is gone, once it is."""
+        return self._known_loss or loss_by_exit(self.returncode, host_out_of_memory=self._kills_for_memory.rose())
+
+    @property
     def last_lines(self) -> tuple[str, ...]:
         """The end of what it wrote to its output."""
         return self._tail.lines
+
+    @property
+    def line_count(self) -> int:
+        """How many lines it wrote so far: a mark for `lines_since`."""
+        return self._tail.count
+
+    async def lines_since(self, mark: int) -> tuple[str, ...]:
+        """The end of what it wrote since the mark and before its latest answer.
+
+        What is written before an answer is readable whenever the answer is, so it is read within turns of the loop.
+        """
+        for _ in range(LOG_TURNS):
+            await asyncio.sleep(0)
+        return self._tail.since(mark)
 
     async def send(self, command: protocol.Command) -> None:
         """Raises ConnectionLostError."""
@@ -89,24 +119,29 @@ class ChildProcess:
             raise ConnectionLostError(str(error)) from error
 
     async def wait(self) -> int:
-        """The return code, once it has exited and its output is read to the end."""
+        """The return code, once it has exited and its output is read to the end, or for as long as that may take."""
         returncode = await self._process.wait()
-        await asyncio.shield(self._tail_task)
+        self._known_loss = self.loss  # now: a kill that is counted later was another's
+        await asyncio.wait([self._tail_task], timeout=REAP_SECONDS)  # a process that it started may hold its output
         return returncode
 
-    async def end(self, seconds: float) -> None:
-        """Close the connection, which ends it; kill it if it has not exited after `seconds`."""
+    async def end(self, seconds: float, loss: Loss = STOPPED) -> None:
+        """Close the connection, which ends it; kill it, for the reason `loss`, if it has not exited after `seconds`."""
         self._writer.close()
         try:
             async with asyncio.timeout(seconds):
                 await self.wait()
         except TimeoutError:
-            await self.kill()
+            await self.kill(loss)
 
-    async def kill(self) -> None:
-        """End it at once."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+    async def kill(self, loss: Loss) -> None:
+        """End it at once. `loss` is why, even where it died meanwhile; only STOPPED leaves an earlier reason alone."""
+        if self._known_loss is None or loss != STOPPED:
+            self._known_loss = loss
+        if self.returncode is None:
+            # The session is its own: what torch.compile started in it goes too.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
         await self.wait()
         self._writer.close()
 
@@ -114,4 +149,4 @@ class ChildProcess:
 def _environment() -> dict[str, str]:
     """Without the service's settings: they hold credentials that the render process has no need of."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
-    return inherited | _ENVIRONMENT
+    return _DEFAULTS | inherited | _ENVIRONMENT

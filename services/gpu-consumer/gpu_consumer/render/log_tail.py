@@ -1,4 +1,4 @@
-"""The render process's output: passed on to the log, its end kept to explain a death."""
+"""The render process's output: passed on to the log, its end kept to explain a failure or a death."""
 
 import asyncio
 from collections import deque
@@ -19,10 +19,21 @@ class LogTail:
     def __init__(self, stream: asyncio.StreamReader) -> None:
         self._stream = stream
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self._count = 0
 
     @property
     def lines(self) -> tuple[str, ...]:
         return tuple(self._lines)
+
+    @property
+    def count(self) -> int:
+        """How many lines there were so far: a mark for `since`."""
+        return self._count
+
+    def since(self, mark: int) -> tuple[str, ...]:
+        """What came after the mark, as far as it is kept."""
+        fresh = min(self._count - mark, len(self._lines))
+        return tuple(self._lines)[len(self._lines) - fresh :]
 
     async def run(self) -> None:
         rest = b""
@@ -34,7 +45,9 @@ class LogTail:
         self._keep(rest)
 
     def _keep(self, line: bytes) -> None:
-        text = line[:LINE_LIMIT].decode(errors="replace").rstrip()
+        # The lines go onto the attempt's record, and Postgres takes no NUL.
+        text = line[:LINE_LIMIT].decode(errors="replace").replace("\x00", "\N{REPLACEMENT CHARACTER}").rstrip()
         if text:
             self._lines.append(text)
+            self._count += 1
             log.info("render_process_output", line=text)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Callable
 
 import msgspec
@@ -10,10 +9,13 @@ import msgspec
 from contracts.api import JobInput
 from gpu_consumer.render import protocol
 from gpu_consumer.render.child_process import REAP_SECONDS, ChildProcess, ConnectionLostError
+from gpu_consumer.render.loss import STOPPED, Loss, LossKind
 from gpu_consumer.startup import RenderProcessFailedError, startup_error
 
 OnStep = Callable[[protocol.Step], None]
 """Called on the event loop after each step; it must not block."""
+OnPreview = Callable[[protocol.Preview], None]
+"""Called on the event loop for each preview; it must not block."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,18 +24,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     start: float = 300.0
     """From its start until the model is loaded and warm."""
     step: float = 120.0
-    """From one sign of life to the next while rendering; then it counts as hung and is killed."""
+    """From one sign of life to the next while rendering, decoding included; then it counts as hung and is killed."""
     stop: float = 5.0
 
 
 class RenderProcessLostError(Exception):
     """The render process died or was killed because it hung."""
 
-    def __init__(self, reason: str, last_step: protocol.Step | None, last_lines: tuple[str, ...]) -> None:
+    def __init__(self, loss: Loss, last_step: protocol.Step | None, last_lines: tuple[str, ...]) -> None:
         where = f"after step {last_step.step} of {last_step.steps}" if last_step else "before the first step"
-        super().__init__(f"The render process was lost {where}: {reason}.")
-        self.reason = reason
-        """`SIGKILL`, `exit code 1`, or `hung for 120 s`."""
+        super().__init__(f"The render process was lost {where}: {loss.reason}.")
+        self.loss = loss
         self.last_step = last_step
         self.last_lines = last_lines
         """The end of its log, oldest line first."""
@@ -48,6 +49,17 @@ class RenderProcess:
         self._child: ChildProcess | None = None
         self._ready: protocol.Ready | None = None
         self._rendering = False
+        self._last_lines: tuple[str, ...] = ()
+
+    @property
+    def warm_sizes(self) -> tuple[protocol.Size, ...]:
+        """Rendered once before a process is ready."""
+        return self._load.sizes
+
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        """What it wrote to its output during the latest render that failed, as far as it is kept."""
+        return self._last_lines
 
     @property
     def ready(self) -> protocol.Ready | None:
@@ -68,28 +80,41 @@ class RenderProcess:
             self._ready = await self._load_model(self._child)
         finally:
             if self._ready is None:
-                await self._child.kill()
+                await self._child.kill(STOPPED)
                 self._child = None
         return self._ready
 
-    async def render(self, wanted: JobInput, on_step: OnStep) -> protocol.Outcome:
+    async def render(
+        self, wanted: JobInput, on_step: OnStep, *, on_preview: OnPreview | None = None, frugal: bool = False
+    ) -> protocol.Outcome:
         """Render and answer with the outcome. After a `fatal` failure the process is gone, as after a loss.
 
-        Raises RenderProcessLostError. When the call is canceled or `on_step` raises, the process is killed: to stop
+        Raises RenderProcessLostError. When the call is canceled or a callback raises, the process is killed: to stop
         a render and keep the process warm, call `abort` and await the outcome.
         """
         child = self._started()
         if self._rendering:
             raise RuntimeError("The render process renders one request at a time.")
         self._rendering = True
+        mark = child.line_count
         outcome: protocol.Outcome | None = None
         try:
-            outcome = await self._converse(child, wanted, on_step)
+            conversation = _Conversation(child, self._limits.step, on_step, on_preview or _unseen)
+            outcome = await conversation.hold(protocol.RenderRequest(wanted, frugal))
         finally:
             self._rendering = False
-            if outcome is None or _is_fatal(outcome):
-                await child.kill()
+            if outcome is None:
+                await child.kill(STOPPED)
+        if isinstance(outcome, protocol.RenderFailed):
+            if outcome.kind == "fatal":
+                await child.kill(Loss(LossKind.DEVICE_LOST, outcome.message))
+            self._last_lines = await child.lines_since(mark)
         return outcome
+
+    async def condemn(self, loss: Loss) -> None:
+        """Kill it though it may still live; `wait_lost` answers with this loss."""
+        if self._child is not None:
+            await self._child.kill(loss)
 
     async def abort(self) -> None:
         """Stop the running render within one step; `render` returns Aborted, unless it was done already."""
@@ -101,7 +126,7 @@ class RenderProcess:
         """Wait until the process is gone, idle or rendering, and tell why."""
         child = self._started()
         await child.wait()
-        return RenderProcessLostError(_describe(child.returncode), None, child.last_lines)
+        return RenderProcessLostError(child.loss, None, child.last_lines)
 
     async def restart(self) -> protocol.Ready:
         """Replace the process, whatever its state. Raises StartupError."""
@@ -138,47 +163,55 @@ class RenderProcess:
             case _:
                 raise RenderProcessFailedError(f"The render process answered {type(event).__name__} to Load.")
 
-    async def _converse(self, child: ChildProcess, wanted: JobInput, on_step: OnStep) -> protocol.Outcome:
-        last_step: protocol.Step | None = None
+
+class _Conversation:
+    """One request, and what the process says to it."""
+
+    def __init__(self, child: ChildProcess, silence_seconds: float, on_step: OnStep, on_preview: OnPreview) -> None:
+        self._child = child
+        self._silence_seconds = silence_seconds
+        self._on_step = on_step
+        self._on_preview = on_preview
+        self._last_step: protocol.Step | None = None
+
+    async def hold(self, request: protocol.RenderRequest) -> protocol.Outcome:
+        """Raises RenderProcessLostError."""
         try:
-            await child.send(protocol.RenderRequest(wanted))
-            while isinstance(event := await self._receive(child), protocol.Step | protocol.Preview):
-                if isinstance(event, protocol.Step):
-                    last_step = event
-                    on_step(event)
-        except _HungError as error:
-            await child.kill()
-            raise RenderProcessLostError(str(error), last_step, child.last_lines) from error
+            await self._child.send(request)
+            while isinstance(event := await self._receive(), protocol.Step | protocol.Preview):
+                self._pass_on(event)
+        except TimeoutError as error:
+            loss = Loss(LossKind.HUNG, f"hung for {self._silence_seconds:g} s")
+            raise await self._lost(loss) from error
         except ConnectionLostError as error:
-            await child.end(REAP_SECONDS)
-            raise RenderProcessLostError(_describe(child.returncode), last_step, child.last_lines) from error
+            await self._child.end(REAP_SECONDS, Loss(LossKind.PROTOCOL, "closed its connection"))
+            raise await self._lost(self._child.loss) from error
         if isinstance(event, protocol.Ready | protocol.StartupFailed):
-            raise RenderProcessLostError(f"answered {type(event).__name__} to a request", last_step, child.last_lines)
+            raise await self._lost(Loss(LossKind.PROTOCOL, f"answered {type(event).__name__} to a request"))
         return event
 
-    async def _receive(self, child: ChildProcess) -> protocol.Event:
-        try:
-            async with asyncio.timeout(self._limits.step):
-                return await child.receive()
-        except TimeoutError as error:
-            raise _HungError(f"hung for {self._limits.step:g} s") from error
+    async def _receive(self) -> protocol.Event:
+        """The next sign of life. Raises TimeoutError when none comes."""
+        async with asyncio.timeout(self._silence_seconds):
+            return await self._child.receive()
+
+    def _pass_on(self, event: protocol.Step | protocol.Preview) -> None:
+        if isinstance(event, protocol.Step):
+            self._last_step = event
+            self._on_step(event)
+        else:
+            self._on_preview(event)
+
+    async def _lost(self, loss: Loss) -> RenderProcessLostError:
+        await self._child.kill(loss)
+        return RenderProcessLostError(loss, self._last_step, self._child.last_lines)
 
 
-class _HungError(Exception):
-    """No sign of life within the limit."""
-
-
-def _is_fatal(outcome: protocol.Outcome) -> bool:
-    return isinstance(outcome, protocol.RenderFailed) and outcome.kind == "fatal"
-
-
-def _describe(returncode: int | None) -> str:
-    if returncode is not None and returncode < 0:
-        return signal.Signals(-returncode).name
-    return f"exit code {returncode}"
+def _unseen(preview: protocol.Preview) -> None:
+    """Nobody looks at previews."""
 
 
 def _died_loading(child: ChildProcess) -> str:
     lines = child.last_lines
     last = f"; its last words: {lines[-1]}" if lines else ""
-    return f"The render process died while it loaded the model ({_describe(child.returncode)}){last}."
+    return f"The render process died while it loaded the model ({child.loss.reason}){last}."

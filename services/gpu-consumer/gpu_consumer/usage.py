@@ -1,0 +1,87 @@
+"""How the wall time of the worker's GPU is spent."""
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+from gpu_consumer import metrics
+
+PROMPT_SECONDS = 0.02
+"""A message that comes so soon after the subscription was in the queue already: the wait for it is the worker's own."""
+
+
+class Use(StrEnum):
+    LOADING = "loading"
+    """No warm render process."""
+    RENDERING = "rendering"
+    """From the request to the render process until its answer is there."""
+    WAITING = "waiting"
+    """Subscribed, and the queue has no message."""
+    BETWEEN = "between"
+    """Warm and not rendering, though there is a message or none was asked for yet."""
+
+
+class Usage:
+    """A clock that runs for one use at a time."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._use = Use.LOADING
+        self._since = clock()
+        self._spent = dict.fromkeys(Use, 0.0)
+
+    @property
+    def idle_share(self) -> float:
+        """Of the time since the process was first warm, loading left out: the part in which no render ran."""
+        spent = self._up_to_now()
+        idle = spent[Use.WAITING] + spent[Use.BETWEEN]
+        return _ratio(idle, idle + spent[Use.RENDERING])
+
+    @property
+    def overhead_share(self) -> float:
+        """The same without the time in which there was nothing to render."""
+        spent = self._up_to_now()
+        return _ratio(spent[Use.BETWEEN], spent[Use.BETWEEN] + spent[Use.RENDERING])
+
+    def warm(self) -> None:
+        self._enter(Use.BETWEEN)
+
+    def lost(self) -> None:
+        self._enter(Use.LOADING)
+
+    def render_begins(self) -> None:
+        self._enter(Use.RENDERING)
+
+    def render_ends(self) -> None:
+        if self._use is Use.RENDERING:
+            self._enter(Use.BETWEEN)
+
+    def subscribed(self) -> None:
+        if self._use is Use.BETWEEN:
+            self._enter(Use.WAITING)
+
+    def delivered(self) -> None:
+        """A message came, or the wait for one is over."""
+        if self._use is Use.WAITING:
+            waited = self._clock() - self._since
+            if waited < PROMPT_SECONDS:
+                self._use = Use.BETWEEN
+            self._enter(Use.BETWEEN)
+
+    def account(self) -> None:
+        """Bring the counters up to now; each change of use does so too."""
+        now = self._clock()
+        elapsed, self._since = now - self._since, now
+        self._spent[self._use] += elapsed
+        metrics.GPU_SECONDS.labels(self._use).inc(elapsed)
+
+    def _enter(self, use: Use) -> None:
+        self.account()
+        self._use = use
+
+    def _up_to_now(self) -> dict[Use, float]:
+        return self._spent | {self._use: self._spent[self._use] + self._clock() - self._since}
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0

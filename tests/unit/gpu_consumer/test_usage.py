@@ -1,0 +1,79 @@
+"""How the GPU's time is told apart."""
+
+import pytest
+
+from gpu_consumer.usage import PROMPT_SECONDS, Usage
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def usage(clock: Clock) -> Usage:
+    """Of a worker that loaded for a minute and is warm."""
+    usage = Usage(clock)
+    clock.now += 60
+    usage.warm()
+    return usage
+
+
+def test_shares_of_a_minute(usage: Usage, clock: Clock) -> None:
+    """Rendering 6 s, waiting 3 s for a message and 1 s in between; the loading counts for nothing."""
+    usage.render_begins()
+    clock.now += 6
+    usage.render_ends()
+    usage.subscribed()
+    clock.now += 3
+    usage.delivered()
+    clock.now += 1
+    assert usage.idle_share == pytest.approx(0.4)
+    assert usage.overhead_share == pytest.approx(1 / 7)
+
+
+def test_a_message_that_was_there_already_is_not_waited_for(usage: Usage, clock: Clock) -> None:
+    """The broker's few milliseconds are overhead, as long as the queue is not empty."""
+    usage.render_begins()
+    clock.now += 1
+    usage.render_ends()
+    usage.subscribed()
+    clock.now += PROMPT_SECONDS / 2
+    usage.delivered()
+    assert usage.overhead_share == pytest.approx(0.01 / 1.01)
+
+
+def test_the_time_without_a_process_is_neither(usage: Usage, clock: Clock) -> None:
+    """A process lost while rendering stops both clocks until the next is warm."""
+    usage.render_begins()
+    clock.now += 1
+    usage.lost()
+    clock.now += 100
+    usage.render_ends()
+    usage.delivered()
+    usage.warm()
+    clock.now += 1
+    assert usage.idle_share == pytest.approx(0.5)
+
+
+def test_a_slot_that_subscribes_while_another_job_renders_is_no_wait(usage: Usage, clock: Clock) -> None:
+    """Rendering counts as rendering, whatever the other slot does."""
+    usage.render_begins()
+    usage.subscribed()
+    clock.now += 1
+    usage.delivered()
+    assert usage.idle_share == 0
+
+
+def test_without_any_time_there_is_no_share() -> None:
+    """A worker that was never warm divides by nothing."""
+    usage = Usage(Clock())
+    assert (usage.idle_share, usage.overhead_share) == (0, 0)
