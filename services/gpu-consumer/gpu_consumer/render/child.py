@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from contracts.api import JobInput
 from gpu_consumer.render import model_folder, protocol
-from gpu_consumer.startup import ExitCode, ModelRefusedError, StartupError
+from gpu_consumer.startup import ExitCode, StartupError
 
 if TYPE_CHECKING:
     from gpu_consumer.render.pipeline import Pipeline
+    from gpu_consumer.render.progress import Progressed
 
 
 class Order(msgspec.Struct, frozen=True):
     """A render that was asked for, and the means to stop it, begun or not."""
 
-    wanted: JobInput
+    request: protocol.RenderRequest
     abort: threading.Event
 
 
@@ -52,41 +52,43 @@ def serve(connection: socket.socket) -> ExitCode:
 def _open(load: protocol.Load, connection: socket.socket) -> Pipeline:
     """Load and warm up, and tell the service. Raises StartupError."""
     started = time.perf_counter()
-    folder = model_folder.inspect(Path(load.folder), prefer_half=load.device == "cuda")
-    from gpu_consumer.render import device, loader, pipeline
+    folder = model_folder.inspect(
+        Path(load.folder),
+        prefer_half=load.dtype == "float16",
+        pipeline=load.pipeline,
+        manifest_sha256=load.manifest_sha256,
+        safety_checker=load.safety_checker,
+    )
+    from gpu_consumer.render import device, loader, memory, pipeline, warmup
 
     device.limit_threads(load.cpu_threads)
+    device.demand_determinism()
     device_name = device.confirm(load.device)
-    opened = pipeline.Pipeline.load(folder, load.device)
+    opened = pipeline.Pipeline.load(folder, load, device_name)
     loaded = time.perf_counter()
-    _warm_up(opened, load)
+    warmup.warm_up(opened, load)
+    memory.settle()
     ready = protocol.Ready(
         device=device_name,
         dtype=opened.dtype,
         model_revision=folder.revision,
-        manifest_sha256=None,
+        manifest_sha256=folder.manifest_sha256,
         versions=loader.VERSIONS,
         load_seconds=loaded - started,
         warmup_seconds=time.perf_counter() - loaded,
-        memory_bytes=0,
+        memory_bytes=memory.held(load.device),
     )
     _send(connection, ready)
     return opened
 
 
-def _warm_up(pipeline: Pipeline, load: protocol.Load) -> None:
-    outcome = pipeline.warm_up(load.scheduler, load.sizes[0].width, load.sizes[0].height)
-    if isinstance(outcome, protocol.RenderFailed):
-        raise ModelRefusedError(f"The model in {load.folder} failed its warm-up render: {outcome.message}")
-
-
 def _render(pipeline: Pipeline, order: Order, connection: socket.socket) -> bool:
     """Render and answer; False when this process can render no more."""
 
-    def report(step: int, steps: int) -> None:
-        _send(connection, protocol.Step(step, steps))
+    def report(progressed: Progressed) -> None:
+        _send(connection, progressed)
 
-    outcome = pipeline.render(order.wanted, report, order.abort)
+    outcome = pipeline.render(order.request, report, order.abort)
     _send(connection, outcome)
     return not (isinstance(outcome, protocol.RenderFailed) and outcome.kind == "fatal")
 
@@ -99,7 +101,7 @@ def _read_commands(connection: socket.socket, orders: queue.SimpleQueue[Order]) 
             command = protocol.decode_command(_receive(connection))
             if isinstance(command, protocol.RenderRequest):
                 abort = threading.Event()
-                orders.put(Order(command.input, abort))
+                orders.put(Order(command, abort))
             elif isinstance(command, protocol.Abort):
                 abort.set()
     except EOFError:

@@ -1,6 +1,6 @@
-"""The device a pipeline runs on: confirmed at the start, kept in step, cleaned up after a failure."""
+"""The device a pipeline runs on: confirmed at the start, held to the same results, kept in step."""
 
-import gc
+import os
 
 import torch
 
@@ -34,33 +34,48 @@ def dtype_for(device: Device) -> torch.dtype:
     return torch.float16 if device == "cuda" else torch.float32
 
 
-def release_memory() -> None:
-    """Give back what a failed render held. Call it outside the `except`: the traceback holds tensors."""
-    gc.collect()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+def demand_determinism() -> None:
+    """Let the same input give the same bytes on the same GPU. To be called before CUDA computes anything.
+
+    cuDNN's benchmark mode would pick convolutions by stopwatch, another one on another day. What picks by shape
+    instead costs little, since the shapes of a model are few. The workspace of fixed size is cuBLAS's own condition
+    (its documentation, "Results reproducibility").
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
 
 
 class StepFence:
-    """Keeps Python at most one step ahead of the GPU.
+    """Keeps Python at most one step ahead of the GPU, and tells how many steps are really done.
 
     CUDA kernels are only enqueued: without the fence progress would tell of work not begun, and an abort would find
     the whole render queued up.
     """
 
     def __init__(self, device: Device) -> None:
-        self._enabled = device == "cuda"
-        self._previous: torch.cuda.Event | None = None
+        self._lags = device == "cuda"
+        self._done = 0
+        self._pending: torch.cuda.Event | None = None
 
-    def pass_step(self) -> None:
-        """Mark the end of this step and wait for the end of the one before."""
-        if not self._enabled:
-            return
-        event = torch.cuda.Event()
+    def pass_step(self) -> int:
+        """Mark the end of a step that was enqueued, wait for the end of the one before, return the steps done."""
+        if not self._lags:
+            self._done += 1
+            return self._done
+        event = torch.cuda.Event(blocking=True)  # sleeps in the driver: the service beside it needs the processor
         event.record()
-        if self._previous is not None:
-            self._previous.synchronize()
-        self._previous = event
+        done = self.drain()
+        self._pending = event
+        return done
+
+    def drain(self) -> int:
+        """Wait for the last step that was marked; the number of steps done."""
+        if self._pending is not None:
+            self._pending.synchronize()
+            self._pending = None
+            self._done += 1
+        return self._done
 
 
 def _first_line(error: Exception) -> str:

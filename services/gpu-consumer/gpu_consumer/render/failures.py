@@ -21,15 +21,25 @@ class NonFiniteOutputError(ArithmeticError):
     """The model produced NaN or infinity, which would be stored as a black picture."""
 
 
+class UnsafeOutputError(ValueError):
+    """The model's safety checker objected to a picture."""
+
+
+_OWN: dict[type[Exception], JobErrorCode] = {
+    InputNotRenderableError: JobErrorCode.INPUT_NOT_RENDERABLE,
+    NonFiniteOutputError: JobErrorCode.NON_FINITE_OUTPUT,
+    UnsafeOutputError: JobErrorCode.UNSAFE_OUTPUT,
+}
+"""Permanent all of them, with a message for the person who asked."""
+
+
 def classify(error: Exception) -> RenderFailed:
     """The failure that `error` stands for.
 
     Out of memory is transient: whether it is the job's first time is for the service to count.
     """
-    if isinstance(error, InputNotRenderableError):
-        return _failed(JobErrorCode.INPUT_NOT_RENDERABLE, error, "permanent")
-    if isinstance(error, NonFiniteOutputError):
-        return _failed(JobErrorCode.NON_FINITE_OUTPUT, error, "permanent")
+    if type(error) in _OWN:
+        return RenderFailed(_OWN[type(error)], str(error)[:MESSAGE_LIMIT], "permanent")
     if is_out_of_memory(error):
         return _failed(JobErrorCode.OUT_OF_MEMORY, error, "transient")
     if _is_device_lost(error):
@@ -51,6 +61,4 @@ def _is_device_lost(error: Exception) -> bool:
 
 
 def _failed(code: JobErrorCode, error: Exception, kind: FailureKind) -> RenderFailed:
-    own = isinstance(error, InputNotRenderableError | NonFiniteOutputError)
-    text = str(error) if own else f"{type(error).__name__}: {error}"
-    return RenderFailed(code, text[:MESSAGE_LIMIT], kind)
+    return RenderFailed(code, f"{type(error).__name__}: {error}"[:MESSAGE_LIMIT], kind)

@@ -1,114 +1,164 @@
 """One warm Stable Diffusion pipeline, one render at a time. Imported by the render process alone."""
 
+import functools
+import math
 import time
 import traceback
-from collections.abc import Callable
 from threading import Event
 from typing import Any, Self, cast
 
+import msgspec
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 
 from contracts.api import MAX_SEED, JobInput
+from contracts.errors import JobErrorCode
 from contracts.models import Dtype
-from gpu_consumer.render import device as devices
-from gpu_consumer.render import protocol, schedulers
-from gpu_consumer.render.failures import InputNotRenderableError, NonFiniteOutputError, classify, is_out_of_memory
+from gpu_consumer.render import decoding, memory, protocol, safety, schedulers
+from gpu_consumer.render.batches import Batches
+from gpu_consumer.render.device import StepFence
+from gpu_consumer.render.engines import Engines
+from gpu_consumer.render.failures import InputNotRenderableError, classify, is_out_of_memory
 from gpu_consumer.render.loader import load_pipeline
 from gpu_consumer.render.model_folder import ModelFolder
-
-WARMUP_STEPS = 2
-
-OnStep = Callable[[int, int], None]
-"""Called after each step with (step, steps), from 1."""
+from gpu_consumer.render.previews import PreviewMap, Previews
+from gpu_consumer.render.progress import Progress, RenderAborted, Report
 
 
-class RenderAborted(Exception):  # noqa: N818 - an order carried out, not an error
-    """The render was told to stop.
+class Economy(msgspec.Struct):
+    """How sparingly a render uses memory. It goes on more sparingly when it must, never back."""
 
-    diffusers' own `_interrupt` would still run the VAE. Raised from the step callback, this stops at once, and the
-    next render is bit-identical to one that follows none.
-    """
-
-    def __init__(self, step: int) -> None:
-        super().__init__(f"aborted after step {step}")
-        self.step = step
+    batch: int
+    """Pictures denoised together, at most."""
+    tiled: bool
+    """Decoded in tiles."""
 
 
 class Pipeline:
     """Renders inputs on a loaded model, and turns everything that goes wrong into an outcome."""
 
-    def __init__(self, model: StableDiffusionPipeline, device: protocol.Device) -> None:
+    def __init__(self, model: DiffusionPipeline, load: protocol.Load, device_name: str) -> None:
         self._model = model
-        self._device = device
+        self._device = load.device
+        self._device_name = device_name
         self._scheduler_config: dict[str, Any] = dict(model.scheduler.config)
+        self._engines = Engines(model, load.sizes, channels_last=load.channels_last, compiled=load.compile)
+        self._batches = Batches(load.device, compiled=load.compile)
 
     @classmethod
-    def load(cls, folder: ModelFolder, device: protocol.Device) -> Self:
+    def load(cls, folder: ModelFolder, load: protocol.Load, device_name: str = "cpu") -> Self:
         """Raises ModelRefusedError."""
-        return cls(load_pipeline(folder, device), device)
+        return cls(load_pipeline(folder, load.device, load.dtype), load, device_name)
 
     @property
     def dtype(self) -> Dtype:
-        """`float16` or `float32`."""
+        """Of the weights."""
         return cast(Dtype, str(self._model.dtype).removeprefix("torch."))
 
-    def warm_up(self, scheduler: str, width: int, height: int) -> protocol.Outcome:
-        """Render once, so that the first job finds kernels chosen and memory reserved."""
-        return self.render(_warmup_input(scheduler, width, height), _ignore_step, Event())
+    @functools.cached_property
+    def preview_map(self) -> PreviewMap:
+        """Fitted at its first use, which is the warm-up."""
+        return PreviewMap.fit(self._model)
 
-    def render(self, wanted: JobInput, on_step: OnStep, abort: Event) -> protocol.Outcome:
-        """Render all pictures of `wanted`. Setting `abort` ends it within one step. Never raises."""
+    def render(self, request: protocol.RenderRequest, report: Report, abort: Event) -> protocol.Outcome:
+        """Render all pictures of the request. Setting `abort` ends it within one step. Never raises."""
+        wanted = request.input
+        economy = Economy(wanted.num_images, tiled=False)
         try:
-            return self._render(wanted, on_step, abort)
+            return self._render(request, economy, report, abort)
         except RenderAborted as aborted:
             return protocol.Aborted(aborted.step)
         except Exception as error:
             if not isinstance(error, InputNotRenderableError):
                 traceback.print_exc()
             failure = classify(error)
-        devices.release_memory()
+        if failure.kind != "fatal":  # a device that is lost has nothing to give back, and raises
+            memory.release()
+        if failure.code is JobErrorCode.OUT_OF_MEMORY:
+            return msgspec.structs.replace(failure, message=self._did_not_fit(wanted, economy))
         return failure
 
-    def _render(self, wanted: JobInput, on_step: OnStep, abort: Event) -> protocol.Rendered:
+    def _render(
+        self, request: protocol.RenderRequest, economy: Economy, report: Report, abort: Event
+    ) -> protocol.Rendered:
+        wanted = request.input
         started = time.perf_counter()
+        memory.reset_peak(self._device)
         self._check(wanted)
-        seeds = [(wanted.seed + index) % (MAX_SEED + 1) for index in range(wanted.num_images)]
-        progress = _Progress(on_step, abort, devices.StepFence(self._device))
-        latents = self._denoise(wanted, seeds, progress)
-        images = []
-        for seed, latent in zip(seeds, latents.split(1), strict=True):
-            progress.stop_if_told()
-            rgb = self._decode(latent)
-            images.append(protocol.RenderedImage(wanted.width, wanted.height, seed, rgb))
+        previews = Previews(self.preview_map, wanted.preview_every) if wanted.preview_every else None
+        progress = Progress(report, abort, StepFence(self._device), previews)
+        progress.stop_if_told()
+        latents = self._denoise_all(request, economy, progress, previews)
+        denoised = time.perf_counter()
+        images = self._decode_all(request, economy, latents, progress)
+        finished = time.perf_counter()
         return protocol.Rendered(
             images=tuple(images),
-            batch_size=len(images),
-            inference_ms=1000 * (time.perf_counter() - started),
-            phases=protocol.Phases(0, 0),
-            steps=self._model.num_timesteps,
-            peak_memory_bytes=0,
-            tiled=False,
+            batch_size=max(len(batch) for batch in latents),
+            inference_ms=1000 * (finished - started),
+            phases=protocol.Phases(denoised - started, finished - denoised),
+            steps=progress.steps,
+            peak_memory_bytes=memory.peak(self._device),
+            tiled=economy.tiled,
         )
 
     def _check(self, wanted: JobInput) -> None:
         factor = self._model.vae_scale_factor
+        most = self._scheduler_config.get("num_train_timesteps", 1000)
         if wanted.scheduler not in schedulers.NAMES:
             raise InputNotRenderableError(f"The scheduler {wanted.scheduler!r} is unknown.")
-        if wanted.num_inference_steps < 1 or wanted.num_images < 1:
-            raise InputNotRenderableError("At least one step and one image are needed.")
+        if wanted.num_images < 1 or not 1 <= wanted.num_inference_steps <= most:
+            raise InputNotRenderableError(f"At least one image and from one to {most} steps are needed.")
         if wanted.width < factor or wanted.height < factor or wanted.width % factor or wanted.height % factor:
             raise InputNotRenderableError(f"Width and height must be multiples of {factor} pixels.")
         if 3 * wanted.width * wanted.height * wanted.num_images > protocol.MAX_PIXEL_BYTES:
             raise InputNotRenderableError("The pictures together are larger than the render process can hand over.")
 
-    def _denoise(self, wanted: JobInput, seeds: list[int], progress: "_Progress") -> torch.Tensor:
-        """Latents of all pictures, in one batch.
+    def _denoise_all(
+        self, request: protocol.RenderRequest, economy: Economy, progress: Progress, previews: Previews | None
+    ) -> list[torch.Tensor]:
+        """Latents of all pictures, in as few batches as fit."""
+        wanted, latents = request.input, []
+        left = _seeds(wanted)
+        while left:
+            economy.batch = 1 if request.frugal else self._batches.choose(_size(wanted), len(left))
+            progress.begin_batch(math.ceil(len(left) / economy.batch))
+            batch = self._denoise_if_it_fits(wanted, left[: economy.batch], progress, previews)
+            if batch is None:
+                memory.release()
+                self._batches.did_not_fit(_size(wanted), economy.batch)
+                continue
+            latents.append(batch)
+            left = left[economy.batch :]
+        return latents
 
-        Noise is drawn on the CPU, so that a seed means the same on every device. A picture from a batch is bit-equal
-        to itself in a batch of the same size; alone it may differ in the last bits, since kernels depend on shapes.
+    def _denoise_if_it_fits(
+        self, wanted: JobInput, seeds: list[int], progress: Progress, previews: Previews | None
+    ) -> torch.Tensor | None:
+        """None when memory did not suffice for several pictures; for one it raises."""
+        try:
+            latents = self._denoise(wanted, seeds, progress, previews)
+            progress.end_batch()
+        except Exception as error:
+            if len(seeds) == 1 or not is_out_of_memory(error):
+                raise
+            return None
+        return latents
+
+    def _denoise(
+        self, wanted: JobInput, seeds: list[int], progress: Progress, previews: Previews | None
+    ) -> torch.Tensor:
+        """Latents of one batch.
+
+        Noise is drawn on the CPU, for each picture from its own seed, so that a seed means the same on every device
+        and in every batch. On a GPU a picture of a batch may differ from the same one rendered alone in the last
+        bits, since kernels depend on shapes.
         """
-        self._model.scheduler = schedulers.build_scheduler(wanted.scheduler, self._scheduler_config)
+        scheduler = schedulers.build_scheduler(wanted.scheduler, self._scheduler_config, wanted.num_inference_steps)
+        if previews is not None:
+            previews.watch(scheduler)
+        self._model.scheduler = scheduler
+        self._engines.prepare_denoise(_size(wanted), wanted.guidance_scale)
         latents: torch.Tensor = self._model(
             prompt=wanted.prompt,
             negative_prompt=wanted.negative_prompt,
@@ -123,69 +173,47 @@ class Pipeline:
         ).images
         return latents
 
-    def _decode(self, latent: torch.Tensor) -> bytes:
-        """One picture's raw RGB; in tiles when memory does not suffice for the whole."""
-        try:
-            return self._decode_once(latent)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-        devices.release_memory()
-        self._model.vae.enable_tiling()
-        try:
-            return self._decode_once(latent)
-        finally:
-            self._model.vae.disable_tiling()
+    def _decode_all(
+        self, request: protocol.RenderRequest, economy: Economy, batches: list[torch.Tensor], progress: Progress
+    ) -> list[protocol.RenderedImage]:
+        wanted, images = request.input, []
+        economy.tiled = request.frugal
+        latents = [latent for batch in batches for latent in batch.split(1)]
+        for seed, latent in zip(_seeds(wanted), latents, strict=True):
+            progress.stop_if_told()
+            pixels = self._decode(wanted, latent, economy)
+            safety.check(self._model, pixels, seed)
+            images.append(protocol.RenderedImage(wanted.width, wanted.height, seed, decoding.to_rgb(pixels)))
+        return images
 
-    @torch.inference_mode()
-    def _decode_once(self, latent: torch.Tensor) -> bytes:
-        vae = self._model.vae
-        pixels = vae.decode(latent / vae.config.scaling_factor, return_dict=False)[0]
-        if not torch.isfinite(pixels).all():
-            raise NonFiniteOutputError("The model produced numbers that are not finite.")
-        # In single precision, as diffusers' own conversion does.
-        scaled = (pixels[0].float() * 0.5 + 0.5).clamp(0, 1) * 255
-        channels_last = scaled.round().to(torch.uint8).permute(1, 2, 0).contiguous()
-        return bytes(channels_last.cpu().numpy().data)
+    def _decode(self, wanted: JobInput, latent: torch.Tensor, economy: Economy) -> torch.Tensor:
+        """One picture's pixels; in tiles when memory does not suffice for the whole."""
+        if not economy.tiled:
+            try:
+                self._engines.prepare_decode(_size(wanted), tiled=False)
+                return decoding.decode(self._model, latent, tiled=False)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            memory.release()
+            economy.tiled = True
+        self._engines.prepare_decode(_size(wanted), tiled=True)
+        return decoding.decode(self._model, latent, tiled=True)
 
-
-class _Progress:
-    """Reports steps and carries out the order to stop."""
-
-    def __init__(self, on_step: OnStep, abort: Event, fence: devices.StepFence) -> None:
-        self._on_step = on_step
-        self._abort = abort
-        self._fence = fence
-        self._step = 0
-
-    def on_step_end(
-        self, model: StableDiffusionPipeline, index: int, timestep: int, tensors: dict[str, Any]
-    ) -> dict[str, Any]:
-        self._fence.pass_step()
-        self._step = index + 1
-        self._on_step(self._step, model.num_timesteps)  # not what was asked for: pndm makes N+1, heun 2N-1
-        self.stop_if_told()
-        return {}
-
-    def stop_if_told(self) -> None:
-        if self._abort.is_set():
-            raise RenderAborted(self._step)
+    def _did_not_fit(self, wanted: JobInput, economy: Economy) -> str:
+        pictures = "1 picture" if wanted.num_images == 1 else f"{wanted.num_images} pictures"
+        alone = ", one at a time" if economy.batch == 1 < wanted.num_images else ""
+        tiles = ", decoded in tiles" if economy.tiled else ""
+        place = self._device_name if self._device == "cuda" else "this machine"
+        room = memory.total(self._device) / memory.GIBIBYTE
+        return (
+            f"{wanted.width}x{wanted.height}, {pictures}{alone}{tiles}, did not fit in the {room:.1f} GiB of {place}."
+        )
 
 
-def _ignore_step(step: int, steps: int) -> None:
-    """Nobody watches the warm-up."""
+def _size(wanted: JobInput) -> protocol.Size:
+    return protocol.Size(wanted.width, wanted.height)
 
 
-def _warmup_input(scheduler: str, width: int, height: int) -> JobInput:
-    return JobInput(
-        prompt="a warm-up",
-        negative_prompt="",
-        num_inference_steps=WARMUP_STEPS,
-        guidance_scale=7.5,
-        scheduler=scheduler,
-        width=width,
-        height=height,
-        seed=0,
-        num_images=1,
-        output_format="png",
-    )
+def _seeds(wanted: JobInput) -> list[int]:
+    return [(wanted.seed + index) % (MAX_SEED + 1) for index in range(wanted.num_images)]

@@ -8,6 +8,7 @@ import torch
 
 from gpu_consumer.render import model_folder
 from gpu_consumer.render.pipeline import Pipeline
+from tests.support.rendering import open_pipeline
 
 
 @pytest.fixture
@@ -22,4 +23,4 @@ def folder(tiny_model: Path, tmp_path: Path) -> Path:
 def pipeline(tiny_model: Path) -> Pipeline:
     """One warm pipeline on the CPU for the tests of a module, as a worker has one for its jobs."""
     torch.set_num_threads(1)
-    return Pipeline.load(model_folder.inspect(tiny_model, prefer_half=False), "cpu")
+    return open_pipeline(tiny_model)

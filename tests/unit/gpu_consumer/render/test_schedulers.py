@@ -18,6 +18,15 @@ def test_every_name_of_the_contract_is_known() -> None:
 def test_most_steps_stay_within_the_training(name: str, tiny_model: Path) -> None:
     """At the most steps that the catalogue allows, no scheduler counts past the last step of the training."""
     config = msgspec.json.decode((tiny_model / "scheduler/scheduler_config.json").read_bytes())
-    scheduler = schedulers.build_scheduler(name, config)
-    scheduler.set_timesteps(int(load_catalogue(CATALOGUE).find("tiny").steps.maximum))
+    most = int(load_catalogue(CATALOGUE).find("tiny").steps.maximum)
+    scheduler = schedulers.build_scheduler(name, config, most)
+    scheduler.set_timesteps(most)
     assert 0 <= scheduler.timesteps.min() <= scheduler.timesteps.max() < scheduler.config.num_train_timesteps
+
+
+def test_few_steps_of_lcm_follow_its_distillation(tiny_model: Path) -> None:
+    """Up to fifty, lcm's steps are picked out of the fifty that such models are distilled on."""
+    config = msgspec.json.decode((tiny_model / "scheduler/scheduler_config.json").read_bytes())
+    scheduler = schedulers.build_scheduler("lcm", config, 4)
+    scheduler.set_timesteps(4)
+    assert scheduler.timesteps.tolist() == [999, 759, 499, 259]

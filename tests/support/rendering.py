@@ -1,0 +1,71 @@
+"""Renders on a pipeline in this process, watched."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from gpu_consumer.render import device, model_folder, protocol
+from gpu_consumer.render.pipeline import Pipeline
+from gpu_consumer.render.progress import Progressed
+from tests.support.models import job_input, load_of
+
+
+class Watcher:
+    """Collects what a render tells, and sets the abort at one of its steps."""
+
+    def __init__(self, abort_at: int | None = None) -> None:
+        self.steps: list[tuple[int, int]] = []
+        self.previews: list[protocol.Preview] = []
+        self.abort = Event()
+        self._abort_at = abort_at
+
+    def __call__(self, progressed: Progressed) -> None:
+        if isinstance(progressed, protocol.Preview):
+            self.previews.append(progressed)
+            return
+        self.steps.append((progressed.step, progressed.steps))
+        if progressed.step == self._abort_at:
+            self.abort.set()
+
+
+def open_pipeline(folder: Path, **changes: Any) -> Pipeline:
+    """The folder's pipeline, loaded as `load_of(folder, **changes)` says, not warmed up."""
+    load = load_of(folder, **changes)
+    inspected = model_folder.inspect(folder, prefer_half=load.dtype == "float16", pipeline=load.pipeline)
+    return Pipeline.load(inspected, load, device.confirm(load.device))
+
+
+def attempt(
+    pipeline: Pipeline, watcher: Watcher | None = None, *, frugal: bool = False, **changes: Any
+) -> protocol.Outcome:
+    """Render, however it ends."""
+    watcher = watcher or Watcher()
+    return pipeline.render(protocol.RenderRequest(job_input(**changes), frugal), watcher, watcher.abort)
+
+
+def render(pipeline: Pipeline, watcher: Watcher | None = None, **changes: Any) -> protocol.Rendered:
+    """Render and insist on pictures."""
+    outcome = attempt(pipeline, watcher, **changes)
+    assert isinstance(outcome, protocol.Rendered), outcome
+    return outcome
+
+
+def failure(pipeline: Pipeline, **changes: Any) -> protocol.RenderFailed:
+    """Render and insist on a failure."""
+    outcome = attempt(pipeline, **changes)
+    assert isinstance(outcome, protocol.RenderFailed), outcome
+    return outcome
+
+
+@contextmanager
+def weights_gone_bad(pipeline: Pipeline) -> Iterator[None]:
+    """For a while the VAE makes NaN of everything."""
+    bias = pipeline._model.vae.decoder.conv_out.bias
+    original = bias.data.clone()
+    bias.data.fill_(float("nan"))
+    try:
+        yield
+    finally:
+        bias.data.copy_(original)
