@@ -33,7 +33,12 @@ class Watcher:
 def open_pipeline(folder: Path, **changes: Any) -> Pipeline:
     """The folder's pipeline, loaded as `load_of(folder, **changes)` says, not warmed up."""
     load = load_of(folder, **changes)
-    inspected = model_folder.inspect(folder, prefer_half=load.dtype == "float16", pipeline=load.pipeline)
+    inspected = model_folder.inspect(
+        folder,
+        prefer_half=load.dtype == "float16",
+        pipeline=load.pipeline,
+        safety_checker=load.safety_checker,
+    )
     return Pipeline.load(inspected, load, device.confirm(load.device))
 
 

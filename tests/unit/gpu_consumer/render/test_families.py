@@ -1,0 +1,96 @@
+"""Stable Diffusion 2.x and XL, each in its own shape, beside the 1.x that all other tests render with."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from contracts.errors import JobErrorCode
+from gpu_consumer.render import decoding, schedulers
+from gpu_consumer.render.pipeline import Pipeline
+from tests.support.models import job_input
+from tests.support.rendering import Watcher, failure, open_pipeline, render
+
+
+@pytest.fixture(scope="module")
+def xl(tiny_sdxl_model: Path) -> Pipeline:
+    return open_pipeline(tiny_sdxl_model, pipeline="StableDiffusionXLPipeline")
+
+
+@pytest.fixture(scope="module")
+def half_xl(tiny_sdxl_model: Path) -> Pipeline:
+    """In half precision, as on a GPU."""
+    return open_pipeline(tiny_sdxl_model, pipeline="StableDiffusionXLPipeline", dtype="float16")
+
+
+@pytest.fixture(scope="module")
+def second(tiny_sd2_model: Path) -> Pipeline:
+    return open_pipeline(tiny_sd2_model)
+
+
+def theirs(pipeline: Pipeline, **changes: Any) -> bytes:
+    """What the diffusers pipeline itself makes of an input."""
+    wanted = job_input(**changes)
+    model = pipeline._model
+    model.scheduler = schedulers.build_scheduler(
+        wanted.scheduler, pipeline._scheduler_config, wanted.num_inference_steps
+    )
+    picture = model(
+        wanted.prompt,
+        negative_prompt=wanted.negative_prompt,
+        num_inference_steps=wanted.num_inference_steps,
+        guidance_scale=wanted.guidance_scale,
+        width=wanted.width,
+        height=wanted.height,
+        generator=torch.Generator("cpu").manual_seed(wanted.seed),
+    ).images[0]
+    return bytes(picture.tobytes())
+
+
+def test_own_decode_equals_the_pipelines(xl: Pipeline, half_xl: Pipeline, second: Pipeline) -> None:
+    """The pictures of the other families are bit-identical to those of their diffusers pipelines, halves included."""
+    for pipeline in (xl, half_xl, second):
+        assert render(pipeline).images[0].rgb == theirs(pipeline)
+
+
+@pytest.mark.parametrize("name", schedulers.NAMES)
+def test_every_scheduler_renders_and_shows(xl: Pipeline, name: str) -> None:
+    """SDXL renders with every scheduler, previews included."""
+    watcher = Watcher()
+    render(xl, watcher, scheduler=name, num_inference_steps=4, preview_every=2)
+    assert watcher.previews
+
+
+def test_vae_of_sdxl_decodes_in_single_precision(half_xl: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SDXL's VAE, which overflows in half precision, decodes in single, whole and in tiles, and comes back."""
+    seen: list[torch.dtype] = []
+    decode = half_xl._model.vae.decode
+    monkeypatch.setattr(
+        half_xl._model.vae, "decode", lambda latent, **named: (seen.append(latent.dtype), decode(latent, **named))[1]
+    )
+    render(half_xl)
+    render(half_xl, frugal=True)
+    assert seen == [torch.float32, torch.float32]
+    assert half_xl._model.vae.dtype == torch.float16
+
+
+def test_vae_of_sdxl_comes_back_from_a_lack_of_memory(half_xl: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decode of SDXL that ran out of memory leaves the VAE in half precision, and the next job is the same."""
+    before = render(half_xl)
+
+    def full(*args: Any, **named: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(half_xl._model.vae.decoder, "forward", full)
+        assert failure(half_xl).code is JobErrorCode.OUT_OF_MEMORY
+    assert half_xl._model.vae.dtype == torch.float16
+    assert render(half_xl).images == before.images
+
+
+def test_vae_of_others_keeps_its_precision(tiny_sd2_model: Path) -> None:
+    """The VAEs of the other families decode in half precision, though diffusers fills the flag in for them too."""
+    half = open_pipeline(tiny_sd2_model, dtype="float16")
+    assert half._model.vae.config.force_upcast
+    assert decoding.bearable(half._model) == torch.float16
