@@ -1,0 +1,1 @@
+"""What operators type: commands that `darkroom` finds by their entry points. None imports torch."""
