@@ -25,15 +25,15 @@ LOCAL := $(BIN)/python -m darkroom_local
 # In the order of their dependence. The worker's extra is what renders; torch itself is installed before, by itself.
 DISTRIBUTIONS := contracts services/chassis client services/gateway services/gpu-consumer[render] services/status \
 	services/operations deploy/local
-TOOLS := hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout ruff testcontainers types-cachetools types-psutil
-SOURCES := contracts client services deploy/local tests bench
+TOOLS := hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout ruff scipy testcontainers types-cachetools types-psutil
+SOURCES := contracts client services deploy/local tests bench training
 PACKAGES := contracts/contracts client/darkroom services/chassis/chassis services/gateway/gateway \
 	services/gpu-consumer/gpu_consumer services/status/status services/operations/operations \
-	deploy/local/darkroom_local tests bench
+	deploy/local/darkroom_local tests bench training
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(STAMPS)/python $(STAMPS)/parts ## Install what all other targets need: Python packages and RabbitMQ
@@ -94,6 +94,10 @@ test: setup ## Run every test on real parts (ARGS="-k name" picks some)
 chaos: setup ## Run the tests that kill, freeze and restart, the long ones included
 	@$(BIN)/pytest -m "(chaos or long) and not gpu" $(ARGS)
 
+.PHONY: gpu
+gpu: setup ## Run the tests that need a CUDA device, and print what they measure
+	@$(BIN)/pytest -m gpu -s $(ARGS) tests/gpu
+
 .PHONY: lint
 lint: setup ## Check style, format and the direction of imports
 	@$(BIN)/ruff check $(SOURCES)
@@ -111,6 +115,14 @@ check: lint typecheck test ## All that must be well before a commit
 bench: setup ## Measure, and record the figures under bench/results
 	@deploy/local/ensure-package wrk
 	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: shapes
+shapes: setup ## Train the model shapes anew (80 minutes on two cores; ARGS="--denoiser-minutes 30")
+	@$(BIN)/python -m training.shapes train $(ARGS)
+
+.PHONY: shapes-score
+shapes-score: setup ## Render the captions that shapes has never seen, and score the pictures by their pixels
+	@$(BIN)/python -m training.shapes evaluate $(ARGS)
 
 .PHONY: clean
 clean: down ## Stop the stack; remove the virtual environment and caches, never the stack's data

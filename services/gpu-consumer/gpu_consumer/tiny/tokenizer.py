@@ -8,6 +8,7 @@ would differ.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 
 from tokenizers.pre_tokenizers import ByteLevel
@@ -27,17 +28,19 @@ WORDS = (
 Pair = tuple[str, str]
 
 
-def train_tokenizer() -> CLIPTokenizer:
-    """Train the tokenizer; the same every time."""
-    merges = train_merges(WORDS.split(), MERGES)
+def train_tokenizer(
+    words: Sequence[str] = tuple(WORDS.split()), merge_count: int = MERGES, max_tokens: int = MAX_TOKENS
+) -> CLIPTokenizer:
+    """Train a tokenizer on a list of words; the same every time."""
+    merges = train_merges(words, merge_count)
     alphabet = sorted(ByteLevel.alphabet())
     entries = [*alphabet, *(letter + END_OF_WORD for letter in alphabet), *(left + right for left, right in merges)]
     entries += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {entry: index for index, entry in enumerate(entries)}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=max_tokens)
 
 
-def train_merges(words: list[str], count: int) -> list[Pair]:
+def train_merges(words: Sequence[str], count: int) -> list[Pair]:
     """The first `count` byte-pair merges over ASCII words, most frequent first, ties in alphabetical order."""
     spellings = [[*word[:-1], word[-1] + END_OF_WORD] for word in words]
     merges: list[Pair] = []

@@ -1,0 +1,1 @@
+"""How Darkroom's own models are made. Nothing that serves imports from here."""

@@ -1,0 +1,89 @@
+"""Renders the held-out captions and has the scorer read the pictures back."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+
+from training.shapes.scenes import Scene, split
+from training.shapes.scorer import Pixels, Reading, read
+
+STEPS = 20
+GUIDANCE = 2.0
+BATCH = 20
+SHEET_COLUMNS = 10
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Shares between 0 and 1 of the prompts whose picture is right in one respect, and in `all` of them."""
+
+    prompts: int
+    steps: int
+    guidance_scale: float
+    all: float
+    background: float
+    colour: float
+    count: float
+    shape: float
+
+
+def evaluate(folder: Path, prompts: int, guidance: float = GUIDANCE) -> tuple[Result, list[Pixels], list[str]]:
+    """The result over the first `prompts` held-out captions, their pictures, and a line on each that is wrong.
+
+    Caption i is drawn from seed i, once: nothing is chosen.
+    """
+    scenes = split()[1][:prompts]
+    pictures = list(_render(folder, scenes, guidance))
+    readings = [read(picture) for picture in pictures]
+    pairs = list(zip(scenes, readings, strict=True))
+    result = Result(
+        prompts=len(scenes),
+        steps=STEPS,
+        guidance_scale=guidance,
+        all=_share([_right(scene, reading) for scene, reading in pairs]),
+        background=_share([scene.background == reading.background for scene, reading in pairs]),
+        colour=_share([scene.colour == reading.colour for scene, reading in pairs]),
+        count=_share([scene.count == reading.count for scene, reading in pairs]),
+        shape=_share([scene.shape == reading.shape for scene, reading in pairs]),
+    )
+    return result, pictures, [_complaint(scene, reading) for scene, reading in pairs if not _right(scene, reading)]
+
+
+def contact_sheet(pictures: list[Pixels]) -> Image.Image:
+    """All of them in rows of ten."""
+    rows = [pictures[first : first + SHEET_COLUMNS] for first in range(0, len(pictures), SHEET_COLUMNS)]
+    whole = [np.concatenate(row, axis=1) for row in rows if len(row) == SHEET_COLUMNS]
+    return Image.fromarray(np.concatenate(whole))
+
+
+def _render(folder: Path, scenes: list[Scene], guidance: float) -> Iterator[Pixels]:
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, safety_checker=None
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    for first in range(0, len(scenes), BATCH):
+        chunk = scenes[first : first + BATCH]
+        drawn = pipeline(
+            [scene.caption for scene in chunk],
+            num_inference_steps=STEPS,
+            guidance_scale=guidance,
+            generator=[torch.Generator("cpu").manual_seed(first + index) for index in range(len(chunk))],
+            output_type="np",
+        ).images
+        yield from (255 * drawn).round().astype(np.uint8)
+
+
+def _right(scene: Scene, reading: Reading) -> bool:
+    return msgspec.structs.asdict(scene) == msgspec.structs.asdict(reading)
+
+
+def _share(right: list[bool]) -> float:
+    return sum(right) / len(right)
+
+
+def _complaint(scene: Scene, reading: Reading) -> str:
+    return f"{scene.caption}: read as {reading.count} {reading.colour} {reading.shape} on {reading.background}"
