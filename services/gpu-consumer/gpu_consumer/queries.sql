@@ -1,6 +1,7 @@
 -- name: claim(job_id, generation, token, worker, lease)^
 -- Take the job, if it may be taken: the protocol's guard, the attempt's row and the started event in one statement.
 -- A token begins one attempt: a claim whose answer was lost, repeated when that attempt was reaped, takes nothing.
+-- The GPU waits for this commit, and it alone need not reach the disk (docs/decisions/0019).
 WITH claimed AS (
     UPDATE jobs SET
         status = 'running', attempt = attempt + 1, worker = :worker, started_at = now(), next_attempt_at = NULL,
@@ -18,7 +19,7 @@ SELECT (job).id, (job).generation, (job).lease_token, (job).attempt, (job).model
     (SELECT count(*)::int FROM attempts
      WHERE job_id = (job).id AND generation = (job).generation AND error ->> 'code' = 'render_process_lost')
         AS process_losses,
-    record_delivery(job, 'job.started')
+    record_delivery(job, 'job.started'), set_config('synchronous_commit', 'off', true)
 FROM claimed;
 
 -- name: look(job_id)^
