@@ -116,6 +116,14 @@ bench: setup ## Measure, and record the figures under bench/results
 	@deploy/local/ensure-package wrk
 	@$(BIN)/python -m bench $(ARGS)
 
+.PHONY: bench-idle
+bench-idle: setup ## Measure the idle share of the render process alone (DARKROOM_MODEL names the model)
+	@$(BIN)/python -m bench.idle $(ARGS)
+
+.PHONY: bench-gpu
+bench-gpu: setup ## On a GPU, measure Stable Diffusion 1.5 at full size with random weights
+	@$(BIN)/python -m bench.gpu $(ARGS)
+
 .PHONY: shapes
 shapes: setup ## Train the model shapes anew (80 minutes on two cores; ARGS="--denoiser-minutes 30")
 	@$(BIN)/python -m training.shapes train $(ARGS)

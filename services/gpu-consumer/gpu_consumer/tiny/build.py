@@ -28,7 +28,7 @@ def build() -> StableDiffusionPipeline:
             text_encoder=_text_encoder(tokenizer),
             unet=_unet(),
             vae=_vae(),
-            scheduler=_scheduler(),
+            scheduler=scheduler(),
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
@@ -82,7 +82,7 @@ def _vae() -> AutoencoderKL:
     return vae
 
 
-def _scheduler() -> PNDMScheduler:
+def scheduler() -> PNDMScheduler:
     """With the settings of SD 1.5."""
     return PNDMScheduler(
         beta_schedule="scaled_linear",

@@ -1,0 +1,80 @@
+"""A full-sized Stable Diffusion 1.5 with random weights, warm on the GPU. Without a GPU every test here is skipped."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from gpu_consumer.render import device, memory, warmup
+from gpu_consumer.render.pipeline import Pipeline
+from gpu_consumer.render.protocol import Load, Size
+from tests.support.full_size import write_sd15
+from tests.support.models import load_of
+from tests.support.rendering import open_pipeline
+
+SIZES = (Size(512, 512), Size(512, 768), Size(1024, 1024))
+
+# Read when CUDA allocates for the first time; as the service sets it for its render process.
+os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+
+
+def on_gpu(folder: Path, **changes: object) -> Load:
+    """The order to load a folder on the GPU in half precision, with changes."""
+    return load_of(folder, **({"device": "cuda", "dtype": "float16", "sizes": SIZES} | changes))
+
+
+def tell(figures: str) -> None:
+    """Shown by `make gpu`."""
+    print(f"\n{figures}", end="")  # noqa: T201 - figures are half of what these tests are run for
+
+
+@pytest.fixture(scope="session")
+def gpu() -> str:
+    """The GPU's name."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    device.demand_determinism()
+    return device.confirm("cuda")
+
+
+@pytest.fixture(scope="session")
+def full_size_model(gpu: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "sd15"
+    write_sd15(folder, "cuda")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def warm(full_size_model: Path) -> Pipeline:
+    """One warm pipeline for all tests, as a worker has one for its jobs."""
+    pipeline = open_pipeline(full_size_model, device="cuda", dtype="float16", sizes=SIZES)
+    warmup.warm_up(pipeline, on_gpu(full_size_model))
+    return pipeline
+
+
+class Crowd:
+    """Memory that others hold."""
+
+    def __init__(self) -> None:
+        self._held: list[torch.Tensor] = []
+
+    def leave(self, free_bytes: int) -> None:
+        """Take all of the GPU but so many bytes."""
+        memory.release()
+        free, _ = torch.cuda.mem_get_info()
+        self._held.append(torch.empty(max(0, free - free_bytes), dtype=torch.uint8, device="cuda"))
+
+    def go(self) -> None:
+        """Give all of it back."""
+        self._held.clear()
+        memory.release()
+
+
+@pytest.fixture
+def crowd(gpu: str) -> Iterator[Crowd]:
+    """Gone at the end of the test, however it ends."""
+    crowd = Crowd()
+    yield crowd
+    crowd.go()
