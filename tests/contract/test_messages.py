@@ -6,9 +6,12 @@ import pytest
 
 from contracts.messages.v1 import (
     CONTENT_TYPE,
+    Preview,
     Progress,
     Render,
     UndecodableMessageError,
+    decode_live,
+    decode_preview,
     decode_progress,
     decode_render,
     encode,
@@ -27,10 +30,17 @@ PROGRESS_BYTES = (
     b'{"type":"darkroom.progress.v1","job_id":"01993b5c-0000-7000-8000-000000000001","generation":2,"attempt":1,'
     b'"step":7,"steps":20}'
 )
+PREVIEW = Preview(JOB_ID, 2, 1, 7, 8, 6, b"\x89PNG")
+PREVIEW_BYTES = (
+    b'{"type":"darkroom.preview.v1","job_id":"01993b5c-0000-7000-8000-000000000001","generation":2,"attempt":1,'
+    b'"step":7,"width":8,"height":6,"png":"iVBORw=="}'
+)
 
 
-@pytest.mark.parametrize(("message", "body"), [(RENDER, RENDER_BYTES), (PROGRESS, PROGRESS_BYTES)])
-def test_the_bytes_of_every_message_are_pinned(message: Render | Progress, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("message", "body"), [(RENDER, RENDER_BYTES), (PROGRESS, PROGRESS_BYTES), (PREVIEW, PREVIEW_BYTES)]
+)
+def test_the_bytes_of_every_message_are_pinned(message: Render | Progress | Preview, body: bytes) -> None:
     """A message is encoded to exactly these bytes."""
     assert encode(message) == body
 
@@ -39,6 +49,8 @@ def test_released_bytes_decode() -> None:
     """What was ever published decodes to what it meant."""
     assert decode_render(RENDER_BYTES) == RENDER
     assert decode_progress(PROGRESS_BYTES) == PROGRESS
+    assert decode_preview(PREVIEW_BYTES) == PREVIEW
+    assert [decode_live(body) for body in (PROGRESS_BYTES, PREVIEW_BYTES)] == [PROGRESS, PREVIEW]
 
 
 def test_a_field_of_a_later_release_is_ignored() -> None:

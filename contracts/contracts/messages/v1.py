@@ -77,12 +77,17 @@ def decode_progress(body: bytes) -> Progress:
     return _decode(body, Progress)
 
 
+def decode_live(body: bytes) -> Progress | Preview:
+    """What comes through the live events. Raises UndecodableMessageError as decode_render does."""
+    return _decode(body, Progress, Preview)
+
+
 def decode_preview(body: bytes) -> Preview:
     """Raises UndecodableMessageError as decode_render does."""
     return _decode(body, Preview)
 
 
-def _decode(body: bytes, wanted: type[T]) -> T:
+def _decode(body: bytes, *wanted: type[T]) -> T:
     try:
         message = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -17,6 +17,7 @@ log = structlog.get_logger()
 
 
 class Reading(msgspec.Struct, frozen=True):
+    uuid: str
     utilisation: float
     """From 0 to 1: the part of the last moments in which a kernel ran."""
     memory_used_bytes: int
@@ -45,6 +46,7 @@ class Gpu:
         try:
             memory = pynvml.nvmlDeviceGetMemoryInfo(self._handle)
             return Reading(
+                uuid=pynvml.nvmlDeviceGetUUID(self._handle),
                 utilisation=pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu / 100,
                 memory_used_bytes=memory.used,
                 memory_total_bytes=memory.total,
@@ -81,7 +83,7 @@ def _handle(name: str) -> Any:
 
 
 def _tell(reading: Reading) -> None:
-    metrics.GPU_UTILISATION.set(reading.utilisation)
-    metrics.GPU_MEMORY_USED_BYTES.set(reading.memory_used_bytes)
-    metrics.GPU_MEMORY_TOTAL_BYTES.set(reading.memory_total_bytes)
-    metrics.GPU_TEMPERATURE.set(reading.temperature_celsius)
+    metrics.GPU_UTILISATION.labels(reading.uuid).set(reading.utilisation)
+    metrics.GPU_MEMORY_USED_BYTES.labels(reading.uuid).set(reading.memory_used_bytes)
+    metrics.GPU_MEMORY_TOTAL_BYTES.labels(reading.uuid).set(reading.memory_total_bytes)
+    metrics.GPU_TEMPERATURE.labels(reading.uuid).set(reading.temperature_celsius)

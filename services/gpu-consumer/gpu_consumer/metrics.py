@@ -63,7 +63,8 @@ WARMUP_SECONDS = Gauge("darkroom_model_warmup_seconds", "Time it took to render 
 MEMORY_BASELINE_BYTES = Gauge("darkroom_render_memory_baseline_bytes", "Held by the warm model between jobs.")
 MEMORY_PEAK_BYTES = Gauge("darkroom_render_memory_peak_bytes", "The most that was held in the latest render.")
 
-GPU_UTILISATION = Gauge("darkroom_gpu_utilisation_ratio", "NVML: share of the last moments with a kernel running.")
-GPU_MEMORY_USED_BYTES = Gauge("darkroom_gpu_memory_used_bytes", "NVML: memory in use on the GPU, by whomever.")
-GPU_MEMORY_TOTAL_BYTES = Gauge("darkroom_gpu_memory_total_bytes", "NVML: the GPU's memory.")
-GPU_TEMPERATURE = Gauge("darkroom_gpu_temperature_celsius", "NVML: the GPU's temperature.")
+# By NVML, labelled so that nothing is told where there is no driver.
+GPU_UTILISATION = Gauge("darkroom_gpu_utilisation_ratio", "Share of the last moments with a kernel running.", ["gpu"])
+GPU_MEMORY_USED_BYTES = Gauge("darkroom_gpu_memory_used_bytes", "Memory in use on the GPU, by whomever.", ["gpu"])
+GPU_MEMORY_TOTAL_BYTES = Gauge("darkroom_gpu_memory_total_bytes", "The GPU's memory.", ["gpu"])
+GPU_TEMPERATURE = Gauge("darkroom_gpu_temperature_celsius", "The GPU's temperature.", ["gpu"])

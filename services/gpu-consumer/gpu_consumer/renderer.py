@@ -108,7 +108,7 @@ class Renderer:
 
     async def _replace(self) -> None:
         """`run` starts the next one."""
-        log.error("the render process is suspect and is replaced", reason=SUSPECTED.reason)
+        log.warning("the render process is suspect and is replaced", reason=SUSPECTED.reason)
         await self._process.condemn(SUSPECTED)
         self._suspicion.begin(self._process.warm_sizes)
 

@@ -13,7 +13,7 @@ from prometheus_client import Counter
 
 from chassis.amqp import Broker
 from chassis.loops import Loop
-from contracts.messages.v1 import Progress, UndecodableMessageError, decode_progress
+from contracts.messages.v1 import Preview, Progress, UndecodableMessageError, decode_live
 from contracts.topology import EVENTS_EXCHANGE, EXCHANGES, Topology
 
 log = structlog.get_logger()
@@ -34,14 +34,17 @@ class LiveProgress:
         self._latest: TTLCache[UUID, Progress] = TTLCache(MOST_JOBS, REMEMBERED_SECONDS)
 
     def note(self, body: bytes) -> None:
-        """Remember an event; what can't be read is counted and dropped."""
+        """Remember a step; a preview is for whoever shows pictures, and what can't be read is counted and dropped."""
         try:
-            progress = decode_progress(body)
+            event = decode_live(body)
         except UndecodableMessageError:
             EVENTS.labels("undecodable").inc()
             return
+        if isinstance(event, Preview):
+            EVENTS.labels("preview").inc()
+            return
         EVENTS.labels("noted").inc()
-        self._latest[progress.job_id] = progress
+        self._latest[event.job_id] = event
 
     def of(self, job_id: UUID, generation: int, attempt: int) -> Progress | None:
         """The latest step of that very attempt."""

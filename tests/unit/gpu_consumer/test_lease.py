@@ -1,6 +1,7 @@
 """The lease: heartbeats, and reasons to stop."""
 
 import asyncio
+import time
 from typing import Any, cast
 from uuid import uuid4
 
@@ -92,3 +93,19 @@ def test_each_reason_has_its_outcome() -> None:
     assert outcomes == [Canceled(), Discarded(), Released()]
     assert isinstance(overtime, Dead)
     assert overtime.error.code == "render_timeout"
+
+
+def test_an_overtime_tells_how_far_it_came() -> None:
+    """The last step is on the record."""
+    outcome = Interruption.OVERTIME.outcome(Step(3, 20))
+    assert isinstance(outcome, Dead)
+    assert (outcome.error.step, outcome.error.steps) == (3, 20)
+
+
+async def test_a_cancel_s_age_is_known() -> None:
+    """So that it can be told how long it took, from the request on."""
+    lease = lease_on(Answers(Beat(cancel_requested=True, cancel_age_seconds=2.0)))
+    before = time.perf_counter()
+    await lease.beat()
+    assert lease.cancel_requested_at is not None
+    assert before - 2 <= lease.cancel_requested_at <= time.perf_counter() - 2

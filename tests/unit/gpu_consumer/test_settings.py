@@ -44,3 +44,12 @@ def test_all_mistakes_are_told_at_once() -> None:
         "DARKROOM_DEVICE",
         "DARKROOM_WORKER_NAME",
     }
+
+
+def test_a_gpu_s_options_are_off_and_the_overlap_is_on() -> None:
+    """Each is one variable."""
+    plain = load(Settings, NEEDED)
+    assert (plain.channels_last, plain.compile, plain.overlap) == (False, False, True)
+    changes = {"DARKROOM_CHANNELS_LAST": "true", "DARKROOM_COMPILE": "true", "DARKROOM_OVERLAP": "false"}
+    changed = load(Settings, NEEDED | changes)
+    assert (changed.channels_last, changed.compile, changed.overlap) == (True, True, False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.messages.v1 import Progress, Render, encode
+from contracts.messages.v1 import Preview, Progress, Render, encode
 from status.live import EVENTS, LiveProgress
 from tests.unit.status.rows import numbered
 
@@ -43,6 +43,16 @@ def test_what_cannot_be_read_is_counted_and_dropped(live: LiveProgress, body: by
     live.note(body)
     assert EVENTS.labels("undecodable")._value.get() == before + 1
     assert live.of(JOB, 2, 1) is not None
+
+
+def test_a_preview_is_no_step_and_no_mistake(live: LiveProgress) -> None:
+    """Pictures come through the same exchange; the latest step stays."""
+    before = EVENTS.labels("undecodable")._value.get()
+    live.note(encode(Preview(JOB, generation=2, attempt=1, step=6, width=8, height=8, png=b"")))
+    assert EVENTS.labels("undecodable")._value.get() == before
+    latest = live.of(JOB, 2, 1)
+    assert latest is not None
+    assert latest.step == 4
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

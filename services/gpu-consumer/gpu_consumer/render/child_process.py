@@ -13,6 +13,7 @@ from gpu_consumer.render.host_memory import KillCount
 from gpu_consumer.render.log_tail import LogTail
 from gpu_consumer.render.loss import STOPPED, Loss, loss_by_exit
 
+PROGRAM = "gpu_consumer.render"
 READ_BUFFER_BYTES = 1 << 20
 REAP_SECONDS = 5.0
 """How long a process that closed its connection may take to exit by itself."""
@@ -58,7 +59,7 @@ class ChildProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "gpu_consumer.render", str(theirs.fileno())),
+                *(sys.executable, "-P", "-m", PROGRAM, str(theirs.fileno())),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,

@@ -106,6 +106,8 @@ def _print_letter(letter: Letter) -> None:
             ("generation", "attempt", "worker", "started", "ended", "outcome", "error"),
             (_attempt(attempt) for attempt in letter.attempts),
         )
+        for attempt in letter.attempts:
+            _print_detail(attempt)
 
 
 def _job(letter: Letter) -> str | None:
@@ -136,6 +138,16 @@ def _attempt(attempt: AttemptRecord) -> tuple[object, ...]:
         attempt.outcome,
         error.get("message"),
     )
+
+
+def _print_detail(attempt: AttemptRecord) -> None:
+    """What only operators see of a failure: its cause, and the end of the render process's log."""
+    error = msgspec.json.decode(attempt.error) if attempt.error else {}
+    details = [error["cause"]] if "cause" in error else error.get("last_lines", [])
+    if details:
+        click.echo()
+        heading = f"generation {attempt.generation}, attempt {attempt.attempt}"
+        print_fields([(heading, "\n".join(map(str, details)))])
 
 
 def _indented(raw: msgspec.Raw | None) -> str | None:
