@@ -7,8 +7,7 @@ class Batches:
     """Remembers for each size how many pictures did not fit, so that no later job runs into it again.
 
     On a CPU pictures are rendered one at a time: its kernels round by the shape of the batch, so that a picture of a
-    batch would differ from the same one rendered alone, and a batch is hardly faster there (measured: at 256x256,
-    four pictures together took 87 % of the time that they took one by one).
+    batch would differ from the same one rendered alone (docs/decisions/0014).
     """
 
     def __init__(self, device: Device, *, compiled: bool) -> None:
