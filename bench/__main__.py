@@ -7,8 +7,9 @@ import asyncpg
 from rich.console import Console
 from rich.markdown import Markdown
 
+from bench import idle
 from bench.load import Figures, measure
-from bench.measures import Submitter, overhead_per_job, resident_megabytes, submit_to_claim, wait_until_done
+from bench.measures import Submitter, resident_megabytes, submit_to_claim, wait_until_done
 from bench.report import Results, write
 from bench.stack import Target, echo_server, private_stack
 
@@ -27,11 +28,11 @@ async def main() -> None:
         database = await asyncpg.connect(target.database)
         console.print("submit to claim ...")
         latency = await submit_to_claim(database, submitter)
-        console.print("overhead per job ...")
-        overhead = await overhead_per_job(database, submitter)
         succeeded = submitter.submit()
         await wait_until_done(database, [succeeded])
         with target.without_worker():
+            console.print("idle share ...")
+            paces = await idle.compare(target, database)
             rounds = [measure_round(number, target, echo, succeeded) for number in range(ROUNDS)]
             await database.execute("TRUNCATE jobs, outbox CASCADE")  # nothing is left to render
         await database.close()
@@ -43,7 +44,7 @@ async def main() -> None:
         get_succeeded=get_succeeded,
         get_queued=get_queued,
         submit_to_claim=latency,
-        overhead=overhead,
+        paces=paces,
         memory=memory,
     )
     path = write(results)

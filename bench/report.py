@@ -2,13 +2,14 @@
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 import msgspec
 
+from bench.backlog import Pace, middle
 from bench.load import Figures
 from bench.measures import Latency
 
@@ -24,7 +25,8 @@ class Results(msgspec.Struct, frozen=True):
     get_succeeded: list[Figures]
     get_queued: list[Figures]
     submit_to_claim: Latency
-    overhead: Latency
+    paces: Mapping[str, Sequence[Pace]]
+    """Of a backlog, by variant."""
     memory: Mapping[str, float]
     """Resident memory of each idle process, in 10^6 bytes."""
 
@@ -32,17 +34,45 @@ class Results(msgspec.Struct, frozen=True):
 def write(results: Results) -> Path:
     """Write the report and return its path."""
     now = datetime.now(UTC)
-    path = RESULTS / f"{now:%Y-%m-%d}-{_slug(_processor())}.md"
-    path.write_text(render(results, now))
-    return path
+    return _record(now, _processor(), render(results, now))
+
+
+def write_idle(paces: Mapping[str, Sequence[Pace]]) -> Path:
+    """Write the report of the idle share alone and return its path."""
+    now = datetime.now(UTC)
+    lines = [f"# Idle share, {now:%Y-%m-%d %H:%M} UTC", "", machine(), "", *pace_table(paces), ""]
+    return _record(now, f"{_processor()} idle", "\n".join(lines))
+
+
+def write_gpu(device: str, lines: Sequence[str]) -> Path:
+    """Write the report of a GPU and return its path."""
+    now = datetime.now(UTC)
+    title = f"# {device}, {now:%Y-%m-%d %H:%M} UTC"
+    return _record(now, device, "\n".join([title, "", machine(), "", *lines, ""]))
+
+
+def pace_table(paces: Mapping[str, Sequence[Pace]]) -> list[str]:
+    """A row a variant, the medians of its rounds."""
+    return [
+        f"| a backlog of {next(iter(paces.values()))[0].jobs} jobs | render ms, median | overhead per job, median ms"
+        " | p99 ms | idle share of the render process |",
+        "|---|---:|---:|---:|---:|",
+        *(_pace_row(name, middle(rounds)) for name, rounds in paces.items()),
+    ]
+
+
+def machine() -> str:
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, {_memory_gigabytes():.0f} GB, {platform.system()}"
+        f" {platform.release()}, Python {platform.python_version()}."
+    )
 
 
 def render(results: Results, now: datetime) -> str:
     lines = [
         f"# Benchmark of {now:%Y-%m-%d %H:%M} UTC",
         "",
-        f"{_processor()}, {os.cpu_count()} cores, {_memory_gigabytes():.0f} GB, {platform.system()}"
-        f" {platform.release()}, Python {platform.python_version()}.",
+        machine(),
         "One process each; the load runs on the same cores."
         f" Medians of {len(results.post)} rounds, the yardstick and the services in turn.",
         "",
@@ -57,7 +87,8 @@ def render(results: Results, now: datetime) -> str:
         "| latency | median ms | p99 ms | aim (median) |",
         "|---|---:|---:|---|",
         f"| submit to claim, idle system | {_pair(results.submit_to_claim)} | 10 ms |",
-        f"| overhead per job beyond the pipeline, backlog of 200 | {_pair(results.overhead)} | 15 ms |",
+        "",
+        *pace_table(results.paces),
         "",
         "| idle process | resident MB | aim |",
         "|---|---:|---|",
@@ -68,6 +99,16 @@ def render(results: Results, now: datetime) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _record(now: datetime, name: str, text: str) -> Path:
+    path = RESULTS / f"{now:%Y-%m-%d}-{_slug(name)}.md"
+    path.write_text(text)
+    return path
+
+
+def _pace_row(name: str, pace: Pace) -> str:
+    return f"| {name} | {pace.inference_ms:.0f} | {_pair(pace.overhead)} | {pace.idle_share:.1%} |"
 
 
 def _load_row(name: str, rounds: list[Figures], yardstick: list[Figures], aim: str) -> str:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,6 +37,12 @@ class Target:
         self.status = f"http://127.0.0.1:{settings['DARKROOM_STATUS_PORT']}"
         self.edge = blueprint.edge.url
         self.database = settings["DARKROOM_DATABASE_URL"]
+        self.settings = settings
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For a service that is started by hand."""
+        return {**os.environ, **self.settings}
 
     def pids(self) -> dict[str, int]:
         """The running programs by name."""
@@ -57,12 +63,15 @@ class Target:
 
 
 @contextmanager
-def private_stack() -> Iterator[Target]:
-    """Start a stack in a temporary folder; stop and remove it."""
+def private_stack(prepare: Callable[[Path], None] | None = None) -> Iterator[Target]:
+    """Start a stack in a temporary folder; stop and remove it. `prepare` puts models into its folder for them."""
     os.environ.update(_SETTINGS)
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
         home = Home(Path(folder))
         try:
+            if prepare:
+                home.create()
+                prepare(home.models_home)
             blueprint = stack.up(home)
             yield Target(blueprint, State.load(home).keys["client"])
         finally:
@@ -84,9 +93,9 @@ def echo_server() -> Iterator[str]:
         process.wait(timeout=30)
 
 
-def wait_ready(origin: str) -> None:
+def wait_ready(origin: str, seconds: float = READY_SECONDS) -> None:
     """Raises TimeoutError."""
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
             if httpx.get(f"{origin}/readyz", timeout=5).status_code == httpx.codes.OK:
@@ -94,4 +103,4 @@ def wait_ready(origin: str) -> None:
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    raise TimeoutError(f"{origin} is not ready after {READY_SECONDS:g} s.")
+    raise TimeoutError(f"{origin} is not ready after {seconds:g} s.")

@@ -1,0 +1,42 @@
+"""Workers with settings of their own, one at a time, on a stack whose own worker rests."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from bench.stack import Target, wait_ready
+
+WARM_SECONDS = 900.0
+"""Compiling a full-sized model takes minutes."""
+STOP_SECONDS = 60
+
+
+class Worker:
+    """A worker that is warm."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def figures(self) -> dict[str, float]:
+        """Its metrics without labels, by name."""
+        text = httpx.get(f"{self._url}/metrics", timeout=10).text
+        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        return {sample.name: sample.value for sample in samples if not sample.labels}
+
+
+@contextmanager
+def worker(target: Target, settings: Mapping[str, str]) -> Iterator[Worker]:
+    """Start a worker with these settings over the stack's, wait until it is warm, and stop it in the end."""
+    url = f"http://127.0.0.1:{target.settings['DARKROOM_CONSUMER_PORT']}"
+    command = [sys.executable, "-m", "gpu_consumer"]
+    process = subprocess.Popen(command, env={**target.environment, **settings}, stdout=sys.stderr)
+    try:
+        wait_ready(url, WARM_SECONDS)
+        yield Worker(url)
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
