@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,15 @@ def test_the_shipped_catalogue_is_right() -> None:
     catalogue = load_catalogue(SHIPPED)
     assert catalogue.find(None).name == "tiny"
     assert catalogue.find("tiny") is catalogue.find(None)
+
+
+def test_the_examples_in_the_shipped_catalogue_are_right(tmp_path: Path) -> None:
+    """The entries that are there as comments load once their comment signs are gone, and can be pulled."""
+    lines = SHIPPED.read_text().splitlines()
+    (tmp_path / "models.toml").write_text("\n".join(re.sub(r"^# (?=\[\[|\w+ = )", "", line) for line in lines))
+    catalogue = load_catalogue(tmp_path / "models.toml")
+    assert {"sd15", "sdxl"} <= set(catalogue.names)
+    assert all(catalogue.find(name).revision for name in ("sd15", "sdxl"))
 
 
 def test_silence_takes_the_model_s_defaults() -> None:

@@ -8,17 +8,28 @@ from contracts.models import Model
 from gpu_consumer.models.selection import choose
 from gpu_consumer.startup import ModelIncompleteError, ModelUnsafeError, StartupError
 
-TEXTS = ("model_index.json", "scheduler/scheduler_config.json", "tokenizer/vocab.json", "tokenizer/merges.txt")
+TEXTS: tuple[str, ...] = (
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+)
 TEXTS += ("tokenizer/tokenizer_config.json", "tokenizer/special_tokens_map.json")
 CONFIGURATIONS = tuple(f"{part}/config.json" for part in ("text_encoder", "unet", "vae"))
-PLAIN = tuple(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae"))
+PLAIN: tuple[str, ...] = tuple(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae"))
 PLAIN += ("text_encoder/model.safetensors",)
 HALF = tuple(path.replace(".safetensors", ".fp16.safetensors") for path in PLAIN)
 PICKLED = tuple(path.replace(".safetensors", ".bin") for path in PLAIN)
 NEEDED = TEXTS + CONFIGURATIONS
-CHECKER = ("safety_checker/config.json", "safety_checker/model.fp16.safetensors")
+CHECKER: tuple[str, ...] = ("safety_checker/config.json", "safety_checker/model.fp16.safetensors")
 CHECKER += ("feature_extractor/preprocessor_config.json",)
-OTHERS = ("README.md", ".gitattributes", "v1-5-pruned.safetensors", "unet/custom.py", "unet/flax_model.msgpack")
+OTHERS: tuple[str, ...] = (
+    "README.md",
+    ".gitattributes",
+    "v1-5-pruned.safetensors",
+    "unet/custom.py",
+    "unet/flax_model.msgpack",
+)
 OTHERS += ("unet/diffusion_pytorch_model.non_ema.safetensors", "unet/../config.json", "unet/deep/config.json")
 SIDE = {"minimum": 64, "maximum": 128, "default": 64}
 
