@@ -9,14 +9,12 @@ from io import BytesIO
 from xml.sax.saxutils import escape
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from contracts import pictures
 from contracts.api import JobInput, OutputFormat
+from gpu_consumer import png_file
 from gpu_consumer.render.protocol import RenderedImage
 
-PNG_LEVEL = 1
-"""zlib's level: 1 takes a third of level 6's time at 512x512."""
 QUALITY = 95
 """Of JPEG and WebP, of 100."""
 EXIF_IFD = 0x8769
@@ -35,16 +33,12 @@ def encode(image: RenderedImage, wanted: JobInput, model: str, origin: pictures.
 
 
 def _save(pixels: Image.Image, output_format: OutputFormat, told: pictures.Picture) -> bytes:
-    buffer = BytesIO()
     text, exact = pictures.parameters(told), pictures.encode(told)
     if output_format == "png":
-        chunks = PngInfo()
-        chunks.add_text(pictures.PARAMETERS_KEYWORD, text)
-        chunks.add_itxt(pictures.PICTURE_KEYWORD, exact)
-        pixels.save(buffer, "png", compress_level=PNG_LEVEL, pnginfo=chunks)
-    else:
-        packet = XMP.format(escape(exact)).encode()
-        pixels.save(buffer, output_format, quality=QUALITY, exif=_exif(text), xmp=packet)
+        return png_file.write(pixels, {pictures.PARAMETERS_KEYWORD: text, pictures.PICTURE_KEYWORD: exact})
+    buffer = BytesIO()
+    packet = XMP.format(escape(exact)).encode()
+    pixels.save(buffer, output_format, quality=QUALITY, exif=_exif(text), xmp=packet)
     return buffer.getvalue()
 
 
