@@ -1,0 +1,40 @@
+"""What intake refuses before it touches anything."""
+
+import json
+from typing import Any
+from unittest.mock import sentinel
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from chassis.auth import Caller
+from chassis.problems import ProblemError
+from contracts.api import Scope
+from contracts.models import Catalogue, Model, Range
+from gateway.intake import Intake
+
+SIDE = Range(64, 512, 64)
+SIZED = Model("sized", "sized", ("ddim",), SIDE, SIDE, Range(1, 50, 20), Range(0, 20, 7.5), 4, 10_000_000)
+CALLER = Caller(UUID(int=1), "key", Scope.CLIENT)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field", "other"),
+    [
+        ({"width": 128, "height": 64}, "input.width", "height 64"),
+        ({"width": 64, "height": 512}, "input.height", "width 64"),
+    ],
+)
+async def test_a_size_that_is_not_listed(wanted: dict[str, Any], field: str, other: str) -> None:
+    """Where a model lists its sizes, another is answered with 422, the field, and the sizes that there are."""
+    catalogue = Catalogue((replace(SIZED, sizes=("64x64", "64x128")),))
+    # No store, committer or admission: a refusal must come before any of them.
+    intake = Intake(catalogue, sentinel.store, sentinel.committer, sentinel.admission, lambda: None)
+    body = json.dumps({"input": {"prompt": "x", **wanted}}).encode()
+    with pytest.raises(ProblemError) as refused:
+        await intake.submit(CALLER, body, None, "")
+    assert (refused.value.status, refused.value.problem.field) == (422, field)
+    assert refused.value.problem.detail == (
+        f"{field} does not go with {other}: sized renders 64x64, 64x128 (width x height)."
+    )
