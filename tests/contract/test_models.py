@@ -102,7 +102,7 @@ SIZED = msgspec.convert(_model(sizes=["64x128", "128x64"], pipeline="StableDiffu
 
 
 @pytest.mark.parametrize(("wanted", "field"), [({"width": 128}, "height"), ({"width": 72}, "width")])
-def test_listed_sizes_are_the_only_ones(wanted: dict[str, int], field: str) -> None:
+def test_listed_sizes_are_the_only_ones(wanted: dict[str, Any], field: str) -> None:
     """Where sizes are listed, another one within the ranges is refused, with those that there are."""
     with pytest.raises(OutOfBoundsError, match="small renders 64x128, 128x64") as refused:
         SIZED.resolve(JobInputRequest("x", **wanted), seed=0)

@@ -77,11 +77,11 @@ async def test_a_picture_without_a_record_costs_no_render(stack: Stack, client: 
 
 def tampered(picture: bytes) -> bytes:
     with Image.open(BytesIO(picture)) as image:
-        red, green, blue = image.getpixel((5, 7))
-        image.putpixel((5, 7), (red ^ 1, green, blue))
+        red, *rest = image.crop((5, 7, 6, 8)).tobytes()
+        image.putpixel((5, 7), (red ^ 1, *rest))
         chunks = PngInfo()
         for keyword, text in image.info.items():
-            chunks.add_itxt(keyword, str(text))
+            chunks.add_itxt(str(keyword), str(text))
         return saved(image, chunks)
 
 

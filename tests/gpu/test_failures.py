@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,8 +17,8 @@ from tests.gpu.conftest import Crowd
 from tests.support.rendering import Watcher, attempt, failure, open_pipeline, render, weights_gone_bad
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(600)]
-LARGE = {"width": 1024, "height": 1024, "num_inference_steps": 2}
-SMALL = {"width": 512, "height": 512, "num_inference_steps": 4}
+LARGE: dict[str, Any] = {"width": 1024, "height": 1024, "num_inference_steps": 2}
+SMALL: dict[str, Any] = {"width": 512, "height": 512, "num_inference_steps": 4}
 SLACK_BYTES = 16 << 20
 MANY = 16
 
@@ -98,6 +99,7 @@ def test_lost_context_is_fatal(full_size_model: Path) -> None:
     script = f"""
         import os, torch
         from pathlib import Path
+from typing import Any
         from tests.support.rendering import attempt, open_pipeline, render
 
         pipeline = open_pipeline(Path({str(full_size_model)!r}), device="cuda", dtype="float16")

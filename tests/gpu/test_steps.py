@@ -3,6 +3,7 @@
 import threading
 import time
 from statistics import median
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.support.models import job_input
 from tests.support.rendering import Watcher, render
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
-LONG = {"width": 1024, "height": 1024, "num_inference_steps": 30}
+LONG: dict[str, Any] = {"width": 1024, "height": 1024, "num_inference_steps": 30}
 
 
 class Clocked(Watcher):

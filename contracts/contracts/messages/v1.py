@@ -60,7 +60,7 @@ class UndecodableMessageError(ValueError):
 
 _encoder = msgspec.json.Encoder()
 # A tag is only required where it decides between several types: alone, each would decode without one.
-_decoder = msgspec.json.Decoder(Render | Progress | Preview)
+_decoder: msgspec.json.Decoder[Render | Progress | Preview] = msgspec.json.Decoder(Render | Progress | Preview)
 
 
 def encode(message: Render | Progress | Preview) -> bytes:
@@ -69,29 +69,40 @@ def encode(message: Render | Progress | Preview) -> bytes:
 
 def decode_render(body: bytes) -> Render:
     """Raises UndecodableMessageError for broken JSON, an unknown version, and missing or wrong fields."""
-    return _decode(body, Render)
+    return _decode_as(Render, body)
 
 
 def decode_progress(body: bytes) -> Progress:
     """Raises UndecodableMessageError as decode_render does."""
-    return _decode(body, Progress)
-
-
-def decode_live(body: bytes) -> Progress | Preview:
-    """What comes through the live events. Raises UndecodableMessageError as decode_render does."""
-    return _decode(body, Progress, Preview)
+    return _decode_as(Progress, body)
 
 
 def decode_preview(body: bytes) -> Preview:
     """Raises UndecodableMessageError as decode_render does."""
-    return _decode(body, Preview)
+    return _decode_as(Preview, body)
 
 
-def _decode(body: bytes, *wanted: type[T]) -> T:
+def decode_live(body: bytes) -> Progress | Preview:
+    """What comes through the live events. Raises UndecodableMessageError as decode_render does."""
+    message = _decode(body)
+    if isinstance(message, Render):
+        raise _unexpected(message)
+    return message
+
+
+def _decode_as(wanted: type[T], body: bytes) -> T:
+    message = _decode(body)
+    if not isinstance(message, wanted):
+        raise _unexpected(message)
+    return message
+
+
+def _decode(body: bytes) -> Render | Progress | Preview:
     try:
-        message = _decoder.decode(body)
+        return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UndecodableMessageError(str(error)) from error
-    if not isinstance(message, wanted):
-        raise UndecodableMessageError(f"{type(message).__name__} is not what is expected here")
-    return message
+
+
+def _unexpected(message: msgspec.Struct) -> UndecodableMessageError:
+    return UndecodableMessageError(f"{type(message).__name__} is not what is expected here")

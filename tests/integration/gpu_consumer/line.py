@@ -15,6 +15,7 @@ class Line:
 
     def __init__(self, workshop: Workshop, process: RenderProcess, **settings: str) -> None:
         self.workshop = workshop
+        self.process = process
         self._stop = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self.app: App = build(workshop.settings(**settings), workshop.model(), process)

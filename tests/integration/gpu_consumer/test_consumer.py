@@ -1,14 +1,19 @@
 """The way of a job through the consumer, on real parts and the real render process."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from io import BytesIO
+from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
 from aio_pika.abc import AbstractQueue
+from PIL import Image
 
 from chassis.amqp import Announcer, Broker
 from contracts.api import Receipt
-from contracts.messages.v1 import Progress, decode_progress
+from contracts.messages.v1 import Preview, Progress, UndecodableMessageError, decode_preview, decode_progress
 from contracts.topology import EVENTS_EXCHANGE
 from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.render.process import RenderProcess
@@ -28,7 +33,12 @@ async def test_a_job_is_rendered_stored_and_settled(line: Line) -> None:
     outputs = msgspec.json.decode(job["outputs"])
     assert [output["seed"] for output in outputs] == [7, 8]
     assert sorted(shop.bucket.object_keys()) == sorted(output["key"] for output in outputs)
-    assert msgspec.json.decode(job["receipt"], type=Receipt).device == "cpu"
+    receipt = msgspec.json.decode(job["receipt"], type=Receipt)
+    assert (receipt.device, receipt.tiled) == ("cpu", False)
+    assert receipt.batch_size >= 1
+    assert [(picture.seed, picture.sha256) for picture in receipt.pictures] == [
+        (output["seed"], output["sha256"]) for output in outputs
+    ]
     assert msgspec.json.decode(job["metrics"]).keys() == {"inference_ms", "store_ms"}
     assert await shop.outcomes(job_id) == ["succeeded"]
     await eventually(shop.queues_are_empty)
@@ -60,6 +70,38 @@ async def test_the_latest_step_is_announced_to_whoever_listens(workshop: Worksho
     await broker.close()
 
 
+async def test_previews_are_shown_to_whoever_listens(line: Line) -> None:
+    """A job that asks for them has its pictures to be on the live events, as PNGs that open."""
+    shop = line.workshop
+    broker = Broker(shop.environment["DARKROOM_AMQP_URL"], "test")
+    channel = await broker.channel()
+    queue = await channel.declare_queue(exclusive=True)
+    await queue.bind(EVENTS_EXCHANGE, "job.*")
+    publishing = asyncio.create_task(line.app.bench.progress.run())
+    line.start()
+    job_id = await shop.submit(job_input(num_inference_steps=40, preview_every=2))
+    await shop.reached(job_id, "succeeded")
+    previews = [preview async for preview in _previews(queue)]
+    publishing.cancel()
+    await broker.close()
+    assert previews
+    for preview in previews:
+        assert (preview.job_id, preview.generation, preview.attempt) == (job_id, 1, 1)
+        assert preview.step % 2 == 0
+        with Image.open(BytesIO(preview.png)) as picture:
+            picture.load()
+            assert picture.size == (preview.width, preview.height) == (8, 8)
+
+
+async def _previews(queue: AbstractQueue) -> AsyncIterator[Preview]:
+    """Those that wait in the queue by now."""
+    while (message := await queue.get(fail=False, no_ack=True)) is not None:
+        try:
+            yield decode_preview(message.body)
+        except UndecodableMessageError:
+            decode_progress(message.body)
+
+
 async def test_a_job_renders_while_nobody_can_be_told(line: Line) -> None:
     """Progress is best effort: a broker that does not take it costs a render nothing."""
     feed = ProgressFeed(Announcer(Broker("amqp://guest:guest@127.0.0.1:1/", "nowhere")))
@@ -75,8 +117,8 @@ async def test_a_render_process_that_dies_after_its_answer_costs_nothing(
     """What was rendered is stored and settled, though the process is gone by then."""
     render = warm_process.render
 
-    async def render_and_be_lost(*arguments: object) -> object:
-        answer = await render(*arguments)  # type: ignore[arg-type]
+    async def render_and_be_lost(*arguments: Any, **named: Any) -> object:
+        answer = await render(*arguments, **named)
         monkeypatch.setattr(warm_process, "_ready", None)
         return answer
 

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from contracts.topology import work_queue
 from gpu_consumer.render.process import RenderProcess
@@ -75,14 +76,17 @@ async def test_a_render_that_takes_too_long_is_stopped_for_good(
         line.start()
         job_id = await workshop.submit(LONG)
         job = await workshop.reached(job_id, "failed")
-        assert msgspec.json.decode(job["error"])["code"] == "render_timeout"
+        error = msgspec.json.decode(job["error"])
+        assert (error["code"], error["steps"]) == ("render_timeout", LONG.num_inference_steps)
+        assert 0 < error["step"] < error["steps"]
         assert await workshop.outcomes(job_id) == ["failed"]
         await workshop.reached(await workshop.submit(job_input(num_inference_steps=1)), "succeeded")
 
 
 async def test_a_cancel_stops_the_render_at_once(line: Line) -> None:
-    """A cancel that is heard of ends the job within steps, long before the next heartbeat."""
+    """A cancel that is heard of ends the job within steps, long before the next heartbeat; how long it took is told."""
     shop = line.workshop
+    counted = REGISTRY.get_sample_value("darkroom_cancel_seconds_count") or 0
     line.start()
     job_id = await shop.submit(LONG)
     await shop.stepping(job_id)
@@ -90,6 +94,7 @@ async def test_a_cancel_stops_the_render_at_once(line: Line) -> None:
     line.app.consumer.hurry(job_id)
     await shop.reached(job_id, "canceled", seconds=5)
     assert await shop.outcomes(job_id) == ["canceled"]
+    assert REGISTRY.get_sample_value("darkroom_cancel_seconds_count") == counted + 1
     await shop.consumed()
 
 

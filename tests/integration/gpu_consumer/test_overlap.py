@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from prometheus_client import REGISTRY
 
+from gpu_consumer.render.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop
 from tests.support.waiting import eventually
@@ -75,6 +76,23 @@ async def test_a_third_job_is_taken_as_soon_as_the_first_is_stored(line: Line, m
     assert (await statuses(shop, jobs))[:2] == ["succeeded", "running"]
     storage.let(2)
     await shop.reached(jobs[2], "succeeded")
+
+
+async def test_without_overlap_a_job_waits_until_its_predecessor_is_stored(
+    workshop: Workshop, warm_process: RenderProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With DARKROOM_OVERLAP off nothing renders while a job is stored."""
+    async with Line(workshop, warm_process, overlap="false") as line:
+        storage = SlowStorage(line, monkeypatch)
+        jobs = [await workshop.submit() for _ in range(2)]
+        line.start()
+        await eventually(lambda: storage.begun == 1)
+        assert await statuses(workshop, jobs) == ["running", "queued"]
+        assert await workshop.waiting() == 1
+        storage.let(2)
+        await workshop.reached(jobs[1], "succeeded")
+        first, second = [await workshop.job(job) for job in jobs]
+        assert second["started_at"] >= first["completed_at"]
 
 
 async def test_the_lease_is_kept_while_storing(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:

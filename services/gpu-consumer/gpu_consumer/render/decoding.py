@@ -53,20 +53,22 @@ def encode(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
 
 def unscale(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
     """From the denoiser's scale to the VAE's own."""
+    factor: float = vae.config.scaling_factor
     statistics = _statistics(vae, latents)
     if statistics is None:
-        return latents / vae.config.scaling_factor
+        return latents / factor
     mean, deviation = statistics
-    return latents * deviation / vae.config.scaling_factor + mean
+    return latents * deviation / factor + mean
 
 
 def scale(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
     """From the VAE's own scale to the denoiser's."""
+    factor: float = vae.config.scaling_factor
     statistics = _statistics(vae, latents)
     if statistics is None:
-        return latents * vae.config.scaling_factor
+        return latents * factor
     mean, deviation = statistics
-    return (latents - mean) * vae.config.scaling_factor / deviation
+    return (latents - mean) * factor / deviation
 
 
 def _statistics(vae: AutoencoderKL, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:

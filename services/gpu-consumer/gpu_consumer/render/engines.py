@@ -38,7 +38,7 @@ class Engines:
 
 def _compile(unet: Any, decoder: Any, sizes: int) -> tuple[Any, Any]:
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, sizes)
-    compiled = torch.compile(unet, dynamic=False)
+    compiled: Any = torch.compile(unet, dynamic=False)
     compiled.register_forward_pre_hook(_single_time_dtype)
     return compiled, torch.compile(decoder, dynamic=False)
 

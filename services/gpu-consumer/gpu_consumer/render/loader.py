@@ -30,11 +30,11 @@ _CLASSES: dict[PipelineClass, type[DiffusionPipeline]] = {
 }
 
 
-def load_pipeline(folder: ModelFolder, device: Device, dtype: Dtype = "float32") -> DiffusionPipeline:
+def load_pipeline(folder: ModelFolder, device: Device, dtype: Dtype) -> DiffusionPipeline:
     """Load the folder's pipeline onto the device. Raises ModelRefusedError.
 
     Its `safety_checker` and `feature_extractor` are there when the folder was inspected for them, else None: what
-    may be rendered is for the operator of the service to decide. Nothing runs them yet.
+    may be rendered is for the operator of the service to decide.
     """
     _silence()
     with _refusing(folder.path):

@@ -66,9 +66,12 @@ def test_vae_of_sdxl_decodes_in_single_precision(half_xl: Pipeline, monkeypatch:
     """SDXL's VAE, which overflows in half precision, decodes in single, whole and in tiles, and comes back."""
     seen: list[torch.dtype] = []
     decode = half_xl._model.vae.decode
-    monkeypatch.setattr(
-        half_xl._model.vae, "decode", lambda latent, **named: (seen.append(latent.dtype), decode(latent, **named))[1]
-    )
+
+    def noting(latent: torch.Tensor, **named: Any) -> Any:
+        seen.append(latent.dtype)
+        return decode(latent, **named)
+
+    monkeypatch.setattr(half_xl._model.vae, "decode", noting)
     render(half_xl)
     render(half_xl, frugal=True)
     assert seen == [torch.float32, torch.float32]

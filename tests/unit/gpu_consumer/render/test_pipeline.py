@@ -101,10 +101,12 @@ def test_abort_before_the_first_step(pipeline: Pipeline) -> None:
 def test_abort_between_two_decodes(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """An abort while the first of several pictures is decoded stops the render before the second."""
     watcher = Watcher()
-    decode, calls = pipeline._model.vae.decode, []
+    decode = pipeline._model.vae.decode
+    calls: list[Any] = []
 
     def aborting(*args: Any, **kwargs: Any) -> Any:
-        calls.append(watcher.abort.set())
+        calls.append(args)
+        watcher.abort.set()
         return decode(*args, **kwargs)
 
     monkeypatch.setattr(pipeline._model.vae, "decode", aborting)

@@ -1,0 +1,134 @@
+"""Workers that are given a bad model, and models of other kinds: real processes, real folders."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+
+from gpu_consumer.render import protocol
+from gpu_consumer.render.manifest import SUMS, digest
+from gpu_consumer.render.process import RenderProcess
+from gpu_consumer.startup import ExitCode, ModelClassError, StartupError
+from tests.integration.gpu_consumer.workshop import Workshop
+from tests.support.fixtures import ServiceFactory
+from tests.support.model_folders import copy_model
+from tests.support.models import job_input, load_of
+
+UNET = Path("unet/diffusion_pytorch_model.safetensors")
+
+
+def _missing(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def _pickled(folder: Path) -> None:
+    weights = {name: tensor.clone() for name, tensor in load_file(folder / UNET).items()}
+    torch.save(weights, folder / UNET)
+
+
+def _only_pickled(folder: Path) -> None:
+    encoder = folder / "text_encoder/model.safetensors"
+    encoder.rename(encoder.with_suffix(".bin"))
+
+
+def _truncated(folder: Path) -> None:
+    (folder / UNET).write_bytes((folder / UNET).read_bytes()[:-5000])
+
+
+def _altered(folder: Path) -> None:
+    """Zeroed bytes, which the libraries load without complaint."""
+    content = bytearray((folder / UNET).read_bytes())
+    content[-1000:] = bytes(1000)
+    (folder / UNET).write_bytes(content)
+
+
+def _no_tokenizer(folder: Path) -> None:
+    for file in (folder / "tokenizer").iterdir():
+        file.unlink()
+
+
+def _other_class(folder: Path) -> None:
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "FluxPipeline"}))
+
+
+def _foreign_tokenizer(folder: Path) -> None:
+    (folder / SUMS).unlink()
+    path = str(folder / "tokenizer/tokenizer.json")
+    tokenizer = Tokenizer.from_file(path)
+    tokenizer.add_tokens(["sks"])
+    tokenizer.save(path)
+
+
+REFUSALS: dict[str, tuple[Callable[[Path], None], ExitCode, str]] = {
+    "missing": (_missing, ExitCode.MODEL_MISSING, "does not exist"),
+    "pickle renamed": (_pickled, ExitCode.MODEL_UNSAFE, "are pickled"),
+    "pickled": (_only_pickled, ExitCode.MODEL_UNSAFE, "pickle"),
+    "truncated": (_truncated, ExitCode.MODEL_DAMAGED, "is damaged"),
+    "altered": (_altered, ExitCode.MODEL_DAMAGED, "its digest is not the one in SHA256SUMS"),
+    "no tokenizer": (_no_tokenizer, ExitCode.MODEL_INCOMPLETE, "holds no tokenizer_config.json"),
+    "other class": (_other_class, ExitCode.MODEL_CLASS, "is a FluxPipeline"),
+    "foreign tokenizer": (_foreign_tokenizer, ExitCode.MODEL_REFUSED, "don't belong together"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "code", "words"), REFUSALS.values(), ids=REFUSALS.keys())
+async def test_each_kind_of_bad_model_has_its_exit_code(
+    tiny_model: Path, tmp_path: Path, spoil: Callable[[Path], None], code: ExitCode, words: str
+) -> None:
+    """A render process that is given a bad model says in one sentence what is wrong, and leaves no process."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    spoil(folder)
+    process = RenderProcess(load_of(folder))
+    with pytest.raises(StartupError, match=words) as refused:
+        await process.start()
+    assert refused.value.exit_code == code
+    assert str(folder) in refused.value.message
+    assert process.pid is None
+
+
+async def test_a_worker_leaves_with_the_code_of_its_model(
+    workshop: Workshop, start_service: ServiceFactory, tiny_model: Path, tmp_path: Path
+) -> None:
+    """The code of the refusal is the worker's own exit code, and its sentence is on the worker's log."""
+    shutil.copytree(tiny_model, tmp_path / "models/tiny")
+    _no_tokenizer(tmp_path / "models/tiny")
+    changes = {"DARKROOM_MODELS_HOME": str(tmp_path / "models")}
+    worker = await start_service("gpu_consumer", workshop.environment | changes, wait_ready=False)
+    assert await worker.wait(120) == ExitCode.MODEL_INCOMPLETE, worker.output()
+    assert "tokenizer holds no tokenizer_config.json" in worker.output()
+
+
+async def test_pinned_manifest_reaches_the_render_process(tiny_model: Path, tmp_path: Path) -> None:
+    """A warm process tells the manifest that its folder was held to."""
+    pinned = digest(tiny_model / SUMS)
+    process = RenderProcess(load_of(tiny_model, manifest_sha256=pinned))
+    ready = await process.start()
+    await process.stop()
+    assert ready.manifest_sha256 == pinned
+
+
+async def test_sdxl_renders(tiny_sdxl_model: Path) -> None:
+    """A model of SDXL's class loads, warms up and renders, each seed its own picture, the same every time."""
+    process = RenderProcess(load_of(tiny_sdxl_model, pipeline="StableDiffusionXLPipeline"))
+    await process.start()
+    pictures = []
+    for seed in (7, 7, 8):
+        outcome = await process.render(job_input(seed=seed, scheduler="euler"), lambda step: None)
+        assert isinstance(outcome, protocol.Rendered), outcome
+        pictures.append(outcome.images[0].rgb)
+    await process.stop()
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
+async def test_a_folder_of_another_class_than_the_catalogue_says(tiny_sdxl_model: Path, tmp_path: Path) -> None:
+    """An SDXL folder under an entry of the older class is refused by both names."""
+    copy_model(tiny_sdxl_model, tmp_path / "model")
+    process = RenderProcess(load_of(tmp_path / "model"))
+    with pytest.raises(ModelClassError, match="is a StableDiffusionXLPipeline, not a StableDiffusionPipeline"):
+        await process.start()

@@ -1,0 +1,74 @@
+"""A slot takes one message: it fetches what waits, and subscribes for what has yet to come."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from chassis.amqp import Broker
+from contracts.messages.v1 import encode
+from contracts.topology import work_queue
+from gpu_consumer.gate import RENDERER, Gate
+from gpu_consumer.slot import Slot
+from gpu_consumer.usage import Usage
+from tests.integration.gpu_consumer.workshop import Workshop
+
+
+class Subscriptions(Usage):
+    """Counts them."""
+
+    count = 0
+
+    def subscribed(self) -> None:
+        self.count += 1
+
+
+@pytest.fixture
+async def broker(workshop: Workshop) -> AsyncIterator[Broker]:
+    broker = Broker(workshop.environment["DARKROOM_AMQP_URL"], "slot")
+    yield broker
+    await broker.close()
+
+
+@pytest.fixture
+def gate() -> Gate:
+    gate = Gate(RENDERER)
+    gate.allow(RENDERER)
+    return gate
+
+
+async def test_what_waits_is_fetched_alone(workshop: Workshop, broker: Broker, gate: Gate) -> None:
+    """A message that waits is taken without a subscription, and the one behind it stays in the queue."""
+    first, second = [await workshop.add_job() for _ in range(2)]
+    await workshop.publish(first)
+    await workshop.publish(second)
+    await workshop.waiting_becomes(2)
+    usage = Subscriptions()
+    delivery = await Slot(broker, work_queue("tiny"), usage).take(gate)
+    assert delivery is not None
+    assert delivery.body == encode(first)
+    assert (usage.count, await workshop.waiting()) == (0, 1)
+
+
+async def test_what_comes_is_subscribed_for_once(workshop: Workshop, broker: Broker, gate: Gate) -> None:
+    """A slot on an empty queue gets the next message, and not the one after it."""
+    usage = Subscriptions()
+    taking = asyncio.create_task(Slot(broker, work_queue("tiny"), usage).take(gate))
+    first, second = [await workshop.add_job() for _ in range(2)]
+    await workshop.publish(first)
+    delivery = await taking
+    await workshop.publish(second)
+    await workshop.waiting_becomes(1)
+    assert delivery is not None
+    assert (delivery.body, usage.count) == (encode(first), 1)
+
+
+async def test_a_fetched_message_goes_back_with_its_channel(workshop: Workshop, broker: Broker, gate: Gate) -> None:
+    """A slot that is closed gives back what it had fetched."""
+    await workshop.submit()
+    await workshop.waiting_becomes(1)
+    slot = Slot(broker, work_queue("tiny"), Subscriptions())
+    assert await slot.take(gate) is not None
+    assert await workshop.waiting() == 0
+    await slot.close()
+    await workshop.waiting_becomes(1)
