@@ -63,12 +63,12 @@ $(STAMPS)/parts: deploy/local/ensure-package | $(STAMPS)/venv
 	@touch $@
 
 .PHONY: model
-model: setup ## Make the tiny model without starting anything
+model: setup ## Put the project's own models in place without starting anything
 	@$(LOCAL) model
 
 .PHONY: demo
-demo: setup ## Start the stack and render one picture through the API
-	@$(LOCAL) demo $(ARGS)
+demo: setup ## Start the stack and render one picture through the API (PROMPT="four green stars on pink")
+	@$(LOCAL) demo $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)
 
 .PHONY: up
 up: setup ## Start the stack
@@ -125,7 +125,7 @@ bench-gpu: setup ## On a GPU, measure Stable Diffusion 1.5 at full size with ran
 	@$(BIN)/python -m bench.gpu $(ARGS)
 
 .PHONY: shapes
-shapes: setup ## Train the model shapes anew (80 minutes on two cores; ARGS="--denoiser-minutes 30")
+shapes: setup ## Train the model shapes anew (85 minutes on two cores; ARGS="--denoiser-minutes 30")
 	@$(BIN)/python -m training.shapes train $(ARGS)
 
 .PHONY: shapes-score

@@ -45,10 +45,10 @@ def _toml(value: Any) -> str:
 
 
 def test_the_shipped_catalogue_is_right() -> None:
-    """The catalogue in the repository loads, and takes the tiny model when a job names none."""
+    """The catalogue in the repository loads, and takes the first model when a job names none."""
     catalogue = load_catalogue(SHIPPED)
-    assert catalogue.find(None).name == "tiny"
-    assert catalogue.find("tiny") is catalogue.find(None)
+    assert catalogue.find(None).name == "shapes"
+    assert catalogue.find("shapes") is catalogue.find(None)
 
 
 def test_the_examples_in_the_shipped_catalogue_are_right(tmp_path: Path) -> None:

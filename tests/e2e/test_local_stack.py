@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 import pytest
 from PIL import Image
 
 from darkroom_local import processes
 from darkroom_local.parts import rabbitmq
+from training.shapes.scorer import Reading, read
 
 NAMES = {"epmd", "postgres", "s3", "rabbitmq", "gateway", "status", "operations", "gpu-consumer", "edge"}
 START_SECONDS = 300
@@ -34,6 +35,11 @@ class LocalStack:
 
     home: Path
     first_words: str
+
+    def told(self, what: str) -> str:
+        """From the last words of the demo, which are a table."""
+        table = dict(line.split(":", 1) for line in self.first_words.splitlines() if ":  " in line)
+        return table[what].strip()
 
     def run(self, *arguments: str) -> str:
         return local(self.home, *arguments)
@@ -53,31 +59,34 @@ def local(home: Path, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[LocalStack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     home = tmp_path_factory.mktemp("stack") / "home"
-    shutil.copytree(tiny_model, home / "models" / "tiny")
     try:
         yield LocalStack(home, local(home, "demo"))
     finally:
         processes.stop(processes.of_stack(home), seconds=20)
 
 
-def test_the_demo_leaves_a_picture(stack: LocalStack) -> None:
-    """It ends by telling where the picture is, the API's URL and the command that stops it all."""
-    told = dict(line.split(":", 1) for line in stack.first_words.splitlines() if ":  " in line)
-    with Image.open(told["The picture"].strip()) as picture:
+def test_the_demo_shows_what_its_prompt_says(stack: LocalStack) -> None:
+    """The picture is two red circles on a blue background, by its pixels."""
+    assert 'Submitted "two red circles on a blue background"' in stack.first_words
+    with Image.open(stack.told("The picture")) as picture:
         assert (picture.format, picture.size) == ("PNG", (64, 64))
-    assert told["The API"].strip().startswith("http://127.0.0.1:")
-    assert told["Stop it all"].strip().endswith("make down")
+        assert read(np.asarray(picture.convert("RGB"))) == Reading(2, "red", "circle", "blue")
+
+
+def test_the_demo_ends_with_what_comes_next(stack: LocalStack) -> None:
+    """It tells the API's URL and the command that stops it all."""
+    assert stack.told("The API").startswith("http://127.0.0.1:")
+    assert stack.told("Stop it all").endswith("make down")
 
 
 def test_its_picture_is_verified(stack: LocalStack) -> None:
     """`darkroom verify` renders the demo's picture again through the edge, and it is identical."""
-    told = dict(line.split(":", 1) for line in stack.first_words.splitlines() if ":  " in line)
     lines = (stack.home / "env").read_text().splitlines()
     settings = dict(line.split("=", 1) for line in lines if "=" in line)
     program = str(Path(sys.executable).parent / "darkroom")
-    command = (program, "verify", told["The picture"].strip())
+    command = (program, "verify", stack.told("The picture"))
     run = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False, timeout=120)
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.endswith("identical: the same bytes.\n")

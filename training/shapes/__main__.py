@@ -31,6 +31,8 @@ def _train(arguments: argparse.Namespace) -> int:
     else:
         vae = train_autoencoder.train(WORKSHOP, 60 * arguments.autoencoder_minutes)
         (WORKSHOP / "latents.pt").unlink(missing_ok=True)
+    latents = train_denoiser.latents_of(WORKSHOP, vae)
+    train_autoencoder.polish(WORKSHOP, vae, latents, 60 * arguments.polish_minutes)
     trained = train_denoiser.train(
         WORKSHOP,
         vae,
@@ -48,7 +50,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     from training.shapes import evaluate
 
-    result, pictures, complaints = evaluate.evaluate(arguments.folder, arguments.prompts, arguments.guidance)
+    result, pictures, complaints = evaluate.evaluate(
+        arguments.folder, arguments.prompts, arguments.guidance, arguments.scheduler
+    )
     if arguments.sheet:
         evaluate.contact_sheet(pictures).save(arguments.sheet)
     _say(*complaints)
@@ -69,14 +73,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.shapes", description="Make and examine the model shapes.")
     commands = parser.add_subparsers(required=True)
     train = commands.add_parser("train", help="train it and save it in FOLDER")
-    train.add_argument("--autoencoder-minutes", type=float, default=25)
-    train.add_argument("--denoiser-minutes", type=float, default=80)
+    train.add_argument("--autoencoder-minutes", type=float, default=15)
+    train.add_argument("--polish-minutes", type=float, default=10)
+    train.add_argument("--denoiser-minutes", type=float, default=55)
     train.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     train.add_argument("--afresh", action="store_true", help="train the autoencoder again too")
     train.set_defaults(run=_train)
     evaluate = commands.add_parser("evaluate", help="render held-out captions and score the pictures")
     evaluate.add_argument("--prompts", type=int, default=500)
-    evaluate.add_argument("--guidance", type=float, default=2.0)
+    evaluate.add_argument("--guidance", type=float, default=1.5)
+    evaluate.add_argument("--scheduler", default="ddim")
     evaluate.add_argument("--sheet", type=Path, help="save the pictures side by side as this file")
     evaluate.set_defaults(run=_evaluate)
     draw = commands.add_parser("draw", help="draw what the model should learn, as a sheet")

@@ -9,11 +9,13 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
+from gpu_consumer.render import schedulers
 from training.shapes.scenes import Scene, split
 from training.shapes.scorer import Pixels, Reading, read
 
 STEPS = 20
-GUIDANCE = 2.0
+GUIDANCE = 1.5
+SCHEDULER = "ddim"
 BATCH = 20
 SHEET_COLUMNS = 10
 
@@ -23,6 +25,7 @@ class Result(msgspec.Struct, frozen=True):
 
     prompts: int
     steps: int
+    scheduler: str
     guidance_scale: float
     all: float
     background: float
@@ -31,18 +34,21 @@ class Result(msgspec.Struct, frozen=True):
     shape: float
 
 
-def evaluate(folder: Path, prompts: int, guidance: float = GUIDANCE) -> tuple[Result, list[Pixels], list[str]]:
+def evaluate(
+    folder: Path, prompts: int, guidance: float = GUIDANCE, scheduler: str = SCHEDULER
+) -> tuple[Result, list[Pixels], list[str]]:
     """The result over the first `prompts` held-out captions, their pictures, and a line on each that is wrong.
 
     Caption i is drawn from seed i, once: nothing is chosen.
     """
     scenes = split()[1][:prompts]
-    pictures = list(_render(folder, scenes, guidance))
+    pictures = list(_render(folder, scenes, guidance, scheduler))
     readings = [read(picture) for picture in pictures]
     pairs = list(zip(scenes, readings, strict=True))
     result = Result(
         prompts=len(scenes),
         steps=STEPS,
+        scheduler=scheduler,
         guidance_scale=guidance,
         all=_share([_right(scene, reading) for scene, reading in pairs]),
         background=_share([scene.background == reading.background for scene, reading in pairs]),
@@ -60,13 +66,15 @@ def contact_sheet(pictures: list[Pixels]) -> Image.Image:
     return Image.fromarray(np.concatenate(whole))
 
 
-def _render(folder: Path, scenes: list[Scene], guidance: float) -> Iterator[Pixels]:
+def _render(folder: Path, scenes: list[Scene], guidance: float, scheduler: str) -> Iterator[Pixels]:
     pipeline = StableDiffusionPipeline.from_pretrained(
         folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, safety_checker=None
     )
     pipeline.set_progress_bar_config(disable=True)
+    config = dict(pipeline.scheduler.config)
     for first in range(0, len(scenes), BATCH):
         chunk = scenes[first : first + BATCH]
+        pipeline.scheduler = schedulers.build_scheduler(scheduler, config, STEPS)
         drawn = pipeline(
             [scene.caption for scene in chunk],
             num_inference_steps=STEPS,

@@ -25,6 +25,8 @@ def tokenizer() -> CLIPTokenizer:
 def save(vae: AutoencoderKL, trained: Conditional, folder: Path) -> None:
     """Write the pipeline in half precision, with its manifest."""
     vae, trained = copy.deepcopy((vae, trained))  # half precision is for the copy
+    for network in (vae, trained.unet):
+        network.register_to_config(_name_or_path="")  # where they lay while they were trained says nothing to anyone
     pipeline = StableDiffusionPipeline(
         tokenizer=tokenizer(),
         text_encoder=trained.text_encoder,

@@ -88,7 +88,7 @@ def _regions(figures: Mask) -> list[Mask]:
 def _core(region: Mask) -> Mask:
     """Without the soft edge, where colours mix."""
     core = ndimage.binary_erosion(region, iterations=2)
-    return core if core.any() else region  # type: ignore[no-any-return]
+    return core if core.any() else region
 
 
 def _agreed(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Trains the autoencoder: pictures to latents and back."""
+"""Trains the autoencoder: pictures to latents and back, then the way back alone."""
 
 import time
 from pathlib import Path
@@ -17,6 +17,9 @@ KL_WEIGHT = 1e-4
 """Per latent number. Enough to keep the latents smooth, so that small errors of the UNet stay small in the picture."""
 EDGE_WEIGHT = 1.0
 FIRST_LOG_VARIANCE = -4.0
+POLISH_RATE = 5e-4
+LATENT_ERROR = 0.1
+"""Standard deviation of what the UNet may get wrong, in scaled latents; the polished decoder forgives it."""
 
 
 def train(folder: Path, seconds: float) -> AutoencoderKL:
@@ -30,7 +33,7 @@ def train(folder: Path, seconds: float) -> AutoencoderKL:
     report = Report("autoencoder")
     started = time.monotonic()
     while (share := (time.monotonic() - started) / seconds) < 1:
-        _schedule(optimizer, share)
+        _schedule(optimizer, LEARNING_RATE, share)
         batch = to_tensor(pictures[np.sort(random.choice(len(pictures), BATCH, replace=False))])
         loss = _loss(model, batch)
         optimizer.zero_grad(set_to_none=True)
@@ -43,9 +46,32 @@ def train(folder: Path, seconds: float) -> AutoencoderKL:
     return model
 
 
+def polish(folder: Path, model: AutoencoderKL, latents: torch.Tensor, seconds: float) -> None:
+    """Train the decoder further on the training pictures' scaled latents, which stay as they are."""
+    torch.manual_seed(4)
+    pictures = data.pictures(folder)
+    weights = [*model.decoder.parameters(), *model.post_quant_conv.parameters()]
+    optimizer = torch.optim.AdamW(weights, lr=POLISH_RATE, betas=(0.9, 0.98), weight_decay=1e-4)
+    report = Report("decoder")
+    started = time.monotonic()
+    while (share := (time.monotonic() - started) / seconds) < 1:
+        _schedule(optimizer, POLISH_RATE, share)
+        indices = np.sort(np.random.default_rng(report.steps).choice(len(pictures), BATCH, replace=False))
+        chosen = latents[torch.from_numpy(indices)].float()
+        noisy = (chosen + LATENT_ERROR * torch.randn_like(chosen)) / model.config.scaling_factor
+        with torch.autocast("cpu", torch.bfloat16):
+            decoded = model.decode(noisy.contiguous(memory_format=torch.channels_last)).sample
+        loss = _picture_loss(decoded.float(), to_tensor(pictures[indices]))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        report.step(share, loss.item())
+
+
 def to_tensor(pictures: np.ndarray) -> torch.Tensor:
     """(n, height, width, 3) bytes as (n, 3, height, width) between -1 and 1."""
-    pixels = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    pixels = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return pixels.contiguous(memory_format=torch.channels_last)
 
 
@@ -53,22 +79,21 @@ def _loss(model: AutoencoderKL, batch: torch.Tensor) -> torch.Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         posterior = model.encode(batch).latent_dist
         decoded = model.decode(posterior.sample()).sample
-    decoded = decoded.float()
     mean, logvar = posterior.mean.float(), posterior.logvar.float()
     divergence = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-    error = functional.l1_loss(decoded, batch) + functional.mse_loss(decoded, batch)
-    return error + EDGE_WEIGHT * _edge_loss(decoded, batch) + KL_WEIGHT * divergence  # type: ignore[no-any-return]
+    return _picture_loss(decoded.float(), batch) + KL_WEIGHT * divergence  # type: ignore[no-any-return]
 
 
-def _edge_loss(decoded: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
-    """The eye judges shapes by their edges, which are few pixels among many."""
+def _picture_loss(decoded: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
+    """Of pixels and of edges: the eye judges shapes by their edges, which are few pixels among many."""
     difference = decoded - batch
-    return difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
+    edges = difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
+    return functional.l1_loss(decoded, batch) + functional.mse_loss(decoded, batch) + EDGE_WEIGHT * edges
 
 
-def _schedule(optimizer: torch.optim.Optimizer, share: float) -> None:
+def _schedule(optimizer: torch.optim.Optimizer, peak: float, share: float) -> None:
     """A short warm-up, then a cosine down to nothing."""
-    rate = LEARNING_RATE * min(1.0, share / 0.02) * 0.5 * (1 + np.cos(np.pi * share))
+    rate = peak * min(1.0, share / 0.02) * 0.5 * (1 + np.cos(np.pi * share))
     for group in optimizer.param_groups:
         group["lr"] = float(rate)
 

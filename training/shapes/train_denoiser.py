@@ -48,7 +48,7 @@ def train(
     `on_look` gets them every few minutes, as far as they are; it must not change them.
     """
     torch.manual_seed(2)
-    latents = _latents(folder, vae)
+    latents = latents_of(folder, vae)
     tokens = _Tokens(tokenizer)
     scheduler = networks.scheduler()
     model = Conditional(networks.text_encoder(tokenizer), networks.unet()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -87,7 +87,7 @@ def _loss(model: Conditional, scheduler: DDIMScheduler, latents: torch.Tensor, t
     return ((predicted.float() - wanted).square().mean(dim=(1, 2, 3)) * weights).mean()  # type: ignore[no-any-return]
 
 
-def _latents(folder: Path, vae: AutoencoderKL) -> torch.Tensor:
+def latents_of(folder: Path, vae: AutoencoderKL) -> torch.Tensor:
     """All training pictures' latents in half precision, scaled; made once per autoencoder and kept in a file."""
     file = folder / "latents.pt"
     if not file.exists():

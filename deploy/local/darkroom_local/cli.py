@@ -12,7 +12,7 @@ import click
 from darkroom_local import setup, stack
 from darkroom_local.blueprint import Blueprint
 from darkroom_local.console import console
-from darkroom_local.demo import render_picture
+from darkroom_local.demo import PROMPT, render_picture
 from darkroom_local.errors import LocalError
 from darkroom_local.home import Home
 from darkroom_local.state import State
@@ -98,21 +98,24 @@ def _wanted(follow: bool | None) -> bool:
 @main.command()
 @_told
 def model() -> None:
-    """Make the tiny model."""
+    """Put the models that come with the project in place."""
     home = Home.find()
     home.create()
-    setup.make_tiny_model(home)
-    console.print(f"The tiny model is in {home.models_home / setup.TINY}.", markup=False)
+    for name in setup.MODELS:
+        if setup.model_is_missing(home, name):
+            setup.provide_model(home, name)
+        console.print(f"The model {name} is in {home.models_home / name}.", markup=False)
 
 
 @main.command()
+@click.option("--prompt", default=PROMPT, show_default=True, help="What the picture shall show.")
 @_told
-def demo() -> None:
+def demo(prompt: str) -> None:
     """Start the stack and render one picture through the HTTP API."""
     home = Home.find()
     blueprint = stack.up(home)
     key = State.load(home).keys["client"]
-    picture = render_picture(blueprint.edge.url, key, home.pictures)
+    picture = render_picture(blueprint.edge.url, key, home.pictures, prompt)
     console.print(f"The picture:  {picture}", markup=False)
     _tell(home, blueprint)
 
@@ -122,7 +125,7 @@ def _tell(home: Home, blueprint: Blueprint) -> None:
     env = shlex.quote(str(home.env_file))
     curl = (
         f'. {env} && curl -H "Authorization: Bearer $DARKROOM_API_KEY" -H "Content-Type: application/json"'
-        """ -d '{"input": {"prompt": "a red fox"}}' $DARKROOM_URL/v1/jobs"""
+        """ -d '{"input": {"prompt": "three white stars on a black background"}}' $DARKROOM_URL/v1/jobs"""
     )
     console.print(f"The API:      {blueprint.edge.url}", markup=False)
     console.print(f"Ask it:       {curl}", markup=False)

@@ -19,7 +19,7 @@ def service_settings(
     """Every service's environment: the caller's DARKROOM_ settings over defaults, the stack's own places over both."""
     defaults = {
         "DARKROOM_DEVICE": "cpu",
-        "DARKROOM_MODEL": "tiny",
+        "DARKROOM_MODEL": "shapes",
         "DARKROOM_MODELS_FILE": str(REPOSITORY / "deploy" / "models.toml"),
         "DARKROOM_WORKER_NAME": "worker-1",
     }

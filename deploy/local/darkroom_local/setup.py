@@ -1,19 +1,26 @@
 """What a stack needs before its services can start: the schema, the bucket, the keys, the model."""
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from minio import Minio
 
 from darkroom_local.errors import LocalError
-from darkroom_local.home import Home
+from darkroom_local.home import REPOSITORY, Home
 from darkroom_local.parts import S3
 from darkroom_local.program import base_environment
 
 TINY = "tiny"
+SHIPPED = REPOSITORY / "models"
+"""Models that come with the project, a folder each."""
+MODELS = ("shapes", TINY)
+"""What comes with the project: shipped, and made on this machine."""
+MANIFEST = "SHA256SUMS"
 
 
 def migrate(settings: Mapping[str, str]) -> None:
@@ -34,12 +41,30 @@ def create_key(scope: str, settings: Mapping[str, str]) -> str:
     return str(json.loads(output)["key"])
 
 
-def tiny_model_is_missing(home: Home, settings: Mapping[str, str]) -> bool:
-    return settings["DARKROOM_MODEL"] == TINY and not (home.models_home / TINY / "model_index.json").exists()
+def model_is_missing(home: Home, name: str) -> bool:
+    """Whether it is one that the project makes or ships, and the stack does not have it, or has an older one."""
+    folder = home.models_home / name
+    if name == TINY:
+        return not (folder / "model_index.json").exists()
+    shipped = SHIPPED / name / MANIFEST
+    return shipped.is_file() and not _same(shipped, folder / MANIFEST)
 
 
-def make_tiny_model(home: Home) -> None:
-    run((sys.executable, "-m", "gpu_consumer.tiny", str(home.models_home / TINY)), {})
+def provide_model(home: Home, name: str) -> None:
+    """Put a model that the project makes or ships where workers look for it, whole or not at all."""
+    folder = home.models_home / name
+    if name == TINY:
+        run((sys.executable, "-m", "gpu_consumer.tiny", str(folder)), {})
+        return
+    with tempfile.TemporaryDirectory(dir=home.models_home, prefix=f".{name}-") as scratch:
+        shutil.copytree(SHIPPED / name, Path(scratch) / "new")
+        if folder.exists():
+            folder.rename(Path(scratch) / "old")
+        (Path(scratch) / "new").rename(folder)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.is_file() and one.read_bytes() == other.read_bytes()
 
 
 def run(command: tuple[str, ...], settings: Mapping[str, str]) -> str:

@@ -86,9 +86,9 @@ def _begin(home: Home, state: State) -> Blueprint:
 def _prepare_services(blueprint: Blueprint, state: State) -> None:
     """All of it is safe to repeat."""
     home, settings = blueprint.home, blueprint.settings
-    if setup.tiny_model_is_missing(home, settings):
-        with step("Making the tiny model"):
-            setup.make_tiny_model(home)
+    if setup.model_is_missing(home, model := settings["DARKROOM_MODEL"]):
+        with step(f"Putting the model {model} in place"):
+            setup.provide_model(home, model)
     if _all_alive(blueprint, blueprint.tiers[-1]):
         return
     with step("Bringing the database up to date"):

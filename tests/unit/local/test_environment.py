@@ -63,11 +63,11 @@ def test_nobody_else_may_read_it(home: Home, state: State) -> None:
 
 
 def test_a_machine_without_a_gpu_is_the_default(home: Home, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless told otherwise the worker renders the tiny model on the CPU."""
+    """Unless told otherwise the worker renders the model shapes on the CPU."""
     monkeypatch.delenv("DARKROOM_DEVICE", raising=False)
     monkeypatch.delenv("DARKROOM_MODEL", raising=False)
     chosen = settings(home, state)
-    assert (chosen["DARKROOM_DEVICE"], chosen["DARKROOM_MODEL"]) == ("cpu", "tiny")
+    assert (chosen["DARKROOM_DEVICE"], chosen["DARKROOM_MODEL"]) == ("cpu", "shapes")
 
 
 def test_the_callers_settings_win_over_defaults(home: Home, state: State, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,6 @@ def test_clients_see_names_bounds_and_defaults() -> None:
     catalogue = load_catalogue(CATALOGUE)
     (view,) = (model for model in list_models(catalogue).models if model.name == "tiny")
     tiny = catalogue.find("tiny")
-    assert view.default
     assert view.schedulers == tiny.schedulers
     assert (view.width.minimum, view.width.maximum, view.width.default) == (64, 512, 64)
     assert isinstance(view.num_inference_steps.default, int)
