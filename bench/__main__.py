@@ -9,13 +9,13 @@ from rich.markdown import Markdown
 
 from bench import idle
 from bench.load import Figures, measure
-from bench.measures import Submitter, resident_megabytes, submit_to_claim, wait_until_done
+from bench.measures import Submitter, request, resident_megabytes, submit_to_claim, wait_until_done
 from bench.report import Results, write
-from bench.stack import Target, echo_server, private_stack
+from bench.stack import MODEL, Target, echo_server, private_stack
 
 ROUNDS = 5
 SECONDS = 5
-BODY = b'{"input":{"prompt":"a lighthouse at dusk","num_inference_steps":20},"metadata":{"order":"1234"}}'
+BODY = request(MODEL, steps=20)
 
 console = Console()
 

@@ -13,13 +13,13 @@ import asyncpg
 import msgspec
 
 from bench.backlog import JOBS, Pace, work_off
-from bench.measures import Submitter
+from bench.measures import Submitter, request
 from bench.report import pace_table, write_gpu
 from bench.stack import Target, private_stack
 from bench.workers import Worker, worker
 
 MODEL = "sd15-random"
-BODY = b'{"input":{"prompt":"a lighthouse at dusk"}}'
+STEPS = 20
 GIBIBYTE = 2**30
 CATALOGUE = f"""
 [[models]]
@@ -28,7 +28,7 @@ path = "{MODEL}"
 schedulers = ["dpmpp_2m_karras"]
 width = {{ minimum = 512, maximum = 512, default = 512 }}
 height = {{ minimum = 512, maximum = 512, default = 512 }}
-steps = {{ minimum = 1, maximum = 50, default = 25 }}
+steps = {{ minimum = 1, maximum = 50, default = {STEPS} }}
 guidance_scale = {{ minimum = 0, maximum = 20, default = 7.5 }}
 max_images = 1
 max_cost = 20_000_000
@@ -72,10 +72,10 @@ async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
         catalogue = Path(folder) / "models.toml"
         catalogue.write_text(CATALOGUE)
-        os.environ |= {"DARKROOM_MODELS_FILE": str(catalogue), "DARKROOM_MODEL": MODEL, "DARKROOM_DEVICE": "cuda"}
-        with private_stack(prepare=write_model) as target, target.without_worker():
+        os.environ |= {"DARKROOM_MODELS_FILE": str(catalogue), "DARKROOM_DEVICE": "cuda"}
+        with private_stack(MODEL, write_model) as target, target.without_worker():
             paces, figures = await measure(target)
-    lines = ["512x512, 25 steps of dpmpp_2m_karras, float16.", "", *pace_table(paces), "", *figure_table(figures)]
+    lines = [f"512x512, {STEPS} steps of dpmpp_2m_karras, float16.", "", *pace_table(paces), "", *figure_table(figures)]
     print(write_gpu(device, lines).read_text())
 
 
@@ -95,7 +95,7 @@ def write_model(models_home: Path) -> None:
 
 
 async def measure(target: Target) -> tuple[dict[str, list[Pace]], dict[str, Figures]]:
-    submitter = Submitter(target.gateway, target.key, BODY)
+    submitter = Submitter(target.gateway, target.key, request(MODEL, STEPS))
     database = await asyncpg.connect(target.database)
     paces: dict[str, list[Pace]] = {}
     figures: dict[str, Figures] = {}

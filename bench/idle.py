@@ -9,13 +9,13 @@ from collections.abc import Mapping
 import asyncpg
 
 from bench.backlog import JOBS, Pace, work_off
-from bench.measures import Submitter
+from bench.measures import Submitter, request
 from bench.report import write_idle
-from bench.stack import Target, private_stack
+from bench.stack import MODEL, Target, private_stack
 from bench.workers import worker
 
 ROUNDS = 3
-BODY = b'{"input":{"prompt":"a lighthouse at dusk","num_inference_steps":8}}'
+STEPS = 8
 VARIANTS: Mapping[str, Mapping[str, str]] = {
     "job N is stored while N+1 renders": {"DARKROOM_OVERLAP": "true"},
     "one job after the other": {"DARKROOM_OVERLAP": "false"},
@@ -33,7 +33,7 @@ async def main() -> None:
 
 async def compare(target: Target, database: asyncpg.Connection, rounds: int = ROUNDS) -> dict[str, list[Pace]]:
     """Each variant's paces, a round each in turn, so that a noisy minute strikes both alike."""
-    submitter = Submitter(target.gateway, target.key, BODY)
+    submitter = Submitter(target.gateway, target.key, request(MODEL, STEPS))
     paces: dict[str, list[Pace]] = {name: [] for name in VARIANTS}
     for number in range(rounds):
         for name, settings in VARIANTS.items():

@@ -26,6 +26,12 @@ class Latency(msgspec.Struct, frozen=True):
         return cls(statistics.median(samples), statistics.quantiles(samples, n=100)[98])
 
 
+def request(model: str, steps: int) -> bytes:
+    """The body of a job as the benchmarks submit it."""
+    wanted = {"prompt": "a lighthouse at dusk", "num_inference_steps": steps}
+    return msgspec.json.encode({"model": model, "input": wanted, "metadata": {"order": "1234"}})
+
+
 class Submitter:
     """Submits jobs straight to the gateway, as the load does."""
 

@@ -17,6 +17,7 @@ from darkroom_local.blueprint import Blueprint
 from darkroom_local.home import Home
 from darkroom_local.state import State
 
+MODEL = os.environ.get("DARKROOM_MODEL", "tiny")
 READY_SECONDS = 60.0
 # The load runs far past what one tenant may have waiting.
 _SETTINGS = {
@@ -63,9 +64,9 @@ class Target:
 
 
 @contextmanager
-def private_stack(prepare: Callable[[Path], None] | None = None) -> Iterator[Target]:
+def private_stack(model: str = MODEL, prepare: Callable[[Path], None] | None = None) -> Iterator[Target]:
     """Start a stack in a temporary folder; stop and remove it. `prepare` puts models into its folder for them."""
-    os.environ.update(_SETTINGS)
+    os.environ.update(_SETTINGS, DARKROOM_MODEL=model)
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
         home = Home(Path(folder))
         try:

@@ -29,11 +29,6 @@ def limit_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def dtype_for(device: Device) -> torch.dtype:
-    """Half precision on a GPU; on a CPU it would be far slower than single."""
-    return torch.float16 if device == "cuda" else torch.float32
-
-
 def demand_determinism() -> None:
     """Let the same input give the same bytes on the same GPU. To be called before CUDA computes anything.
 
