@@ -6,7 +6,7 @@ import asyncpg
 import httpx
 from starlette.applications import Starlette
 
-BODY: dict[str, Any] = {"input": {"prompt": "a lighthouse"}}
+BODY: dict[str, Any] = {"model": "tiny", "input": {"prompt": "a lighthouse"}}
 
 
 def http_client(app: Starlette, key: str) -> httpx.AsyncClient:

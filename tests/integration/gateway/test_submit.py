@@ -45,9 +45,10 @@ async def test_an_accepted_job_is_recorded_whole(client: httpx.AsyncClient, rows
 
 
 async def test_silence_takes_the_models_defaults(client: httpx.AsyncClient) -> None:
-    """Absent numbers are the model's, and the seed is drawn and told."""
-    first, second = await submit(client), await submit(client)
-    assert (first["input"]["width"], first["input"]["scheduler"]) == (64, "ddim")
+    """An absent model is the catalogue's first, absent numbers are the model's, and the seed is drawn and told."""
+    body = {"input": BODY["input"]}
+    first, second = await submit(client, body), await submit(client, body)
+    assert (first["model"], first["input"]["width"], first["input"]["scheduler"]) == ("shapes", 64, "ddim")
     assert first["input"]["seed"] != second["input"]["seed"]
     assert UUID(first["id"]).version == 7
 

@@ -21,9 +21,9 @@ async def forever(*_: Any) -> None:
 async def test_the_running_job_is_finished_and_no_other_is_taken(line: Line) -> None:
     """A drain settles and acks the job that renders; the next one stays in the queue, untouched."""
     shop = line.workshop
-    running, waiting = await shop.submit(job_input(num_inference_steps=100)), await shop.submit()
+    running, waiting = await shop.submit(job_input(num_inference_steps=400)), await shop.submit()
     line.start()
-    await shop.reached(running, "running")
+    await shop.stepping(running)
     await line.stop()
     assert (await shop.job(running))["status"] == "succeeded"
     untouched = await shop.job(waiting)

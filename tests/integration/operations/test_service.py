@@ -5,8 +5,9 @@ import aio_pika
 import httpx
 import pytest
 
+from chassis.amqp import Broker
 from contracts.schema import migrations
-from contracts.topology import DEAD_EXCHANGE
+from contracts.topology import DEAD_EXCHANGE, Lanes, topology
 from darkroom_local.program import base_environment
 from tests.integration.operations.jobs import Jobs
 from tests.support.fixtures import ServiceFactory
@@ -30,11 +31,19 @@ def _settings(database: str, vhost: str) -> dict[str, str]:
     }
 
 
+async def declare_dead_letters(vhost: str) -> None:
+    """The service does so too, but may be ready before the queue is bound, and then a message would be lost."""
+    broker = Broker(vhost, "test")
+    await broker.declare(topology([], Lanes(())))
+    await broker.close()
+
+
 async def test_its_loops_do_their_work(operations: ServiceProcess, jobs: Jobs, vhost: str) -> None:
     """The running service rescues, expires, republishes and drains the dead-letter queue by itself."""
     lost = await jobs.running(lease="-1 second")
     late = await jobs.queued(expires_at="now()")
     overdue = await jobs.queued(republish_at="now()")
+    await declare_dead_letters(vhost)
     async with await aio_pika.connect(vhost) as connection:
         channel = await connection.channel()
         await (await channel.get_exchange(DEAD_EXCHANGE)).publish(aio_pika.Message(b"garbage"), "")

@@ -12,7 +12,7 @@ import pytest
 
 from contracts.api import Job
 from tests.integration.status.jobs import TenantJobs
-from tests.support.models import DEFAULTS
+from tests.support.models import job_input
 
 ERROR = {"code": "out_of_memory", "message": "The GPU ran out of memory.", "retryable": True, "stage": "render"}
 
@@ -32,7 +32,7 @@ async def test_a_waiting_job_is_told_whole(client: httpx.AsyncClient, jobs: Tena
     body = await get(client, job_id)
     assert {field.name for field in msgspec.structs.fields(Job)} == set(body)
     assert (body["id"], body["status"], body["model"]) == (str(job_id), "queued", "tiny")
-    assert body["input"] == DEFAULTS | {"num_inference_steps": 20}
+    assert body["input"] == msgspec.to_builtins(job_input(num_inference_steps=20))
     assert (body["attempt"], body["max_attempts"], body["generation"]) == (0, 4, 1)
     assert body["metadata"] == {"campaign": "autumn"}
     assert body["queue_position"] == 0

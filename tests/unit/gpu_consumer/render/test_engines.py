@@ -103,7 +103,7 @@ def test_compiled_code_renders_the_same(tiny_model: Path, pipeline: Pipeline, co
     assert len(counting) == captured
 
 
-class Uncompilable(torch.nn.Module):
+class Uncompilable(Recorder):
     """Stands in for a network that fails to compile, which shows at its first call."""
 
     def forward(self, *args: Any, **named: Any) -> Any:
@@ -112,9 +112,8 @@ class Uncompilable(torch.nn.Module):
 
 def test_failed_compilation_is_a_refusal(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that can't be compiled is refused at the start, with one sentence that says why."""
-    monkeypatch.setattr(torch, "compile", lambda network, dynamic: Uncompilable())
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic: Uncompilable(network, []))
     compiled = open_pipeline(tiny_model, compile=True)
-    compiled._engines._compiled[0].config = compiled._model.unet.config
     with pytest.raises(
         ModelRefusedError, match=r"failed its warm-up render of 64x64: .*no such instruction"
     ) as refused:
