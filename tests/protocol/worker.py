@@ -54,6 +54,7 @@ class Worker:
             settlement=settlement,
             heartbeat_seconds=AN_HOUR,
             render_seconds=AN_HOUR,
+            head_start_seconds=0,
             **parts,
         )
         self._consumer = Consumer(bench, cast(Any, self.line), declared)

@@ -87,6 +87,7 @@ class Attempt:
             self.gpu_free.set()
             ended_at = time.perf_counter()
             async with bench.storing:
+                await bench.usage.let_next_begin(bench.head_start_seconds)
                 if isinstance(result, Finished):
                     self._observe(result, ended_at)
                     outcome = await self._guarded(Stage.STORE, self._store(claimed, result, self.lease))

@@ -29,5 +29,8 @@ class Bench:
     progress: ProgressFeed
     heartbeat_seconds: float
     render_seconds: float
+    head_start_seconds: float
+    """How long at most a job that is rendered lets the next one begin before it is stored: both want the processor and
+    the broker, and the GPU waits for one of them only."""
     storing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One job at a time is stored; the next one waits for it with its render finished."""

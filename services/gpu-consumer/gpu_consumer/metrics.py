@@ -14,7 +14,7 @@ class Phase(StrEnum):
     CLAIM = "claim"
     """From the message's delivery until Postgres has given the job."""
     WAIT = "wait"
-    """For a warm render process, and for the job before to be stored."""
+    """For a warm render process, for the job before to be stored, and for the next one to begin."""
     DENOISE = "denoise"
     DECODE = "decode"
     ENCODE = "encode"

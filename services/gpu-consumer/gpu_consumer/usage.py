@@ -1,5 +1,7 @@
 """How the wall time of the worker's GPU is spent."""
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -29,6 +31,8 @@ class Usage:
         self._use = Use.LOADING
         self._since = clock()
         self._spent = dict.fromkeys(Use, 0.0)
+        self._served = asyncio.Event()
+        self._served.set()
 
     @property
     def idle_share(self) -> float:
@@ -68,6 +72,12 @@ class Usage:
                 self._use = Use.BETWEEN
             self._enter(Use.BETWEEN)
 
+    async def let_next_begin(self, seconds: float) -> None:
+        """Wait until the GPU renders or has nothing to render; not longer than this."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._served.wait()
+
     def account(self) -> None:
         """Bring the counters up to now; each change of use does so too."""
         now = self._clock()
@@ -78,6 +88,10 @@ class Usage:
     def _enter(self, use: Use) -> None:
         self.account()
         self._use = use
+        if use is Use.BETWEEN:
+            self._served.clear()
+        else:
+            self._served.set()
 
     def _up_to_now(self) -> dict[Use, float]:
         return self._spent | {self._use: self._spent[self._use] + self._clock() - self._since}

@@ -147,7 +147,7 @@ async def test_the_loss_of_every_connection_to_postgres_costs_a_running_job_noth
     """The render goes on, heartbeats and settle find new connections: one attempt, one result."""
     shop = line.workshop
     line.start()
-    job_id = await shop.submit(job_input(num_inference_steps=100))
+    job_id = await shop.submit(job_input(num_inference_steps=400))
     await shop.stepping(job_id)
     await shop.execute(CUT_POOL)
     await shop.reached(job_id, "succeeded")

@@ -7,9 +7,11 @@ from uuid import UUID
 import pytest
 from prometheus_client import REGISTRY
 
+from gpu_consumer import app, pictures
 from gpu_consumer.render.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop
+from tests.support.models import job_input
 from tests.support.waiting import eventually
 
 
@@ -37,8 +39,8 @@ class SlowStorage:
             self._passes.release()
 
 
-def metric(name: str) -> float:
-    return REGISTRY.get_sample_value(name) or 0.0
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 async def statuses(shop: Workshop, jobs: list[UUID]) -> list[str]:
@@ -76,6 +78,28 @@ async def test_a_third_job_is_taken_as_soon_as_the_first_is_stored(line: Line, m
     assert (await statuses(shop, jobs))[:2] == ["succeeded", "running"]
     storage.let(2)
     await shop.reached(jobs[2], "succeeded")
+
+
+async def test_the_next_render_begins_before_a_job_is_stored(
+    workshop: Workshop, warm_process: RenderProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a backlog the GPU has its next render before anything is encoded; at its end a job is stored at once."""
+    monkeypatch.setattr(app, "HEAD_START_SECONDS", 60)
+    async with Line(workshop, warm_process) as line:
+        claims: list[float] = []
+        encode = pictures.png.encode
+
+        def noting(*arguments: Any) -> bytes:
+            claims.append(metric("darkroom_phase_seconds_count", phase="claim") - before)
+            return encode(*arguments)
+
+        monkeypatch.setattr(pictures.png, "encode", noting)
+        before = metric("darkroom_phase_seconds_count", phase="claim")
+        jobs = [await workshop.submit(job_input(num_inference_steps=40)) for _ in range(3)]
+        line.start()
+        for job in jobs:
+            await workshop.reached(job, "succeeded")
+        assert claims == [2, 3, 3]
 
 
 async def test_without_overlap_a_job_waits_until_its_predecessor_is_stored(

@@ -1,5 +1,7 @@
 """How the GPU's time is told apart."""
 
+import asyncio
+
 import pytest
 
 from gpu_consumer.usage import PROMPT_SECONDS, Usage
@@ -71,6 +73,28 @@ def test_a_slot_that_subscribes_while_another_job_renders_is_no_wait(usage: Usag
     clock.now += 1
     usage.delivered()
     assert usage.idle_share == 0
+
+
+async def test_what_is_not_urgent_lets_the_next_render_begin(usage: Usage) -> None:
+    """After a render it waits until the next one begins or none is there, and between two renders at no other time."""
+    usage.render_begins()
+    await usage.let_next_begin(60)
+    usage.render_ends()
+    waiting = asyncio.create_task(usage.let_next_begin(60))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    usage.render_begins()
+    await waiting
+    usage.render_ends()
+    usage.subscribed()
+    await usage.let_next_begin(60)
+
+
+async def test_the_next_render_is_waited_for_so_long(usage: Usage) -> None:
+    """A next job that does not come to its render holds up nobody for good."""
+    usage.render_begins()
+    usage.render_ends()
+    await usage.let_next_begin(0.01)
 
 
 def test_without_any_time_there_is_no_share() -> None:
