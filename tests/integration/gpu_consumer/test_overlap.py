@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from prometheus_client import REGISTRY
 
-from gpu_consumer import app, pictures
+from gpu_consumer import app, png
 from gpu_consumer.render.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop
@@ -87,13 +87,13 @@ async def test_the_next_render_begins_before_a_job_is_stored(
     monkeypatch.setattr(app, "HEAD_START_SECONDS", 60)
     async with Line(workshop, warm_process) as line:
         claims: list[float] = []
-        encode = pictures.png.encode
+        encode = png.encode
 
-        def noting(*arguments: Any) -> bytes:
+        def noting(*arguments: Any) -> Any:
             claims.append(metric("darkroom_phase_seconds_count", phase="claim") - before)
             return encode(*arguments)
 
-        monkeypatch.setattr(pictures.png, "encode", noting)
+        monkeypatch.setattr(png, "encode", noting)
         before = metric("darkroom_phase_seconds_count", phase="claim")
         jobs = [await workshop.submit(job_input(num_inference_steps=40)) for _ in range(3)]
         line.start()
