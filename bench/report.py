@@ -54,8 +54,8 @@ def write_gpu(device: str, lines: Sequence[str]) -> Path:
 def pace_table(paces: Mapping[str, Sequence[Pace]]) -> list[str]:
     """A row a variant, the medians of its rounds."""
     return [
-        f"| a backlog of {next(iter(paces.values()))[0].jobs} jobs | render ms, median | overhead per job, median ms (aim: 5)"
-        " | p99 ms | idle share of the render process |",
+        f"| a backlog of {next(iter(paces.values()))[0].jobs} jobs | render ms, median |"
+        " overhead per job, median ms (aim: 5) | p99 ms | idle share of the render process |",
         "|---|---:|---:|---:|---:|",
         *(_pace_row(name, middle(rounds)) for name, rounds in paces.items()),
     ]
