@@ -12,6 +12,7 @@ from gpu_consumer.gate import RENDERER, Gate
 from gpu_consumer.slot import Slot
 from gpu_consumer.usage import Usage
 from tests.integration.gpu_consumer.workshop import Workshop
+from tests.support.waiting import eventually
 
 
 class Subscriptions(Usage):
@@ -55,6 +56,7 @@ async def test_what_comes_is_subscribed_for_once(workshop: Workshop, broker: Bro
     usage = Subscriptions()
     taking = asyncio.create_task(Slot(broker, work_queue("tiny"), usage).take(gate))
     first, second = [await workshop.add_job() for _ in range(2)]
+    await eventually(lambda: usage.count == 1, what="the slot subscribed")
     await workshop.publish(first)
     delivery = await taking
     await workshop.publish(second)
