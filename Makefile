@@ -117,7 +117,7 @@ bench: setup ## Measure, and record the figures under bench/results
 	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: bench-idle
-bench-idle: setup ## Measure the idle share of the render process alone (DARKROOM_MODEL names the model)
+bench-idle: setup ## Measure the idle share of the render process alone (ARGS="--size 512 --steps 2")
 	@$(BIN)/python -m bench.idle $(ARGS)
 
 .PHONY: bench-gpu

@@ -3,6 +3,7 @@
 DARKROOM_MODEL names the model, `tiny` unless told otherwise.
 """
 
+import argparse
 import asyncio
 from collections.abc import Mapping
 
@@ -15,25 +16,29 @@ from bench.stack import MODEL, Target, private_stack
 from bench.workers import worker
 
 ROUNDS = 3
-STEPS = 8
+STEPS, SIZE = 8, 64
+"""Small, so that what is measured is the overhead."""
 VARIANTS: Mapping[str, Mapping[str, str]] = {
     "job N is stored while N+1 renders": {"DARKROOM_OVERLAP": "true"},
     "one job after the other": {"DARKROOM_OVERLAP": "false"},
 }
 
 
-async def main() -> None:
+async def main(size: int, steps: int, rounds: int) -> None:
     with private_stack() as target:
         database = await asyncpg.connect(target.database)
         with target.without_worker():
-            paces = await compare(target, database)
+            paces = await compare(target, database, size, steps, rounds)
         await database.close()
-    print(write_idle(paces).read_text())
+    what = f"{MODEL}, {size}x{size}, {steps} steps. Medians over the rounds, of which there were {rounds}."
+    print(write_idle(f"{MODEL} {size}", what, paces).read_text())
 
 
-async def compare(target: Target, database: asyncpg.Connection, rounds: int = ROUNDS) -> dict[str, list[Pace]]:
+async def compare(
+    target: Target, database: asyncpg.Connection, size: int = SIZE, steps: int = STEPS, rounds: int = ROUNDS
+) -> dict[str, list[Pace]]:
     """Each variant's paces, a round each in turn, so that a noisy minute strikes both alike."""
-    submitter = Submitter(target.gateway, target.key, request(MODEL, STEPS))
+    submitter = Submitter(target.gateway, target.key, request(MODEL, steps, width=size, height=size))
     paces: dict[str, list[Pace]] = {name: [] for name in VARIANTS}
     for number in range(rounds):
         for name, settings in VARIANTS.items():
@@ -45,4 +50,8 @@ async def compare(target: Target, database: asyncpg.Connection, rounds: int = RO
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = argparse.ArgumentParser(prog="python -m bench.idle")
+    parser.add_argument("--size", type=int, default=SIZE, help="width and height in pixels")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    asyncio.run(main(**vars(parser.parse_args())))

@@ -37,11 +37,11 @@ def write(results: Results) -> Path:
     return _record(now, _processor(), render(results, now))
 
 
-def write_idle(paces: Mapping[str, Sequence[Pace]]) -> Path:
-    """Write the report of the idle share alone and return its path."""
+def write_idle(name: str, what: str, paces: Mapping[str, Sequence[Pace]]) -> Path:
+    """Write the report of the idle share alone and return its path. `what` was rendered; `name` goes into the path."""
     now = datetime.now(UTC)
-    lines = [f"# Idle share, {now:%Y-%m-%d %H:%M} UTC", "", machine(), "", *pace_table(paces), ""]
-    return _record(now, f"{_processor()} idle", "\n".join(lines))
+    lines = [f"# Idle share, {now:%Y-%m-%d %H:%M} UTC", "", machine(), what, "", *pace_table(paces), ""]
+    return _record(now, f"{_processor()} idle {name}", "\n".join(lines))
 
 
 def write_gpu(device: str, lines: Sequence[str]) -> Path:
