@@ -23,7 +23,7 @@ async def test_rabbitmq_restarted_under_load(private_rabbitmq: BrokerFactory, st
     stack = await start_stack(broker=broker)
     await asyncio.gather(stack.worker("one"), stack.worker("two"))
     async with await stack.client() as client:
-        slow = [await client.submit(MODEL, steps=250) for _ in range(2)]
+        slow = [await client.submit(MODEL, steps=500) for _ in range(2)]
         for job_id in slow:
             await client.rendering(job_id)
         async with Load(client, MODEL, pace=2) as load:
