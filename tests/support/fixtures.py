@@ -115,10 +115,11 @@ async def _start(part: Part, servers: list[Server]) -> Part:
 
 
 @pytest.fixture
-async def start_service(tmp_path: Path) -> AsyncIterator[ServiceFactory]:
+async def start_service(tmp_path: Path, vhost: str) -> AsyncIterator[ServiceFactory]:
     """Starts a service as a process of its own: `await start_service("gateway", {**settings})`.
 
-    All are reaped when the test ends, frozen ones included.
+    All are reaped when the test ends, frozen ones included, and before its vhost is deleted: one that declares queues
+    there meanwhile ends the broker's supervisor of dead-lettering, and then no quorum queue works any more.
     """
     running: list[ServiceProcess] = []
 
