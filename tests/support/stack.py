@@ -40,7 +40,7 @@ path = "tiny"
 schedulers = ["ddim", "euler"]
 width = {{ minimum = 64, maximum = 128, default = 64 }}
 height = {{ minimum = 64, maximum = 128, default = 64 }}
-steps = {{ minimum = 1, maximum = 400, default = 4 }}
+steps = {{ minimum = 1, maximum = 600, default = 4 }}
 guidance_scale = {{ minimum = 0, maximum = 20, default = 7.5 }}
 max_images = 4
 max_cost = 20_000_000
