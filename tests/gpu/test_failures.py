@@ -99,7 +99,6 @@ def test_lost_context_is_fatal(full_size_model: Path) -> None:
     script = f"""
         import os, torch
         from pathlib import Path
-from typing import Any
         from tests.support.rendering import attempt, open_pipeline, render
 
         pipeline = open_pipeline(Path({str(full_size_model)!r}), device="cuda", dtype="float16")
