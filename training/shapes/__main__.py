@@ -34,8 +34,7 @@ def _train(arguments: argparse.Namespace) -> int:
     latents = train_denoiser.latents_of(WORKSHOP, vae)
     train_autoencoder.polish(WORKSHOP, vae, latents, 60 * arguments.polish_minutes)
     trained = train_denoiser.train(
-        WORKSHOP,
-        vae,
+        latents,
         model.tokenizer(),
         60 * arguments.denoiser_minutes,
         on_look=lambda unfinished: model.save(vae, unfinished, WORKSHOP / "unfinished"),

@@ -14,8 +14,6 @@ from training.shapes.scenes import Scene, split
 from training.shapes.scorer import Pixels, Reading, read
 
 STEPS = 20
-GUIDANCE = 1.5
-SCHEDULER = "ddim"
 BATCH = 20
 SHEET_COLUMNS = 10
 
@@ -34,9 +32,7 @@ class Result(msgspec.Struct, frozen=True):
     shape: float
 
 
-def evaluate(
-    folder: Path, prompts: int, guidance: float = GUIDANCE, scheduler: str = SCHEDULER
-) -> tuple[Result, list[Pixels], list[str]]:
+def evaluate(folder: Path, prompts: int, guidance: float, scheduler: str) -> tuple[Result, list[Pixels], list[str]]:
     """The result over the first `prompts` held-out captions, their pictures, and a line on each that is wrong.
 
     Caption i is drawn from seed i, once: nothing is chosen.

@@ -10,19 +10,19 @@ class Report:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self.steps = 0
+        self._steps = 0
         self._loss: float | None = None
         self._last = time.monotonic()
         self._last_steps = 0
 
     def step(self, share: float, loss: float) -> None:
         """One step is done, at this share of the whole."""
-        self.steps += 1
+        self._steps += 1
         self._loss = loss if self._loss is None else 0.98 * self._loss + 0.02 * loss
         elapsed = time.monotonic() - self._last
         if elapsed >= EVERY_SECONDS:
-            pace = (self.steps - self._last_steps) / elapsed
+            pace = (self._steps - self._last_steps) / elapsed
             print(  # noqa: T201 - a command speaks by printing
-                f"{self._name} {share:4.0%}  step {self.steps}  loss {self._loss:.4f}  {pace:.1f} steps/s", flush=True
+                f"{self._name} {share:4.0%}  step {self._steps}  loss {self._loss:.4f}  {pace:.1f} steps/s", flush=True
             )
-            self._last, self._last_steps = time.monotonic(), self.steps
+            self._last, self._last_steps = time.monotonic(), self._steps

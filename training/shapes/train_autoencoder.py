@@ -1,7 +1,9 @@
 """Trains the autoencoder: pictures to latents and back, then the way back alone."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +12,8 @@ from torch.nn import functional
 
 from training.shapes import data, networks
 from training.shapes.progress import Report
+
+Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 BATCH = 16
 LEARNING_RATE = 7e-4
@@ -28,19 +32,11 @@ def train(folder: Path, seconds: float) -> AutoencoderKL:
     model = networks.autoencoder().to(memory_format=torch.channels_last)
     _begin_quietly(model)
     pictures = data.pictures(folder)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=1e-4)
-    random = np.random.default_rng(1)
-    report = Report("autoencoder")
-    started = time.monotonic()
-    while (share := (time.monotonic() - started) / seconds) < 1:
-        _schedule(optimizer, LEARNING_RATE, share)
-        batch = to_tensor(pictures[np.sort(random.choice(len(pictures), BATCH, replace=False))])
-        loss = _loss(model, batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        report.step(share, loss.item())
+
+    def loss_of(indices: Indices) -> torch.Tensor:
+        return _loss(model, to_tensor(pictures[indices]))
+
+    _descend("autoencoder", [*model.parameters()], LEARNING_RATE, loss_of, len(pictures), seconds)
     _set_scale(model, pictures)
     model.save_pretrained(folder / "vae")
     return model
@@ -50,18 +46,34 @@ def polish(folder: Path, model: AutoencoderKL, latents: torch.Tensor, seconds: f
     """Train the decoder further on the training pictures' scaled latents, which stay as they are."""
     torch.manual_seed(4)
     pictures = data.pictures(folder)
-    weights = [*model.decoder.parameters(), *model.post_quant_conv.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=POLISH_RATE, betas=(0.9, 0.98), weight_decay=1e-4)
-    report = Report("decoder")
-    started = time.monotonic()
-    while (share := (time.monotonic() - started) / seconds) < 1:
-        _schedule(optimizer, POLISH_RATE, share)
-        indices = np.sort(np.random.default_rng(report.steps).choice(len(pictures), BATCH, replace=False))
+
+    def loss_of(indices: Indices) -> torch.Tensor:
         chosen = latents[torch.from_numpy(indices)].float()
         noisy = (chosen + LATENT_ERROR * torch.randn_like(chosen)) / model.config.scaling_factor
         with torch.autocast("cpu", torch.bfloat16):
             decoded = model.decode(noisy.contiguous(memory_format=torch.channels_last)).sample
-        loss = _picture_loss(decoded.float(), to_tensor(pictures[indices]))
+        return _picture_loss(decoded.float(), to_tensor(pictures[indices]))
+
+    weights = [*model.decoder.parameters(), *model.post_quant_conv.parameters()]
+    _descend("decoder", weights, POLISH_RATE, loss_of, len(pictures), seconds)
+
+
+def _descend(
+    name: str,
+    weights: list[torch.nn.Parameter],
+    rate: float,
+    loss_of: Callable[[Indices], torch.Tensor],
+    pictures: int,
+    seconds: float,
+) -> None:
+    """Make the loss of random batches of so many pictures smaller, for so long."""
+    optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), weight_decay=1e-4)
+    random = np.random.default_rng(1)
+    report = Report(name)
+    started = time.monotonic()
+    while (share := (time.monotonic() - started) / seconds) < 1:
+        _schedule(optimizer, rate, share)
+        loss = loss_of(np.sort(random.choice(pictures, BATCH, replace=False)))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)

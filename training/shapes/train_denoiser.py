@@ -41,14 +41,13 @@ class Conditional(nn.Module):
 
 
 def train(
-    folder: Path, vae: AutoencoderKL, tokenizer: CLIPTokenizer, seconds: float, on_look: Callable[[Conditional], None]
+    latents: torch.Tensor, tokenizer: CLIPTokenizer, seconds: float, on_look: Callable[[Conditional], None]
 ) -> Conditional:
-    """Train for so long, print how it goes, and return the averaged networks.
+    """Train for so long on the training pictures' latents, print how it goes, and return the averaged networks.
 
     `on_look` gets them every few minutes, as far as they are; it must not change them.
     """
     torch.manual_seed(2)
-    latents = latents_of(folder, vae)
     tokens = _Tokens(tokenizer)
     scheduler = networks.scheduler()
     model = Conditional(networks.text_encoder(tokenizer), networks.unet()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

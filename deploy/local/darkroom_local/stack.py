@@ -86,7 +86,8 @@ def _begin(home: Home, state: State) -> Blueprint:
 def _prepare_services(blueprint: Blueprint, state: State) -> None:
     """All of it is safe to repeat."""
     home, settings = blueprint.home, blueprint.settings
-    if setup.model_is_missing(home, model := settings["DARKROOM_MODEL"]):
+    model = settings["DARKROOM_MODEL"]
+    if setup.model_is_missing(home, model):
         with step(f"Putting the model {model} in place"):
             setup.provide_model(home, model)
     if _all_alive(blueprint, blueprint.tiers[-1]):
