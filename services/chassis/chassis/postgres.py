@@ -56,7 +56,7 @@ class Database:
             reset=_reset_nothing,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
-            server_settings={"application_name": f"darkroom-{application}", "jit": "off"},
+            server_settings=_startup(application),
         )
 
     async def __aenter__(self) -> "Database":
@@ -89,22 +89,17 @@ class Database:
 
 
 async def connect_alone(settings: DatabaseSettings, application: str) -> asyncpg.Connection:
-    """A connection outside the pool, for what lives as long as it does: session locks and LISTEN.
+    """Open a connection outside the pool, for session locks and LISTEN, past any connection pooler.
 
-    The server takes a client that fell silent for dead within half a minute, and frees its locks. Use it under
+    The role's keepalives let the server notice a client that fell silent and free its locks. Use the connection under
     `translated_errors`. Raises DatabaseUnavailableError.
     """
     async with translated_errors():
         return await asyncpg.connect(
-            settings.database_url,
+            settings.direct_url,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
-            server_settings={
-                "application_name": f"darkroom-{application}",
-                "tcp_keepalives_idle": "10",
-                "tcp_keepalives_interval": "5",
-                "tcp_keepalives_count": "3",
-            },
+            server_settings=_startup(application),
         )
 
 
@@ -129,6 +124,11 @@ def load_queries(package: str) -> Any:
     `!` a status line. See https://nackjicholson.github.io/aiosql/.
     """
     return aiosql.from_str((files(package) / "queries.sql").read_text(), "asyncpg")
+
+
+def _startup(application: str) -> dict[str, str]:
+    """The startup parameters. PgBouncer refuses most others, so session defaults belong to the database role."""
+    return {"application_name": f"darkroom-{application}"}
 
 
 async def _use_msgspec_for_json(connection: asyncpg.Connection) -> None:

@@ -42,9 +42,16 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: Annotated[str, Meta(pattern="^postgres(ql)?://")]
-    """PostgreSQL, with user, password and database."""
+    """PostgreSQL, with user, password and database. A connection pooler in transaction mode may stand before it."""
+    database_direct_url: Annotated[str, Meta(pattern="^postgres(ql)?://")] | None = None
+    """The same database without a pooler between, for sessions that hold locks or LISTEN. Default: the URL above."""
     database_connections: Annotated[int, Meta(ge=1, le=100)] = 4
     """Connections at the most, per process."""
+
+    @property
+    def direct_url(self) -> str:
+        """Where to open a session that must stay on one server connection."""
+        return self.database_direct_url or self.database_url
 
 
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):

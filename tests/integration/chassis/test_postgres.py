@@ -12,6 +12,7 @@ from chassis.postgres import (
     Database,
     DatabaseUnavailableError,
     TransactionClashError,
+    connect_alone,
     load_queries,
 )
 from chassis.settings import DatabaseSettings
@@ -51,6 +52,37 @@ async def test_what_postgres_refuses_is_bad_data(pool: Database, sql: str, argum
     with pytest.raises(BadDataError):
         async with pool.connection() as connection:
             await connection.fetch(sql, argument)
+
+
+async def test_a_session_that_holds_locks_goes_past_the_pooler(database: str) -> None:
+    """It opens the direct URL; the pooler's own is not even tried."""
+    nowhere = f"postgresql://nobody:nothing@{LOOPBACK}:{free_port()}/none"
+    settings = DatabaseSettings(database_url=nowhere, database_direct_url=database)
+    connection = await connect_alone(settings, "test")
+    assert await connection.fetchval("SELECT current_setting('application_name')") == "darkroom-test"
+    await connection.close()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_startup_asks_for_nothing_that_a_pooler_refuses(alone: bool) -> None:
+    """PgBouncer knows these parameters; session defaults are the role's."""
+    asked: asyncio.Queue[list[str]] = asyncio.Queue()
+
+    async def read_startup(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)  # the wish for TLS
+        writer.write(b"N")
+        length = int.from_bytes(await reader.readexactly(4))
+        message = await reader.readexactly(length - 4)
+        asked.put_nowait(message[4:].rstrip(b"\0").decode().split("\0")[::2])
+        writer.close()
+
+    async with await asyncio.start_server(read_startup, LOOPBACK, 0) as server:
+        url = f"postgresql://nobody:nothing@{LOOPBACK}:{server.sockets[0].getsockname()[1]}/none"
+        settings = DatabaseSettings(database_url=url)
+        async with Database(settings, "test") as pool:
+            with pytest.raises(DatabaseUnavailableError):
+                await (connect_alone(settings, "test") if alone else pool.check())
+        assert set(await asked.get()) == {"user", "database", "client_encoding", "application_name"}
 
 
 async def test_a_deadlock_is_a_clash(pool: Database, database: str) -> None:

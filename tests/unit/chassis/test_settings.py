@@ -64,6 +64,15 @@ def test_an_empty_variable_counts_as_unset() -> None:
         load(Kitchen, GOOD | {"DARKROOM_OVENS": ""})
 
 
+def test_the_direct_url_is_the_database_url_unless_it_is_set() -> None:
+    """Sessions that hold locks or LISTEN go past a connection pooler where there is one."""
+    direct = "postgresql://cook:salt@10.0.0.7/kitchen"
+    assert load(Kitchen, GOOD).database.direct_url == GOOD["DARKROOM_DATABASE_URL"]
+    assert load(Kitchen, GOOD | {"DARKROOM_DATABASE_DIRECT_URL": direct}).database.direct_url == direct
+    with pytest.raises(SettingsError, match="DARKROOM_DATABASE_DIRECT_URL"):
+        load(Kitchen, GOOD | {"DARKROOM_DATABASE_DIRECT_URL": "10.0.0.7"})
+
+
 @pytest.mark.parametrize("delays", ["0", "10,x", "10,,20", "3601", ",".join("1" * 9)])
 def test_retry_delays_are_bounded(delays: str) -> None:
     """Each lies between a second and an hour, and there are eight at the most."""
