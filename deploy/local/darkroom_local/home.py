@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,11 +30,14 @@ class Home:
         return cls(REPOSITORY / ".darkroom")
 
     def create(self) -> None:
-        """Make the folders; nobody else may enter."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.path.chmod(0o700)
-        for folder in (self.data, self.logs, self.models, self.pictures):
-            folder.mkdir(exist_ok=True)
+        """Make the folders that are missing, which nobody else may enter; those that exist keep their modes."""
+        for folder in (self.path, self.data, self.logs, self.models, self.pictures):
+            make_private(folder)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its mode lets other users in: it existed before it became a stack's."""
+        return bool(stat.S_IMODE(self.path.stat().st_mode) & 0o077)
 
     @property
     def data(self) -> Path:
@@ -85,6 +89,12 @@ class Home:
             except BlockingIOError as error:
                 raise LocalError(f"Another command is starting or stopping the stack in {self.path}.") from error
             yield
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner may enter; one that exists keeps its mode."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_private(path: Path, text: str) -> None:

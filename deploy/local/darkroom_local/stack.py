@@ -1,5 +1,6 @@
 """Starting a whole stack and stopping it."""
 
+import shlex
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ SWEEP_SECONDS = 30
 def up(home: Home) -> Blueprint:
     """Start what does not run yet, and return when all of it is ready. Raises LocalError."""
     home.create()
+    _warn_of_others(home)
     with home.locked():
         state = State.load(home)
         blueprint = _running(home, state) or _begin(home, state)
@@ -58,6 +60,16 @@ def last_lines(log: Path, count: int = LOG_LINES) -> str:
         return ""
     with log.open(errors="replace") as lines:
         return "".join(deque(lines, count)).rstrip()
+
+
+def _warn_of_others(home: Home) -> None:
+    if home.is_open:
+        console.print(
+            f"Other users have access to {home.path}, which existed before and keeps its mode; the stack's keys,"
+            f" passwords and data in it are for you alone. `chmod 700 {shlex.quote(str(home.path))}` closes it.",
+            style="yellow",
+            markup=False,
+        )
 
 
 def _running(home: Home, state: State) -> Blueprint | None:

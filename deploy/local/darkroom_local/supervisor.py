@@ -20,8 +20,11 @@ from darkroom_local.program import Program, base_environment
 
 USER = "darkroom"
 START_SECONDS = 15.0
-# The exit codes of a service that refuses to start: settings, model, device. Starting it again mends none of them.
-REFUSALS = "64,65,66"
+PERMANENT_EXIT_CODES = (64, 65, 66, 67, 68, 69, 71, 72, 73)
+"""How a service leaves when starting it again can't help: settings, device, name, model. docs/operating.md has them.
+
+70 is not among them: a render process that died while it loaded its model may have lacked memory for a moment.
+"""
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 command = {shlex.join(launch).replace("%", "%%")}
 autostart = false
 autorestart = unexpected
-exitcodes = {REFUSALS}
+exitcodes = {",".join(map(str, PERMANENT_EXIT_CODES))}
 startsecs = 1
 startretries = 3
 stopsignal = {program.stop_signal}

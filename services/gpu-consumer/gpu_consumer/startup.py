@@ -31,6 +31,26 @@ class ExitCode(IntEnum):
     MODEL_REFUSED = 73
     """The model's files look right, but can't be loaded, don't belong together, or fail the warm-up."""
 
+    @property
+    def permanent(self) -> bool:
+        """Whether starting again can't help until somebody changes something: a supervisor should not try."""
+        return _IS_PERMANENT[self]
+
+
+# A render process can be lost to what passes: a lack of host memory, a driver's hiccup, a disk too slow for the limit.
+_IS_PERMANENT = {
+    ExitCode.SETTINGS: True,
+    ExitCode.MODEL_MISSING: True,
+    ExitCode.DEVICE: True,
+    ExitCode.NAME_TAKEN: True,
+    ExitCode.MODEL_UNSAFE: True,
+    ExitCode.MODEL_DAMAGED: True,
+    ExitCode.RENDER_PROCESS: False,
+    ExitCode.MODEL_INCOMPLETE: True,
+    ExitCode.MODEL_CLASS: True,
+    ExitCode.MODEL_REFUSED: True,
+}
+
 
 class StartupCode(StrEnum):
     """How a startup failure is called between the render process and the service."""

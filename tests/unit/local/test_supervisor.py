@@ -1,23 +1,28 @@
 """supervisord keeps the programs running, and stops them."""
 
 import os
+import re
 import signal
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
+from chassis.service import BAD_SETTINGS_EXIT_CODE
 from darkroom_local import processes
 from darkroom_local.errors import LocalError
 from darkroom_local.home import Home
 from darkroom_local.launch import describe
 from darkroom_local.ports import free_port
 from darkroom_local.program import Program
-from darkroom_local.supervisor import Supervisor
+from darkroom_local.supervisor import PERMANENT_EXIT_CODES, Supervisor
+from gpu_consumer.startup import ExitCode
 from tests.support.waiting import eventually
 
+OPERATING = Path(__file__).parents[3] / "docs" / "operating.md"
 SLEEP = "import time; time.sleep(600)"
 # After longer than supervisord counts as a failed start.
 REFUSE = "import sys, time; print('no model here'); time.sleep(1.5); sys.exit(65)"
@@ -76,6 +81,25 @@ async def test_a_refusal_is_not_repeated(supervisor: Supervisor) -> None:
     supervisor.start("refuser")
     await eventually(state_is(supervisor, "refuser", "EXITED"))
     assert (supervisor.home.logs / "refuser.log").read_text() == "no model here\n"
+
+
+async def test_every_permanent_exit_code_ends_the_restarts(supervisor: Supervisor) -> None:
+    """Those of the worker and of every other service, and no code that starting again may mend."""
+    assert set(PERMANENT_EXIT_CODES) == {code for code in ExitCode if code.permanent} | {BAD_SETTINGS_EXIT_CODE}
+    configured = ConfigParser(interpolation=None)
+    configured.read(supervisor.home.supervisor_file)
+    for name in ("sleeper", "refuser"):
+        exit_codes = configured[f"program:{name}"]["exitcodes"]
+        assert {int(code) for code in exit_codes.split(",")} == set(PERMANENT_EXIT_CODES)
+
+
+@pytest.mark.parametrize("code", ExitCode)
+def test_the_exit_codes_are_documented(code: ExitCode) -> None:
+    """Each stands in the operators' table, with whether the supervisor starts the worker again."""
+    lines = OPERATING.read_text().splitlines()
+    rows = [line.split("|")[1:-1] for line in lines if re.match(r"\| [67]\d", line)]
+    (again,) = [row[2].strip() for row in rows if str(int(code)) in row[0].replace(",", " ").split()]
+    assert (again == "no") == code.permanent
 
 
 async def test_a_stopped_program_stays_down(supervisor: Supervisor) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from darkroom_local.home import make_private
 from darkroom_local.ports import LOOPBACK
 from darkroom_local.probes import http_status
 from darkroom_local.program import Program, installed
@@ -26,7 +27,7 @@ class Caddy:
         return f"http://{LOOPBACK}:{self.port}"
 
     def prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_private(self.folder)
 
     def programs(self) -> tuple[Program, ...]:
         return (

