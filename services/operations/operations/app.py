@@ -20,7 +20,8 @@ async def run_operations(settings: Settings) -> None:
     """Run until SIGTERM; rounds under way are finished first."""
     broker = Broker(settings.broker.amqp_url, "darkroom-operations")
     async with Database(settings.database, "operations") as database:
-        health = Health({"database": database.check, "broker": broker.check})
+        # RabbitMQ is no part of readiness: sweeps and metrics need Postgres alone, and the ingest waits for the broker.
+        health = Health({"database": database.check})
         app = build_app(Service.OPERATIONS, {}, Authenticator(database), health)
         address = Address(settings.operations_host, settings.operations_port)
         try:

@@ -1,5 +1,6 @@
 import asyncio
 import sys
+from uuid import UUID, uuid4
 
 import aio_pika
 import httpx
@@ -8,9 +9,10 @@ import pytest
 from chassis.amqp import Broker
 from contracts.schema import migrations
 from contracts.topology import DEAD_EXCHANGE, Lanes, topology
+from darkroom_local.probes import http_status
 from darkroom_local.program import base_environment
 from tests.integration.operations.jobs import Jobs
-from tests.support.fixtures import ServiceFactory
+from tests.support.fixtures import BrokerFactory, ServiceFactory
 from tests.support.processes import ServiceProcess
 from tests.support.waiting import eventually
 
@@ -43,10 +45,7 @@ async def test_its_loops_do_their_work(operations: ServiceProcess, jobs: Jobs, v
     lost = await jobs.running(lease="-1 second")
     late = await jobs.queued(expires_at="now()")
     overdue = await jobs.queued(republish_at="now()")
-    await declare_dead_letters(vhost)
-    async with await aio_pika.connect(vhost) as connection:
-        channel = await connection.channel()
-        await (await channel.get_exchange(DEAD_EXCHANGE)).publish(aio_pika.Message(b"garbage"), "")
+    await publish_garbage(vhost)
 
     async def done() -> bool:
         counts = await jobs.fetch(
@@ -58,6 +57,48 @@ async def test_its_loops_do_their_work(operations: ServiceProcess, jobs: Jobs, v
 
     await eventually(done, seconds=30, what="every loop did its work")
     assert await jobs.status(lost) == "queued"
+
+
+async def publish_garbage(vhost: str) -> None:
+    """To the dead-letter queue, where nobody can read it."""
+    await declare_dead_letters(vhost)
+    async with await aio_pika.connect(vhost) as connection:
+        channel = await connection.channel()
+        await (await channel.get_exchange(DEAD_EXCHANGE)).publish(aio_pika.Message(uuid4().bytes), "")
+
+
+async def test_it_works_without_rabbitmq(
+    private_rabbitmq: BrokerFactory, database: str, jobs: Jobs, start_service: ServiceFactory
+) -> None:
+    """Down from the start or lost later: operations is ready and rescues jobs; the ingest goes on when it is back."""
+    broker = await private_rabbitmq()
+    await broker.stop()
+    operations = await start_service("operations", _settings(database, broker.amqp_url))
+
+    async def works() -> None:
+        lost = await jobs.running(lease="-1 second")
+        await eventually(lambda: _is(jobs, lost, "queued"), what="a lost job was rescued")
+        assert await asyncio.to_thread(http_status, operations.port, "/readyz") == 200
+
+    async def ingests(letters: int) -> None:
+        await publish_garbage(broker.amqp_url)
+
+        async def ingested() -> bool:
+            return bool(await jobs.value("SELECT count(*) FROM dead_letters") == letters)
+
+        await eventually(ingested, seconds=30, what="the dead message was ingested")
+
+    await works()
+    await broker.start()
+    await ingests(1)
+    await broker.kill()
+    await works()
+    await broker.start()
+    await ingests(2)
+
+
+async def _is(jobs: Jobs, job_id: UUID, status: str) -> bool:
+    return await jobs.status(job_id) == status
 
 
 async def test_it_tells_how_the_queues_stand(operations: ServiceProcess, jobs: Jobs) -> None:
