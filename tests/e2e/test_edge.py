@@ -4,16 +4,19 @@ import asyncio
 import io
 import re
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 import msgspec
 import pytest
+from starlette.applications import Starlette
 
+from chassis.service import Address, http_server
 from contracts.api import MAX_BODY_BYTES, ROUTES, Problem, Route
 from contracts.errors import ApiError
 from darkroom_local.parts import Caddy
@@ -26,6 +29,7 @@ from tests.support.stubs import StubServer, stub_server
 CADDYFILE = Path(__file__).parents[2] / "deploy" / "caddy" / "Caddyfile"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SERVICES = ("gateway", "status", "operations")
+ANSWER_SECONDS = 0.3
 PATIENCE = {"read_header": "1s", "read_body": "1s"}
 UNKNOWN_PATHS = (
     "/",
@@ -140,6 +144,63 @@ async def test_a_service_that_is_down_is_a_503_problem(edge: Edge, tmp_path: Pat
     log = (tmp_path / "edge.log").read_text()
     assert "/darkroom/jobs/picture.png" in log
     assert "secret" not in log
+
+
+@asynccontextmanager
+async def impatient_edge(stub: StubServer, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an edge that has the stub behind every route, and waits ANSWER_SECONDS for an answer to begin."""
+    upstreams = dict.fromkeys((*SERVICES, "s3"), stub.address)
+    patience = {"answer": f"{ANSWER_SECONDS}s"}
+    part = Caddy(folder, free_port(), CADDYFILE, upstreams, "darkroom", patience)
+    server = LocalServer(part, folder)
+    try:
+        await server.start()
+        async with httpx.AsyncClient(base_url=part.url, timeout=10, trust_env=False) as http:
+            yield http
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize(
+    ("method", "target"), [("POST", "/v1/jobs"), ("GET", "/v1/models"), ("GET", "/darkroom/jobs/picture.png")]
+)
+async def test_a_service_that_never_answers_is_a_503_problem(tmp_path: Path, method: str, target: str) -> None:
+    """The wait is bounded. Its end is 503 with Retry-After, says that the outcome is unknown, and frees the service."""
+    async with stub_server("silent", silent=True) as stub, impatient_edge(stub, tmp_path) as http:
+        started = monotonic()
+        response = await http.request(method, target)
+        assert ANSWER_SECONDS <= monotonic() - started < ANSWER_SECONDS + 3
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "5"
+        found = problem(response)
+        assert (found.code, "is unknown" in str(found.detail)) == (ApiError.UNAVAILABLE, True)
+        assert len(stub.requests) == 1
+
+
+async def test_an_answer_that_began_may_take_its_time(tmp_path: Path) -> None:
+    """Only the wait for an answer's head is bounded: streams and large pictures go on."""
+    async with (
+        stub_server("slow", body_after=ANSWER_SECONDS * 3) as stub,
+        impatient_edge(stub, tmp_path) as http,
+    ):
+        response = await http.get("/v1/models")
+    assert (response.status_code, response.content) == (200, b"slow")
+
+
+def test_the_edge_waits_half_a_minute() -> None:
+    """Unless it is set otherwise, for services and pictures alike."""
+    text = CADDYFILE.read_text()
+    assert "response_header_timeout {$DARKROOM_EDGE_ANSWER:30s}" in text
+    assert text.count("import upstream") == text.count("reverse_proxy {") == 2
+
+
+def test_services_keep_connections_longer_than_the_edge_does() -> None:
+    """A service that closed an idle connection first could do so under a request, and a POST is not sent again."""
+    text = CADDYFILE.read_text()
+    (kept_by_the_edge,) = re.findall(r"^\s*keepalive (\d+)s$", text, re.MULTILINE)
+    assert text.count("transport http") == 1
+    service = http_server(Starlette(), Address("127.0.0.1", 8001))
+    assert service.config.timeout_keep_alive >= int(kept_by_the_edge) + 10
 
 
 async def chunks(size: int) -> AsyncIterator[bytes]:

@@ -15,6 +15,10 @@ class StubServer:
 
     name: str
     address: str = ""
+    silent: bool = False
+    """Whether it never answers, and only waits for its client to go."""
+    body_after: float = 0.0
+    """Seconds from the head of an answer to its body."""
     requests: list[str] = field(default_factory=list)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -26,9 +30,15 @@ class StubServer:
             return
         request_line = head.split(b"\r\n", 1)[0].decode()
         self.requests.append(request_line)
+        if self.silent:
+            await reader.read()
+            writer.close()
+            return
         body = b"" if request_line.startswith("HEAD") else self.name.encode()
         writer.write(b"HTTP/1.1 200 OK\r\nX-Served-By: %s\r\nConnection: close\r\n" % self.name.encode())
-        writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        writer.write(b"Content-Length: %d\r\n\r\n" % len(body))
+        await asyncio.sleep(self.body_after)
+        writer.write(body)
         writer.close()
 
 
@@ -41,9 +51,9 @@ async def _read_body(head: bytes, reader: asyncio.StreamReader) -> None:
 
 
 @asynccontextmanager
-async def stub_server(name: str) -> AsyncIterator[StubServer]:
+async def stub_server(name: str, *, silent: bool = False, body_after: float = 0.0) -> AsyncIterator[StubServer]:
     """A stub on a free loopback port."""
-    stub = StubServer(name)
+    stub = StubServer(name, silent=silent, body_after=body_after)
     server = await asyncio.start_server(stub._answer, LOOPBACK, 0, limit=1 << 20)
     stub.address = f"{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
     async with server:

@@ -24,6 +24,9 @@ from contracts.models import CatalogueError
 log = structlog.get_logger()
 
 GRACEFUL_SHUTDOWN_SECONDS = 10
+KEEP_ALIVE_SECONDS = 75
+"""How long a connection may idle. Longer than any proxy in front keeps it: a connection that the service closes just as
+the proxy sends a request down it costs that request, and a POST is not sent twice."""
 BAD_SETTINGS_EXIT_CODE = 64  # EX_USAGE of sysexits.h
 
 
@@ -50,7 +53,7 @@ async def serve(app: ASGIApp, address: Address, health: Health, loops: Sequence[
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = _server(app, address)
+    server = http_server(app, address)
     serving = asyncio.create_task(server.serve())
     working = [asyncio.create_task(loop.run(stop)) for loop in loops]
     stopping = asyncio.create_task(stop.wait())
@@ -70,7 +73,8 @@ async def serve(app: ASGIApp, address: Address, health: Health, loops: Sequence[
             raise result
 
 
-def _server(app: ASGIApp, address: Address) -> _Server:
+def http_server(app: ASGIApp, address: Address) -> uvicorn.Server:
+    """What answers a service's HTTP requests, ready to serve."""
     return _Server(
         uvicorn.Config(
             app,
@@ -82,6 +86,7 @@ def _server(app: ASGIApp, address: Address) -> _Server:
             access_log=False,
             log_config=None,
             server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
         )
     )
