@@ -1,57 +1,78 @@
-"""The Postgres pool and named queries. asyncpg's errors are translated here, at one boundary."""
+"""The Postgres pool and named queries. asyncpg's errors are translated on the way out: see database_errors.py."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import aiosql
 import asyncpg
 import msgspec
+from prometheus_client import Counter
 
+from chassis.database_errors import (
+    BadDataError,
+    DatabaseBusyError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    TransactionClashError,
+    translated_errors,
+)
 from chassis.settings import DatabaseSettings
+
+__all__ = [
+    "BadDataError",
+    "Connection",
+    "Database",
+    "DatabaseBusyError",
+    "DatabaseError",
+    "DatabaseUnavailableError",
+    "TransactionClashError",
+    "connect_alone",
+    "load_queries",
+    "translated_errors",
+]
 
 Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy
 COMMAND_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5.0
+RELEASE_TIMEOUT_SECONDS = 1.0
+"""How long a connection that goes back may take to cancel its statement; beyond that it is closed."""
+WAIT_TIMEOUT_SECONDS = 5.0
+"""How long to wait for a connection that others use."""
+MOST_WAITING = 1000
+"""How many may wait for a connection."""
 
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
-_BAD_DATA = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-_CLASHES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-
-
-class DatabaseUnavailableError(Exception):
-    """Postgres can't be reached or is shutting down; whether the last statement took effect is unknown."""
-
-
-class TransactionClashError(Exception):
-    """Two transactions got in each other's way (deadlock, serialisation); running it again is safe."""
-
-
-class BadDataError(Exception):
-    """Postgres refused a value or a row, and with it the whole statement."""
+REFUSALS = Counter("darkroom_database_refusals_total", "Uses refused because the pool was full.", ["application"])
 
 
 class Database:
-    """A lazily connected pool: building it connects to nothing."""
+    """A lazily connected pool: building it connects to nothing.
 
-    def __init__(self, settings: DatabaseSettings, application: str) -> None:
+    How many use a connection is bounded, and so is how many wait for one. One of several connections is kept for
+    `check`, so that a full pool never looks like a database that is away.
+    """
+
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        application: str,
+        *,
+        connections: int | None = None,
+        keep_one_for_check: bool = True,
+    ) -> None:
+        """`connections` is this pool's share of the process's connections; by default it has all of them."""
+        most = connections or settings.database_connections
+        kept = 1 if keep_one_for_check and most > 1 else 0
+        self._application = application
+        self._free = asyncio.Semaphore(most - kept)
+        self._waiting = 0
+        self._checks = asyncio.Semaphore(kept) if kept else self._free
         self._pool = asyncpg.create_pool(
             settings.database_url,
             min_size=0,
-            max_size=settings.database_connections,
+            max_size=most,
             init=_use_msgspec_for_json,
             reset=_reset_nothing,
             timeout=CONNECT_TIMEOUT_SECONDS,
@@ -72,9 +93,16 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection in autocommit mode. Raises DatabaseUnavailableError, TransactionClashError, BadDataError."""
-        async with translated_errors(), self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS) as connection:
-            yield connection
+        """A connection in autocommit mode.
+
+        Raises DatabaseUnavailableError, DatabaseBusyError, TransactionClashError, BadDataError.
+        """
+        await self._take_turn()
+        try:
+            async with self._pooled_connection() as connection:
+                yield connection
+        finally:
+            self._free.release()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -84,8 +112,39 @@ class Database:
 
     async def check(self) -> None:
         """Raises DatabaseUnavailableError unless Postgres answers."""
-        async with self.connection() as connection:
+        async with self._checks, self._pooled_connection() as connection:
             await connection.execute("SELECT 1")
+
+    async def _take_turn(self) -> None:
+        """Wait for a connection to become free. Raises DatabaseBusyError."""
+        if not self._free.locked():
+            await self._free.acquire()
+            return
+        if self._waiting >= MOST_WAITING:
+            self._refuse(f"{self._waiting} others wait for one of its connections already")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError:
+            self._refuse(f"none of its connections became free within {WAIT_TIMEOUT_SECONDS:g} s")
+        finally:
+            self._waiting -= 1
+
+    def _refuse(self, reason: str) -> NoReturn:
+        REFUSALS.labels(self._application).inc()
+        raise DatabaseBusyError(f"The pool {self._application} is full: {reason}.") from None
+
+    @asynccontextmanager
+    async def _pooled_connection(self) -> AsyncIterator[Connection]:
+        """Whoever holds a turn never waits for others here, so a timeout means that Postgres does not let us in."""
+        async with translated_errors(in_doubt=False):
+            connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
+        async with translated_errors():
+            try:
+                yield connection
+            finally:
+                await self._pool.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
 
 
 async def connect_alone(settings: DatabaseSettings, application: str) -> asyncpg.Connection:
@@ -101,19 +160,6 @@ async def connect_alone(settings: DatabaseSettings, application: str) -> asyncpg
             command_timeout=COMMAND_TIMEOUT_SECONDS,
             server_settings=_startup(application),
         )
-
-
-@asynccontextmanager
-async def translated_errors() -> AsyncIterator[None]:
-    """Turn asyncpg's errors into this module's."""
-    try:
-        yield
-    except _BAD_DATA as error:
-        raise BadDataError(str(error)) from error
-    except _CLASHES as error:
-        raise TransactionClashError(str(error)) from error
-    except _AWAY as error:
-        raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
 
 
 def load_queries(package: str) -> Any:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
-from chassis.postgres import DatabaseUnavailableError
+from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError
 from contracts.api import Problem
 from contracts.errors import ApiError
 
@@ -18,6 +18,7 @@ log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "https://darkroom.dev/problems/"
 RETRY_AFTER_SECONDS = 5
+BUSY_RETRY_AFTER_SECONDS = 1
 
 _CODES = {
     401: ApiError.UNAUTHENTICATED,
@@ -57,9 +58,9 @@ class ProblemError(Exception):
         return Response(msgspec.json.encode(self.problem), self.status, self.headers, MEDIA_TYPE)
 
 
-def unavailable(detail: str) -> ProblemError:
+def unavailable(detail: str, retry_after_seconds: int = RETRY_AFTER_SECONDS) -> ProblemError:
     """503 with Retry-After."""
-    return ProblemError(503, ApiError.UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return ProblemError(503, ApiError.UNAVAILABLE, detail, headers={"Retry-After": str(retry_after_seconds)})
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
@@ -74,9 +75,19 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     return ProblemError(error.status_code, code, _DETAILS.get(code, error.detail), headers=headers).response()
 
 
+# An endpoint whose earlier writes may stand when a later statement fails answers for itself; these speak of one.
 async def _answer_database_away(request: Request, error: Exception) -> Response:
-    log.warning("database unavailable", error=str(error), path=request.url.path)
-    return unavailable("The database can't be reached; nothing was done. Try again.").response()
+    assert isinstance(error, DatabaseUnavailableError)
+    log.warning("database unavailable", error=str(error), in_doubt=error.in_doubt, path=request.url.path)
+    if request.method in _READING:
+        return unavailable("The database can't be reached. Try again.").response()
+    return unavailable(_IN_DOUBT if error.in_doubt else _NOT_SENT).response()
+
+
+async def _answer_database_busy(request: Request, error: Exception) -> Response:
+    log.debug("database busy", error=str(error), path=request.url.path)  # a metric counts them; they come in floods
+    detail = "Too many requests at once; nothing was done. Try again."
+    return unavailable(detail, BUSY_RETRY_AFTER_SECONDS).response()
 
 
 def answer_bug(request: Request, error: Exception) -> Response:
@@ -84,6 +95,10 @@ def answer_bug(request: Request, error: Exception) -> Response:
     log.error("request failed", path=request.url.path, exc_info=error)
     return ProblemError(500, ApiError.INTERNAL, "Something broke on our side; the logs know more.").response()
 
+
+_READING = {"GET", "HEAD", "OPTIONS"}
+_NOT_SENT = "The database can't be reached; nothing was done. Try again."
+_IN_DOUBT = "The database did not answer, so this may or may not have been done. Look before you send it again."
 
 _DETAILS = {
     ApiError.NOT_FOUND: "There is nothing at this address.",
@@ -94,4 +109,5 @@ HANDLERS: dict[int | type[Exception], ExceptionHandler] = {
     ProblemError: _answer_problem,
     HTTPException: _answer_http_exception,
     DatabaseUnavailableError: _answer_database_away,
+    DatabaseBusyError: _answer_database_busy,
 }

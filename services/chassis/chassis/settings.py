@@ -45,8 +45,8 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     """PostgreSQL, with user, password and database. A connection pooler in transaction mode may stand before it."""
     database_direct_url: Annotated[str, Meta(pattern="^postgres(ql)?://")] | None = None
     """The same database without a pooler between, for sessions that hold locks or LISTEN. Default: the URL above."""
-    database_connections: Annotated[int, Meta(ge=1, le=100)] = 4
-    """Connections at the most, per process."""
+    database_connections: Annotated[int, Meta(ge=1, le=100)] = 5
+    """Connections at the most, per process. From two on, one of them is kept for the readiness check."""
 
     @property
     def direct_url(self) -> str:

@@ -7,7 +7,7 @@ from types import TracebackType
 
 import structlog
 
-from chassis.postgres import DatabaseUnavailableError, TransactionClashError
+from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from contracts.errors import JobErrorCode
 from gpu_consumer.outcome import Canceled, Dead, Discarded, Outcome, Released, Stage, failure
 from gpu_consumer.render.protocol import Step
@@ -93,7 +93,7 @@ class Lease:
         step, steps = (self.step.step, self.step.steps) if self.step else (None, None)
         try:
             answer = await self._store.heartbeat(self.claimed, step, steps)
-        except (DatabaseUnavailableError, TransactionClashError) as error:
+        except (DatabaseUnavailableError, DatabaseBusyError, TransactionClashError) as error:
             log.warning("heartbeat failed", error=str(error))
             return
         if answer is None:

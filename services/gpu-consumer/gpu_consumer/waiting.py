@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from chassis.postgres import DatabaseUnavailableError, TransactionClashError
+from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 
 T = TypeVar("T")
 LONGEST_PAUSE_SECONDS = 2.0
@@ -32,7 +32,7 @@ async def until_answered(operation: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await operation()
-        except (DatabaseUnavailableError, TransactionClashError) as error:
+        except (DatabaseUnavailableError, DatabaseBusyError, TransactionClashError) as error:
             log.warning("waiting for the database", error=str(error), retry_seconds=round(pause, 2))
         await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
         pause = min(LONGEST_PAUSE_SECONDS, pause * 2)

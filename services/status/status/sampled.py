@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from chassis.postgres import DatabaseUnavailableError
+from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ class Sampled(Generic[T]):
         started = self._clock()
         try:
             self._value = await self._look_up()
-        except DatabaseUnavailableError as error:
+        except (DatabaseUnavailableError, DatabaseBusyError) as error:
             self._value = None
             log.warning("sample failed", error=str(error))
         finally:

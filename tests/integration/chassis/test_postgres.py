@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -10,6 +11,7 @@ import pytest
 from chassis.postgres import (
     BadDataError,
     Database,
+    DatabaseBusyError,
     DatabaseUnavailableError,
     TransactionClashError,
     connect_alone,
@@ -170,6 +172,71 @@ async def test_users_beyond_the_pool_wait_for_a_connection(database: str) -> Non
         async with pool.connection() as connection:
             sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'darkroom-test' AND datname = $1"
             assert await connection.fetchval(sessions, database.rpartition("/")[2]) <= 2
+
+
+@asynccontextmanager
+async def full(pool: Database, users: int) -> AsyncIterator[None]:
+    """All connections of the pool in use, but for the one that is kept."""
+    async with AsyncExitStack() as stack:
+        for _ in range(users):
+            await stack.enter_async_context(pool.connection())
+        yield
+
+
+async def use(pool: Database) -> None:
+    async with pool.connection() as connection:
+        await connection.execute("SELECT 1")
+
+
+async def test_a_full_pool_is_busy_and_not_away(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for a connection ends with an error of its own, which says that nothing was sent."""
+    monkeypatch.setattr("chassis.postgres.WAIT_TIMEOUT_SECONDS", 0.1)
+    async with pool_on(database, connections=3) as pool:
+        async with full(pool, 2):
+            with pytest.raises(DatabaseBusyError, match="none of its connections became free"):
+                await use(pool)
+        await use(pool)
+
+
+async def test_only_so_many_wait_for_a_connection(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest is refused at once, so that nobody waits in vain; those who wait are served."""
+    monkeypatch.setattr("chassis.postgres.MOST_WAITING", 3)
+    async with pool_on(database, connections=3) as pool:
+        async with full(pool, 2):
+            waiting = [asyncio.create_task(use(pool)) for _ in range(3)]
+            await asyncio.sleep(0)
+            with pytest.raises(DatabaseBusyError, match="3 others wait"):
+                await use(pool)
+        await asyncio.gather(*waiting)
+
+
+async def test_who_stops_waiting_makes_room(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that goes away holds neither a place in the queue nor a connection."""
+    monkeypatch.setattr("chassis.postgres.MOST_WAITING", 1)
+    async with pool_on(database, connections=2) as pool:
+        async with full(pool, 1):
+            leaver = asyncio.create_task(use(pool))
+            await asyncio.sleep(0)
+            leaver.cancel()
+            await asyncio.wait([leaver])
+            stayer = asyncio.create_task(use(pool))
+            await asyncio.sleep(0)
+        await stayer
+        await use(pool)
+
+
+async def test_a_full_pool_answers_the_readiness_check(database: str) -> None:
+    """By the connection that is kept for it."""
+    async with pool_on(database, connections=3) as pool, full(pool, 2), asyncio.timeout(2):
+        await asyncio.gather(pool.check(), pool.check())
+
+
+async def test_a_part_of_the_connections_may_be_taken_whole(database: str) -> None:
+    """A pool that nobody checks keeps none back."""
+    settings = DatabaseSettings(database_url=database, database_connections=9)
+    pool = Database(settings, "test", connections=2, keep_one_for_check=False)
+    async with pool, asyncio.timeout(2), full(pool, 2):
+        assert pool._pool.get_size() == 2
 
 
 async def test_the_errors_keep_their_cause(pool: Database) -> None:

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from chassis.auth import Caller
 from chassis.health import Health
 from chassis.http import Endpoint, build_app, read_body, reply
-from chassis.postgres import DatabaseUnavailableError
+from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError
 from chassis.problems import ProblemError
 from contracts.api import ROUTES, Scope, Service
 from contracts.errors import ApiError
@@ -152,6 +152,23 @@ async def test_a_database_away_is_503_with_retry_after() -> None:
     assert problem(answer) == (503, "unavailable")
     assert int(answer.headers["retry-after"]) > 0
     assert "password" not in answer.text
+
+
+async def test_a_write_in_doubt_says_so() -> None:
+    """Only a request that was never sent, or that only reads, is known to have done nothing."""
+    async with raising(DatabaseUnavailableError("lost")) as client:
+        assert "may or may not have been done" in (await client.post("/v1/jobs")).json()["detail"]
+    async with raising(DatabaseUnavailableError("refused", in_doubt=False)) as client:
+        assert "nothing was done" in (await client.post("/v1/jobs")).json()["detail"]
+
+
+async def test_a_full_pool_is_503_with_a_short_retry_after() -> None:
+    """The database is well; there are only too many requests at once."""
+    async with raising(DatabaseBusyError("full")) as client:
+        answer = await client.post("/v1/jobs")
+    assert problem(answer) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "1"
+    assert "Too many requests at once; nothing was done" in answer.json()["detail"]
 
 
 async def test_a_problem_names_the_field() -> None:

@@ -1,0 +1,107 @@
+"""Database errors in our own words, without any contents of rows.
+
+PostgreSQL quotes what it refuses ("Failing row contains (...)", "Key (tenant_id, key)=(...)") and asyncpg what it can't
+encode. Those values are prompts and secrets, and errors end in logs, tracebacks and all. So each error of the server
+is reduced, where it leaves the driver, to its class, its SQLSTATE and the names of what it concerns.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+_BAD_DATA = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_CLASHES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+_PLAIN_CLASSES = frozenset({"08", "25", "28", "3D", "42", "53", "55", "57", "58"})
+"""SQLSTATE classes whose messages name objects, roles and resources, never values: connection, authorization, syntax,
+resources, locks, operator intervention, system errors."""
+_TELLING_PARTS = ("detail", "hint", "message", "context", "query", "internal_query")
+
+
+class DatabaseError(Exception):
+    """The root of what database calls raise."""
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """Postgres can't be reached or is shutting down."""
+
+    def __init__(self, reason: str, *, in_doubt: bool = True) -> None:
+        super().__init__(reason)
+        self.in_doubt = in_doubt
+        """Whether the last statement may have taken effect. False when it was never sent."""
+
+
+class DatabaseBusyError(DatabaseError):
+    """All of the pool's connections are in use, and no more may wait for one. Nothing was sent."""
+
+
+class TransactionClashError(DatabaseError):
+    """Two transactions got in each other's way (deadlock, serialisation); running it again is safe."""
+
+
+class BadDataError(DatabaseError):
+    """Postgres refused a value or a row, and with it the whole statement."""
+
+
+@asynccontextmanager
+async def translated_errors(*, in_doubt: bool = True) -> AsyncIterator[None]:
+    """Turn asyncpg's errors into this module's, and remove the contents of rows from all of them."""
+    try:
+        yield
+    except DatabaseError:
+        raise
+    except Exception as error:
+        remove_contents(error)
+        translation = _translation(error, in_doubt)
+        if translation is None:
+            raise
+        raise translation from error
+
+
+def remove_contents(error: BaseException) -> None:
+    """Reduce the server's error in a chain of exceptions to what `describe` tells, and end the chain there."""
+    link: BaseException | None = error
+    while link is not None and not isinstance(link, asyncpg.PostgresError):
+        link = link.__cause__ or link.__context__
+    if link is None:
+        return
+    link.args = (describe(link),)
+    for part in _TELLING_PARTS:
+        setattr(link, part, None)
+    # What asyncpg could not encode is quoted by the error beneath as well.
+    link.__cause__ = link.__context__ = None
+
+
+def describe(error: asyncpg.PostgresError) -> str:
+    """Class, SQLSTATE and names: `CheckViolationError (23514), table jobs, constraint jobs_ttl_check`."""
+    sqlstate = error.sqlstate or "no SQLSTATE"
+    told = [f"{type(error).__name__} ({sqlstate})"]
+    named = {"table": error.table_name, "column": error.column_name, "constraint": error.constraint_name}
+    told += [f"{what} {name}" for what, name in named.items() if name]
+    if sqlstate[:2] in _PLAIN_CLASSES and error.args:
+        told.append(str(error.args[0]))
+    return ", ".join(told)
+
+
+def _translation(error: Exception, in_doubt: bool) -> Exception | None:
+    reason = str(error) or type(error).__name__
+    if isinstance(error, _BAD_DATA):
+        return BadDataError(reason)
+    if isinstance(error, _CLASHES):
+        return TransactionClashError(reason)
+    if isinstance(error, _AWAY):
+        return DatabaseUnavailableError(reason, in_doubt=in_doubt)
+    return None
