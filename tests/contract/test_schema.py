@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from contracts.schema import migrations, snapshot
+from contracts.schema import OUTSIDE, Migration, migrations, snapshot
 from contracts.states import JobStatus
 from operations.migrate import migrate
 from tests.contract.rows import insert_job, update
@@ -121,6 +121,18 @@ def test_migrations_are_numbered_without_gaps() -> None:
     found = migrations()
     assert [migration.version for migration in found] == list(range(1, len(found) + 1))
     assert all(migration.name for migration in found)
+
+
+def test_a_migration_outside_a_transaction_says_so_in_its_first_line() -> None:
+    """All others are applied whole or not at all."""
+    assert Migration(1, "one", f"{OUTSIDE}CREATE INDEX CONCURRENTLY ...").in_transaction is False
+    assert Migration(1, "one", f"CREATE INDEX ...\n{OUTSIDE}").in_transaction is True
+
+
+def test_migrations_outside_a_transaction_hold_nobody_up() -> None:
+    """Their wait for locks is not bounded, so they are of the kind that lets others read and write meanwhile."""
+    for migration in migrations():
+        assert migration.in_transaction or "CONCURRENTLY" in migration.sql, migration.name
 
 
 @pytest.mark.parametrize(("constraint", "status", "columns"), IMPOSSIBLE_JOBS)

@@ -11,6 +11,7 @@ import httpx
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 
+from operations.migrate import set_session_defaults
 from tests.support.servers import Server
 
 
@@ -78,7 +79,10 @@ class Database(Controlled):
     async def create_database(self, *, migrated: bool = True) -> str:
         """A new database, migrated or empty; its URL."""
         template = await self._migrated_template() if migrated else "template1"
-        return await self._create(unique("test"), template)
+        url = await self._create(unique("test"), template)
+        if migrated:
+            await set_session_defaults(url)  # they belong to a role in a database, so a clone has none
+        return url
 
     async def drop_database(self, url: str) -> None:
         """Drop it, whoever is still connected."""

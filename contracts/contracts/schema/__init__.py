@@ -5,11 +5,19 @@ from importlib.resources.abc import Traversable
 
 import msgspec
 
+OUTSIDE = "-- darkroom: outside a transaction\n"
+"""The first line of a migration that can't run in a transaction. It holds one statement, which may be repeated."""
+
 
 class Migration(msgspec.Struct, frozen=True):
     version: int
     name: str
     sql: str
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether it is applied whole or not at all; else it is one statement, like CREATE INDEX CONCURRENTLY."""
+        return not self.sql.startswith(OUTSIDE)
 
 
 def migrations() -> list[Migration]:

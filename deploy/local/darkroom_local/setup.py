@@ -21,6 +21,8 @@ SHIPPED = REPOSITORY / "models"
 MODELS = ("shapes", TINY)
 """What comes with the project: shipped, and made on this machine."""
 MANIFEST = "SHA256SUMS"
+COMMAND_SECONDS = 900
+"""Longer than the migrations wait for locks."""
 
 
 def migrate(settings: Mapping[str, str]) -> None:
@@ -70,7 +72,12 @@ def _same(one: Path, other: Path) -> bool:
 def run(command: tuple[str, ...], settings: Mapping[str, str]) -> str:
     """Run a command to its end; its standard output. Raises LocalError with what it said when it fails."""
     environment = {**base_environment(), **settings}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LocalError(f"`{' '.join(command)}` did not end within {COMMAND_SECONDS} s; run it by itself.") from error
     if done.returncode:
         raise LocalError(f"`{' '.join(command)}` failed:\n{(done.stderr or done.stdout).strip()}")
     return done.stdout

@@ -1,12 +1,12 @@
 -- Migrations
 
--- name: set_lock_timeout()!
--- Bounds the wait for the advisory lock, and that of a migration's DDL for its tables.
-SET lock_timeout = '60s';
+-- name: set_lock_timeout(timeout)$
+-- For this session's later statements; 0 waits for ever.
+SELECT set_config('lock_timeout', :timeout, false);
 
--- name: lock_migrations()!
+-- name: try_lock_migrations()$
 -- A session's lock: it is held over all migrations and goes with the connection.
-SELECT pg_advisory_lock(hashtextextended('darkroom.migrations', 0));
+SELECT pg_try_advisory_lock(hashtextextended('darkroom.migrations', 0));
 
 -- name: create_schema_migrations()!
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -21,6 +21,46 @@ SELECT version, name, sha256 FROM schema_migrations ORDER BY version;
 
 -- name: record_migration(version, name, sha256)!
 INSERT INTO schema_migrations (version, name, sha256) VALUES (:version, :name, :sha256);
+
+-- name: invalid_indexes(migration)
+-- Those that a migration's text names: CREATE INDEX CONCURRENTLY leaves one when it is interrupted, and then neither
+-- works nor IF NOT EXISTS builds it again. Under the migrators' lock nobody else is building it.
+SELECT relname AS name, format('DROP INDEX CONCURRENTLY %s', indexrelid::regclass) AS drop
+FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE NOT indisvalid AND relkind = 'i' AND relnamespace = current_schema()::regnamespace
+    AND relname = ANY (regexp_split_to_array(:migration, '\W+'))
+ORDER BY relname;
+
+-- name: oldest_transaction(besides)^
+-- What a migration probably waits for. Other roles' sessions show their age to pg_read_all_stats only.
+SELECT pid, usename AS role, application_name AS application, extract(epoch FROM clock_timestamp() - xact_start)::float8 AS age
+FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND xact_start IS NOT NULL
+    AND pid NOT IN (pg_backend_pid(), :besides)
+ORDER BY xact_start LIMIT 1;
+
+-- name: session_defaults(roles)
+-- Statements that give the roles their defaults in this database, where they don't have them. They belong here and not
+-- at a connection's start, where a pooler refuses them, and not in a numbered migration, since a dump leaves them out.
+SELECT format('ALTER ROLE %I IN DATABASE %I SET %I = %L', rolname, datname, setting, value) AS statement
+FROM (VALUES
+    -- Compiling a plan costs more than any of our queries.
+    ('jit', 'off'),
+    -- A frozen client lets go of its row locks. The relay waits for the broker within a transaction, 5 s at the most.
+    ('idle_in_transaction_session_timeout', '10s'),
+    -- A vanished client is noticed after 25 s, whether or not an answer was on its way to it.
+    ('tcp_keepalives_idle', '10'),
+    ('tcp_keepalives_interval', '5'),
+    ('tcp_keepalives_count', '3'),
+    ('tcp_user_timeout', '25s')
+) AS defaults (setting, value)
+CROSS JOIN unnest(current_user::text || :roles::text[]) AS wanted (rolname)
+JOIN pg_database ON datname = current_database()
+WHERE NOT EXISTS (
+    SELECT FROM pg_db_role_setting
+    WHERE setdatabase = pg_database.oid AND setrole = to_regrole(quote_ident(wanted.rolname))
+        AND format('%s=%s', setting, value) = ANY (setconfig)
+);
 
 -- Keys
 

@@ -1,5 +1,6 @@
 """What operations reads and writes. The only module that touches this package's queries.sql."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -16,11 +17,38 @@ T = TypeVar("T", bound=msgspec.Struct)
 _queries = load_queries("operations")
 
 
-async def lock_migrations(connection: Connection) -> None:
-    """Make this session the only one that migrates, until it is closed."""
-    await _queries.set_lock_timeout(connection)
-    await _queries.lock_migrations(connection)
+async def set_lock_timeout(connection: Connection, seconds: float) -> None:
+    """Bound each wait for a lock from now on, in this session; 0 bounds none."""
+    await _queries.set_lock_timeout(connection, timeout=f"{seconds * 1000:.0f}ms")
+
+
+async def try_lock_migrations(connection: Connection) -> bool:
+    """Make this session the only one that migrates, until it is closed. False while another one is."""
+    return bool(await _queries.try_lock_migrations(connection))
+
+
+async def create_schema_migrations(connection: Connection) -> None:
     await _queries.create_schema_migrations(connection)
+
+
+async def invalid_indexes(connection: Connection, migration: str) -> list[tuple[str, str]]:
+    """Invalid indexes that a migration's text names, each with the statement that drops it."""
+    return [(row["name"], row["drop"]) async for row in _queries.invalid_indexes(connection, migration=migration)]
+
+
+async def oldest_transaction(connection: Connection, besides: int = 0) -> str:
+    """A sentence on the oldest transaction of other sessions than this one and the process `besides`."""
+    row = await _queries.oldest_transaction(connection, besides=besides)
+    if row is None:
+        return "No other transaction is open."
+    who = f"{row['application'] or 'a session'} (pid {row['pid']}, role {row['role']})"
+    return f"The oldest open transaction is that of {who}, {row['age']:.0f} s old."
+
+
+async def set_session_defaults(connection: Connection, roles: Sequence[str]) -> None:
+    """Give this session's role, and those named, their defaults in this database; later sessions have them."""
+    for row in [row async for row in _queries.session_defaults(connection, roles=list(roles))]:
+        await connection.execute(row["statement"])
 
 
 async def applied_migrations(connection: Connection) -> list[AppliedMigration]:

@@ -12,11 +12,18 @@ from operations.migrate import migrate as apply_migrations
 
 @click.command()
 @click.option("--wait", "wait_seconds", default=30.0, show_default=True, help="Seconds to wait for Postgres.")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    help="A further role that services connect as: it gets the session defaults too. May be repeated.",
+)
 @json_option
-def migrate(wait_seconds: float, as_json: bool) -> None:
-    """Bring the database to this version's schema."""
+def migrate(wait_seconds: float, roles: tuple[str, ...], as_json: bool) -> None:
+    """Bring the database to this version's schema, and its roles to their session defaults."""
+    url = database_settings().direct_url
     try:
-        applied = asyncio.run(apply_migrations(database_settings().database_url, wait_seconds))
+        applied = asyncio.run(apply_migrations(url, wait_seconds, roles=roles, report=_report))
     except MigrationError as error:
         raise CommandError(str(error)) from error
     if as_json:
@@ -26,3 +33,7 @@ def migrate(wait_seconds: float, as_json: bool) -> None:
         click.echo(f"Applied migration {migration.version} ({migration.name}).")
     if not applied:
         click.echo("The database is up to date.")
+
+
+def _report(sentence: str) -> None:
+    click.echo(sentence, err=True)

@@ -1,0 +1,152 @@
+"""Applies migrations one by one while services go on working.
+
+A statement that waits for a table's lock makes every later statement on that table queue behind it: an INSERT behind an
+ALTER TABLE that waits for a pg_dump, for example. So a migration in a transaction waits for each lock only briefly,
+gives up and tries again. One outside a transaction (CREATE INDEX CONCURRENTLY) blocks nobody and waits for the others.
+"""
+
+import asyncio
+import hashlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import asyncpg
+import msgspec
+
+from contracts.schema import Migration
+from operations import store
+from operations.records import AppliedMigration
+
+Report = Callable[[str], None]
+"""Takes a sentence on what the migrator waits for."""
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+FIRST_PAUSE_SECONDS = 0.5
+APPLICATION = {"application_name": "darkroom-migrate"}
+
+_HELD_UP = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+
+
+class MigrationError(Exception):
+    """The database can't be brought to this code's schema; a migration in a transaction that failed left nothing."""
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """How long the migrator waits for others, in seconds."""
+
+    lock: float = 2.0
+    """For one lock of a migration in a transaction: the longest that other statements queue behind it."""
+    total: float = 600.0
+    """For all locks of one migration, over all its tries; and for another migrator to end."""
+    longest_pause: float = 15.0
+    """Between two tries; the pauses begin at half a second and double."""
+    report: float = 10.0
+    """Between two reports on one wait."""
+
+
+class Migrator:
+    """A session that migrates, alone once `exclude_others` has returned."""
+
+    def __init__(self, url: str, connection: asyncpg.Connection, patience: Patience, report: Report) -> None:
+        self._url = url
+        self._connection = connection
+        self._patience = patience
+        self._report = report
+
+    async def exclude_others(self) -> None:
+        """Take the lock between migrators, which goes with the session. Raises MigrationError.
+
+        Polls: a session that waits inside `pg_advisory_lock` has a snapshot, and the CREATE INDEX CONCURRENTLY of the
+        session that holds the lock would wait for that snapshot to go.
+        """
+        deadline = time.monotonic() + self._patience.total
+        async with self._reporting("Another migration is under way"):
+            while not await store.try_lock_migrations(self._connection):
+                if time.monotonic() >= deadline:
+                    raise MigrationError(
+                        f"Another migration is still under way after {self._patience.total:g} s; let it end, then try"
+                        " again. In pg_stat_activity its application_name is darkroom-migrate."
+                    )
+                await asyncio.sleep(FIRST_PAUSE_SECONDS)
+
+    async def apply(self, migration: Migration) -> None:
+        """Apply a migration and record it. Raises MigrationError."""
+        try:
+            if migration.in_transaction:
+                await self._apply_in_transaction(migration)
+            else:
+                await self._apply_outside(migration)
+        except _FAILURES as error:
+            raise MigrationError(f"{_called(migration)} failed: {error}.") from error
+
+    async def _apply_in_transaction(self, migration: Migration) -> None:
+        deadline = time.monotonic() + self._patience.total
+        pause = FIRST_PAUSE_SECONDS
+        while (obstacle := await self._try(migration)) is not None:
+            oldest = await store.oldest_transaction(self._connection)
+            if time.monotonic() >= deadline:
+                raise MigrationError(
+                    f"{_called(migration)} was held up for {self._patience.total:g} s: {obstacle}. {oldest}"
+                    " Let it end, then try again."
+                )
+            self._report(f"{_called(migration)} is held up and will be tried again: {obstacle}. {oldest}")
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+            pause = min(self._patience.longest_pause, pause * 2)
+
+    async def _try(self, migration: Migration) -> str | None:
+        """Apply all of it and its record, or nothing. Returns why it was held up."""
+        await store.set_lock_timeout(self._connection, self._patience.lock)
+        try:
+            async with self._connection.transaction():
+                await self._connection.execute(migration.sql)
+                await store.record_migration(self._connection, record_of(migration))
+        except _HELD_UP as error:
+            return str(error)
+        return None
+
+    async def _apply_outside(self, migration: Migration) -> None:
+        """Repeatable: an interrupted try may have left an index that is invalid, or one that only lacks its record."""
+        await store.set_lock_timeout(self._connection, 0)
+        async with self._reporting(f"{_called(migration)} is still at work"):
+            for name, drop in await store.invalid_indexes(self._connection, migration.sql):
+                self._report(f"Dropping the index {name}, which an interrupted {_called(migration)} left invalid.")
+                await self._connection.execute(drop)
+            await self._connection.execute(migration.sql)
+            await store.record_migration(self._connection, record_of(migration))
+
+    @asynccontextmanager
+    async def _reporting(self, what: str) -> AsyncIterator[None]:
+        """Report every now and then, on a second session, what the database is busy with."""
+        reporting = asyncio.create_task(self._report_repeatedly(what))
+        try:
+            yield
+        finally:
+            reporting.cancel()
+            await asyncio.wait([reporting])
+
+    async def _report_repeatedly(self, what: str) -> None:
+        while True:
+            await asyncio.sleep(self._patience.report)
+            self._report(f"{what}. {await self._oldest_transaction()}")
+
+    async def _oldest_transaction(self) -> str:
+        try:
+            observer = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT_SECONDS, server_settings=APPLICATION)
+            try:
+                return await store.oldest_transaction(observer, self._connection.get_server_pid())
+            finally:
+                await observer.close()
+        except _FAILURES as error:
+            return f"What it waits for can't be seen: {error}."
+
+
+def record_of(migration: Migration) -> AppliedMigration:
+    """What the database keeps of an applied migration."""
+    return AppliedMigration(migration.version, migration.name, hashlib.sha256(migration.sql.encode()).hexdigest())
+
+
+def _called(migration: Migration) -> str:
+    return f"Migration {migration.version} ({migration.name})"
