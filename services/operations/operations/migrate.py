@@ -16,6 +16,7 @@ from operations.migrator import (
     Migrator,
     Patience,
     Report,
+    reason,
     record_of,
 )
 from operations.records import AppliedMigration
@@ -74,8 +75,8 @@ async def _set_defaults(connection: asyncpg.Connection, roles: Sequence[str]) ->
         await store.set_session_defaults(connection, roles)
     except asyncpg.PostgresError as error:
         raise MigrationError(
-            f"The session defaults can't be set: {error}. A role may set its own; docs/operating.md says how to set"
-            " those of another one."
+            f"The session defaults can't be set: {reason(error)}."
+            " A role may set its own; docs/operating.md says how to set those of another one."
         ) from error
 
 

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import msgspec
 
+from chassis.database_errors import describe, remove_contents
 from contracts.schema import Migration
 from operations import store
 from operations.records import AppliedMigration
@@ -27,6 +28,8 @@ FIRST_PAUSE_SECONDS = 0.5
 APPLICATION = {"application_name": "darkroom-migrate"}
 
 _HELD_UP = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+_QUOTING = ("22", "23")
+"""SQLSTATE classes whose message may quote a value: data exceptions and broken constraints."""
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
@@ -80,7 +83,7 @@ class Migrator:
             else:
                 await self._apply_outside(migration)
         except _FAILURES as error:
-            raise MigrationError(f"{_called(migration)} failed: {error}.") from error
+            raise MigrationError(f"{_called(migration)} failed: {reason(error)}.") from error
 
     async def _apply_in_transaction(self, migration: Migration) -> None:
         deadline = time.monotonic() + self._patience.total
@@ -104,7 +107,7 @@ class Migrator:
                 await self._connection.execute(migration.sql)
                 await store.record_migration(self._connection, record_of(migration))
         except _HELD_UP as error:
-            return str(error)
+            return reason(error)
         return None
 
     async def _apply_outside(self, migration: Migration) -> None:
@@ -140,12 +143,22 @@ class Migrator:
             finally:
                 await observer.close()
         except _FAILURES as error:
-            return f"What it waits for can't be seen: {error}."
+            return f"What it waits for can't be seen: {reason(error)}."
 
 
 def record_of(migration: Migration) -> AppliedMigration:
     """What the database keeps of an applied migration."""
     return AppliedMigration(migration.version, migration.name, hashlib.sha256(migration.sql.encode()).hexdigest())
+
+
+def reason(error: Exception) -> str:
+    """Return what went wrong; the contents of rows, which Postgres quotes, are removed from the error as well."""
+    if not isinstance(error, asyncpg.PostgresError):
+        return str(error) or type(error).__name__
+    quotes_values = (error.sqlstate or "")[:2] in _QUOTING
+    told = describe(error) if quotes_values else str(error.args[0])
+    remove_contents(error)
+    return told
 
 
 def _called(migration: Migration) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -169,6 +170,21 @@ async def test_a_migrator_that_was_killed_is_waited_for(
     assert await again == [BUILD_INDEX]
     assert await jobs.value(INDEX) is True
     assert not any("Dropping" in report for report in reports)
+
+
+async def test_a_migration_that_fails_quotes_no_rows(database: str, jobs: Jobs) -> None:
+    """Whatever Postgres says about the values that it met; with the data mended, the next run builds the index."""
+    unique_url = Migration(
+        NEXT, "unique_url", f"{OUTSIDE}CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS jobs_extra ON jobs (webhook_url)"
+    )
+    first, _ = await jobs.queued(), await jobs.queued()
+    with pytest.raises(MigrationError) as failed:
+        await migrate(database, known=known(unique_url))
+    assert "UniqueViolationError (23505), table jobs, constraint jobs_extra" in str(failed.value)
+    assert "example.com" not in "".join(traceback.format_exception(failed.value))
+    await jobs.set(first, webhook_url="NULL")
+    assert await migrate(database, known=known(unique_url)) == [unique_url]
+    assert await jobs.value(INDEX) is True
 
 
 async def test_waiting_for_another_migrator_ends(database: str, jobs: Jobs) -> None:
