@@ -21,9 +21,17 @@ StackFactory = Callable[..., Awaitable[Stack]]
 
 @asynccontextmanager
 async def stack_on(
-    database: Database, broker: Broker, store: ObjectStore, models_home: Path, logs: Path
+    database: Database,
+    broker: Broker,
+    store: ObjectStore,
+    models_home: Path,
+    logs: Path,
+    pooled: Callable[[str], str] | None = None,
 ) -> AsyncIterator[Stack]:
-    """A running stack in a fresh database, vhost and bucket; nothing of it is left."""
+    """A running stack in a fresh database, vhost and bucket; nothing of it is left.
+
+    `pooled` gives the database's URL through a pooler, which services then use beside the direct one.
+    """
     async with AsyncExitStack() as clean_up:
         url = await database.create_database()
         clean_up.push_async_callback(database.drop_database, url)
@@ -32,6 +40,8 @@ async def stack_on(
         bucket = await store.create_bucket()
         clean_up.push_async_callback(store.delete_bucket, bucket)
         stack = Stack(Places(url, vhost, bucket, models_home, logs))
+        if pooled:
+            stack.settings |= {"DARKROOM_DATABASE_URL": pooled(url), "DARKROOM_DATABASE_DIRECT_URL": url}
         clean_up.callback(stack.kill)
         await stack.start()
         yield stack
@@ -74,9 +84,12 @@ async def start_stack(services: Services, tiny_model: Path, tmp_path: Path) -> A
     async with AsyncExitStack() as clean_up:
 
         async def start(
-            database: Database | None = None, broker: Broker | None = None, store: ObjectStore | None = None
+            database: Database | None = None,
+            broker: Broker | None = None,
+            store: ObjectStore | None = None,
+            pooled: Callable[[str], str] | None = None,
         ) -> Stack:
             parts = database or services.database, broker or services.broker, store or services.object_store
-            return await clean_up.enter_async_context(stack_on(*parts, tiny_model.parent, tmp_path))
+            return await clean_up.enter_async_context(stack_on(*parts, tiny_model.parent, tmp_path, pooled))
 
         yield start
