@@ -1,13 +1,14 @@
 """Who is calling: the bearer key of a request becomes a Caller, or the request is refused."""
 
-import asyncio
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from cachetools import TTLCache
 from starlette.requests import Request
 
+from chassis.coalesce import Coalescer
 from chassis.keys import ApiKey
 from chassis.postgres import Database, load_queries
 from chassis.problems import ProblemError
@@ -42,10 +43,13 @@ class Authenticator:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._cache: TTLCache[str, _StoredKey | None] = TTLCache(_CACHE_SIZE, CACHE_SECONDS)
-        self._looking_up: dict[str, asyncio.Task[_StoredKey | None]] = {}
+        self._look_ups = Coalescer(self._look_up)
 
     async def authenticate(self, request: Request, scope: Scope) -> Caller:
-        """Raises ProblemError: 401 without a valid key, 403 when the key's scope does not reach."""
+        """Raises ProblemError: 401 without a valid key, 403 when the key's scope does not reach.
+
+        And DatabaseUnavailableError or DatabaseBusyError when the key can't be looked up; nothing is in doubt then.
+        """
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         key = ApiKey.parse(text.strip()) if scheme.lower() == "bearer" else None
         stored = await self._stored(key.id) if key else None
@@ -61,24 +65,20 @@ class Authenticator:
         return stored.caller
 
     async def _stored(self, key_id: str) -> _StoredKey | None:
-        if key_id in self._cache:
+        try:
             return self._cache[key_id]
-        if key_id not in self._looking_up:
-            # Concurrent requests share one lookup, which a client that goes away must not cancel.
-            task = asyncio.create_task(self._look_up(key_id))
-            self._looking_up[key_id] = task
-            task.add_done_callback(lambda _: self._looking_up.pop(key_id))
-        return await asyncio.shield(self._looking_up[key_id])
+        except KeyError:
+            stored = self._cache[key_id] = await self._look_ups.find(key_id)
+            return stored
 
-    async def _look_up(self, key_id: str) -> _StoredKey | None:
+    async def _look_up(self, key_ids: list[str]) -> dict[str, _StoredKey | Exception]:
         async with self._database.connection() as connection:
-            row = await _queries.find_key(connection, id=key_id)
-        stored = None
-        if row is not None:
-            caller = Caller(row["tenant_id"], key_id, Scope(row["scope"]))
-            stored = _StoredKey(caller, row["secret_hash"], row["expires_at"])
-        self._cache[key_id] = stored
-        return stored
+            return {row["id"]: _stored_key(row) async for row in _queries.find_keys(connection, ids=key_ids)}
+
+
+def _stored_key(row: Any) -> _StoredKey:
+    caller = Caller(row["tenant_id"], row["id"], Scope(row["scope"]))
+    return _StoredKey(caller, row["secret_hash"], row["expires_at"])
 
 
 def _valid(key: ApiKey, stored: _StoredKey) -> bool:

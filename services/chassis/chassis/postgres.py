@@ -165,7 +165,7 @@ async def connect_alone(settings: DatabaseSettings, application: str) -> asyncpg
 def load_queries(package: str) -> Any:
     """The named queries of `queries.sql` in a package, as methods that take a connection and named parameters.
 
-    Each name is followed by its parameters, `-- name: find_key(id)^`, and they must be those that the query uses.
+    Each name is followed by its parameters, `-- name: find_job(id)^`, and they must be those that the query uses.
     The suffix tells what it returns: none all rows, `^` one row or None, `$` one value,
     `!` a status line. See https://nackjicholson.github.io/aiosql/.
     """

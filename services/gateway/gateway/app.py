@@ -11,12 +11,12 @@ from chassis.auth import Authenticator
 from chassis.health import Health
 from chassis.http import build_app
 from chassis.loops import Loop
-from chassis.postgres import Database
 from contracts.api import Service
 from contracts.models import Catalogue
 from contracts.topology import Lanes
 from gateway.admission import Admission
 from gateway.batch import Committer
+from gateway.connections import Connections
 from gateway.endpoints import Endpoints
 from gateway.intake import Intake
 from gateway.relay import Relay
@@ -38,17 +38,18 @@ class Gateway:
 async def open_gateway(settings: Settings, catalogue: Catalogue) -> AsyncIterator[Gateway]:
     """Build the gateway. Leaving answers every submission that was taken in, then closes the connections."""
     broker = Broker(settings.broker.amqp_url, "darkroom-gateway")
-    database = Database(settings.database, "gateway")
-    store = JobStore(database)
+    connections = Connections(settings.database)
+    store = JobStore(connections.rest)
     admission = Admission(store, catalogue.names, settings.max_queued_jobs, settings.max_queued_jobs_per_tenant)
     declarer = Declarer(broker, catalogue.names, Lanes.of(settings.broker.retry_delays))
-    relay = Relay(database, OutboxStore(), Publisher(broker), declarer)
+    relay = Relay(connections.relay, OutboxStore(), Publisher(broker), declarer)
     # RabbitMQ is no part of readiness: while it is away intake goes on, and the outbox holds.
-    health = Health({"database": database.check})
+    health = Health({"database": connections.keys.check})
     try:
-        async with database, Committer(store) as committer:
+        async with connections, Committer(JobStore(connections.commits)) as committer:
             intake = Intake(catalogue, store, committer, admission, relay.wake)
-            app = build_app(Service.GATEWAY, Endpoints(intake).by_route(), Authenticator(database), health)
+            authenticator = Authenticator(connections.keys)
+            app = build_app(Service.GATEWAY, Endpoints(intake).by_route(), authenticator, health)
             yield Gateway(app, health, [admission, declarer, relay])
     finally:
         await broker.close()

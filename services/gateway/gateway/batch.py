@@ -77,7 +77,7 @@ class Committer:
         """Record a submission and tell what became of it. Canceling the caller does not cancel the record.
 
         Raises CommitterFullError, CommitFailedError, BadDataError when Postgres refuses this very submission, and
-        DatabaseUnavailableError, after which the job may have been recorded all the same.
+        DatabaseUnavailableError; when that is in doubt, the job may have been recorded all the same.
         """
         if len(self._waiting) >= MOST_WAITING:
             raise CommitterFullError
@@ -89,13 +89,6 @@ class Committer:
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
         return await entry.outcome
-
-    async def find_earlier(self, submission: Submission) -> Outcome | None:
-        """The outcome if the submission's idempotency key is taken already, without recording anything."""
-        if submission.idempotency_key is None:
-            return None
-        earlier = await self._store.find_by_keys([submission])
-        return next((replay(submission, recorded) for recorded in earlier.values()), None)
 
     async def _work(self) -> None:
         while self._waiting:
@@ -112,12 +105,15 @@ class Committer:
         except BadDataError as error:
             await self._record_singly(batch, error)
         except DatabaseUnavailableError as error:
-            # Whoever waits would only wait out the same timeout.
-            self._fail([*batch, *self._take(len(self._waiting))], error)
+            self._fail(batch, error)
+            # Whoever waits would only wait out the same timeout; those were never sent.
+            self._fail(self._take(len(self._waiting)), DatabaseUnavailableError(str(error), in_doubt=False))
         except Exception as error:
             self._fail(batch, error)
 
     def _fail(self, batch: Sequence[_Entry], error: Exception) -> None:
+        if not batch:
+            return
         log.warning("submissions failed", jobs=len(batch), error=repr(error))
         for entry in batch:
             entry.fail(error)
@@ -160,12 +156,12 @@ class Committer:
 
         Returns those whose key was pruned in between.
         """
-        earlier = await self._store.find_by_keys([entry.submission for entry in conflicting])
+        earlier = await self._store.find_by_keys([key for entry in conflicting if (key := entry.submission.tenant_key)])
         again = []
         for entry in conflicting:
-            key = entry.submission.idempotency_key
+            key = entry.submission.tenant_key
             assert key is not None
-            if recorded := earlier.get((entry.submission.tenant_id, key)):
+            if recorded := earlier.get(key):
                 entry.settle(replay(entry.submission, recorded))
             else:
                 again.append(entry)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from chassis.auth import Caller
 from chassis.postgres import BadDataError, DatabaseUnavailableError
 from chassis.problems import ProblemError, unavailable
+from chassis.single_flight import SingleFlight
 from contracts.api import MAX_SEED, CancelReply, JobInput, JobInputRequest
 from contracts.errors import ApiError
 from contracts.models import Catalogue, Model, OutOfBoundsError, UnknownModelError
@@ -17,15 +19,21 @@ from contracts.states import TERMINAL
 from gateway.admission import Admission
 from gateway.batch import CommitFailedError, Committer, CommitterFullError
 from gateway.decoding import decode_request, invalid
+from gateway.earlier import EarlierSubmissions
 from gateway.identifiers import uuid7
 from gateway.store import JobStore
-from gateway.submission import Accepted, KeyReused, Outcome, Submission, hash_body
+from gateway.submission import Accepted, KeyReused, Outcome, RecordedJob, Submission, hash_body
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_CANCEL_IN_DOUBT = (
+    "The database did not answer: the cancel may or may not have been recorded. Sending it again is safe."
+)
 _IN_DOUBT = (
     "The database did not answer. Nothing is half done, but whether the job was accepted is unknown:"
     " sending it again under the same Idempotency-Key is safe."
 )
+
+log = structlog.get_logger()
 
 
 class Intake:
@@ -45,6 +53,8 @@ class Intake:
         self._admission = admission
         self._on_queued = on_queued
         """Called when there is something to publish."""
+        self._earlier = EarlierSubmissions(store)
+        self._cancels = SingleFlight(self._cancel)
 
     async def submit(self, caller: Caller, body: bytes, idempotency_key: str | None, traceparent: str) -> Accepted:
         """Accept a job, or answer again for one that was accepted under this key. Raises ProblemError."""
@@ -69,9 +79,7 @@ class Intake:
     async def retry(self, caller: Caller, job_id: UUID, idempotency_key: str | None, traceparent: str) -> Accepted:
         """Accept a new job that asks for the same as a finished one. Raises ProblemError."""
         _check_key(idempotency_key)
-        recorded = await self._store.find(job_id, caller.tenant_id)
-        if recorded is None:
-            raise _no_such_job()
+        recorded = await self._find(job_id, caller.tenant_id)
         if recorded.status not in TERMINAL:
             raise ProblemError(
                 409, ApiError.JOB_NOT_FINISHED, f"The job is {recorded.status}; it can be retried once it ended."
@@ -89,10 +97,28 @@ class Intake:
 
     async def cancel(self, caller: Caller, job_id: UUID) -> CancelReply:
         """Cancel a job, or tell how it stands when it ended already. Raises ProblemError."""
-        reply = await self._store.cancel(job_id, caller.tenant_id)
+        try:
+            reply = await self._cancels.call((job_id, caller.tenant_id))
+        except DatabaseUnavailableError as error:
+            if not error.in_doubt:
+                raise
+            log.warning("cancel in doubt", job_id=str(job_id), error=str(error))
+            raise unavailable(_CANCEL_IN_DOUBT) from error
         if reply is None:
             raise _no_such_job()
         return reply
+
+    async def _cancel(self, job: tuple[UUID, UUID]) -> CancelReply | None:
+        return await self._store.cancel(*job)
+
+    async def _find(self, job_id: UUID, tenant_id: UUID) -> RecordedJob:
+        try:
+            recorded = await self._store.find(job_id, tenant_id)
+        except DatabaseUnavailableError as error:
+            raise DatabaseUnavailableError(str(error), in_doubt=False) from error  # it only reads
+        if recorded is None:
+            raise _no_such_job()
+        return recorded
 
     async def _record(self, submission: Submission) -> Accepted:
         outcome = await self._earlier_if_full(submission) or await self._commit(submission)
@@ -112,7 +138,7 @@ class Intake:
         try:
             self._admission.admit(submission.model, submission.tenant_id)
         except ProblemError:
-            earlier = await self._committer.find_earlier(submission)
+            earlier = await self._earlier.outcome(submission)
             if earlier is None:
                 raise
             return earlier
@@ -124,6 +150,8 @@ class Intake:
         except (CommitterFullError, CommitFailedError) as error:
             raise unavailable(f"{error} Nothing was done; try again.") from error
         except DatabaseUnavailableError as error:
+            if not error.in_doubt:
+                raise
             raise unavailable(_IN_DOUBT) from error
         except BadDataError as error:
             raise ProblemError(

@@ -9,8 +9,9 @@ from chassis.settings import BrokerSettings, CatalogueSettings, DatabaseSettings
 
 
 class GatewayDatabaseSettings(DatabaseSettings, frozen=True, kw_only=True):
-    database_connections: Annotated[int, Meta(ge=4, le=100)] = 8
-    """At the most: two commits in flight and the relay hold one each, all else shares the rest."""
+    database_connections: Annotated[int, Meta(ge=6, le=100)] = 8
+    """At the most: two for commits, one for the relay, one for API keys and one for the readiness check; cancels and
+    all else share the rest. See connections.py."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import msgspec
 from chassis.postgres import Connection, Database, load_queries
 from contracts.api import CancelReply, JobInput
 from contracts.states import JobStatus
-from gateway.submission import Acceptance, RecordedJob, Submission
+from gateway.submission import Acceptance, RecordedJob, Submission, TenantKey
 
 queries = load_queries("gateway")
 _decode_input = msgspec.json.Decoder(JobInput).decode
@@ -49,13 +49,11 @@ class JobStore:
             rows = queries.insert_jobs(connection, submissions=submissions)
             return {row["id"]: Acceptance(*row) async for row in rows}
 
-    async def find_by_keys(self, submissions: Sequence[Submission]) -> dict[tuple[UUID, str], RecordedJob]:
-        """The jobs that the submissions' idempotency keys stand for, by (tenant, key)."""
+    async def find_by_keys(self, keys: Sequence[TenantKey]) -> dict[TenantKey, RecordedJob]:
+        """The jobs that idempotency keys stand for."""
         async with self._database.connection() as connection:
             rows = queries.find_by_keys(
-                connection,
-                tenants=[submission.tenant_id for submission in submissions],
-                keys=[submission.idempotency_key for submission in submissions],
+                connection, tenants=[tenant for tenant, _ in keys], keys=[key for _, key in keys]
             )
             return {(row["tenant_id"], row["key"]): _recorded(row) async for row in rows}
 

@@ -2,12 +2,16 @@
 
 import hashlib
 from datetime import datetime, timedelta
+from typing import TypeAlias
 from uuid import UUID
 
 import msgspec
 
 from contracts.api import Job, JobInput, WebhookEvent, job_urls
 from contracts.states import JobStatus
+
+TenantKey: TypeAlias = tuple[UUID, str]
+"""A tenant's idempotency key."""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +29,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     retried_from: UUID | None = None
     idempotency_key: str | None = None
     body_hash: bytes | None = None
+
+    @property
+    def tenant_key(self) -> TenantKey | None:
+        return None if self.idempotency_key is None else (self.tenant_id, self.idempotency_key)
 
 
 class Acceptance(msgspec.Struct, frozen=True):

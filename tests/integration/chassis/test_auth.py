@@ -1,7 +1,9 @@
 """Who is calling: keys in a real database, remembered for a moment."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import pytest
@@ -66,6 +68,25 @@ async def test_without_a_key_the_answer_says_how(authenticator: Authenticator, a
 async def test_an_unknown_key_is_refused(authenticator: Authenticator) -> None:
     """Its form and checksum alone open nothing."""
     await assert_refused(authenticator, ApiKey.generate(Scope.CLIENT), 401)
+
+
+async def test_keys_that_come_together_share_look_ups(
+    authenticator: Authenticator, rows: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many keys are made up, they keep one connection busy and hold no valid key up for long."""
+    valid = await insert_key(rows)
+    queries: list[int] = []
+    look_up = authenticator._look_ups._look_up
+
+    async def counted(key_ids: list[str]) -> Any:
+        queries.append(len(key_ids))
+        return await look_up(key_ids)
+
+    monkeypatch.setattr(authenticator._look_ups, "_look_up", counted)
+    made_up = [assert_refused(authenticator, ApiKey.generate(Scope.CLIENT), 401) for _ in range(500)]
+    await asyncio.gather(*made_up, authenticate(authenticator, valid))
+    assert sum(queries) == 501
+    assert len(queries) <= 6
 
 
 async def test_a_wrong_secret_is_refused(authenticator: Authenticator, rows: asyncpg.Connection) -> None:

@@ -250,4 +250,4 @@ async def test_the_errors_keep_their_cause(pool: Database) -> None:
 async def test_named_queries_run_on_a_connection(pool: Database) -> None:
     """As `queries.sql` of a package names them."""
     async with pool.connection() as connection:
-        assert await load_queries("chassis").find_key(connection, id="nobody") is None
+        assert [row async for row in load_queries("chassis").find_keys(connection, ids=["nobody"])] == []

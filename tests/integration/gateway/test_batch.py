@@ -1,10 +1,13 @@
 """The group commit: what shares a batch shares its commit, and nothing else."""
 
 import asyncio
+import traceback
 from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
+import pytest
+from structlog.testing import capture_logs
 
 from chassis.postgres import BadDataError, Database
 from gateway.batch import COMMITS_IN_FLIGHT, MOST_WAITING, Committer, CommitterFullError
@@ -44,6 +47,20 @@ async def test_a_bad_row_fails_alone(store: JobStore, rows: asyncpg.Connection) 
         outcomes = await asyncio.gather(*map(committer.submit, [*good[:3], *bad, *good[3:]]), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Accepted] * 3 + [BadDataError] * 2 + [Accepted] * 3
     assert await counts(rows) == (6, 6, 6)
+
+
+async def test_what_postgres_refuses_leaves_no_prompt_in_the_logs(store: JobStore, rows: asyncpg.Connection) -> None:
+    """Its complaint quotes the whole row; ours names the job and the constraint."""
+    tenant = await make_tenant(rows)
+    await rows.execute("ALTER TABLE jobs ADD CONSTRAINT no_lights CHECK (input ->> 'prompt' <> 'a lighthouse')")
+    refused = submission(tenant)
+    async with Committer(store) as committer:
+        with capture_logs() as lines, pytest.raises(BadDataError) as caught:
+            await committer.submit(refused)
+    assert "lighthouse" not in f"{lines} {''.join(traceback.format_exception(caught.value))}"
+    (line,) = lines
+    assert line["job_id"] == str(refused.id)
+    assert "no_lights" in line["error"]
 
 
 async def test_a_client_that_leaves_does_not_cancel_its_batch(store: JobStore, rows: asyncpg.Connection) -> None:

@@ -1,0 +1,42 @@
+"""The process's database connections, split by purpose so that none waits in another's queue."""
+
+import asyncio
+from typing import Self
+
+from chassis.postgres import Database
+from gateway.batch import COMMITS_IN_FLIGHT
+from gateway.settings import GatewayDatabaseSettings
+
+RELAY_CONNECTIONS = 1
+KEY_CONNECTIONS = 2
+"""One looks API keys up, the other is kept for the readiness check."""
+
+
+class Connections:
+    """Pools that live while the context does.
+
+    The group commit never waits for a connection: it has one for each commit in flight. API keys have their own
+    because every request needs its key first, and would else wait behind cancels that wait for a locked job.
+    """
+
+    def __init__(self, settings: GatewayDatabaseSettings) -> None:
+        reserved = COMMITS_IN_FLIGHT + RELAY_CONNECTIONS + KEY_CONNECTIONS
+
+        def share(name: str, connections: int, *, checked: bool = False) -> Database:
+            return Database(settings, name, connections=connections, keep_one_for_check=checked)
+
+        self.commits = share("gateway-commits", COMMITS_IN_FLIGHT)
+        self.relay = share("gateway-relay", RELAY_CONNECTIONS)
+        self.keys = share("gateway-keys", KEY_CONNECTIONS, checked=True)
+        self.rest = share("gateway", settings.database_connections - reserved)
+        """For cancels, look-ups of jobs and idempotency keys, and the samples of admission."""
+        self._all = (self.commits, self.relay, self.keys, self.rest)
+
+    async def __aenter__(self) -> Self:
+        for database in self._all:
+            await database.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close all at once: one that hangs delays the others by nothing."""
+        await asyncio.gather(*(database.__aexit__(*exc_info) for database in self._all))

@@ -1,0 +1,24 @@
+"""Submissions that were accepted before, found by their idempotency keys without recording anything."""
+
+from collections.abc import Mapping
+
+from chassis.coalesce import Coalescer
+from gateway.store import JobStore
+from gateway.submission import Outcome, RecordedJob, Submission, TenantKey, replay
+
+
+class EarlierSubmissions:
+    """Look-ups that concurrent submissions share: a full queue is asked by everybody at once."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._look_ups: Coalescer[TenantKey, RecordedJob] = Coalescer(self._look_up)
+
+    async def outcome(self, submission: Submission) -> Outcome | None:
+        """The outcome if the submission's key is taken already. Raises what `Coalescer.find` does."""
+        key = submission.tenant_key
+        recorded = await self._look_ups.find(key) if key else None
+        return replay(submission, recorded) if recorded else None
+
+    async def _look_up(self, keys: list[TenantKey]) -> Mapping[TenantKey, RecordedJob]:
+        return await self._store.find_by_keys(keys)
