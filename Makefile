@@ -112,9 +112,14 @@ typecheck: setup ## Check types, strictly
 check: lint typecheck test ## All that must be well before a commit
 
 .PHONY: bench
-bench: setup ## Measure, and record the figures under bench/results
+bench: setup ## Measure, and record the figures under bench/results (ARGS="compare --against FOLDER")
 	@deploy/local/ensure-package wrk
 	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: bench-backlog
+bench-backlog: setup ## Measure what the republish sweep does to a million waiting jobs
+	@deploy/local/ensure-package wrk
+	@$(BIN)/python -m bench.republish $(ARGS)
 
 .PHONY: bench-idle
 bench-idle: setup ## Measure the idle share of the render process alone (ARGS="--size 512 --steps 2")

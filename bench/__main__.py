@@ -1,73 +1,81 @@
-"""`make bench`: measure a private stack against a bare echo and record the figures."""
+"""`python -m bench` measures this checkout, `python -m bench compare --against FOLDER` another one and this in turn."""
 
+import argparse
 import asyncio
-from uuid import UUID
-
-import asyncpg
-from rich.console import Console
-from rich.markdown import Markdown
+from datetime import UTC, datetime
+from pathlib import Path
 
 from bench import idle
-from bench.load import Figures, measure
-from bench.measures import Submitter, request, resident_megabytes, submit_to_claim, wait_until_done
-from bench.report import Results, write
-from bench.stack import MODEL, Target, echo_server, private_stack
+from bench.checkout import Checkout
+from bench.plan import FULL, QUICK, Plan
+from bench.progress import Progress, stopwatch
+from bench.report import Comparison, Results, render, render_comparison, write, write_comparison
+from bench.scenarios import BODY, SCENARIOS, echoed
+from bench.sides import idle_latencies, idle_memory, measure_loads, open_sides
+from bench.stack import echo_server
 
-ROUNDS = 5
-SECONDS = 5
-BODY = request(MODEL, steps=20)
+ECHO_GET, ECHO_POST = "bare echo, GET", "bare echo, POST"
+OWN, BEFORE, AFTER = "darkroom", "A", "B"
+YARDSTICKS = {ECHO_GET: ECHO_GET, ECHO_POST: ECHO_POST} | {
+    scenario.name: ECHO_POST if scenario.submits else ECHO_GET for scenario in SCENARIOS
+}
 
-console = Console()
+
+async def main(plan: Plan, against: Path | None) -> None:
+    progress = stopwatch()
+    if against is None:
+        results = await measure_own(plan, progress)
+        _show(write(results) if plan.recorded else None, render(results, datetime.now(UTC)))
+    else:
+        comparison = await compare(Checkout.at(against), Checkout.own(), plan, progress)
+        _show(write_comparison(comparison) if plan.recorded else None, render_comparison(comparison, datetime.now(UTC)))
 
 
-async def main() -> None:
-    with private_stack() as target, echo_server() as echo:
-        await asyncio.sleep(5)  # idle means that starting up is over
-        memory = {name: resident_megabytes(pid) for name, pid in target.pids().items()}
-        submitter = Submitter(target.gateway, target.key, BODY)
-        database = await asyncpg.connect(target.database)
-        console.print("submit to claim ...")
-        latency = await submit_to_claim(database, submitter)
-        succeeded = submitter.submit()
-        await wait_until_done(database, [succeeded])
-        with target.without_worker():
-            console.print("idle share ...")
-            paces = await idle.compare(target, database)
-            rounds = [measure_round(number, target, echo, succeeded) for number in range(ROUNDS)]
-            await database.execute("TRUNCATE jobs, outbox CASCADE")  # nothing is left to render
-        await database.close()
-    echo_post, post, echo_get, get_succeeded, get_queued = map(list, zip(*rounds, strict=True))
-    results = Results(
-        echo_post=echo_post,
-        post=post,
-        echo_get=echo_get,
-        get_succeeded=get_succeeded,
-        get_queued=get_queued,
-        submit_to_claim=latency,
-        paces=paces,
-        memory=memory,
+async def measure_own(plan: Plan, progress: Progress) -> Results:
+    """This checkout, the yardstick beside it."""
+    async with open_sides({OWN: Checkout.own()}, progress) as sides:
+        memory = idle_memory(sides[0])
+        progress("submit to claim")
+        (latency,) = await idle_latencies(sides, plan)
+        sides[0].target.supervisor.stop("gpu-consumer")
+        with echo_server() as echo:
+            paces = await idle.compare(sides[0].target, sides[0].database, rounds=plan.idle_rounds, progress=progress)
+            yardsticks = (echoed(ECHO_GET, echo), echoed(ECHO_POST, echo, BODY))
+            loads = await measure_loads(sides, plan, (*yardsticks, *SCENARIOS), progress)
+    own = {queued: rounds[OWN] for queued, rounds in loads.items()}
+    return Results(loads=own, yardsticks=YARDSTICKS, submit_to_claim=latency, paces=paces, memory=memory)
+
+
+async def compare(before: Checkout, after: Checkout, plan: Plan, progress: Progress) -> Comparison:
+    """Two checkouts, each on a stack of its own, in turn."""
+    async with open_sides({BEFORE: before, AFTER: after}, progress) as sides:
+        one, other = map(idle_memory, sides)
+        progress("submit to claim")
+        first, second = await idle_latencies(sides, plan)
+        loads = await measure_loads(sides, plan, SCENARIOS, progress)
+    return Comparison(
+        names=(before.commit(), after.commit()),
+        loads={queued: (rounds[BEFORE], rounds[AFTER]) for queued, rounds in loads.items()},
+        submit_to_claim=(first, second),
+        memory=(one, other),
     )
-    path = write(results)
-    console.print(Markdown(path.read_text()))
-    console.print(f"Recorded in {path}")
 
 
-def measure_round(number: int, target: Target, echo: str, succeeded: UUID) -> tuple[Figures, ...]:
-    """Everything once, yardstick and service next to each other."""
-    console.print(f"load, round {number + 1} of {ROUNDS} ...")
-    return (
-        measure(echo, body=BODY, seconds=SECONDS),
-        measure(f"{target.gateway}/v1/jobs", key=target.key, body=BODY, seconds=SECONDS),
-        measure(echo, seconds=SECONDS),
-        measure(f"{target.status}/v1/jobs/{succeeded}", key=target.key, seconds=SECONDS),
-        measure(f"{target.status}/v1/jobs/{newest_job(target)}", key=target.key, seconds=SECONDS),
-    )
+def _show(recorded: Path | None, report: str) -> None:
+    print(f"\n{report}")
+    print(f"Recorded in {recorded}" if recorded else "Not recorded: --quick is for trying.")
 
 
-def newest_job(target: Target) -> UUID:
-    """A job behind everything that was submitted so far."""
-    return Submitter(target.gateway, target.key, BODY).submit()
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--quick", action="store_true", help="one short round on smaller backlogs; records nothing")
+    commands = parser.add_subparsers(dest="command")
+    comparing = commands.add_parser("compare", help="measure another checkout and this one in turn")
+    comparing.add_argument("--against", type=Path, required=True, metavar="FOLDER", help="the other checkout, set up")
+    comparing.add_argument("--quick", action="store_true", default=argparse.SUPPRESS, help="as above")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    wanted = _arguments()
+    asyncio.run(main(QUICK if wanted.quick else FULL, getattr(wanted, "against", None)))

@@ -11,6 +11,7 @@ import asyncpg
 
 from bench.backlog import JOBS, Pace, work_off
 from bench.measures import Submitter, request
+from bench.progress import Progress
 from bench.report import write_idle
 from bench.stack import MODEL, Target, private_stack
 from bench.workers import worker
@@ -35,14 +36,19 @@ async def main(size: int, steps: int, rounds: int) -> None:
 
 
 async def compare(
-    target: Target, database: asyncpg.Connection, size: int = SIZE, steps: int = STEPS, rounds: int = ROUNDS
+    target: Target,
+    database: asyncpg.Connection,
+    size: int = SIZE,
+    steps: int = STEPS,
+    rounds: int = ROUNDS,
+    progress: Progress = print,
 ) -> dict[str, list[Pace]]:
     """Each variant's paces, a round each in turn, so that a noisy minute strikes both alike."""
     submitter = Submitter(target.gateway, target.key, request(MODEL, steps, width=size, height=size))
     paces: dict[str, list[Pace]] = {name: [] for name in VARIANTS}
     for number in range(rounds):
         for name, settings in VARIANTS.items():
-            print(f"round {number + 1} of {rounds}: {name} ...")
+            progress(f"idle share, round {number + 1} of {rounds}: {name}")
             jobs = [submitter.submit() for _ in range(JOBS)]  # before the worker: a backlog from its first job on
             with worker(target, settings):
                 paces[name].append(await work_off(database, jobs))

@@ -1,8 +1,48 @@
--- Driven by load.py: the method, the body and the key come from the environment; the figures leave as one JSON line.
+-- Driven by load.py, which says everything in the environment; the figures leave as one JSON line.
+--   LOAD_METHOD, LOAD_KEY, LOAD_BODY   the request
+--   LOAD_DISTINCT_KEYS                 "yes": each request carries an Idempotency-Key of its own
+--   LOAD_PATHS                         a file with a path in each line, requested in turn, again from the first
+--   LOAD_SEED                          for the keys, and for the line to begin with
+local paths_file = os.getenv("LOAD_PATHS")
+local PLACEHOLDER = "?"
+
 wrk.method = os.getenv("LOAD_METHOD")
 wrk.body = os.getenv("LOAD_BODY")
 wrk.headers["Authorization"] = "Bearer " .. os.getenv("LOAD_KEY")
 if wrk.body then wrk.headers["Content-Type"] = "application/json" end
+math.randomseed(tonumber(os.getenv("LOAD_SEED")))
+
+local function uuid()
+  local random = math.random
+  return string.format("%08x-%04x-4%03x-%04x-%04x%08x", random(0, 0xffffffff), random(0, 0xffff), random(0, 0xfff),
+    random(0x8000, 0xbfff), random(0, 0xffff), random(0, 0xffffffff))
+end
+
+-- What follows is called for each request, so that all that does not change is formatted once, when the load begins.
+local head, tail
+local function with_distinct_key()
+  if not head then
+    wrk.headers["Idempotency-Key"] = PLACEHOLDER
+    local request = wrk.format()
+    local header = "Idempotency-Key: "
+    local at = request:find(header .. PLACEHOLDER, 1, true) + #header
+    head, tail = request:sub(1, at - 1), request:sub(at + #PLACEHOLDER)
+  end
+  return head .. uuid() .. tail
+end
+
+local requests, nth = {}, 0
+local function next_path()
+  if nth == 0 then
+    for path in io.lines(paths_file) do requests[#requests + 1] = wrk.format(nil, path) end
+    nth = math.random(#requests)
+  end
+  nth = nth % #requests + 1
+  return requests[nth]
+end
+
+if os.getenv("LOAD_DISTINCT_KEYS") == "yes" then request = with_distinct_key end
+if paths_file then request = next_path end
 
 done = function(summary, latency, requests)
   io.write(string.format(

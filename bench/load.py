@@ -1,13 +1,54 @@
 """HTTP load by wrk: one thread, so that the servers under test keep most of a small machine."""
 
 import os
+import secrets
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 _SCRIPT = Path(__file__).with_name("load.lua")
+CONNECTIONS = 32
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What the load sends over and over."""
+
+    url: str
+    """With `paths`, only its origin counts."""
+    key: str = ""
+    """API key."""
+    body: bytes | None = None
+    """Makes it a POST."""
+    distinct_keys: bool = False
+    """Whether each request carries an Idempotency-Key of its own."""
+    paths: Path | None = None
+    """A file with a path in each line, requested in turn."""
+
+    def environment(self) -> dict[str, str]:
+        """What load.lua reads."""
+        values = {
+            "LOAD_METHOD": "GET" if self.body is None else "POST",
+            "LOAD_KEY": self.key,
+            "LOAD_DISTINCT_KEYS": "yes" if self.distinct_keys else "no",
+            "LOAD_SEED": str(secrets.randbits(31)),
+        }
+        if self.body is not None:
+            values["LOAD_BODY"] = self.body.decode()
+        if self.paths is not None:
+            values["LOAD_PATHS"] = str(self.paths)
+        return values
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """What the relay had left to do when a load of submissions ended."""
+
+    depth: int
+    """Rows in the outbox at that moment."""
+    seconds: float
+    """From then on until the outbox was empty."""
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -19,27 +60,54 @@ class Figures(msgspec.Struct, frozen=True):
     p99_ms: float
     refused: int
     broken: int
+    drain: Drain | None = None
+    """Of a load of submissions."""
+    cpu_seconds: float | None = None
+    """Used by all of the stack's processes, the drain included; less than the rate it depends on who else computes."""
 
     @property
     def rate(self) -> float:
         """Requests per second."""
         return self.requests / self.seconds
 
+    @property
+    def tail(self) -> float:
+        """The 99th percentile over the median."""
+        return self.p99_ms / self.p50_ms
+
+    @property
+    def cpu_ms(self) -> float:
+        """CPU time of a request."""
+        assert self.cpu_seconds is not None, "known of a whole stack only"
+        return 1000 * self.cpu_seconds / self.requests
+
+    @property
+    def published(self) -> float:
+        """Jobs accepted and published per second, from the first request until the outbox was empty."""
+        assert self.drain is not None, "only submissions are published"
+        return self.requests / (self.seconds + self.drain.seconds)
+
 
 class LoadError(Exception):
     """The load could not be run, or not every answer was a success."""
 
 
-def measure(url: str, *, key: str = "", body: bytes | None = None, connections: int = 32, seconds: int = 5) -> Figures:
-    """Keep `connections` busy with one request over and over. Raises LoadError if any answer is not a success."""
+def measure(request: Request, seconds: int, connections: int = CONNECTIONS) -> Figures:
+    """Keep `connections` busy. Raises LoadError if any answer is not a success."""
     if shutil.which("wrk") is None:
         raise LoadError("wrk is not installed; `make bench` installs it.")
-    environment = {**os.environ, "LOAD_METHOD": "POST" if body else "GET", "LOAD_KEY": key}
-    if body:
-        environment["LOAD_BODY"] = body.decode()
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(_SCRIPT), url]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(_SCRIPT), request.url]
+    environment = {**os.environ, **request.environment()}
     output = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + 60, check=True)
     figures = msgspec.json.decode(output.stdout.strip().splitlines()[-1], type=Figures)
     if figures.refused or figures.broken:
-        raise LoadError(f"{url}: {figures.refused} refused and {figures.broken} broken of {figures.requests} requests.")
+        raise LoadError(
+            f"{request.url}: {figures.refused} refused and {figures.broken} broken of {figures.requests} requests."
+        )
     return figures
+
+
+def write_paths(file: Path, paths: Sequence[str]) -> Path:
+    """Write what `Request.paths` names."""
+    file.write_text("".join(f"{path}\n" for path in paths))
+    return file

@@ -2,28 +2,32 @@
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 
 import msgspec
 
 from bench.backlog import Pace, middle
-from bench.load import Figures
 from bench.measures import Latency
+from bench.scenarios import Rounds
+from bench.tables import comparison_table, load_table
 
 RESULTS = Path(__file__).with_name("results")
+HOW = (
+    "One process each; the load runs on the same cores. Logs at info level go to files. Each POST has an"
+    " Idempotency-Key of its own, each GET asks for another job. Published means confirmed by RabbitMQ, from the first"
+    " request until the outbox was empty."
+)
 
 
 class Results(msgspec.Struct, frozen=True):
-    """One run's figures; the lists hold one entry per round."""
+    """One run's figures."""
 
-    echo_post: list[Figures]
-    post: list[Figures]
-    echo_get: list[Figures]
-    get_succeeded: list[Figures]
-    get_queued: list[Figures]
+    loads: Mapping[int, Rounds]
+    """By the number of queued jobs."""
+    yardsticks: Mapping[str, str]
+    """By scenario: the echo whose rate it is compared with."""
     submit_to_claim: Latency
     paces: Mapping[str, Sequence[Pace]]
     """Of a backlog, by variant."""
@@ -31,10 +35,34 @@ class Results(msgspec.Struct, frozen=True):
     """Resident memory of each idle process, in 10^6 bytes."""
 
 
+class Comparison(msgspec.Struct, frozen=True):
+    """Two checkouts' figures: A is what B is compared with."""
+
+    names: tuple[str, str]
+    """The commits."""
+    loads: Mapping[int, tuple[Rounds, Rounds]]
+    """By the number of queued jobs."""
+    submit_to_claim: tuple[Latency, Latency]
+    memory: tuple[Mapping[str, float], Mapping[str, float]]
+
+
 def write(results: Results) -> Path:
     """Write the report and return its path."""
     now = datetime.now(UTC)
     return _record(now, _processor(), render(results, now))
+
+
+def write_comparison(comparison: Comparison) -> Path:
+    """Write the report and return its path."""
+    now = datetime.now(UTC)
+    return _record(now, f"{_processor()} compare", render_comparison(comparison, now))
+
+
+def write_republish(commit: str, lines: Sequence[str]) -> Path:
+    """Write the report of the republish sweep and return its path."""
+    now = datetime.now(UTC)
+    title = f"# The republish sweep of {commit}, {now:%Y-%m-%d %H:%M} UTC"
+    return _record(now, f"{_processor()} backlog {commit}", "\n".join([title, "", machine(), "", *lines, ""]))
 
 
 def write_idle(name: str, what: str, paces: Mapping[str, Sequence[Pace]]) -> Path:
@@ -73,17 +101,11 @@ def render(results: Results, now: datetime) -> str:
         f"# Benchmark of {now:%Y-%m-%d %H:%M} UTC",
         "",
         machine(),
-        "One process each; the load runs on the same cores."
-        f" Medians of {len(results.post)} rounds, the yardstick and the services in turn.",
+        HOW,
+        f"Medians of {_rounds(results.loads.values())} rounds, the yardstick and the services in turn."
+        " Aims: POST 15 % and GET 30 % of the echo, p99 at most 3 times the median.",
         "",
-        "| 32 connections | requests/s | of the echo | p50 ms | p99 ms | aim |",
-        "|---|---:|---:|---:|---:|---|",
-        _load_row("bare echo, POST", results.echo_post, results.echo_post, ""),
-        _load_row("gateway, POST /v1/jobs, committed", results.post, results.echo_post, "15 %"),
-        _load_row("bare echo, GET", results.echo_get, results.echo_get, ""),
-        _load_row("status, GET a succeeded job", results.get_succeeded, results.echo_get, "30 %"),
-        _load_row("status, GET a queued job deep in the queue", results.get_queued, results.echo_get, "30 %"),
-        "",
+        *_each(load_table(queued, rounds, results.yardsticks) for queued, rounds in results.loads.items()),
         "| latency | median ms | p99 ms | aim (median) |",
         "|---|---:|---:|---|",
         f"| submit to claim, idle system | {_pair(results.submit_to_claim)} | 10 ms |",
@@ -101,6 +123,45 @@ def render(results: Results, now: datetime) -> str:
     return "\n".join(lines)
 
 
+def render_comparison(comparison: Comparison, now: datetime) -> str:
+    first, second = comparison.names
+    before, after = comparison.memory
+    lines = [
+        f"# {first} → {second}, {now:%Y-%m-%d %H:%M} UTC",
+        "",
+        machine(),
+        HOW,
+        f"Medians of {_rounds(both[0] for both in comparison.loads.values())} rounds, in which the two take turns;"
+        " a ratio is that of the medians, the second over the first.",
+        "",
+        *_each(comparison_table(queued, *both) for queued, both in comparison.loads.items()),
+        "| latency | median ms | p99 ms |",
+        "|---|---:|---:|",
+        *(
+            f"| submit to claim, idle system, {name} | {_pair(latency)} |"
+            for name, latency in zip(comparison.names, comparison.submit_to_claim, strict=True)
+        ),
+        "",
+        "| idle process | resident MB |",
+        "|---|---:|",
+        *(f"| {name} | {_megabytes(before, name)} → {_megabytes(after, name)} |" for name in {**before, **after}),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _rounds(loads: Iterable[Rounds]) -> int:
+    return len(next(iter(next(iter(loads)).values())))
+
+
+def _each(tables: Iterable[list[str]]) -> list[str]:
+    return [line for table in tables for line in (*table, "")]
+
+
+def _megabytes(memory: Mapping[str, float], name: str) -> str:
+    return f"{memory[name]:.0f}" if name in memory else "none"
+
+
 def _record(now: datetime, name: str, text: str) -> Path:
     path = RESULTS / f"{now:%Y-%m-%d}-{_slug(name)}.md"
     path.write_text(text)
@@ -109,13 +170,6 @@ def _record(now: datetime, name: str, text: str) -> Path:
 
 def _pace_row(name: str, pace: Pace) -> str:
     return f"| {name} | {pace.inference_ms:.0f} | {_pair(pace.overhead)} | {pace.idle_share:.1%} |"
-
-
-def _load_row(name: str, rounds: list[Figures], yardstick: list[Figures], aim: str) -> str:
-    # The ratio is taken within each round, so that a noisy minute strikes both alike.
-    share = median(own.rate / echo.rate for own, echo in zip(rounds, yardstick, strict=True))
-    rate, p50, p99 = (median(getattr(each, figure) for each in rounds) for figure in ("rate", "p50_ms", "p99_ms"))
-    return f"| {name} | {rate:,.0f} | {share:.0%} | {p50:.1f} | {p99:.1f} | {aim} |"
 
 
 def _pair(latency: Latency) -> str:

@@ -1,82 +1,86 @@
-"""A private stack to measure: its own folder, ports and data, removed afterwards."""
+"""Private stacks to measure: each has its own folder, ports and data, and is removed afterwards."""
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
-from darkroom_local import stack
-from darkroom_local.blueprint import Blueprint
-from darkroom_local.home import Home
-from darkroom_local.state import State
+from bench.checkout import Checkout
+from bench.supervision import Supervisor
 
 MODEL = os.environ.get("DARKROOM_MODEL", "tiny")
 READY_SECONDS = 60.0
-# The load runs far past what one tenant may have waiting.
+UP_SECONDS = 600
+# The load runs far past what may wait. All else is as in production: logs at info level, into files.
 _SETTINGS = {
     "DARKROOM_MAX_QUEUED_JOBS": "10000000",
     "DARKROOM_MAX_QUEUED_JOBS_PER_TENANT": "10000000",
-    "DARKROOM_LOG_LEVEL": "warning",
+    "DARKROOM_LOG_LEVEL": "info",
 }
+_PLACES = ("DARKROOM_HOME", "DARKROOM_PORT", "DARKROOM_STACK", "DARKROOM_MODELS_HOME")
 
 
 class Target:
-    """The running stack as the benchmarks see it."""
+    """A running stack as the benchmarks see it."""
 
-    def __init__(self, blueprint: Blueprint, key: str) -> None:
-        self._blueprint = blueprint
-        self.key = key
-        settings = blueprint.settings
-        self.gateway = f"http://127.0.0.1:{settings['DARKROOM_GATEWAY_PORT']}"
-        self.status = f"http://127.0.0.1:{settings['DARKROOM_STATUS_PORT']}"
-        self.edge = blueprint.edge.url
-        self.database = settings["DARKROOM_DATABASE_URL"]
-        self.settings = settings
+    def __init__(self, checkout: Checkout, home: Path) -> None:
+        self.checkout = checkout
+        self.home = home
+        self.settings = read_settings((home / "env").read_text())
+        self.supervisor = Supervisor(home)
+        self.key = self.settings["DARKROOM_API_KEY"]
+        self.gateway = self._origin("GATEWAY")
+        self.status = self._origin("STATUS")
+        self.edge = self.settings["DARKROOM_URL"]
+        self.database = self.settings["DARKROOM_DATABASE_URL"]
 
     @property
     def environment(self) -> dict[str, str]:
         """For a service that is started by hand."""
         return {**os.environ, **self.settings}
 
-    def pids(self) -> dict[str, int]:
-        """The running programs by name."""
-        return {name: state.pid for name, state in self._blueprint.supervisor.states().items() if state.pid}
+    def restart(self, service: str, port: str) -> None:
+        """Start a stopped service and wait until it is ready; `port` as in DARKROOM_<PORT>_PORT."""
+        self.supervisor.start(service)
+        wait_ready(self._origin(port))
 
     @contextmanager
     def without_worker(self) -> Iterator[None]:
         """Rendering would take the CPU that the measured process needs."""
-        supervisor = self._blueprint.supervisor
-        supervisor.stop("gpu-consumer")
-        while "gpu-consumer" in self.pids():
-            time.sleep(0.1)
+        self.supervisor.stop("gpu-consumer")
         try:
             yield
         finally:
-            supervisor.start("gpu-consumer")
-            wait_ready(f"http://127.0.0.1:{self._blueprint.settings['DARKROOM_CONSUMER_PORT']}")
+            self.restart("gpu-consumer", "CONSUMER")
+
+    def _origin(self, port: str) -> str:
+        return f"http://127.0.0.1:{self.settings[f'DARKROOM_{port}_PORT']}"
 
 
 @contextmanager
-def private_stack(model: str = MODEL, prepare: Callable[[Path], None] | None = None) -> Iterator[Target]:
+def private_stack(
+    model: str = MODEL, prepare: Callable[[Path], None] | None = None, checkout: Checkout | None = None
+) -> Iterator[Target]:
     """Start a stack in a temporary folder; stop and remove it. `prepare` puts models into its folder for them."""
-    os.environ.update(_SETTINGS, DARKROOM_MODEL=model)
+    checkout = checkout or Checkout.own()
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
-        home = Home(Path(folder))
+        home = Path(folder)
+        if prepare:
+            (home / "models").mkdir()
+            prepare(home / "models")
         try:
-            if prepare:
-                home.create()
-                prepare(home.models_home)
-            blueprint = stack.up(home)
-            yield Target(blueprint, State.load(home).keys["client"])
+            _run(checkout, home, model, "up")
+            yield Target(checkout, home)
         finally:
-            stack.down(home)
+            _run(checkout, home, model, "down")
 
 
 @contextmanager
@@ -85,7 +89,9 @@ def echo_server() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-m", "bench.echo", str(port)], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.echo", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         wait_ready(f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}/echo"
@@ -105,3 +111,29 @@ def wait_ready(origin: str, seconds: float = READY_SECONDS) -> None:
             pass
         time.sleep(0.1)
     raise TimeoutError(f"{origin} is not ready after {seconds:g} s.")
+
+
+def read_settings(env_file: str) -> dict[str, str]:
+    """The assignments of a stack's env file, which a shell could source."""
+    words = shlex.split(env_file)
+    return dict(word.split("=", 1) for word in words if word.startswith("DARKROOM_") and "=" in word)
+
+
+def _run(checkout: Checkout, home: Path, model: str, command: str) -> None:
+    """Raises RuntimeError with what the command printed when it fails."""
+    done = subprocess.run(
+        [checkout.python, "-m", "darkroom_local", command],
+        cwd=checkout.folder,
+        env=_environment(os.environ, home, model),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=UP_SECONDS,
+    )
+    if done.returncode:
+        raise RuntimeError(f"`darkroom_local {command}` failed:\n{done.stdout}{done.stderr}")
+
+
+def _environment(caller: Mapping[str, str], home: Path, model: str) -> dict[str, str]:
+    kept = {name: value for name, value in caller.items() if name not in _PLACES}
+    return {**kept, **_SETTINGS, "DARKROOM_HOME": str(home), "DARKROOM_MODEL": model}

@@ -1,7 +1,6 @@
 """Workers with settings of their own, one at a time, on a stack whose own worker rests."""
 
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -32,8 +31,9 @@ class Worker:
 def worker(target: Target, settings: Mapping[str, str]) -> Iterator[Worker]:
     """Start a worker with these settings over the stack's, wait until it is warm, and stop it in the end."""
     url = f"http://127.0.0.1:{target.settings['DARKROOM_CONSUMER_PORT']}"
-    command = [sys.executable, "-m", "gpu_consumer"]
-    process = subprocess.Popen(command, env={**target.environment, **settings}, stdout=sys.stderr)
+    command = [str(target.checkout.python), "-m", "gpu_consumer"]
+    with (target.home / "logs" / "bench-worker.log").open("ab") as log:
+        process = subprocess.Popen(command, env={**target.environment, **settings}, stdout=log, stderr=log)
     try:
         wait_ready(url, WARM_SECONDS)
         yield Worker(url)

@@ -1,0 +1,215 @@
+"""`make bench-backlog`: what the republish sweep does to a long backlog of any age.
+
+A backlog that merely waits needs no second message: counts the needless ones while a worker and the operations service
+run, measures how the tables grow, and the rate of POST with the sweep and without. `--checkout` measures another one.
+"""
+
+import argparse
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import msgspec
+
+from bench.backlogs import FILL_SECONDS, Backlog, fill, queries
+from bench.broker import waiting_messages
+from bench.checkout import Checkout
+from bench.load import Figures, Request, measure
+from bench.progress import Progress, stopwatch
+from bench.report import write_republish
+from bench.scenarios import BODY
+from bench.stack import MODEL, Target, private_stack
+from bench.tables import p50, p99, rate, ratio, typical
+
+AGES = timedelta(days=3)
+DUE = timedelta(minutes=10)
+"""The age at which versions that go by time alone publish a waiting job again."""
+SWEEPING, RESTING = "sweep on", "sweep off"
+SWEEPING_SECONDS, RESTING_SECONDS = 20, 3
+"""From the operations service's start to the load: its sweeps let a whole lease pass before they judge."""
+PUBLISH_SECONDS = 1800.0
+
+
+class Plan(msgspec.Struct, frozen=True):
+    jobs: int
+    watch_seconds: int
+    rounds: int
+    seconds: int
+    """Of each load."""
+
+
+FULL = Plan(jobs=1_000_000, watch_seconds=180, rounds=5, seconds=8)
+QUICK = Plan(jobs=20_000, watch_seconds=30, rounds=1, seconds=3)
+
+
+class Flows(msgspec.Struct, frozen=True):
+    """Where messages came from and went, at one moment at which nothing waits in the outbox."""
+
+    jobs: int
+    claims: int
+    returns: int
+    """Times that a job went back into its queue, with a message."""
+    waiting: int
+    """Messages in the broker."""
+
+    @property
+    def needless(self) -> int:
+        """Messages beyond the one that each job needs for each time that it was queued."""
+        return self.waiting + self.claims - self.jobs - self.returns
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """What happened to a backlog that merely waited."""
+
+    seconds: int
+    needless: int
+    jobs_bytes: tuple[int, int]
+    """Of the table with its indexes, before and after."""
+    outbox_bytes: tuple[int, int]
+
+
+async def main(checkout: Checkout, plan: Plan, recorded: bool) -> None:
+    progress = stopwatch()
+    progress(f"starting {checkout.commit()}")
+    with private_stack(checkout=checkout) as target:
+        async with connected(target) as database:
+            await publish_backlog(target, database, plan, progress)
+            watch = await watch_backlog(target, database, plan, progress)
+            rounds = await measure_posts(target, plan, progress)
+            progress("counting messages")
+            total = await count_flows(target, database, progress)
+    lines = report(plan, watch, rounds, total.needless)
+    print("\n".join(["", *lines, ""]))
+    if recorded:
+        print(f"Recorded in {write_republish(checkout.commit(), lines)}")
+
+
+@asynccontextmanager
+async def connected(target: Target) -> AsyncIterator[asyncpg.Connection]:
+    database = await asyncpg.connect(target.database)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def publish_backlog(target: Target, database: asyncpg.Connection, plan: Plan, progress: Progress) -> None:
+    """Fill database and broker with jobs that were queued over the last days and have their messages."""
+    for service in ("gpu-consumer", "operations"):
+        target.supervisor.stop(service)
+    await fill(database, Backlog(model=MODEL, queued=plan.jobs, succeeded=0, span=AGES, due=DUE), progress)
+    await queries.create_wanted_outbox(database)
+    await queries.queue_messages(database)
+    await queries.insert_wanted_messages(database)
+    await drained(database, progress)
+    if await queries.remembers_announcements(database):
+        await database.execute(queries.backdate_announcements.sql, timeout=FILL_SECONDS)
+    for command in (queries.compact, queries.vacuum_outbox, queries.checkpoint):
+        await database.execute(command.sql, timeout=FILL_SECONDS)
+
+
+async def watch_backlog(target: Target, database: asyncpg.Connection, plan: Plan, progress: Progress) -> Watch:
+    """Let a worker and the sweeps work for a while, with nothing coming in."""
+    before = await count_flows(target, database, progress)
+    jobs, outbox = await table_bytes(database)
+    target.restart("operations", "OPERATIONS")
+    target.restart("gpu-consumer", "CONSUMER")
+    progress(f"watching {before.waiting:,} messages for {plan.watch_seconds} s")
+    await asyncio.sleep(plan.watch_seconds)
+    for service in ("gpu-consumer", "operations"):
+        target.supervisor.stop(service)
+    grown_jobs, grown_outbox = await table_bytes(database)
+    after = await count_flows(target, database, progress)
+    progress(f"{after.claims:,} jobs were claimed, {after.needless - before.needless:,} messages published twice")
+    return Watch(plan.watch_seconds, after.needless - before.needless, (jobs, grown_jobs), (outbox, grown_outbox))
+
+
+async def measure_posts(target: Target, plan: Plan, progress: Progress) -> dict[str, list[Figures]]:
+    """The rate of submissions with the sweep and without, in turn. Ends without."""
+    wanted = Request(url=f"{target.gateway}/v1/jobs", key=target.key, body=BODY, distinct_keys=True)
+    measure(wanted, 1)  # so that no round pays for first connections
+    rounds: dict[str, list[Figures]] = {SWEEPING: [], RESTING: []}
+    for number in range(plan.rounds):
+        for state in (SWEEPING, RESTING):
+            await switch_sweeps(target, state)
+            figures = measure(wanted, plan.seconds)
+            progress(f"round {number + 1} of {plan.rounds}: POST, {state}: {figures.rate:,.0f}/s")
+            rounds[state].append(figures)
+    return rounds
+
+
+async def count_flows(target: Target, database: asyncpg.Connection, progress: Progress) -> Flows:
+    """Count everything, once nothing waits in the outbox; nothing may fill it meanwhile."""
+    await drained(database, progress)
+    waiting = await asyncio.to_thread(waiting_messages, target)
+    return Flows(**dict(await queries.count_flows(database)), waiting=waiting)
+
+
+async def drained(database: asyncpg.Connection, progress: Progress) -> None:
+    """Wait until the relay has published everything. Raises TimeoutError."""
+    deadline = time.monotonic() + PUBLISH_SECONDS
+    while depth := await queries.outbox_depth(database):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{depth:,} messages were not published in {PUBLISH_SECONDS:g} s.")
+        progress(f"{depth:,} messages to publish")
+        await asyncio.sleep(min(15.0, 0.1 + depth / 10_000))
+
+
+async def table_bytes(database: asyncpg.Connection) -> tuple[int, int]:
+    """Of jobs and outbox, each with its indexes."""
+    return await queries.table_bytes(database, name="jobs"), await queries.table_bytes(database, name="outbox")
+
+
+async def switch_sweeps(target: Target, state: str) -> None:
+    """Start or stop the operations service, and wait until that shows."""
+    if state == SWEEPING:
+        target.restart("operations", "OPERATIONS")
+        await asyncio.sleep(SWEEPING_SECONDS)
+    else:
+        target.supervisor.stop("operations")
+        await asyncio.sleep(RESTING_SECONDS)
+
+
+def report(plan: Plan, watch: Watch, rounds: dict[str, list[Figures]], needless: int) -> list[str]:
+    """The Markdown of one run."""
+    on, off = rounds[SWEEPING], rounds[RESTING]
+    return [
+        f"{plan.jobs:,} jobs wait, up to {AGES.days} days, each with its message. A worker and the sweeps ran for"
+        f" {watch.seconds} s; then POST was measured in {plan.rounds} rounds with the sweep and without, in turn.",
+        "",
+        "| | measured | aim |",
+        "|---|---:|---|",
+        f"| messages published twice while the backlog waited | {watch.needless:,} | 0 |",
+        f"| messages published twice in the whole run | {needless:,} | 0 |",
+        f"| table `jobs` with indexes, before → after waiting | {_megabytes(watch.jobs_bytes)} | |",
+        f"| table `outbox` with indexes | {_megabytes(watch.outbox_bytes)} | |",
+        f"| POST /v1/jobs, sweep on / off | {ratio(off, on, rate):.2f} | 0.95 |",
+        *(_post_row(state, own) for state, own in rounds.items()),
+    ]
+
+
+def _post_row(state: str, own: list[Figures]) -> str:
+    times = f"p50 {typical(own, p50):.1f} ms, p99 {typical(own, p99):.1f} ms"
+    return f"| POST /v1/jobs, {state} | {typical(own, rate):,.0f}/s, {times} | |"
+
+
+def _megabytes(sizes: tuple[int, int]) -> str:
+    before, after = sizes
+    return f"{before / 1e6:,.0f} MB → {after / 1e6:,.0f} MB"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.republish", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a small backlog for half a minute; records nothing")
+    parser.add_argument("--checkout", type=Path, metavar="FOLDER", help="measure another checkout, set up")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    wanted = _arguments()
+    which = Checkout.at(wanted.checkout) if wanted.checkout else Checkout.own()
+    asyncio.run(main(which, QUICK if wanted.quick else FULL, recorded=not wanted.quick))

@@ -1,0 +1,62 @@
+"""Backlogs written by SQL are what the services themselves would have written."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from bench.backlogs import Backlog, fill, job_paths
+from chassis.postgres import Database
+from chassis.settings import DatabaseSettings
+from contracts.states import JobStatus
+from status.store import JobRow, Store
+from tests.support.keys import insert_key
+
+BACKLOG = Backlog(model="tiny", queued=20, succeeded=5, span=timedelta(days=3))
+
+
+@pytest.fixture
+async def found(database: str, rows: asyncpg.Connection) -> dict[str, list[JobRow]]:
+    """All jobs of the backlog as status reads them, first to last, by status."""
+    await insert_key(rows, "default")
+    await fill(rows, BACKLOG, print)
+    async with Database(DatabaseSettings(database_url=database), "test") as pool:
+        ids = [row["id"] for row in await rows.fetch("SELECT id FROM jobs")]
+        jobs = (await Store(pool).find_jobs(ids)).values()
+    by_id = sorted(jobs, key=lambda job: job.id)
+    return {status: [job for job in by_id if job.status == status] for status in ("queued", "succeeded")}
+
+
+async def test_a_backlog_waits_in_the_order_of_its_ids(found: dict[str, list[JobRow]]) -> None:
+    """Ids are UUIDv7 of the time at which the job was queued, and nothing waits to be published."""
+    queued = found["queued"]
+    assert [job.ahead for job in queued] == list(range(BACKLOG.queued))
+    for job in queued:
+        assert job.id.version == 7
+        assert abs(job.id.int >> 80) - int(job.queued_at.timestamp() * 1000) in (-1, 0, 1)
+    assert timedelta(days=2.8) < queued[-1].queued_at - queued[0].queued_at < BACKLOG.span
+
+
+async def test_finished_jobs_have_their_pictures(found: dict[str, list[JobRow]], rows: asyncpg.Connection) -> None:
+    """Outputs, receipt and attempt: all that an answer may show."""
+    for job in found["succeeded"]:
+        assert len(job.outputs) == 1
+        assert job.receipt is not None
+        assert job.status == JobStatus.SUCCEEDED
+    assert await rows.fetchval("SELECT count(*) FROM attempts WHERE outcome = 'succeeded'") == BACKLOG.succeeded
+
+
+async def test_jobs_to_ask_for_lie_deep_in_the_queue(found: dict[str, list[JobRow]], rows: asyncpg.Connection) -> None:
+    """The younger half, each once."""
+    paths = await job_paths(rows, at_most=1000)
+    asked_for = {UUID(path.rpartition("/")[2]) for path in paths["queued"]}
+    assert asked_for == {job.id for job in found["queued"][BACKLOG.queued // 2 :]}
+    assert len(paths["queued"]) == len(asked_for)
+    assert len(paths["succeeded"]) == BACKLOG.succeeded
+
+
+async def test_a_backlog_replaces_what_was_there(found: dict[str, list[JobRow]], rows: asyncpg.Connection) -> None:
+    """Filled anew, it is as long as before."""
+    await fill(rows, BACKLOG, print)
+    assert await rows.fetchval("SELECT count(*) FROM jobs") == BACKLOG.queued + BACKLOG.succeeded
