@@ -42,6 +42,7 @@ def test_a_ratio_is_that_of_the_medians() -> None:
     after = {POST: [load(1800, depth=0), load(1, depth=0), load(2700, depth=0)]}
     row = cells(comparison_table(1000, before, after), POST)
     assert row[:5] == ["900 → 1,800", "2.00", "450 → 900", "2.00", "20 → 0"]
+    assert row[-2:] == ["1.00 → 1.00", "1.00"]
 
 
 def test_both_reports_hold_every_table() -> None:
