@@ -71,7 +71,7 @@ class Authenticator:
             stored = self._cache[key_id] = await self._look_ups.find(key_id)
             return stored
 
-    async def _look_up(self, key_ids: list[str]) -> dict[str, _StoredKey | Exception]:
+    async def _look_up(self, key_ids: list[str]) -> dict[str, _StoredKey]:
         async with self._database.connection() as connection:
             return {row["id"]: _stored_key(row) async for row in _queries.find_keys(connection, ids=key_ids)}
 

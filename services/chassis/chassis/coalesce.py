@@ -11,8 +11,8 @@ from chassis.database_errors import DatabaseBusyError, DatabaseUnavailableError
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-LookUp: TypeAlias = Callable[[list[K]], Awaitable[Mapping[K, V | Exception]]]
-"""Returns the values that exist, by key; for a key that fails alone, its error."""
+LookUp: TypeAlias = Callable[[list[K]], Awaitable[Mapping[K, V]]]
+"""Returns the values that exist, by key."""
 
 MOST_TOGETHER = 100
 """Keys in one query; bounds how long any of them waits for the others."""
@@ -29,14 +29,17 @@ class _Group(Generic[V]):
         self.asked_at = asked_at
         self.answers: list[asyncio.Future[V | None]] = []
 
-    def settle(self, value: V | Exception | None) -> None:
-        for answer in self.answers:
-            if answer.done():
-                continue  # whoever asked is gone
-            if isinstance(value, Exception):
-                answer.set_exception(value)
-            else:
-                answer.set_result(value)
+    def settle(self, value: V | None) -> None:
+        for answer in self._unanswered():
+            answer.set_result(value)
+
+    def fail(self, error: Exception) -> None:
+        for answer in self._unanswered():
+            answer.set_exception(error)
+
+    def _unanswered(self) -> list[asyncio.Future[V | None]]:
+        """Without those whose callers are gone."""
+        return [answer for answer in self.answers if not answer.done()]
 
 
 class Coalescer(Generic[K, V]):
@@ -60,7 +63,7 @@ class Coalescer(Generic[K, V]):
         """The key's value, or None where there is none.
 
         Raises DatabaseBusyError when too many wait or the key's turn did not come in time, DatabaseUnavailableError,
-        and whatever error the look-up has for this key. None of them is ever in doubt: a look-up only reads.
+        and what the look-up raises for this key alone. None of them is ever in doubt: a look-up only reads.
         """
         if self._callers >= MOST_WAITING:
             raise DatabaseBusyError(f"{self._callers} others wait for a look-up already.")
@@ -126,4 +129,4 @@ def _take(groups: dict[K, _Group[V]], at_most: int) -> dict[K, _Group[V]]:
 
 def _fail(groups: Iterable[_Group[V]], error: Exception) -> None:
     for group in groups:
-        group.settle(error)
+        group.fail(error)

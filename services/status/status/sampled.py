@@ -16,12 +16,15 @@ T = TypeVar("T")
 LEAST_REST_SECONDS = 2.0
 REST_FACTOR = 20.0
 """A look-up rests for so many times what it took: its share of the database stays under 5 %, however long it takes."""
+LONGEST_WAIT_SECONDS = 2.0
+"""How long a caller waits for a look-up; then it goes on without a value."""
 
 
 class Sampled(Generic[T]):
     """A value looked up when it is wanted and the last look-up has rested; one look-up runs at a time.
 
-    A value past its rest is still answered while the next one is looked up, for as long again; then callers wait.
+    A value past its rest is still answered while the next one is looked up, for as long again; then callers wait, but
+    never for long.
     """
 
     def __init__(self, look_up: Callable[[], Awaitable[T]], clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,12 +35,16 @@ class Sampled(Generic[T]):
         self._looking_up: asyncio.Task[None] | None = None
 
     async def get(self) -> T | None:
-        """None when nothing is known: the last look-up found the database away."""
+        """None when nothing is known: the last look-up found the database away or busy, or takes long."""
         if self._looking_up is None and self._clock() >= self._due_at:
             self._looking_up = asyncio.create_task(self._refresh())
         if self._looking_up is not None and self._clock() >= self._stale_at:
-            # Shared by all who wait; one that goes away must not cancel it.
-            await asyncio.shield(self._looking_up)
+            # Shared by all who wait; one that goes away, or that has waited enough, must not cancel it.
+            done, _ = await asyncio.wait([self._looking_up], timeout=LONGEST_WAIT_SECONDS)
+            if not done:
+                return None
+            for looked_up in done:
+                looked_up.result()
         return self._value
 
     async def _refresh(self) -> None:

@@ -1,7 +1,8 @@
 """What the status service reads from Postgres."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -14,13 +15,9 @@ from contracts.states import JobStatus
 EXACT_UP_TO = 1000
 """Positions in the queue are counted up to here."""
 
+T = TypeVar("T")
+
 queries = load_queries("status")
-_decode_input = msgspec.json.Decoder(JobInput).decode
-_decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
-_decode_error = msgspec.json.Decoder(JobError).decode
-_decode_outputs = msgspec.json.Decoder(list[StoredOutput]).decode
-_decode_receipt = msgspec.json.Decoder(Receipt).decode
-_decode_metrics = msgspec.json.Decoder(JobMetrics).decode
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +50,14 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs that wait before this one; EXACT_UP_TO + 1 stands for all that is more. None unless queued."""
 
 
+class UndecodableRow(msgspec.Struct, frozen=True):
+    """A job whose row holds what this version can't read."""
+
+    id: UUID
+    tenant_id: UUID
+    column: str
+
+
 class Mark(msgspec.Struct, frozen=True, order=True):
     """A waiting job and its place in the queue, counted from 0. Ordered as the queue is."""
 
@@ -73,8 +78,8 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find_jobs(self, ids: list[UUID]) -> dict[UUID, JobRow]:
-        """The jobs there are, by id. Raises DatabaseUnavailableError."""
+    async def find_jobs(self, ids: list[UUID]) -> dict[UUID, JobRow | UndecodableRow]:
+        """The jobs there are, by id, each decoded for itself. Raises DatabaseUnavailableError."""
         async with self._database.connection() as connection:
             records = [record async for record in queries.find_jobs(connection, ids=ids)]
         return {record["id"]: _job_row(record) for record in records}
@@ -91,13 +96,26 @@ class Store:
         return Pace(record["seconds"], record["workers"]) if record["workers"] else None
 
 
-def _job_row(record: Any) -> JobRow:
+def _job_row(record: Any) -> JobRow | UndecodableRow:
     values = dict(record)
-    values["status"] = JobStatus(values["status"])
-    values["input"] = _decode_input(values["input"])
-    values["metadata"] = _decode_metadata(values["metadata"])
-    values["error"] = _decode_error(values["error"]) if values["error"] else None
-    values["outputs"] = _decode_outputs(values["outputs"]) if values["outputs"] else []
-    values["receipt"] = _decode_receipt(values["receipt"]) if values["receipt"] else None
-    values["metrics"] = _decode_metrics(values["metrics"]) if values["metrics"] else JobMetrics()
+    for column, decode in _DECODERS.items():
+        try:
+            values[column] = decode(values[column])
+        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):  # its message would quote the row
+            return UndecodableRow(values["id"], values["tenant_id"], column)
     return JobRow(**values)
+
+
+def _or(default: Callable[[], T | None], decode: Callable[[bytes], T]) -> Callable[[bytes | None], T | None]:
+    return lambda value: decode(value) if value else default()
+
+
+_DECODERS: dict[str, Callable[[Any], Any]] = {
+    "status": JobStatus,
+    "input": msgspec.json.Decoder(JobInput).decode,
+    "metadata": msgspec.json.Decoder(dict[str, str]).decode,
+    "error": _or(lambda: None, msgspec.json.Decoder(JobError).decode),
+    "outputs": _or(list[StoredOutput], msgspec.json.Decoder(list[StoredOutput]).decode),
+    "receipt": _or(lambda: None, msgspec.json.Decoder(Receipt).decode),
+    "metrics": _or(JobMetrics, msgspec.json.Decoder(JobMetrics).decode),
+}

@@ -29,6 +29,10 @@ class Wire:
         """Bytes are taken but not passed on, as behind a router that died."""
         self._flowing.clear()
 
+    def thaw(self) -> None:
+        """Pass on what was held back, and all that follows."""
+        self._flowing.set()
+
     def cut(self) -> None:
         """Every connection is lost at once."""
         for writer in self._writers:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from chassis.postgres import DatabaseUnavailableError
 from status.sampled import LEAST_REST_SECONDS, REST_FACTOR, Sampled
 
@@ -62,6 +64,19 @@ async def test_a_value_too_old_is_waited_for() -> None:
     await sampled.get()
     source.now += 3600
     assert await sampled.get() == 2
+
+
+async def test_nobody_waits_long_for_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look-up that takes long goes on for those who come later."""
+    monkeypatch.setattr("status.sampled.LONGEST_WAIT_SECONDS", 0.01)
+    source = Source()
+    source.open.clear()
+    sampled = source.sampled()
+    assert await sampled.get() is None
+    source.open.set()
+    await settle()
+    assert await sampled.get() == 1
+    assert source.looked_up == 1
 
 
 async def test_a_look_up_rests_for_a_multiple_of_what_it_took() -> None:
