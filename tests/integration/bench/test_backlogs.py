@@ -23,7 +23,9 @@ async def found(database: str, rows: asyncpg.Connection) -> dict[str, list[JobRo
     await fill(rows, BACKLOG, print)
     async with Database(DatabaseSettings(database_url=database), "test") as pool:
         ids = [row["id"] for row in await rows.fetch("SELECT id FROM jobs")]
-        jobs = (await Store(pool).find_jobs(ids)).values()
+        found = await Store(pool).find_jobs(ids)
+    jobs = [job for job in found.values() if isinstance(job, JobRow)]
+    assert len(jobs) == len(ids)
     by_id = sorted(jobs, key=lambda job: job.id)
     return {status: [job for job in by_id if job.status == status] for status in ("queued", "succeeded")}
 
