@@ -77,13 +77,20 @@ async def wait_until_done(database: asyncpg.Connection, jobs: list[UUID]) -> Non
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process and all its children have used so far, in the kernel and outside of it."""
+    """CPU time that a process and all below it have used so far, in the kernel and outside of it, ended ones included."""
     process = psutil.Process(pid)
-    times = [each.cpu_times() for each in [process, *process.children(recursive=True)]]
-    return float(sum(taken.user + taken.system for taken in times))
+    return sum(map(_cpu_seconds, [process, *process.children(recursive=True)]))
 
 
 def resident_megabytes(pid: int) -> float:
     """Of a process with all its children, in 10^6 bytes."""
     process = psutil.Process(pid)
     return sum(each.memory_info().rss for each in [process, *process.children(recursive=True)]) / 1e6
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    """With that of the children it has waited for; what ends at this very moment counts for its parent the next time."""
+    try:
+        return float(sum(process.cpu_times()[:4]))
+    except psutil.NoSuchProcess:
+        return 0.0
