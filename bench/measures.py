@@ -77,7 +77,7 @@ async def wait_until_done(database: asyncpg.Connection, jobs: list[UUID]) -> Non
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process and all below it have used so far, in the kernel and outside of it, ended ones included."""
+    """CPU time that a process and all below it have used so far, ended ones included."""
     process = psutil.Process(pid)
     return sum(map(_cpu_seconds, [process, *process.children(recursive=True)]))
 
@@ -89,7 +89,7 @@ def resident_megabytes(pid: int) -> float:
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
-    """With that of the children it has waited for; what ends at this very moment counts for its parent the next time."""
+    """With that of the children it has waited for. What ends at this moment counts for its parent the next time."""
     try:
         return float(sum(process.cpu_times()[:4]))
     except psutil.NoSuchProcess:
