@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
-from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError
+from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from contracts.api import Problem
 from contracts.errors import ApiError
 
@@ -90,6 +90,12 @@ async def _answer_database_busy(request: Request, error: Exception) -> Response:
     return unavailable(detail, BUSY_RETRY_AFTER_SECONDS).response()
 
 
+async def _answer_clash(request: Request, error: Exception) -> Response:
+    log.warning("transactions clashed", error=str(error), path=request.url.path)
+    detail = "Another request changed the same thing at the same time; nothing was done. Try again."
+    return unavailable(detail, BUSY_RETRY_AFTER_SECONDS).response()
+
+
 def answer_bug(request: Request, error: Exception) -> Response:
     """What is answered for an exception that nobody expected; the logs tell it whole."""
     log.error("request failed", path=request.url.path, exc_info=error)
@@ -110,4 +116,5 @@ HANDLERS: dict[int | type[Exception], ExceptionHandler] = {
     HTTPException: _answer_http_exception,
     DatabaseUnavailableError: _answer_database_away,
     DatabaseBusyError: _answer_database_busy,
+    TransactionClashError: _answer_clash,
 }

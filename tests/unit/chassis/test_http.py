@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from chassis.auth import Caller
 from chassis.health import Health
 from chassis.http import Endpoint, build_app, read_body, reply
-from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError
+from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from chassis.problems import ProblemError
 from contracts.api import ROUTES, Scope, Service
 from contracts.errors import ApiError
@@ -169,6 +169,15 @@ async def test_a_full_pool_is_503_with_a_short_retry_after() -> None:
     assert problem(answer) == (503, "unavailable")
     assert answer.headers["retry-after"] == "1"
     assert "Too many requests at once; nothing was done" in answer.json()["detail"]
+
+
+async def test_a_transaction_that_lost_to_another_may_be_tried_again() -> None:
+    """Postgres rolled it back, so nothing was done."""
+    async with raising(TransactionClashError("deadlock")) as client:
+        answer = await client.post("/v1/jobs")
+    assert problem(answer) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "1"
+    assert "nothing was done" in answer.json()["detail"]
 
 
 async def test_a_problem_names_the_field() -> None:

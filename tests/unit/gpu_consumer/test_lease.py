@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from chassis.postgres import DatabaseUnavailableError
+from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError
 from gpu_consumer.lease import Interruption, Lease
 from gpu_consumer.outcome import Canceled, Dead, Discarded, Released
 from gpu_consumer.render.protocol import Step
@@ -42,6 +42,7 @@ def lease_on(answers: Answers, seconds: float = 60) -> Lease:
         (Beat(cancel_requested=True), Interruption.CANCEL),
         (None, Interruption.LEASE_LOST),
         (DatabaseUnavailableError("away"), None),
+        (DatabaseBusyError("full"), None),
     ],
 )
 async def test_a_beat_tells_what_the_row_says(answer: Any, expected: Interruption | None) -> None:

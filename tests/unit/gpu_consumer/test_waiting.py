@@ -2,7 +2,7 @@
 
 import asyncio
 
-from chassis.postgres import DatabaseUnavailableError, TransactionClashError
+from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from gpu_consumer.waiting import first_of, until_answered
 
 
@@ -28,7 +28,11 @@ async def test_the_first_ends_the_wait_and_coroutines_are_canceled() -> None:
 
 async def test_an_operation_is_repeated_until_postgres_answers() -> None:
     """Outages and clashes are waited out, and the answer is the operation's own."""
-    troubles: list[Exception] = [DatabaseUnavailableError("away"), TransactionClashError("deadlock")]
+    troubles: list[Exception] = [
+        DatabaseUnavailableError("away"),
+        DatabaseBusyError("full"),
+        TransactionClashError("deadlock"),
+    ]
 
     async def operation() -> str:
         if troubles:
