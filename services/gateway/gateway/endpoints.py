@@ -9,8 +9,10 @@ from starlette.responses import Response
 
 from chassis.auth import Caller
 from chassis.http import Endpoint, read_body, reply
+from chassis.postgres import DatabaseError
 from chassis.problems import ProblemError
 from contracts.api import MAX_BODY_BYTES
+from contracts.errors import ApiError
 from gateway import metrics
 from gateway.decoding import invalid
 from gateway.intake import Intake
@@ -60,6 +62,9 @@ def _counted_refusals() -> Iterator[None]:
         yield
     except ProblemError as error:
         metrics.JOBS.labels(error.problem.code).inc()
+        raise
+    except DatabaseError:  # answered 503 by the chassis
+        metrics.JOBS.labels(ApiError.UNAVAILABLE).inc()
         raise
 
 

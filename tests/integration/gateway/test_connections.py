@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -116,6 +118,24 @@ async def test_refusals_of_a_full_queue_share_their_look_ups(
     assert await counts(rows) == (1, 1, 1)
 
 
+async def test_a_submission_that_was_never_sent_is_in_no_doubt(
+    environment: Environment, catalogue: Catalogue, key: str, rows: asyncpg.Connection
+) -> None:
+    """It is answered that nothing was done, and counted like every other refusal."""
+    async with AsyncExitStack() as until_gone:
+        wire = await until_gone.enter_async_context(wire_to(environment["DARKROOM_DATABASE_URL"]))
+        settings = load(Settings, {**environment, "DARKROOM_DATABASE_URL": wire.url})
+        async with open_gateway(settings, catalogue) as gateway, http_client(gateway.app, key) as client:
+            await client.post(f"/v1/jobs/{uuid4()}/cancel")  # from now on the key is known
+            refused = await _unavailable(client)
+            await until_gone.aclose()
+            answer = await client.post("/v1/jobs", json=BODY)
+            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+            assert "nothing was done" in answer.json()["detail"]
+            assert await _unavailable(client) == refused + 1
+    assert await counts(rows) == (0, 0, 0)
+
+
 async def test_a_cancel_whose_answer_is_lost_is_in_doubt(
     environment: Environment, catalogue: Catalogue, key: str, rows: asyncpg.Connection, locks: asyncpg.Connection
 ) -> None:
@@ -164,3 +184,10 @@ async def _sessions(rows: asyncpg.Connection) -> int:
         " WHERE datname = current_database() AND application_name LIKE 'darkroom-%'"
     )
     return sessions
+
+
+async def _unavailable(client: httpx.AsyncClient) -> float:
+    """Submissions that were answered 503, by the metric of this process."""
+    prefix = 'darkroom_gateway_jobs_total{outcome="unavailable"} '
+    lines = (await client.get("/metrics")).text.splitlines()
+    return sum(float(line.removeprefix(prefix)) for line in lines if line.startswith(prefix))

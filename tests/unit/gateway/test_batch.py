@@ -1,0 +1,30 @@
+"""What the group commit tells those whose submissions were not recorded."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from chassis.postgres import DatabaseUnavailableError
+from gateway.batch import COMMITS_IN_FLIGHT, LARGEST_BATCH, Committer
+from gateway.submission import Submission
+from tests.integration.gateway.submissions import submission
+
+
+class LostStore:
+    """Stands in for the store at the one method that is used: its answers are lost."""
+
+    async def insert(self, submissions: Sequence[Submission]) -> Any:
+        await asyncio.sleep(0)
+        raise DatabaseUnavailableError("lost")
+
+
+async def test_only_what_was_sent_is_in_doubt() -> None:
+    """Those who waited behind a commit whose answer was lost were never sent, and are told so."""
+    async with Committer(LostStore()) as committer:  # type: ignore[arg-type]
+        sent, waited = COMMITS_IN_FLIGHT * LARGEST_BATCH, 50
+        posts = [asyncio.create_task(committer.submit(submission(uuid4()))) for _ in range(sent + waited)]
+        results = await asyncio.gather(*posts, return_exceptions=True)
+    doubts = [error.in_doubt for error in results if isinstance(error, DatabaseUnavailableError)]
+    assert len(doubts) == sent + waited
+    assert sum(doubts) == sent
