@@ -5,7 +5,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -23,6 +23,7 @@ Prompt = Annotated[str, Meta(min_length=1, max_length=4000, pattern=r"^[^\x00]+\
 NegativePrompt = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00]*\Z")]
 MetadataKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")]
 MetadataValue = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00]*\Z")]
+UserId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]+$")]
 WebhookUrl = Annotated[str, Meta(max_length=2048, pattern=r"^https?://[^\s\x00@/?#]+([/?#][^\s\x00]*)?\Z")]
 WebhookEvent = Literal["job.started", "job.canceled", "job.expired", "job.failed", "job.succeeded"]
 OutputFormat = Literal["png", "jpeg", "webp"]
@@ -53,6 +54,10 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: Annotated[str, Meta(max_length=64)] | None = None
     ttl_seconds: Annotated[int, Meta(ge=1, le=7 * 24 * 3600)] = DEFAULT_TTL_SECONDS
     """Bounds the time a job waits, not the time it renders."""
+    deadline_seconds: Annotated[int, Meta(ge=1, le=7 * 24 * 3600)] | None = None
+    """Bounds the time a job waits and renders together."""
+    user_id: UserId | None = None
+    """The tenant's own end user that the job is for; kept on its record and in its message."""
     webhook_url: WebhookUrl | None = None
     webhook_events: Annotated[tuple[WebhookEvent, ...], Meta(min_length=1, max_length=5)] = TERMINAL_EVENTS  # type: ignore[assignment]
     metadata: Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=16)] = {}
@@ -156,13 +161,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     status: JobStatus
+    version: int = 1
+    """Rises with every change of state."""
     model: str
     input: JobInput
+    edits: dict[str, Any] | None = None
+    """What an operator changed for a replay: `model` and fields of `input`, which already shows them."""
     created_at: Timestamp
     queued_at: Timestamp
     started_at: Timestamp | None = None
     completed_at: Timestamp | None = None
     expires_at: Timestamp
+    deadline_at: Timestamp | None = None
     queue_position: int | None = None
     """Jobs of the model that wait before this one; exact up to 1,000, sampled beyond. Null unless queued."""
     estimated_start_at: Timestamp | None = None
@@ -170,6 +180,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: int
     generation: int = 1
     next_attempt_at: Timestamp | None = None
+    worker_session: UUID | None = None
+    """The worker's life in which the latest attempt ran; operators find worker, GPU and versions by it."""
     progress: JobProgress | None = None
     outputs: list[Output] = []
     error: JobError | None = None
@@ -177,6 +189,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     receipt: Receipt | None = None
     metrics: JobMetrics = JobMetrics()
     metadata: dict[str, str] = {}
+    user_id: str | None = None
     retried_from: UUID | None = None
     urls: JobUrls
 
@@ -282,6 +295,7 @@ ROUTES = (
     Route("POST", "/v1/jobs", Service.GATEWAY, Scope.CLIENT),
     Route("POST", "/v1/jobs/{id:uuid}/cancel", Service.GATEWAY, Scope.CLIENT),
     Route("POST", "/v1/jobs/{id:uuid}/retry", Service.GATEWAY, Scope.CLIENT),
+    Route("DELETE", "/v1/jobs/{id:uuid}", Service.GATEWAY, Scope.CLIENT),
     Route("GET", "/v1/jobs/{id:uuid}", Service.STATUS, Scope.CLIENT),
     Route("GET", "/v1/models", Service.STATUS, Scope.CLIENT),
 )

@@ -18,6 +18,8 @@ class ApiError(StrEnum):
     JOB_NOT_FINISHED = "job_not_finished"
     """What was asked for needs a job that ended."""
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    GONE = "gone"
+    """It was deleted, or removed for its age."""
     QUEUE_FULL = "queue_full"
     QUOTA_EXCEEDED = "quota_exceeded"
     UNAVAILABLE = "unavailable"
@@ -45,5 +47,9 @@ class JobErrorCode(StrEnum):
     DELIVERY_LIMIT = "delivery_limit"
     # the time ran out while the job waited
     EXPIRED = "expired"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    """The time for waiting and rendering together ran out."""
     # the message itself
     UNDECODABLE = "undecodable"
+    ORPHAN = "orphan"
+    """Its job is not in the database, which was restored from an older backup."""

@@ -53,18 +53,18 @@ JOB = Job(
     urls=job_urls(JOB_ID),
 )
 JOB_JSON = (
-    b'{"id":"01993b5c-0000-7000-8000-000000000001","status":"succeeded","model":"tiny",'
+    b'{"id":"01993b5c-0000-7000-8000-000000000001","status":"succeeded","version":1,"model":"tiny",'
     b'"input":{"prompt":"a lighthouse","negative_prompt":"","num_inference_steps":20,"guidance_scale":7.5,'
     b'"scheduler":"ddim","width":64,"height":64,"seed":7,"num_images":1,"output_format":"png",'
-    b'"preview_every":0},"created_at":"2026-11-21T12:00:00Z",'
+    b'"preview_every":0},"edits":null,"created_at":"2026-11-21T12:00:00Z",'
     b'"queued_at":"2026-11-21T12:00:00Z","started_at":"2026-11-21T12:00:00Z","completed_at":"2026-11-21T12:00:00Z",'
-    b'"expires_at":"2026-11-21T12:00:00Z","queue_position":null,"estimated_start_at":null,"attempt":1,"max_attempts":4,'
-    b'"generation":1,"next_attempt_at":null,"progress":{"step":20,"steps":20,"value":1.0},"outputs":[{"index":0,'
+    b'"expires_at":"2026-11-21T12:00:00Z","deadline_at":null,"queue_position":null,"estimated_start_at":null,"attempt":1,"max_attempts":4,'
+    b'"generation":1,"next_attempt_at":null,"worker_session":null,"progress":{"step":20,"steps":20,"value":1.0},"outputs":[{"index":0,'
     b'"url":"http://edge/p.png","url_expires_at":"2026-11-21T12:00:00Z","content_type":"image/png","width":64,'
     b'"height":64,"size_bytes":9,"sha256":"' + SHA256.encode() + b'","seed":7}],"error":null,"dead_lettered":false,'
     b'"receipt":{"model_revision":"r","scheduler":"ddim","dtype":"float32","device":"cpu","versions":{"torch":"2"},'
     b'"manifest_sha256":null,"batch_size":1,"tiled":false,"pictures":[]},'
-    b'"metrics":{"queue_ms":1.5,"inference_ms":2.5,"store_ms":3.5},"metadata":{"for":"Ada"},"retried_from":null,'
+    b'"metrics":{"queue_ms":1.5,"inference_ms":2.5,"store_ms":3.5},"metadata":{"for":"Ada"},"user_id":null,"retried_from":null,'
     b'"urls":{"self":"/v1/jobs/01993b5c-0000-7000-8000-000000000001",'
     b'"cancel":"/v1/jobs/01993b5c-0000-7000-8000-000000000001/cancel",'
     b'"retry":"/v1/jobs/01993b5c-0000-7000-8000-000000000001/retry"}}'

@@ -45,24 +45,36 @@ IMPOSSIBLE_JOBS = [
     ("success_has_no_error", JobStatus.SUCCEEDED, {"error": "'{}'"}),
     ("failure_has_a_reason", JobStatus.FAILED, {"error": "NULL"}),
     ("dead_lettered_means_failed", JobStatus.EXPIRED, {"dead_lettered": "true"}),
+    ("jobs_cost_check", JobStatus.QUEUED, {"cost": "-1"}),
+    ("only_the_finished_are_deleted", JobStatus.QUEUED, {"deleted_at": "now()"}),
+    ("deadline_has_its_time", JobStatus.QUEUED, {"deadline": "interval '1 hour'"}),
+    ("deadline_has_its_time", JobStatus.QUEUED, {"deadline_at": "now()"}),
     ("only_the_queued_wait", JobStatus.RUNNING, {"next_attempt_at": "now()"}),
     ("the_queued_are_not_canceled", JobStatus.QUEUED, {"cancel_requested_at": "now()"}),
 ]
 IMPOSSIBLE_LETTERS = [
-    ("dead_letters_kind_check", {"kind": "'webhook'"}),
+    ("dead_letters_kind_check", {"kind": "'parcel'"}),
     ("dead_letters_status_check", {"status": "'closed'"}),
     ("a_job_s_letter_names_it", {"model": "NULL"}),
     ("a_job_s_letter_names_it", {"generation": "NULL"}),
+    ("a_job_s_letter_names_it", {"job_id": "NULL"}),
+    ("an_orphan_has_bytes", {"kind": "'orphan'", "body": "NULL"}),
     ("an_undecodable_letter_has_bytes", {"kind": "'undecodable'", "body": "NULL"}),
     ("an_undecodable_letter_has_bytes", {"kind": "'undecodable'", "body_sha256": "NULL"}),
     ("resolved_means_closed", {"status": "'replayed'"}),
+    ("resolved_means_closed", {"status": "'discarded'"}),
     ("resolved_means_closed", {"resolved_at": "now()"}),
 ]
 LETTER = """
-    INSERT INTO dead_letters (kind, generation, model, reason, error, fingerprint, body, body_sha256)
-    VALUES ('job', 1, 'tiny', 'x', '{}', 'x', 'x', 'x') RETURNING id
+    INSERT INTO dead_letters (kind, job_id, generation, model, reason, error, fingerprint, body, body_sha256)
+    VALUES ('job', gen_random_uuid(), 1, 'tiny', 'x', '{}', 'x', 'x', 'x') RETURNING id
 """
+ATTEMPT = (
+    "INSERT INTO attempts (lease_token, job_id, generation, attempt, worker, ended_at, outcome)"
+    " SELECT gen_random_uuid(), id, 1, 1, 'w', {}, {} FROM jobs"
+)
 IMPOSSIBLE_ROWS = [
+    ("instance_singleton_check", "INSERT INTO instance (singleton) VALUES (false)"),
     ("tenants_name_check", "INSERT INTO tenants (name) VALUES ('Not A Name')"),
     (
         "api_keys_scope_check",
@@ -72,15 +84,15 @@ IMPOSSIBLE_ROWS = [
     ("api_keys_secret_hash_check", "INSERT INTO api_keys SELECT 'k', id, 'client', 'n', 'short' FROM tenants"),
     (
         "attempts_outcome_check",
-        "INSERT INTO attempts SELECT gen_random_uuid(), id, 1, 1, 'w', now(), now(), 'vanished' FROM jobs",
+        ATTEMPT.format("now()", "'vanished'"),
     ),
     (
         "ended_means_outcome",
-        "INSERT INTO attempts SELECT gen_random_uuid(), id, 1, 1, 'w', now(), now(), NULL FROM jobs",
+        ATTEMPT.format("now()", "NULL"),
     ),
     (
         "ended_means_outcome",
-        "INSERT INTO attempts SELECT gen_random_uuid(), id, 1, 1, 'w', now(), NULL, 'lost' FROM jobs",
+        ATTEMPT.format("NULL", "'lost'"),
     ),
 ]
 

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from chassis.amqp import BrokerUnavailableError, RefusedError, UnroutableError
-from contracts.messages import v1
+from contracts.messages import decode_render, v1
 from contracts.topology import LANE_HEADER, RETRY_EXCHANGE, WORK_EXCHANGE, Lanes, Topology, work_queue
 from tests.protocol.snapshot import Key
 
@@ -51,7 +51,7 @@ class Message:
     def key(self) -> Key | None:
         """Whose message it is, where it can be read."""
         try:
-            render = v1.decode_render(self.body)
+            render = decode_render(self.body)
         except v1.UndecodableMessageError:
             return None
         return render.job_id, render.generation

@@ -7,7 +7,7 @@ SELECT jsonb_build_object(
         'id', id, 'status', status, 'version', version, 'generation', generation, 'attempt', attempt,
         'max_attempts', max_attempts, 'worker', worker, 'lease_token', lease_token,
         'cancel_requested', cancel_requested_at IS NOT NULL, 'expired', expires_at <= now(),
-        'waiting', coalesce(next_attempt_at > now(), false), 'overdue', republish_at <= now(),
+        'waiting', coalesce(next_attempt_at > now(), false), 'overdue', announced_at <= now() - interval '30 minutes',
         'lease_over', coalesce(lease_expires_at < now(), false), 'dead_lettered', dead_lettered,
         'error', error, 'outputs', outputs, 'step', step,
         'wanted_events', CASE WHEN webhook_url IS NULL THEN '{}' ELSE webhook_events END

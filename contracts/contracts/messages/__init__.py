@@ -1,1 +1,6 @@
-"""What travels through RabbitMQ. One module a version; released versions are never edited in place."""
+"""Messages between services, a module a version. The version lives in each message's tag."""
+
+from contracts.messages.v1 import UndecodableMessageError
+from contracts.messages.v2 import RenderMessage, decode_render, encode_render
+
+__all__ = ["RenderMessage", "UndecodableMessageError", "decode_render", "encode_render"]

@@ -1,4 +1,4 @@
-"""Version 1 of the messages.
+"""Version 1 of the messages. Its render message is still read; what is published is version 2.
 
 The version lives in the tag. Within a version only defaulted fields are added, and the bytes of every released
 message are pinned by a test. A message is a hint that a job wants attention: Postgres decides what happens.
@@ -14,15 +14,19 @@ T = TypeVar("T")
 
 CONTENT_TYPE = "application/json"
 
+Generation = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+"""Bounded as its column is: a greater one names no job, and Postgres would refuse to look for it."""
+ModelName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Traceparent = Annotated[str, Meta(max_length=256, pattern=r"^[^\x00]*$")]
+
 
 class Render(msgspec.Struct, frozen=True, tag_field="type", tag="darkroom.render.v1"):
     """Asks a GPU consumer to look at a job, and to render it if Postgres lets it claim the job."""
 
     job_id: UUID
-    generation: Annotated[int, Meta(ge=1, le=2**31 - 1)]
-    """Bounded as its column is: a greater one names no job, and Postgres would refuse to look for it."""
-    model: str
-    traceparent: str
+    generation: Generation
+    model: ModelName
+    traceparent: Traceparent
     """W3C Trace Context of the request that submitted the job."""
 
 
@@ -67,33 +71,28 @@ def encode(message: Render | Progress | Preview) -> bytes:
     return _encoder.encode(message)
 
 
-def decode_render(body: bytes) -> Render:
-    """Raises UndecodableMessageError for broken JSON, an unknown version, and missing or wrong fields."""
-    return _decode_as(Render, body)
-
-
 def decode_progress(body: bytes) -> Progress:
-    """Raises UndecodableMessageError as decode_render does."""
+    """Raises UndecodableMessageError for broken JSON, an unknown version, and missing or wrong fields."""
     return _decode_as(Progress, body)
 
 
 def decode_preview(body: bytes) -> Preview:
-    """Raises UndecodableMessageError as decode_render does."""
+    """Raises UndecodableMessageError as decode_progress does."""
     return _decode_as(Preview, body)
 
 
 def decode_live(body: bytes) -> Progress | Preview:
-    """What comes through the live events. Raises UndecodableMessageError as decode_render does."""
+    """What comes through the live events. Raises UndecodableMessageError as decode_progress does."""
     message = _decode(body)
     if isinstance(message, Render):
-        raise _unexpected(message)
+        raise unexpected(message)
     return message
 
 
 def _decode_as(wanted: type[T], body: bytes) -> T:
     message = _decode(body)
     if not isinstance(message, wanted):
-        raise _unexpected(message)
+        raise unexpected(message)
     return message
 
 
@@ -104,5 +103,6 @@ def _decode(body: bytes) -> Render | Progress | Preview:
         raise UndecodableMessageError(str(error)) from error
 
 
-def _unexpected(message: msgspec.Struct) -> UndecodableMessageError:
+def unexpected(message: msgspec.Struct) -> UndecodableMessageError:
+    """The error for a message of another kind than the one that was asked for."""
     return UndecodableMessageError(f"{type(message).__name__} is not what is expected here")

@@ -35,6 +35,7 @@ class Endpoints:
             ("POST", "/v1/jobs"): self.submit,
             ("POST", "/v1/jobs/{id:uuid}/cancel"): self.cancel,
             ("POST", "/v1/jobs/{id:uuid}/retry"): self.retry,
+            ("DELETE", "/v1/jobs/{id:uuid}"): self.delete,
         }
 
     async def submit(self, request: Request, caller: Caller) -> Response:
@@ -54,6 +55,11 @@ class Endpoints:
     async def cancel(self, request: Request, caller: Caller) -> Response:
         """Cancel a job; doing it again, or too late, changes nothing."""
         return reply(await self._intake.cancel(caller, request.path_params["id"]))
+
+    async def delete(self, request: Request, caller: Caller) -> Response:
+        """Delete a finished job; its id answers 410 from then on."""
+        await self._intake.delete(caller, request.path_params["id"])
+        return Response(status_code=204)
 
 
 @contextmanager

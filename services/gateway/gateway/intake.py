@@ -2,7 +2,8 @@
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 import msgspec
@@ -21,8 +22,8 @@ from gateway.batch import CommitFailedError, Committer, CommitterFullError
 from gateway.decoding import decode_request, invalid
 from gateway.earlier import EarlierSubmissions
 from gateway.identifiers import uuid7
-from gateway.store import JobStore
-from gateway.submission import Accepted, KeyReused, Outcome, RecordedJob, Submission, hash_body
+from gateway.store import GoneError, JobStore, NoSuchJobError
+from gateway.submission import Accepted, Gone, KeyReused, Outcome, RecordedJob, Submission, hash_body
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _CANCEL_IN_DOUBT = (
@@ -61,15 +62,20 @@ class Intake:
         _check_key(idempotency_key)
         request = decode_request(body)
         model = self._model(request.model)
+        wanted = _resolve(model, request.input)
         submission = Submission(
             id=uuid7(),
             tenant_id=caller.tenant_id,
+            key_id=caller.key_id,
+            user_id=request.user_id,
             model=model.name,
-            input=_resolve(model, request.input),
+            input=wanted,
             metadata=request.metadata,
             webhook_url=request.webhook_url,
             webhook_events=request.webhook_events,
             ttl_seconds=request.ttl_seconds,
+            deadline_seconds=request.deadline_seconds,
+            cost=wanted.cost,
             traceparent=traceparent,
             idempotency_key=idempotency_key,
             body_hash=hash_body(body),
@@ -88,6 +94,7 @@ class Intake:
         submission = msgspec.structs.replace(
             recorded.submission,
             id=uuid7(),
+            key_id=caller.key_id,
             traceparent=traceparent,
             retried_from=job_id,
             idempotency_key=idempotency_key,
@@ -98,27 +105,32 @@ class Intake:
     async def cancel(self, caller: Caller, job_id: UUID) -> CancelReply:
         """Cancel a job, or tell how it stands when it ended already. Raises ProblemError."""
         try:
-            reply = await self._cancels.call((job_id, caller.tenant_id))
+            with _absence_explained():
+                return await self._cancels.call((job_id, caller.tenant_id))
         except DatabaseUnavailableError as error:
             if not error.in_doubt:
                 raise
             log.warning("cancel in doubt", job_id=str(job_id), error=str(error))
             raise unavailable(_CANCEL_IN_DOUBT) from error
-        if reply is None:
-            raise _no_such_job()
-        return reply
 
-    async def _cancel(self, job: tuple[UUID, UUID]) -> CancelReply | None:
+    async def delete(self, caller: Caller, job_id: UUID) -> None:
+        """Delete a finished job and all that its submitter wrote; a tombstone stays. Raises ProblemError."""
+        with _absence_explained():
+            unfinished = await self._store.delete(job_id, caller.tenant_id)
+        if unfinished is not None:
+            raise ProblemError(
+                409, ApiError.JOB_NOT_FINISHED, f"The job is {unfinished}; cancel it, and delete it once it ended."
+            )
+
+    async def _cancel(self, job: tuple[UUID, UUID]) -> CancelReply:
         return await self._store.cancel(*job)
 
     async def _find(self, job_id: UUID, tenant_id: UUID) -> RecordedJob:
         try:
-            recorded = await self._store.find(job_id, tenant_id)
+            with _absence_explained():
+                return await self._store.find(job_id, tenant_id)
         except DatabaseUnavailableError as error:
             raise DatabaseUnavailableError(str(error), in_doubt=False) from error  # it only reads
-        if recorded is None:
-            raise _no_such_job()
-        return recorded
 
     async def _record(self, submission: Submission) -> Accepted:
         outcome = await self._earlier_if_full(submission) or await self._commit(submission)
@@ -132,6 +144,8 @@ class Intake:
                     "This Idempotency-Key was sent with another request; take a fresh one.",
                     field="Idempotency-Key",
                 )
+            case Gone():
+                raise _gone("The job that was submitted under this Idempotency-Key was deleted; take a fresh key.")
 
     async def _earlier_if_full(self, submission: Submission) -> Outcome | None:
         """Ask for admission. A full queue still answers for what it accepted earlier under the same key."""
@@ -187,5 +201,15 @@ def _check(model: Model, wanted: JobInput) -> None:
         raise invalid(f"input.{error.field}", str(error)) from error
 
 
-def _no_such_job() -> ProblemError:
-    return ProblemError(404, ApiError.NOT_FOUND, "There is no such job.")
+@contextmanager
+def _absence_explained() -> Iterator[None]:
+    try:
+        yield
+    except NoSuchJobError as error:
+        raise ProblemError(404, ApiError.NOT_FOUND, "There is no such job.") from error
+    except GoneError as error:
+        raise _gone("The job was deleted, or removed for its age.") from error
+
+
+def _gone(detail: str) -> ProblemError:
+    return ProblemError(410, ApiError.GONE, detail)

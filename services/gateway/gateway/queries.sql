@@ -3,8 +3,9 @@
 -- wait for each other instead of deadlocking. A job whose key is taken is left out, and so not returned.
 WITH submitted AS (
     SELECT * FROM jsonb_to_recordset(:submissions::jsonb) AS submission (
-        id uuid, tenant_id uuid, model text, input jsonb, metadata jsonb, webhook_url text, webhook_events text[],
-        ttl_seconds integer, traceparent text, retried_from uuid, idempotency_key text, body_hash text)
+        id uuid, tenant_id uuid, key_id text, user_id text, model text, input jsonb, metadata jsonb, webhook_url text,
+        webhook_events text[], ttl_seconds integer, deadline_seconds integer, cost bigint, traceparent text,
+        retried_from uuid, idempotency_key text, body_hash text)
 ), claimed AS (
     INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id)
     SELECT tenant_id, idempotency_key, decode(body_hash, 'base64'), id FROM submitted
@@ -12,27 +13,34 @@ WITH submitted AS (
     ON CONFLICT DO NOTHING
     RETURNING job_id
 ), accepted AS (
-    INSERT INTO jobs (id, tenant_id, model, input, metadata, webhook_url, webhook_events, traceparent, retried_from,
-        ttl, expires_at)
-    SELECT id, tenant_id, model, input, metadata, webhook_url, webhook_events, traceparent, retried_from,
-        make_interval(secs => ttl_seconds), now() + make_interval(secs => ttl_seconds)
+    INSERT INTO jobs (id, tenant_id, key_id, user_id, model, input, metadata, webhook_url, webhook_events, traceparent,
+        retried_from, idempotency_key, cost, ttl, expires_at, deadline, deadline_at)
+    SELECT id, tenant_id, key_id, user_id, model, input, metadata, webhook_url, webhook_events, traceparent,
+        retried_from, idempotency_key, cost, make_interval(secs => ttl_seconds),
+        now() + make_interval(secs => ttl_seconds), make_interval(secs => deadline_seconds),
+        now() + make_interval(secs => deadline_seconds)
     FROM submitted
     WHERE idempotency_key IS NULL OR id IN (SELECT job_id FROM claimed)
-    RETURNING id, model, generation, traceparent, created_at, max_attempts
+    RETURNING id, model, generation, created_at, max_attempts
 ), announced AS (
-    INSERT INTO outbox (job_id, generation, model, traceparent)
-    SELECT id, generation, model, traceparent FROM accepted
+    INSERT INTO outbox (job_id, generation, model)
+    SELECT id, generation, model FROM accepted
 )
 SELECT id, created_at, max_attempts FROM accepted;
 
 -- name: find_by_keys(tenants, keys)
-SELECT claimed.key, claimed.body_hash, jobs.*, extract(epoch FROM jobs.ttl)::integer AS ttl_seconds
+-- A key outlives its job's row only by a mistake; it stands for a job that is gone then.
+SELECT tenant_id, claimed.key, claimed.body_hash, jobs.id, jobs.key_id, jobs.user_id, jobs.model, jobs.input,
+    jobs.metadata, jobs.webhook_url, jobs.webhook_events, jobs.traceparent, jobs.retried_from, jobs.cost, jobs.status,
+    jobs.created_at, jobs.max_attempts, jobs.id IS NULL OR jobs.deleted_at IS NOT NULL AS deleted,
+    extract(epoch FROM jobs.ttl)::integer AS ttl_seconds, extract(epoch FROM jobs.deadline)::integer AS deadline_seconds
 FROM unnest(:tenants::uuid[], :keys::text[]) AS wanted (tenant_id, key)
 JOIN idempotency_keys AS claimed USING (tenant_id, key)
-JOIN jobs ON jobs.id = claimed.job_id;
+LEFT JOIN jobs ON jobs.id = claimed.job_id;
 
 -- name: find_job(id, tenant)^
-SELECT NULL AS key, NULL::bytea AS body_hash, *, extract(epoch FROM ttl)::integer AS ttl_seconds
+SELECT NULL AS key, NULL::bytea AS body_hash, *, deleted_at IS NOT NULL AS deleted,
+    extract(epoch FROM ttl)::integer AS ttl_seconds, extract(epoch FROM deadline)::integer AS deadline_seconds
 FROM jobs WHERE id = :id AND tenant_id = :tenant;
 
 -- name: count_waiting(models, at_most)
@@ -43,35 +51,63 @@ FROM unnest(:models::text[]) AS wanted (model)
 CROSS JOIN LATERAL (
     SELECT tenant_id, count(*) AS jobs
     FROM (
-        SELECT tenant_id FROM jobs WHERE status = 'queued' AND model = wanted.model
+        SELECT tenant_id FROM jobs WHERE status = 'queued' AND queue = wanted.model
         ORDER BY queued_at, id LIMIT :at_most
     ) AS bounded
     GROUP BY tenant_id
 ) AS waiting;
 
 -- name: lock_job(id, tenant)^
-SELECT status, generation, cancel_requested_at FROM jobs WHERE id = :id AND tenant_id = :tenant FOR UPDATE;
+SELECT status, generation, cancel_requested_at, deleted_at IS NOT NULL AS deleted
+FROM jobs WHERE id = :id AND tenant_id = :tenant FOR UPDATE;
+
+-- name: is_purged(id)$
+-- Whether retention removed all jobs of that age.
+SELECT is_purged(:id);
 
 -- name: cancel_queued(id, generation)$
 SELECT finish_job(:id, :generation, NULL, 'canceled');
 
 -- name: request_cancel(id)$
--- Asks the holder to stop; the first request is the one that counts, but each is told again.
-UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, now())
-FROM pg_notify('darkroom_cancel', :id::uuid::text)
-WHERE id = :id AND status = 'running'
-RETURNING cancel_requested_at;
+-- Ask the holder, and nobody else, to stop. The first request is the one that counts, but each notifies again.
+WITH requested AS (
+    UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, now())
+    WHERE id = :id AND status = 'running'
+    RETURNING cancel_requested_at, worker
+)
+SELECT cancel_requested_at, pg_notify(cancel_channel(worker), :id::uuid::text) FROM requested;
+
+-- name: delete_job(id)!
+-- The job is locked and has ended. What its submitter wrote goes, from its letters and attempts too; a tombstone stays,
+-- and its objects are swept until none comes back.
+WITH redacted AS (
+    UPDATE jobs SET
+        deleted_at = now(), input = '{}', overrides = NULL, metadata = '{}', webhook_url = NULL, user_id = NULL
+    WHERE id = :id AND completed_at IS NOT NULL AND deleted_at IS NULL
+    RETURNING id
+), discarded AS (
+    UPDATE dead_letters SET
+        body = CASE kind WHEN 'orphan' THEN '' END, headers = NULL, x_death = NULL,
+        status = CASE status WHEN 'open' THEN 'discarded' ELSE status END,
+        resolved_at = coalesce(resolved_at, now())
+    FROM redacted WHERE job_id = redacted.id AND kind IN ('job', 'orphan')
+), forgotten AS (
+    UPDATE attempts SET error = error - 'last_lines' FROM redacted WHERE job_id = redacted.id AND error IS NOT NULL
+)
+INSERT INTO object_sweeps (job_id, due_at) SELECT id, now() FROM redacted
+ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, empty_since = NULL;
 
 -- name: relax_durability()!
 -- For this transaction only: losing a deletion to a crash costs a duplicate message, which is harmless.
 SET LOCAL synchronous_commit = off;
 
 -- name: take_messages(at_most)
-SELECT id, job_id, generation, model, lane, traceparent, extract(epoch FROM now() - available_at)::float AS waited
-FROM outbox
-WHERE available_at <= now()
-ORDER BY available_at, id LIMIT :at_most
-FOR UPDATE SKIP LOCKED;
+SELECT outbox.id, outbox.job_id, outbox.generation, outbox.model, outbox.lane, jobs.traceparent,
+    extract(epoch FROM now() - outbox.available_at)::float AS waited
+FROM outbox JOIN jobs ON jobs.id = outbox.job_id
+WHERE outbox.available_at <= now()
+ORDER BY outbox.available_at, outbox.id LIMIT :at_most
+FOR UPDATE OF outbox SKIP LOCKED;
 
 -- name: delete_messages(ids)!
 DELETE FROM outbox WHERE id = ANY (:ids);

@@ -8,12 +8,20 @@ import msgspec
 
 from chassis.postgres import Connection, Database, load_queries
 from contracts.api import CancelReply, JobInput
-from contracts.states import JobStatus
-from gateway.submission import Acceptance, RecordedJob, Submission, TenantKey
+from contracts.states import TERMINAL, JobStatus
+from gateway.submission import Acceptance, DeletedJob, RecordedJob, Submission, TenantKey
 
 queries = load_queries("gateway")
 _decode_input = msgspec.json.Decoder(JobInput).decode
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
+
+
+class NoSuchJobError(Exception):
+    """The tenant has no such job."""
+
+
+class GoneError(Exception):
+    """The job was deleted, or removed for its age."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -49,7 +57,7 @@ class JobStore:
             rows = queries.insert_jobs(connection, submissions=submissions)
             return {row["id"]: Acceptance(*row) async for row in rows}
 
-    async def find_by_keys(self, keys: Sequence[TenantKey]) -> dict[TenantKey, RecordedJob]:
+    async def find_by_keys(self, keys: Sequence[TenantKey]) -> dict[TenantKey, RecordedJob | DeletedJob]:
         """The jobs that idempotency keys stand for."""
         async with self._database.connection() as connection:
             rows = queries.find_by_keys(
@@ -57,19 +65,23 @@ class JobStore:
             )
             return {(row["tenant_id"], row["key"]): _recorded(row) async for row in rows}
 
-    async def find(self, job_id: UUID, tenant_id: UUID) -> RecordedJob | None:
-        """The tenant's job of that id."""
+    async def find(self, job_id: UUID, tenant_id: UUID) -> RecordedJob:
+        """Return the tenant's job of that id. Raises NoSuchJobError and GoneError."""
         async with self._database.connection() as connection:
             row = await queries.find_job(connection, id=job_id, tenant=tenant_id)
-        return None if row is None else _recorded(row)
+            job = None if row is None else _recorded(row)
+            if job is None or isinstance(job, DeletedJob):
+                raise await _absence(connection, job_id, deleted=job is not None)
+        return job
 
-    async def cancel(self, job_id: UUID, tenant_id: UUID) -> CancelReply | None:
-        """Cancel a queued job, ask the holder of a running one to stop, leave a finished one. None: no such job."""
+    async def cancel(self, job_id: UUID, tenant_id: UUID) -> CancelReply:
+        """Cancel a queued job, ask the holder of a running one to stop, leave a finished one.
+
+        Raises NoSuchJobError and GoneError.
+        """
         async with self._database.transaction() as connection:
-            job = await queries.lock_job(connection, id=job_id, tenant=tenant_id)
-            match job and job["status"]:
-                case None:
-                    return None
+            job = await _lock(connection, job_id, tenant_id)
+            match job["status"]:
                 case JobStatus.QUEUED:
                     await queries.cancel_queued(connection, id=job_id, generation=job["generation"])
                     return CancelReply(job_id, JobStatus.CANCELED)
@@ -78,6 +90,18 @@ class JobStore:
                     return CancelReply(job_id, JobStatus.RUNNING, requested_at)
                 case status:
                     return CancelReply(job_id, JobStatus(status), job["cancel_requested_at"])
+
+    async def delete(self, job_id: UUID, tenant_id: UUID) -> JobStatus | None:
+        """Delete a job that has ended; the status of one that has not, which is left alone.
+
+        Raises NoSuchJobError and GoneError.
+        """
+        async with self._database.transaction() as connection:
+            job = await _lock(connection, job_id, tenant_id)
+            if job["status"] not in TERMINAL:
+                return JobStatus(job["status"])
+            await queries.delete_job(connection, id=job_id)
+        return None
 
     async def count_waiting(self, models: Sequence[str], at_most: int) -> list[Waiting]:
         """Waiting jobs by model and tenant, `at_most` counted for each model."""
@@ -112,16 +136,34 @@ class OutboxStore:
             await queries.recheck_messages(connection, ids=ids)
 
 
-def _recorded(row: Any) -> RecordedJob:
+async def _lock(connection: Connection, job_id: UUID, tenant_id: UUID) -> Any:
+    job = await queries.lock_job(connection, id=job_id, tenant=tenant_id)
+    if job is None or job["deleted"]:
+        raise await _absence(connection, job_id, deleted=job is not None)
+    return job
+
+
+async def _absence(connection: Connection, job_id: UUID, *, deleted: bool) -> NoSuchJobError | GoneError:
+    """Return why a job can't be found. Ids older than what retention removed tell nobody whose they were."""
+    return GoneError() if deleted or await queries.is_purged(connection, id=job_id) else NoSuchJobError()
+
+
+def _recorded(row: Any) -> RecordedJob | DeletedJob:
+    if row["deleted"]:
+        return DeletedJob()
     submission = Submission(
         id=row["id"],
         tenant_id=row["tenant_id"],
+        key_id=row["key_id"],
+        user_id=row["user_id"],
         model=row["model"],
         input=_decode_input(row["input"]),
         metadata=_decode_metadata(row["metadata"]),
         webhook_url=row["webhook_url"],
         webhook_events=tuple(row["webhook_events"]),
         ttl_seconds=row["ttl_seconds"],
+        deadline_seconds=row["deadline_seconds"],
+        cost=row["cost"],
         traceparent=row["traceparent"],
         retried_from=row["retried_from"],
         idempotency_key=row["key"],

@@ -19,12 +19,17 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     tenant_id: UUID
+    key_id: str | None = None
+    user_id: str | None = None
     model: str
     input: JobInput
     metadata: dict[str, str]
     webhook_url: str | None
     webhook_events: tuple[WebhookEvent, ...]
     ttl_seconds: int
+    deadline_seconds: int | None = None
+    cost: int
+    """Pixel steps: width x height x steps x images."""
     traceparent: str
     retried_from: UUID | None = None
     idempotency_key: str | None = None
@@ -51,6 +56,10 @@ class RecordedJob(msgspec.Struct, frozen=True):
     status: JobStatus
 
 
+class DeletedJob(msgspec.Struct, frozen=True):
+    """A job of which the database holds no more than that it was deleted."""
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """The outcome of a submission: the job as it was at acceptance."""
 
@@ -62,7 +71,11 @@ class KeyReused(msgspec.Struct, frozen=True):
     """The outcome of a submission whose idempotency key stands for another request."""
 
 
-Outcome = Accepted | KeyReused
+class Gone(msgspec.Struct, frozen=True):
+    """The outcome of a submission whose idempotency key stands for a job that was deleted."""
+
+
+Outcome = Accepted | KeyReused | Gone
 
 
 def hash_body(body: bytes) -> bytes:
@@ -80,15 +93,23 @@ def accepted_job(submission: Submission, acceptance: Acceptance) -> Job:
         created_at=acceptance.created_at,
         queued_at=acceptance.created_at,
         expires_at=acceptance.created_at + timedelta(seconds=submission.ttl_seconds),
+        deadline_at=_after(acceptance.created_at, submission.deadline_seconds),
         max_attempts=acceptance.max_attempts,
         metadata=submission.metadata,
+        user_id=submission.user_id,
         retried_from=submission.retried_from,
         urls=job_urls(acceptance.id),
     )
 
 
-def replay(submission: Submission, recorded: RecordedJob) -> Outcome:
-    """What to answer when the submission's idempotency key stands for a recorded job."""
+def _after(moment: datetime, seconds: int | None) -> datetime | None:
+    return None if seconds is None else moment + timedelta(seconds=seconds)
+
+
+def replay(submission: Submission, recorded: RecordedJob | DeletedJob) -> Outcome:
+    """Return what to answer when the submission's idempotency key stands for a recorded job."""
+    if isinstance(recorded, DeletedJob):
+        return Gone()
     if recorded.submission.body_hash != submission.body_hash:
         return KeyReused()
     return Accepted(accepted_job(recorded.submission, recorded.acceptance), replayed=True)

@@ -11,7 +11,7 @@ import structlog
 from chassis.headers import json_safe
 from chassis.storage import StorageUnavailableError
 from chassis.trace import trace_id
-from contracts.messages.v1 import Render, UndecodableMessageError, decode_render
+from contracts.messages import RenderMessage, UndecodableMessageError, decode_render
 from gpu_consumer import failures, metrics
 from gpu_consumer.bench import Bench
 from gpu_consumer.lease import Lease
@@ -64,7 +64,7 @@ class Attempt:
             case None:
                 return Disposal.GIVE_BACK
 
-    async def _claim(self, message: Render) -> Verdict | None:
+    async def _claim(self, message: RenderMessage) -> Verdict | None:
         """None when the worker drains. A claim in doubt is repeated under one token until Postgres answers."""
         if self._bench.gate.draining:
             return None

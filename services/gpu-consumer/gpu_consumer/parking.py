@@ -5,7 +5,8 @@ import asyncio
 import structlog
 
 from chassis.amqp import Broker, BrokerUnavailableError, Publisher, RefusedError, UnroutableError
-from contracts.messages.v1 import CONTENT_TYPE, Render, encode
+from contracts.messages import RenderMessage, encode_render
+from contracts.messages.v1 import CONTENT_TYPE
 from contracts.topology import JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, Lanes, Topology
 
 TRIES = 3
@@ -21,7 +22,7 @@ class Parking:
         self._topology = topology
         self._lanes = lanes
 
-    async def park(self, message: Render, wait_ms: float) -> bool:
+    async def park(self, message: RenderMessage, wait_ms: float) -> bool:
         """Publish a copy to the lane that covers the wait; True once the broker confirmed it.
 
         The copy is fresh: one that carried `x-death` would be dropped as a cycle when its lane ends.
@@ -30,7 +31,9 @@ class Parking:
         headers = {JOB_ID_HEADER: str(message.job_id), "traceparent": message.traceparent, LANE_HEADER: lane.name}
         for _ in range(TRIES):
             try:
-                await self._publisher.publish(RETRY_EXCHANGE, message.model, encode(message), headers, CONTENT_TYPE)
+                await self._publisher.publish(
+                    RETRY_EXCHANGE, message.model, encode_render(message), headers, CONTENT_TYPE
+                )
             except UnroutableError as error:
                 log.warning("the retry lane is missing and is declared again", lane=lane.name, error=str(error))
                 await self._broker.declare(self._topology)

@@ -15,7 +15,6 @@ from gpu_consumer.startup import NameTakenError
 from gpu_consumer.store import queries
 from gpu_consumer.waiting import first_of, until_answered
 
-CANCEL_CHANNEL = "darkroom_cancel"
 PATIENCE_SECONDS = 3.0
 """How long a name may stay locked before a living twin is assumed: Postgres may not yet have seen a death."""
 PAUSE_SECONDS = 0.2
@@ -66,7 +65,8 @@ class Presence:
         self._connection = await connect_alone(self._settings, "gpu-consumer-presence")
         async with translated_errors():
             await self._lock(self._connection)
-            await self._connection.add_listener(CANCEL_CHANNEL, self._hear)
+            channel = await queries.cancel_channel(self._connection, worker=self._worker)
+            await self._connection.add_listener(channel, self._hear)
 
     async def _lock(self, connection: asyncpg.Connection) -> None:
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS

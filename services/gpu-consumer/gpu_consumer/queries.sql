@@ -14,7 +14,7 @@ WITH claimed AS (
     INSERT INTO attempts (lease_token, job_id, generation, attempt, worker)
     SELECT (job).lease_token, (job).id, (job).generation, (job).attempt, (job).worker FROM claimed
 )
-SELECT (job).id, (job).generation, (job).lease_token, (job).attempt, (job).model, (job).input,
+SELECT (job).id, (job).generation, (job).lease_token, (job).attempt, (job).queue AS model, merged_input(job) AS input,
     (job).error ->> 'code' AS previous_error,
     (SELECT count(*)::int FROM attempts
      WHERE job_id = (job).id AND generation = (job).generation AND error ->> 'code' = 'render_process_lost')
@@ -24,7 +24,7 @@ FROM claimed;
 
 -- name: look(job_id)^
 -- Why there was nothing to claim. A claim whose answer was lost shows here by its token.
-SELECT id, generation, status, lease_token, attempt, model, input, error ->> 'code' AS previous_error, dead_lettered,
+SELECT id, generation, status, lease_token, attempt, queue AS model, merged_input(jobs) AS input, error ->> 'code' AS previous_error, dead_lettered,
     (SELECT count(*)::int FROM attempts
      WHERE job_id = jobs.id AND generation = jobs.generation AND error ->> 'code' = 'render_process_lost')
         AS process_losses,
@@ -54,6 +54,9 @@ SELECT reap_jobs(:worker);
 -- name: take_name(worker)$
 -- The lock lives as long as the connection.
 SELECT pg_try_advisory_lock(hashtextextended('darkroom worker ' || :worker, 0));
+
+-- name: cancel_channel(worker)$
+SELECT cancel_channel(:worker);
 
 -- name: still_there()$
 SELECT true;

@@ -13,7 +13,7 @@ import msgspec
 
 from chassis.postgres import Connection, Database, load_queries
 from contracts.api import JobError
-from contracts.messages.v1 import Render
+from contracts.messages import RenderMessage
 from contracts.topology import Lane
 from gpu_consumer.outcome import Succeeded
 
@@ -75,7 +75,7 @@ class Store:
         self._worker = worker
         self._lease = timedelta(seconds=lease_seconds)
 
-    async def claim(self, message: Render, token: UUID) -> Verdict:
+    async def claim(self, message: RenderMessage, token: UUID) -> Verdict:
         """Take the job, or tell why it can't be taken."""
         async with self._database.connection() as connection:
             row = await queries.claim(
@@ -185,7 +185,7 @@ def _claimed(row: Any) -> Claimed:
     )
 
 
-def _verdict(row: Any, message: Render, token: UUID) -> Verdict:
+def _verdict(row: Any, message: RenderMessage, token: UUID) -> Verdict:
     if row is None:
         return Obsolete("deleted")
     if row["generation"] != message.generation:

@@ -34,7 +34,7 @@ def _loops(settings: Settings, database: Database, broker: Broker) -> list[Loop]
     return [
         Rescue(database, settings.lease_seconds),
         Expire(database),
-        Republish(database),
+        Republish(database, settings.lease_seconds),
         Prune(database, timedelta(hours=settings.idempotency_hours)),
         Ingest(database, broker),
         QueueMetrics(database),

@@ -17,7 +17,7 @@ from chassis.loops import Loop
 from chassis.postgres import Database
 from contracts.api import JobError
 from contracts.errors import JobErrorCode
-from contracts.messages.v1 import Render, UndecodableMessageError, decode_render
+from contracts.messages import RenderMessage, UndecodableMessageError, decode_render
 from contracts.topology import DEAD_QUEUE, Lanes, topology
 from operations import store
 from operations.metrics import INGESTED
@@ -94,7 +94,7 @@ async def ingest(database: Database, body: bytes, headers: Mapping[str, Any]) ->
     return result
 
 
-async def _bury(database: Database, message: Render, body: bytes, headers: Mapping[str, Any]) -> Ingested:
+async def _bury(database: Database, message: RenderMessage, body: bytes, headers: Mapping[str, Any]) -> Ingested:
     job = message.job_id, message.generation
     async with database.transaction() as connection:
         undeliverable = _latest_death(headers) == JobErrorCode.DELIVERY_LIMIT

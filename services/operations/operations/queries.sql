@@ -91,32 +91,52 @@ RETURNING api_keys.id, scope, api_keys.name, tenants.name AS tenant, api_keys.cr
 SELECT reap_jobs(at_most => :at_most);
 
 -- name: expire_jobs(at_most, error)$
-SELECT count(*) FILTER (WHERE finish_job(id, generation, NULL, 'expired', :error)) FROM (
-    SELECT id, generation FROM jobs
-    WHERE status = 'queued' AND expires_at <= now()
-    ORDER BY expires_at LIMIT :at_most FOR UPDATE SKIP LOCKED
+SELECT count(*) FILTER (WHERE finish_job(id, generation, NULL, 'expired',
+    CASE WHEN deadline_at <= now() THEN deadline_error() ELSE :error END)) FROM (
+    SELECT id, generation, deadline_at FROM jobs
+    WHERE status = 'queued' AND least(expires_at, deadline_at) <= now()
+    ORDER BY least(expires_at, deadline_at) LIMIT :at_most FOR UPDATE SKIP LOCKED
 ) AS due;
 
--- name: republish_jobs(at_most, longest)$
--- For a broker that lost its data; a duplicate that this makes elsewhere is acked unread. A waiting outbox row stays as
--- it is, with its lane and its backoff, which enqueue_message() would take from it.
-WITH due AS (
-    SELECT id FROM jobs
-    WHERE status = 'queued' AND republish_at <= now()
-    ORDER BY republish_at LIMIT :at_most FOR UPDATE SKIP LOCKED
-), pushed_back AS (
-    UPDATE jobs SET
-        republish_after = least(republish_after * 2, :longest::interval),
-        republish_at = now() + least(republish_after * 2, :longest::interval)
-    FROM due
-    WHERE jobs.id = due.id AND status = 'queued'
-    RETURNING jobs.id, generation, model, traceparent
-), republished AS (
-    INSERT INTO outbox (job_id, generation, model, traceparent)
-    SELECT id, generation, model, traceparent FROM pushed_back
-    ON CONFLICT ON CONSTRAINT outbox_once DO NOTHING
+-- name: republish_lost_jobs(at_most)$
+-- Publish again what is shown to be lost; that a job waits long shows nothing. The two proofs, per queue: a message
+-- stamped a minute after the job's newest one was claimed (overtaken), or a living worker's question was answered
+-- "empty" ten seconds after it (drained). Both must be ten seconds old themselves: a worker claims what it fetched, or
+-- gives up, within five. A job with an outbox row is yet to be published. Looking stops after so many candidates.
+WITH proofs AS (
+    SELECT model, max(before) AS before FROM (
+        SELECT session.model, max(attempt.stamped_at) - interval '60 seconds' AS before
+        FROM attempts AS attempt JOIN worker_sessions AS session ON session.id = attempt.session_id
+        WHERE attempt.started_at BETWEEN now() - interval '5 minutes' AND now() - interval '10 seconds'
+        GROUP BY session.model
+        UNION ALL
+        SELECT model, max(answered_at) - interval '10 seconds'
+        FROM worker_sessions, LATERAL (VALUES (empty_at), (empty_before_at)) AS answers (answered_at)
+        WHERE ended_at IS NULL AND last_beat_at > now() - interval '1 minute'
+            AND answered_at <= now() - interval '10 seconds'
+        GROUP BY model
+    ) AS shown
+    WHERE before IS NOT NULL AND model NOT IN (SELECT model FROM paused_models)
+    GROUP BY model
+), lost AS (
+    SELECT candidate.id, before FROM proofs CROSS JOIN LATERAL (
+        SELECT id, generation FROM jobs
+        WHERE status = 'queued' AND queue = model AND queued_at <= before AND announced_at <= before
+            AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+        ORDER BY queued_at, id LIMIT :at_most
+    ) AS candidate
+    WHERE NOT EXISTS (
+        SELECT FROM outbox WHERE job_id = candidate.id AND outbox.generation = candidate.generation)
+    LIMIT :at_most
+), locked AS (
+    SELECT jobs.id FROM jobs JOIN lost ON lost.id = jobs.id
+    WHERE status = 'queued' AND announced_at <= before
+    FOR UPDATE OF jobs SKIP LOCKED
+), renewed AS (
+    UPDATE jobs SET announced_at = clock_timestamp() FROM locked WHERE jobs.id = locked.id
+    RETURNING jobs AS job
 )
-SELECT count(*) FROM pushed_back;
+SELECT count(*) FROM renewed CROSS JOIN LATERAL enqueue_message(job);
 
 -- name: prune_idempotency_keys(at_most, age)$
 WITH pruned AS (
@@ -178,14 +198,13 @@ WHERE letter.id = :id
 FOR UPDATE OF letter;
 
 -- name: requeue_dead_job(job_id, generation)$
--- failed -> queued. Returns the new generation, or null unless the job failed in the given one.
+-- failed -> queued. Returns the new generation, or null unless the job failed in the given one and was not deleted.
 UPDATE jobs SET
     status = 'queued', generation = generation + 1, attempt = 0, dead_lettered = false,
     queued_at = now(), expires_at = now() + ttl, started_at = NULL, completed_at = NULL, next_attempt_at = NULL,
-    cancel_requested_at = NULL, worker = NULL, step = NULL, steps = NULL,
-    error = NULL, receipt = NULL, metrics = NULL,
-    republish_after = DEFAULT, republish_at = DEFAULT
-WHERE id = :job_id AND status = 'failed' AND generation = :generation
+    cancel_requested_at = NULL, worker = NULL, session_id = NULL, step = NULL, steps = NULL,
+    error = NULL, receipt = NULL, metrics = NULL, deadline_at = now() + deadline, announced_at = now()
+WHERE id = :job_id AND status = 'failed' AND generation = :generation AND deleted_at IS NULL
 RETURNING generation;
 
 -- name: enqueue_message(job_id)!

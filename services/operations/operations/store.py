@@ -100,9 +100,9 @@ async def expire_jobs(connection: Connection, at_most: int, error: JobError) -> 
     return int(await _queries.expire_jobs(connection, at_most=at_most, error=error))
 
 
-async def republish_jobs(connection: Connection, at_most: int, longest: timedelta) -> int:
-    """Publish overdue jobs again, next after twice the time but `longest` at most; how many were overdue."""
-    return int(await _queries.republish_jobs(connection, at_most=at_most, longest=longest))
+async def republish_lost_jobs(connection: Connection, at_most: int) -> int:
+    """Queue messages for jobs whose own is shown to be lost; how many there were."""
+    return int(await _queries.republish_lost_jobs(connection, at_most=at_most))
 
 
 async def prune_idempotency_keys(connection: Connection, at_most: int, age: timedelta) -> int:

@@ -4,6 +4,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from datetime import timedelta
+from typing import ClassVar
 
 import structlog
 
@@ -17,7 +18,6 @@ from operations.metrics import SWEPT
 log = structlog.get_logger()
 
 BATCH = 100
-LONGEST_REPUBLISH_WAIT = timedelta(hours=6)
 
 _WAITED_TOO_LONG = JobError(
     JobErrorCode.EXPIRED, "The job's turn did not come within its ttl_seconds.", retryable=True, stage="queue"
@@ -25,7 +25,9 @@ _WAITED_TOO_LONG = JobError(
 
 
 class Sweep(Loop):
-    """Acts on the rows that are due, `BATCH` a round."""
+    """Acts on the rows that are due, at most `batch` a round."""
+
+    batch: ClassVar[int] = BATCH
 
     def __init__(self, database: Database) -> None:
         super().__init__()
@@ -33,7 +35,7 @@ class Sweep(Loop):
 
     @abstractmethod
     async def sweep(self, connection: Connection) -> int:
-        """Act on at most BATCH rows, and return on how many."""
+        """Act on at most `batch` rows, and return on how many."""
 
     async def run_once(self) -> bool:
         async with self._database.connection() as connection:
@@ -41,27 +43,21 @@ class Sweep(Loop):
         SWEPT.labels(self.name).inc(swept)
         if swept:
             log.info("swept", sweep=self.name, rows=swept)
-        return swept == BATCH
+        return swept == self.batch
 
 
-class Rescue(Sweep):
-    """Takes jobs from workers whose lease ran out.
+class PatientSweep(Sweep):
+    """A sweep that judges workers by what they wrote, and so gives them time to write.
 
-    While Postgres is away no worker can extend its lease. So at its start, and after each time Postgres was away, the
-    rescue lets one full lease pass before it judges any.
+    While Postgres is away no worker can extend its lease or report. So at its start, and after each time Postgres was
+    away, the sweep lets one full lease pass before it acts.
     """
-
-    name = "rescue"
-    interval = 2.0
 
     def __init__(self, database: Database, lease_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(database)
         self._lease_seconds = lease_seconds
         self._clock = clock
         self._in_touch_since: float | None = None
-
-    async def sweep(self, connection: Connection) -> int:
-        return await store.reap_jobs(connection, BATCH)
 
     async def run_once(self) -> bool:
         try:
@@ -78,24 +74,36 @@ class Rescue(Sweep):
         return now - self._in_touch_since >= self._lease_seconds
 
 
+class Rescue(PatientSweep):
+    """Takes jobs from workers whose lease ran out."""
+
+    name = "rescue"
+    interval = 2.0
+
+    async def sweep(self, connection: Connection) -> int:
+        return await store.reap_jobs(connection, self.batch)
+
+
 class Expire(Sweep):
-    """Ends the jobs that waited longer than they were to."""
+    """Ends the jobs that waited longer than they were to, or past their deadline."""
 
     name = "expire"
     interval = 2.0
 
     async def sweep(self, connection: Connection) -> int:
-        return await store.expire_jobs(connection, BATCH, _WAITED_TOO_LONG)
+        return await store.expire_jobs(connection, self.batch, _WAITED_TOO_LONG)
 
 
-class Republish(Sweep):
-    """Publishes jobs again that have waited suspiciously long: their message may be lost with the broker's data."""
+class Republish(PatientSweep):
+    """Publishes jobs again whose message is shown to be lost."""
 
     name = "republish"
     interval = 10.0
+    batch = 5000
+    """Larger than the others': finding the lost ones means passing over those found before."""
 
     async def sweep(self, connection: Connection) -> int:
-        return await store.republish_jobs(connection, BATCH, LONGEST_REPUBLISH_WAIT)
+        return await store.republish_lost_jobs(connection, self.batch)
 
 
 class Prune(Sweep):
@@ -109,4 +117,4 @@ class Prune(Sweep):
         self._idempotency_age = idempotency_age
 
     async def sweep(self, connection: Connection) -> int:
-        return await store.prune_idempotency_keys(connection, BATCH, self._idempotency_age)
+        return await store.prune_idempotency_keys(connection, self.batch, self._idempotency_age)

@@ -44,7 +44,7 @@ async def open_status(settings: Settings, catalogue: Catalogue) -> AsyncIterator
     try:
         async with Database(settings.database, "status") as database:
             store = Store(database)
-            jobs = Jobs(JobReads(store), Queues(store), live, urls)
+            jobs = Jobs(JobReads(store), store, Queues(store), live, urls)
             # RabbitMQ is no part of readiness: without it the rows tell the progress.
             health = Health({"database": database.check})
             app = build_app(Service.STATUS, endpoints(jobs, list_models(catalogue)), Authenticator(database), health)

@@ -10,7 +10,7 @@ from chassis.http import Endpoint, reply
 from chassis.problems import ProblemError
 from contracts.api import ModelList
 from contracts.errors import ApiError
-from status.jobs import Jobs
+from status.jobs import GoneError, Jobs, NoSuchJobError
 
 # The view changes by the step, and its picture URLs expire.
 _NEVER_STORED = {"Cache-Control": "no-store"}
@@ -18,9 +18,16 @@ _NEVER_STORED = {"Cache-Control": "no-store"}
 
 def endpoints(jobs: Jobs, models: ModelList) -> Mapping[tuple[str, str], Endpoint]:
     async def get_job(request: Request, caller: Caller) -> Response:
-        job = await jobs.find(caller.tenant_id, request.path_params["id"])
-        if job is None:
-            raise ProblemError(404, ApiError.NOT_FOUND, "You have no job with this id.", headers=_NEVER_STORED)
+        try:
+            job = await jobs.find(caller.tenant_id, request.path_params["id"])
+        except NoSuchJobError as error:
+            raise ProblemError(
+                404, ApiError.NOT_FOUND, "You have no job with this id.", headers=_NEVER_STORED
+            ) from error
+        except GoneError as error:
+            raise ProblemError(
+                410, ApiError.GONE, "The job was deleted, or removed for its age.", headers=_NEVER_STORED
+            ) from error
         return reply(job, headers=_NEVER_STORED)
 
     async def get_models(request: Request, caller: Caller) -> Response:

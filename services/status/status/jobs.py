@@ -8,7 +8,7 @@ from status.live import LiveProgress
 from status.outlook import Queues
 from status.reads import JobReads
 from status.signing import SignedUrls
-from status.store import UndecodableRow
+from status.store import DeletedRow, Store, UndecodableRow
 from status.view import job_view
 
 
@@ -19,21 +19,33 @@ class UndecodableJobError(Exception):
         super().__init__(f"Column {row.column} of job {row.id} can't be decoded.")
 
 
+class NoSuchJobError(Exception):
+    """The tenant has no such job."""
+
+
+class GoneError(Exception):
+    """The job was deleted, or removed for its age."""
+
+
 class Jobs:
-    def __init__(self, reads: JobReads, queues: Queues, live: LiveProgress, urls: SignedUrls) -> None:
+    def __init__(self, reads: JobReads, store: Store, queues: Queues, live: LiveProgress, urls: SignedUrls) -> None:
         self._reads = reads
+        self._store = store
         self._queues = queues
         self._live = live
         self._urls = urls
 
-    async def find(self, tenant_id: UUID, job_id: UUID) -> Job | None:
-        """None for another tenant's job as for one that never was.
+    async def find(self, tenant_id: UUID, job_id: UUID) -> Job:
+        """Return the tenant's job; another tenant's is treated as one that never was.
 
-        Raises UndecodableJobError, and what `JobReads.find` does.
+        Raises NoSuchJobError, GoneError, UndecodableJobError, and what `JobReads.find` does.
         """
         row = await self._reads.find(job_id)
         if row is None or row.tenant_id != tenant_id:
-            return None
+            # An id that old tells nobody whose it was.
+            raise GoneError if row is None and await self._store.is_purged(job_id) else NoSuchJobError
+        if isinstance(row, DeletedRow):
+            raise GoneError
         if isinstance(row, UndecodableRow):
             raise UndecodableJobError(row)
         outlook = await self._queues.outlook(row, datetime.now(UTC))

@@ -20,16 +20,25 @@ T = TypeVar("T")
 queries = load_queries("status")
 
 
+class DeletedRow(msgspec.Struct, frozen=True):
+    """What is left of a deleted job."""
+
+    tenant_id: UUID
+
+
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as the database holds it."""
+    """A job as the database holds it, with operators' edits in its model and input."""
 
     id: UUID
     tenant_id: UUID
+    user_id: str | None = None
     model: str
     input: JobInput
+    edits: dict[str, Any] | None = None
     metadata: dict[str, str]
     retried_from: UUID | None
     status: JobStatus
+    version: int = 1
     generation: int
     attempt: int
     max_attempts: int
@@ -38,7 +47,9 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None
     completed_at: datetime | None
     expires_at: datetime
+    deadline_at: datetime | None = None
     next_attempt_at: datetime | None
+    session_id: UUID | None = None
     step: int | None
     steps: int | None
     error: JobError | None
@@ -78,11 +89,16 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find_jobs(self, ids: list[UUID]) -> dict[UUID, JobRow | UndecodableRow]:
+    async def find_jobs(self, ids: list[UUID]) -> dict[UUID, JobRow | DeletedRow | UndecodableRow]:
         """The jobs there are, by id, each decoded for itself. Raises DatabaseUnavailableError."""
         async with self._database.connection() as connection:
             records = [record async for record in queries.find_jobs(connection, ids=ids)]
         return {record["id"]: _job_row(record) for record in records}
+
+    async def is_purged(self, job_id: UUID) -> bool:
+        """Whether retention removed all jobs of that age. Raises DatabaseUnavailableError."""
+        async with self._database.connection() as connection:
+            return bool(await queries.is_purged(connection, job_id=job_id))
 
     async def sample_queue(self, model: str) -> list[Mark]:
         """Marks along the model's queue, first to last. Raises DatabaseUnavailableError."""
@@ -96,8 +112,10 @@ class Store:
         return Pace(record["seconds"], record["workers"]) if record["workers"] else None
 
 
-def _job_row(record: Any) -> JobRow | UndecodableRow:
+def _job_row(record: Any) -> JobRow | DeletedRow | UndecodableRow:
     values = dict(record)
+    if values.pop("deleted"):
+        return DeletedRow(values["tenant_id"])
     for column, decode in _DECODERS.items():
         try:
             values[column] = decode(values[column])
@@ -113,6 +131,7 @@ def _or(default: Callable[[], T | None], decode: Callable[[bytes], T]) -> Callab
 _DECODERS: dict[str, Callable[[Any], Any]] = {
     "status": JobStatus,
     "input": msgspec.json.Decoder(JobInput).decode,
+    "edits": _or(lambda: None, msgspec.json.Decoder(dict[str, Any]).decode),
     "metadata": msgspec.json.Decoder(dict[str, str]).decode,
     "error": _or(lambda: None, msgspec.json.Decoder(JobError).decode),
     "outputs": _or(list[StoredOutput], msgspec.json.Decoder(list[StoredOutput]).decode),

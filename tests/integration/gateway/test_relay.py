@@ -11,7 +11,8 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from chassis.amqp import Broker, BrokerUnavailableError, Publisher
 from chassis.postgres import Database
-from contracts.messages.v1 import Render, decode_render
+from contracts.messages import decode_render
+from contracts.messages.v1 import Render
 from contracts.topology import JOB_ID_HEADER, LANE_HEADER, WORK_EXCHANGE, Lanes, work_queue
 from gateway.identifiers import uuid7
 from gateway.relay import BATCH, Relay

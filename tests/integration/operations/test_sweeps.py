@@ -6,7 +6,7 @@ import pytest
 
 from chassis.postgres import Database, DatabaseUnavailableError
 from chassis.settings import DatabaseSettings
-from operations.sweeps import BATCH, LONGEST_REPUBLISH_WAIT, Expire, Prune, Republish, Rescue
+from operations.sweeps import BATCH, Expire, Prune, Republish, Rescue
 from tests.integration.operations.jobs import Jobs
 from tests.support.clocks import Clock
 from tests.support.fixtures import DatabaseFactory
