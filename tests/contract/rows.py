@@ -23,6 +23,7 @@ STATE_COLUMNS: dict[JobStatus, dict[str, str]] = {
     JobStatus.RUNNING: {
         "attempt": "1",
         "started_at": "now()",
+        "worker": "'ansel'",
         "lease_token": "gen_random_uuid()",
         "lease_expires_at": "now()",
     },

@@ -38,6 +38,7 @@ IMPOSSIBLE_JOBS = [
     ("running_means_leased", JobStatus.QUEUED, {"lease_token": "gen_random_uuid()", "lease_expires_at": "now()"}),
     ("running_has_begun", JobStatus.RUNNING, {"attempt": "0"}),
     ("running_has_begun", JobStatus.RUNNING, {"started_at": "NULL"}),
+    ("running_has_begun", JobStatus.RUNNING, {"worker": "NULL"}),
     ("terminal_means_completed", JobStatus.CANCELED, {"completed_at": "NULL"}),
     ("terminal_means_completed", JobStatus.QUEUED, {"completed_at": "now()"}),
     ("success_has_outputs", JobStatus.SUCCEEDED, {"outputs": "NULL"}),

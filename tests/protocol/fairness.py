@@ -17,6 +17,8 @@ MOST_MOVES = 400
 """A message is told of in three moves and a job rendered in six, so this is generous."""
 FAIR = {
     "claim": Answer.HEARD,
+    "rendered claim": Answer.HEARD,
+    "look": Answer.HEARD,
     "heartbeat": Answer.HEARD,
     "settle": Answer.HEARD,
     "render": Ending.DONE,

@@ -28,11 +28,15 @@ def no_queued_job_is_stranded(now: Snapshot, broker: Broker) -> Iterator[str]:
 
 
 def successes_show_their_own_pictures(now: Snapshot, objects: set[str]) -> Iterator[str]:
-    """The pictures of a success are stored, and are those of the attempt that succeeded."""
-    winners = {row.job_id: row.lease_token for row in now.attempts if row.outcome == "succeeded"}
+    """The pictures of a success are stored, and were rendered for it by the worker that settled it.
+
+    Perhaps under an earlier token than the one that it settled with: it may have claimed the job again.
+    """
+    winners = {row.job_id: row.worker for row in now.attempts if row.outcome == "succeeded"}
+    renders = {(row.job_id, row.worker, row.lease_token.hex) for row in now.attempts}
     for job in now.having("succeeded"):
         for output in job.outputs:
-            if output["key"] not in objects or output["sha256"] != winners[job.id].hex:
+            if output["key"] not in objects or (job.id, winners[job.id], output["sha256"]) not in renders:
                 yield f"job {job.key} shows {output['key']}"
 
 

@@ -48,12 +48,18 @@ IN_SCHEMA = (
     ),
     Mutation(
         "an attempt's row stays open",
-        "UPDATE attempts SET ended_at = now(), outcome = the_outcome, error = the_error WHERE lease_token = the_token;",
+        "UPDATE attempts SET ended_at = clock_timestamp(), outcome = the_outcome, error = the_error\n"
+        "    WHERE lease_token = the_token;",
         "",
         "the open attempt rows",
     ),
     Mutation("a good lease is reaped", "lease_expires_at < now()", "true", "a good lease was reaped", rare=True),
-    Mutation("a replay never ends", "SET status = 'replayed', resolved_at = now()", "SET kind = kind", "is replaying"),
+    Mutation(
+        "a replay never ends",
+        "SET status = 'replayed', resolved_at = clock_timestamp()",
+        "SET kind = kind",
+        "is replaying",
+    ),
 )
 IN_CONSUMER = (
     Mutation(
@@ -62,7 +68,13 @@ IN_CONSUMER = (
         "AND status IN ('queued', 'running') AND cancel_requested_at",
         "began while it was running|a claim took what it must not|the message is given back",
     ),
-    Mutation("a claim takes the expired", "AND expires_at > now()", "", "a claim took what it must not", rare=True),
+    Mutation(
+        "a claim takes the expired",
+        "expires_at > now() AND (deadline_at",
+        "(deadline_at",
+        "a claim took what it must not",
+        rare=True,
+    ),
     Mutation(
         "a claim's token begins two attempts",
         "AND NOT EXISTS (SELECT FROM attempts WHERE lease_token = :token)",
@@ -88,16 +100,16 @@ IN_OPERATIONS = (
     Mutation("a replay is not marked", "SET status = 'replaying' WHERE", "SET kind = kind WHERE", "is open instead of"),
     Mutation(
         "a republish takes the row that waits",
-        "ON CONFLICT ON CONSTRAINT outbox_once DO NOTHING",
-        "ON CONFLICT ON CONSTRAINT outbox_once DO UPDATE SET lane = NULL, failures = 99",
+        "WHERE job_id = candidate.id AND outbox.generation = candidate.generation",
+        "WHERE false",
         "a waiting outbox row was changed",
     ),
 )
 IN_GATEWAY = (
     Mutation(
         "a job is accepted without a message",
-        "SELECT id, generation, model, traceparent FROM accepted\n",
-        "SELECT id, generation, model, traceparent FROM accepted WHERE false\n",
+        "SELECT id, generation, model FROM accepted\n",
+        "SELECT id, generation, model FROM accepted WHERE false\n",
         "nothing will bring it",
     ),
     Mutation(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from enum import Enum, auto
 from typing import Any
 from uuid import UUID
@@ -9,13 +10,14 @@ from uuid import UUID
 from chassis.storage import StorageUnavailableError
 from contracts.api import JobInput
 from contracts.errors import JobErrorCode
-from contracts.messages.v1 import Render
+from contracts.messages import RenderMessage
 from contracts.objects import StoredOutput
 from contracts.topology import Topology
 from gpu_consumer.gate import Gate
 from gpu_consumer.render.loss import Loss
 from gpu_consumer.render.process import OnStep, RenderProcessLostError
 from gpu_consumer.render.protocol import Aborted, Outcome, Ready, RenderedImage, RenderFailed, Size, Step
+from gpu_consumer.session import EmptyAnswers
 from gpu_consumer.store import Claimed, Store
 from gpu_consumer.usage import Usage
 from gpu_consumer.waiting import first_of
@@ -99,12 +101,19 @@ class PuppetStore:
         self._strings = strings
         self._store = store
 
-    async def claim(self, message: Render, token: UUID) -> Any:
+    async def claim(self, message: RenderMessage, token: UUID, *, rendered: bool = False) -> Any:
+        kind, key = "rendered claim" if rendered else "claim", (message.job_id, message.generation)
+        return await self._strings.ask(kind, key, token, lambda: self._store.claim(message, token, rendered=rendered))
+
+    async def look(self, message: RenderMessage) -> Any:
         key = message.job_id, message.generation
-        return await self._strings.ask("claim", key, token, lambda: self._store.claim(message, token))
+        return await self._strings.ask("look", key, UUID(int=0), lambda: self._store.look(message))
+
+    async def note_parked(self, message: RenderMessage, wait: timedelta) -> None:
+        await self._store.note_parked(message, wait)
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        """Everything else is a write of a holder: heartbeat, succeed, fail, cancel, retry, release."""
+        """Everything else is a write of a holder: heartbeat, succeed, fail, cancel, expire, retry, release."""
         kind = "heartbeat" if name == "heartbeat" else "settle"
 
         async def write(claimed: Claimed, *values: Any) -> Any:
@@ -160,20 +169,23 @@ class PuppetDelivery:
     async def ack(self) -> None:
         await self._dispose(self._line.broker.ack)
 
-    async def reject(self) -> None:
-        await self._dispose(self._line.broker.reject)
+    async def reject(self) -> bool:
+        return await self._dispose(self._line.broker.reject)
 
-    async def _dispose(self, how: Callable[[int], None]) -> None:
+    async def _dispose(self, how: Callable[[int], None]) -> bool:
+        """Whether it was heard."""
         await self._line.strings.pause("dispose")
-        if self in self._line.held:
-            self._line.held.remove(self)
-            how(self.tag)
+        if self not in self._line.held:
+            return False
+        self._line.held.remove(self)
+        how(self.tag)
+        return True
 
 
 class PuppetSlot:
     """gpu_consumer.slot.Slot: subscribes for one message, and holds it."""
 
-    def __init__(self, line: PuppetLine, queue: str, usage: Usage) -> None:
+    def __init__(self, line: PuppetLine, queue: str, usage: Usage, empty_answers: EmptyAnswers) -> None:
         self._line = line
         self._delivery: PuppetDelivery | None = None
 

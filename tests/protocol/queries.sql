@@ -7,7 +7,7 @@ SELECT jsonb_build_object(
         'id', id, 'status', status, 'version', version, 'generation', generation, 'attempt', attempt,
         'max_attempts', max_attempts, 'worker', worker, 'lease_token', lease_token,
         'cancel_requested', cancel_requested_at IS NOT NULL, 'expired', expires_at <= now(),
-        'waiting', coalesce(next_attempt_at > now(), false), 'overdue', announced_at <= now() - interval '30 minutes',
+        'waiting', coalesce(next_attempt_at > now(), false), 'overdue', announced_at <= now() - interval '30 minutes' AND coalesce(next_attempt_at <= now(), true),
         'lease_over', coalesce(lease_expires_at < now(), false), 'dead_lettered', dead_lettered,
         'error', error, 'outputs', outputs, 'step', step,
         'wanted_events', CASE WHEN webhook_url IS NULL THEN '{}' ELSE webhook_events END
@@ -36,7 +36,7 @@ SELECT jsonb_build_object(
 INSERT INTO tenants (name) VALUES ('default') ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id;
 
 -- name: forget_everything()!
-TRUNCATE jobs, outbox, attempts, webhook_deliveries, dead_letters, idempotency_keys, audit_log, ledger RESTART IDENTITY;
+TRUNCATE jobs, outbox, attempts, worker_sessions, object_sweeps, webhook_deliveries, dead_letters, idempotency_keys, audit_log, ledger RESTART IDENTITY;
 
 -- name: let_lease_run_out(job_id)!
 UPDATE jobs SET lease_expires_at = now() - interval '1 hour' WHERE id = :job_id AND status = 'running';
@@ -48,7 +48,13 @@ UPDATE jobs SET expires_at = now() - interval '1 hour' WHERE id = :job_id;
 UPDATE jobs SET next_attempt_at = now() - interval '1 hour' WHERE id = :job_id AND next_attempt_at IS NOT NULL;
 
 -- name: let_republish_be_due(job_id)!
-UPDATE jobs SET republish_at = now() - interval '1 hour' WHERE id = :job_id;
+-- A living worker asked the queue after this job's message must have reached it, and was answered "empty".
+WITH proof AS (
+    INSERT INTO worker_sessions (id, worker, model, empty_at) VALUES (:job_id, 'witness', 'tiny', now() - interval '20 s')
+    ON CONFLICT (id) DO UPDATE SET last_beat_at = now(), empty_at = excluded.empty_at
+)
+UPDATE jobs SET announced_at = now() - interval '1 hour', queued_at = least(queued_at, now() - interval '1 hour')
+WHERE id = :job_id;
 
 -- name: let_outbox_be_due()!
 -- Rows that a failed publish pushed into the future come back.

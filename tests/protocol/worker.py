@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from chassis.postgres import Database
 from contracts.models import load_catalogue
@@ -14,6 +14,7 @@ from gpu_consumer.gate import NAME, RENDERER, Gate
 from gpu_consumer.parking import Parking
 from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.renderer import Renderer
+from gpu_consumer.session import EmptyAnswers
 from gpu_consumer.settle import Settlement
 from gpu_consumer.store import Store
 from gpu_consumer.usage import Usage
@@ -34,7 +35,7 @@ class Worker:
         self.line = PuppetLine(self.strings, broker)
         self.process = PuppetProcess(self.strings)
         self.gate = Gate(NAME, RENDERER)
-        self._store = Store(database, name, AN_HOUR)
+        self._store = Store(database, name, uuid4(), AN_HOUR)
         self.aborting = False
         self._stop = asyncio.Event()
         declared = topology([MODEL], LANES)
@@ -44,6 +45,7 @@ class Worker:
             "renderer": Renderer(cast(Any, self.process), self.gate, usage),
             "pictures": PuppetPictures(self.strings, objects),
             "parking": Parking(cast(Any, broker), cast(Any, broker), declared, LANES),
+            "empty_answers": EmptyAnswers(),
             "progress": ProgressFeed(cast(Any, None)),
         }
         settlement = Settlement(parts["store"], LANES)
@@ -72,7 +74,8 @@ class Worker:
 
     @property
     def claims_with_a_warm_process(self) -> bool:
-        return self.process.ready is not None and any(pause.kind == "claim" for pause in self.strings.pauses)
+        kinds = {pause.kind for pause in self.strings.pauses}
+        return self.process.ready is not None and "claim" in kinds and "render" not in kinds
 
     @property
     def draining(self) -> bool:

@@ -43,6 +43,26 @@ class WorkerRules(Frame):
         else:
             self.promise(self.now.job(pause.key[0]).lease_token == pause.token, "a claim did not take its job")
 
+    @event(4, lambda self: self.world.pauses("rendered claim"), index=PICK, answer=ANSWERS)
+    def claim_of_what_is_rendered_is_answered(self, index: int, answer: Answer) -> None:
+        """It takes its job as a claim does, and neither expiry nor a wait stands in its way."""
+        _, pause = self.pick(index, self.world.pauses("rendered claim"))
+        before = self.now
+        self.stage.seen["rendered claim"] += 1
+        self.end(pause, answer)
+        assert pause.key is not None
+        used = any(row.lease_token == pause.token for row in before.attempts)
+        if answer is Answer.NOT_SENT or used or not _is_free(before.job(pause.key[0]), pause.key[1]):
+            self.promise(self.now == before, "a claim took what it must not")
+        else:
+            self.promise(self.now.job(pause.key[0]).lease_token == pause.token, "a claim did not take its job")
+
+    @event(4, lambda self: self.world.pauses("look"), index=PICK, answer=ANSWERS)
+    def look_is_answered(self, index: int, answer: Answer) -> None:
+        before = self.now
+        self.end(self.pick(index, self.world.pauses("look"))[1], answer)
+        self.promise(self.now == before, "a look changed something")
+
     @event(4, lambda self: self.world.pauses("render"), index=PICK, ending=st.sampled_from(Ending))
     def render_ends(self, index: int, ending: Ending) -> None:
         """It is aborted only when it was told to; one that was told so may be done by then."""
@@ -147,5 +167,8 @@ def _may_be_told_to_stop(worker: Worker) -> bool:
 
 
 def _may_be_claimed(job: Job, generation: int) -> bool:
-    is_free = job.status == "queued" and job.generation == generation
-    return is_free and not (job.expired or job.waiting or job.attempt >= job.max_attempts)
+    return _is_free(job, generation) and not (job.expired or job.waiting)
+
+
+def _is_free(job: Job, generation: int) -> bool:
+    return job.status == "queued" and job.generation == generation and job.attempt < job.max_attempts

@@ -39,7 +39,7 @@ class World:
         self.dying_relay = self._relay_to(DyingPublisher(self.broker))
         self.rescue = Rescue(database, lease_seconds=0)
         self.expire = Expire(database)
-        self.republish = Republish(database)
+        self.republish = Republish(database, lease_seconds=0)
 
     def _relay_to(self, publisher: object) -> Relay:
         declarer = Declarer(cast(Any, self.broker), [MODEL], LANES)
@@ -93,6 +93,7 @@ class World:
             webhook_url="http://hooks.test/" if events else None,
             webhook_events=events,
             ttl_seconds=A_DAY,
+            cost=INPUT.cost,
             traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         )
 

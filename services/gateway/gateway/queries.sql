@@ -30,7 +30,7 @@ SELECT id, created_at, max_attempts FROM accepted;
 
 -- name: find_by_keys(tenants, keys)
 -- A key outlives its job's row only by a mistake; it stands for a job that is gone then.
-SELECT tenant_id, claimed.key, claimed.body_hash, jobs.id, jobs.key_id, jobs.user_id, jobs.model, jobs.input,
+SELECT claimed.tenant_id, claimed.key, claimed.body_hash, jobs.id, jobs.key_id, jobs.user_id, jobs.model, jobs.input,
     jobs.metadata, jobs.webhook_url, jobs.webhook_events, jobs.traceparent, jobs.retried_from, jobs.cost, jobs.status,
     jobs.created_at, jobs.max_attempts, jobs.id IS NULL OR jobs.deleted_at IS NOT NULL AS deleted,
     extract(epoch FROM jobs.ttl)::integer AS ttl_seconds, extract(epoch FROM jobs.deadline)::integer AS deadline_seconds

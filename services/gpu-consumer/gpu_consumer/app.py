@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from starlette.applications import Starlette
 
@@ -14,7 +15,7 @@ from contracts.topology import Lanes, topology
 from gpu_consumer import metrics
 from gpu_consumer.bench import Bench
 from gpu_consumer.consumer import SLOTS, Consumer
-from gpu_consumer.gate import NAME, RENDERER, Gate
+from gpu_consumer.gate import NAME, OWN_DATABASE, RENDERER, RESUMED, Gate
 from gpu_consumer.gpu_monitor import Gpu, GpuMonitor
 from gpu_consumer.parking import Parking
 from gpu_consumer.pictures import Pictures
@@ -23,6 +24,7 @@ from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.render.process import Limits, RenderProcess
 from gpu_consumer.render.protocol import Load, Size
 from gpu_consumer.renderer import Renderer
+from gpu_consumer.session import EmptyAnswers, Session
 from gpu_consumer.settings import Settings
 from gpu_consumer.settle import Settlement
 from gpu_consumer.store import Store
@@ -54,14 +56,17 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
     database = Database(settings.database, "gpu-consumer")
     consuming = Broker(settings.broker.amqp_url, f"{settings.name} consuming")
     publishing = Broker(settings.broker.amqp_url, f"{settings.name} publishing")
-    gate = Gate(NAME, RENDERER)
-    store = Store(database, settings.name, settings.lease_seconds)
+    gate = Gate(NAME, RENDERER, RESUMED, OWN_DATABASE)
+    gate.allow(OWN_DATABASE)  # until a message tells otherwise
+    store = Store(database, settings.name, uuid4(), settings.lease_seconds)
+    gpu = Gpu.find() if settings.device == "cuda" else None
     storage = Storage(settings.storage)
     usage = Usage()
     metrics.GPU_IDLE_SHARE.set_function(lambda: usage.idle_share)
     metrics.GPU_OVERHEAD_SHARE.set_function(lambda: usage.overhead_share)
     renderer = Renderer(process, gate, usage)
     progress = ProgressFeed(Announcer(publishing))
+    empty_answers = EmptyAnswers()
     bench = Bench(
         model=model,
         gate=gate,
@@ -71,6 +76,7 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
         pictures=Pictures(storage),
         settlement=Settlement(store, lanes),
         parking=Parking(Publisher(publishing), publishing, declared, lanes),
+        empty_answers=empty_answers,
         progress=progress,
         heartbeat_seconds=settings.heartbeat_seconds,
         render_seconds=settings.render_seconds,
@@ -78,9 +84,25 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
     )
     consumer = Consumer(bench, consuming, declared, slots=SLOTS if settings.overlap else 1)
     presence = Presence(settings.database, settings.name, gate, consumer.hurry, settings.heartbeat_seconds)
-    monitor = GpuMonitor(usage, Gpu.find() if settings.device == "cuda" else None)
-    worker = Worker(gate, presence, store, renderer, progress, monitor, consumer, settings.drain_seconds)
-    health = Health({"model": renderer.check, "database": database.check, "broker": consuming.check})
+    monitor = GpuMonitor(usage, gpu)
+    session = Session(
+        store,
+        gate,
+        empty_answers,
+        lambda: renderer.ready,
+        model=model.name,
+        gpu_id=gpu.uuid if gpu else None,
+        beat_seconds=settings.heartbeat_seconds,
+    )
+    worker = Worker(gate, presence, session, store, renderer, progress, monitor, consumer, settings.drain_seconds)
+    health = Health(
+        {
+            "model": renderer.check,
+            "database": database.check,
+            "broker": consuming.check,
+            "instance": lambda: gate.check(OWN_DATABASE),
+        }
+    )
     return App(
         worker=worker,
         consumer=consumer,

@@ -9,6 +9,7 @@ from gpu_consumer.parking import Parking
 from gpu_consumer.pictures import Pictures
 from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.renderer import Renderer
+from gpu_consumer.session import EmptyAnswers
 from gpu_consumer.settle import Settlement
 from gpu_consumer.store import Store
 from gpu_consumer.usage import Usage
@@ -26,6 +27,7 @@ class Bench:
     pictures: Pictures
     settlement: Settlement
     parking: Parking
+    empty_answers: EmptyAnswers
     progress: ProgressFeed
     heartbeat_seconds: float
     render_seconds: float

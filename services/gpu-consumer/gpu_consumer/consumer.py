@@ -41,7 +41,9 @@ class Consumer(Loop):
         self._topology = topology
         self._declared = False
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
-        self._free = deque(Slot(broker, work_queue(bench.model.name), bench.usage) for _ in range(slots))
+        self._free = deque(
+            Slot(broker, work_queue(bench.model.name), bench.usage, bench.empty_answers) for _ in range(slots)
+        )
         self._freed = asyncio.Event()
 
     async def run_once(self) -> bool:
@@ -124,15 +126,17 @@ class Consumer(Loop):
             log.exception("the message is given back")
         finally:
             attempt.gpu_free.set()
-            await _dispose(disposal, slot, delivery)
+            await self._dispose(disposal, slot, delivery)
             self._release(slot)
 
-
-async def _dispose(disposal: Disposal, slot: Slot, delivery: Delivery) -> None:
-    match disposal:
-        case Disposal.ACK:
-            await delivery.ack()
-        case Disposal.REJECT:
-            await delivery.reject()
-        case Disposal.GIVE_BACK:
-            await slot.close()
+    async def _dispose(self, disposal: Disposal, slot: Slot, delivery: Delivery) -> None:
+        match disposal:
+            case Disposal.ACK:
+                await delivery.ack()
+            case Disposal.REJECT:
+                await delivery.reject()
+            case Disposal.BURY:
+                if not await delivery.reject():
+                    await self._bench.parking.bury(delivery.body, delivery.headers)
+            case Disposal.GIVE_BACK:
+                await slot.close()

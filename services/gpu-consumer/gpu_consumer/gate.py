@@ -6,6 +6,10 @@ NAME = "worker_name"
 """Postgres is reachable and the worker's name is held there."""
 RENDERER = "renderer"
 """The model is warm."""
+RESUMED = "resumed"
+"""The model is not paused."""
+OWN_DATABASE = "own_database"
+"""The queue's messages speak of jobs of the database that the worker is connected to."""
 
 
 class Gate:
@@ -13,6 +17,7 @@ class Gate:
 
     def __init__(self, *conditions: str) -> None:
         self._conditions = {name: asyncio.Event() for name in conditions}
+        self._reasons: dict[str, str] = {}
         self._opened = asyncio.Event()
         self._closed = asyncio.Event()
         self._draining = asyncio.Event()
@@ -30,8 +35,9 @@ class Gate:
         self._conditions[condition].set()
         self._update()
 
-    def forbid(self, condition: str) -> None:
+    def forbid(self, condition: str, reason: str = "") -> None:
         self._conditions[condition].clear()
+        self._reasons[condition] = reason
         self._update()
 
     def drain(self) -> None:
@@ -41,6 +47,11 @@ class Gate:
 
     def holds(self, condition: str) -> bool:
         return self._conditions[condition].is_set()
+
+    async def check(self, condition: str) -> None:
+        """Raises RuntimeError with its reason while the condition does not hold."""
+        if not self.holds(condition):
+            raise RuntimeError(self._reasons.get(condition) or f"{condition} is not given yet")
 
     async def wait_for(self, condition: str) -> None:
         await self._conditions[condition].wait()

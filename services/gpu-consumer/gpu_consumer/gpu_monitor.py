@@ -41,6 +41,15 @@ class Gpu:
             log.debug("no GPU to watch", reason=str(error))
             return None
 
+    @property
+    def uuid(self) -> str | None:
+        """None when the GPU does not answer."""
+        try:
+            return str(pynvml.nvmlDeviceGetUUID(self._handle))
+        except pynvml.NVMLError as error:
+            log.debug("the GPU tells nothing", reason=str(error))
+            return None
+
     def read(self) -> Reading | None:
         """Takes milliseconds: call it in a thread. None when the GPU does not answer."""
         try:

@@ -4,15 +4,17 @@ import asyncio
 import time
 from enum import StrEnum
 from types import TracebackType
+from uuid import uuid4
 
 import structlog
 
 from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from contracts.errors import JobErrorCode
-from gpu_consumer.outcome import Canceled, Dead, Discarded, Outcome, Released, Stage, failure
+from contracts.messages import RenderMessage
+from gpu_consumer.outcome import Canceled, Dead, Discarded, Expired, Outcome, Released, Stage, failure
 from gpu_consumer.render.protocol import Step
-from gpu_consumer.store import Claimed, Store
-from gpu_consumer.waiting import first_of
+from gpu_consumer.store import Claimed, Store, Verdict
+from gpu_consumer.waiting import first_of, until_answered
 
 log = structlog.get_logger()
 
@@ -24,6 +26,7 @@ class Interruption(StrEnum):
     LEASE_LOST = "lease_lost"
     DRAIN = "drain"
     OVERTIME = "overtime"
+    DEADLINE = "deadline"
 
     def outcome(self, step: Step | None = None) -> Outcome:
         """What is recorded for it; `step` is the last that was done."""
@@ -37,32 +40,53 @@ class Interruption(StrEnum):
             case Interruption.OVERTIME:
                 message = "The render took longer than this worker allows; ask for fewer steps or a smaller picture."
                 return Dead(failure(JobErrorCode.RENDER_TIMEOUT, message, Stage.RENDER, step=step))
+            case Interruption.DEADLINE:
+                message = "The job was not rendered within its deadline_seconds."
+                error = failure(JobErrorCode.DEADLINE_EXCEEDED, message, Stage.RENDER, retryable=True, step=step)
+                return Expired(error)
 
 
 class Lease:
-    """Keeps a claimed job's lease while in use (`async with`), and collects reasons to stop."""
+    """Keeps a claimed job's lease while in use (`async with`), and collects reasons to stop.
 
-    def __init__(self, store: Store, claimed: Claimed, heartbeat_seconds: float) -> None:
+    A heartbeat that finds the job no longer ours claims it again by the same message: Postgres may have lost the claim
+    in a crash, or the lease ran out while this process was frozen. The render goes on under the fresh token.
+    """
+
+    def __init__(self, store: Store, claimed: Claimed, message: RenderMessage, heartbeat_seconds: float) -> None:
         self.claimed = claimed
+        """The claim that holds now: its token fences the next write."""
         self.interruption: Interruption | None = None
+        self.verdict: Verdict | None = None
+        """Once the lease is lost: what there is to do about the message."""
         self._store = store
+        self._message = message
         self._heartbeat_seconds = heartbeat_seconds
         self.step: Step | None = None
         """The last that was done."""
         self.cancel_requested_at: float | None = None
         """When the cancel was asked for, by this process's time.perf_counter."""
+        self._rendered = False
         self._hurry = asyncio.Event()
         self._interrupted = asyncio.Event()
+        self._resting = False
         self._keeping: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> "Lease":
         self._keeping = asyncio.create_task(self._keep())
+        if self.claimed.deadline_seconds is not None:
+            # By this process's monotonic clock: the database's and ours may differ.
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(self.claimed.deadline_seconds, self.interrupt, Interruption.DEADLINE)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._keeping is not None
+        if self._deadline is not None:
+            self._deadline.cancel()
         self._keeping.cancel()
         await asyncio.wait([self._keeping])
 
@@ -88,6 +112,22 @@ class Lease:
     async def wait_interrupted(self) -> None:
         await self._interrupted.wait()
 
+    async def keep_rendered(self) -> bool:
+        """Hold the job of a finished render, which no passed time may take away; whether it is held."""
+        self._rendered = True
+        if self.lost:
+            self.interruption = None
+            self._interrupted.clear()
+            await self._claim_again()
+        return not self.lost
+
+    async def rest(self) -> None:
+        """Stop beating, once a beat under way is through: two writes must not cross, each claiming the job again."""
+        assert self._keeping is not None
+        self._resting = True
+        self.hurry()
+        await asyncio.wait([self._keeping])
+
     async def beat(self) -> None:
         """Extend the lease once. Postgres being away interrupts nothing: every write is fenced."""
         step, steps = (self.step.step, self.step.steps) if self.step else (None, None)
@@ -97,13 +137,26 @@ class Lease:
             log.warning("heartbeat failed", error=str(error))
             return
         if answer is None:
-            self.interrupt(Interruption.LEASE_LOST)
+            await self._claim_again()
         elif answer.cancel_requested:
             self.cancel_requested_at = time.perf_counter() - answer.cancel_age_seconds
             self.interrupt(Interruption.CANCEL)
 
+    async def _claim_again(self) -> None:
+        token = uuid4()
+        verdict = await until_answered(lambda: self._store.claim(self._message, token, rendered=self._rendered))
+        if isinstance(verdict, Claimed):
+            log.warning("the job was claimed again", attempt=verdict.attempt)
+            self.claimed = verdict
+        else:
+            self.verdict = verdict
+            self.interrupt(Interruption.LEASE_LOST)
+
     async def _keep(self) -> None:
-        while not self.lost:
+        while True:
             await first_of(self._hurry.wait(), asyncio.sleep(self._heartbeat_seconds))
             self._hurry.clear()
-            await self.beat()
+            if self._resting:
+                return
+            if not self.lost:
+                await self.beat()

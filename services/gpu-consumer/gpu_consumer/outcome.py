@@ -54,11 +54,17 @@ class Canceled(msgspec.Struct, frozen=True, tag_field="kind", tag="canceled"):
     """Stopped because its submitter asked for that."""
 
 
+class Expired(msgspec.Struct, frozen=True, tag_field="kind", tag="expired"):
+    """Stopped because the job's deadline passed."""
+
+    error: JobError
+
+
 class Discarded(msgspec.Struct, frozen=True, tag_field="kind", tag="discarded"):
     """Stopped because the job is no longer this worker's: whatever was made is not recorded."""
 
 
-Outcome = Succeeded | Retry | Dead | Released | Canceled | Discarded
+Outcome = Succeeded | Retry | Dead | Released | Canceled | Expired | Discarded
 
 
 class Disposal(StrEnum):
@@ -67,6 +73,8 @@ class Disposal(StrEnum):
     ACK = "ack"
     REJECT = "reject"
     """It goes to the dead letters."""
+    BURY = "bury"
+    """It goes to the dead letters, by a publish where its channel is lost: it alone knows its job."""
     GIVE_BACK = "give_back"
     """Untouched; the queue has it again."""
 

@@ -1,13 +1,14 @@
 """Sends a message whose time has not come to wait in a retry lane."""
 
 import asyncio
+from typing import Any
 
 import structlog
 
 from chassis.amqp import Broker, BrokerUnavailableError, Publisher, RefusedError, UnroutableError
 from contracts.messages import RenderMessage, encode_render
 from contracts.messages.v1 import CONTENT_TYPE
-from contracts.topology import JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, Lanes, Topology
+from contracts.topology import DEAD_EXCHANGE, JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, Lane, Lanes, Topology
 
 TRIES = 3
 PAUSE_SECONDS = 1.0
@@ -22,8 +23,10 @@ class Parking:
         self._topology = topology
         self._lanes = lanes
 
-    async def park(self, message: RenderMessage, wait_ms: float) -> bool:
-        """Publish a copy to the lane that covers the wait; True once the broker confirmed it.
+    async def park(self, message: RenderMessage, wait_ms: float) -> Lane | None:
+        """Publish a copy to the lane that covers the wait, and return that lane once the broker confirmed it.
+
+        Returns None where the broker did not.
 
         The copy is fresh: one that carried `x-death` would be dropped as a cycle when its lane ends.
         """
@@ -41,5 +44,17 @@ class Parking:
                 log.warning("parking failed", lane=lane.name, error=str(error))
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
-                return True
-        return False
+                return lane
+        return None
+
+    async def bury(self, body: bytes, headers: dict[str, Any]) -> None:
+        """Publish a message to the dead letters, however long the broker is away; without `x-death`, as above."""
+        fresh = {name: value for name, value in headers.items() if name != "x-death"}
+        while True:
+            try:
+                return await self._publisher.publish(DEAD_EXCHANGE, "", body, fresh, CONTENT_TYPE)
+            except UnroutableError:
+                await self._broker.declare(self._topology)
+            except (BrokerUnavailableError, RefusedError) as error:
+                log.warning("a message is not yet among the dead letters", error=str(error))
+                await asyncio.sleep(PAUSE_SECONDS)

@@ -1,21 +1,52 @@
--- name: claim(job_id, generation, token, worker, lease)^
+-- name: open_session(id, worker, model)$
+-- Whether the model is paused. What was left open under the worker's name belongs to a process that is gone.
+WITH ended AS (
+    UPDATE worker_sessions SET ended_at = last_beat_at WHERE worker = :worker AND ended_at IS NULL AND id <> :id
+), opened AS (
+    INSERT INTO worker_sessions (id, worker, model) VALUES (:id, :worker, :model) ON CONFLICT DO NOTHING
+)
+SELECT EXISTS (SELECT FROM paused_models WHERE model = :model);
+
+-- name: describe_session(id, device, gpu_id, model_revision, versions)!
+UPDATE worker_sessions SET device = :device, gpu_id = :gpu_id, model_revision = :model_revision, versions = :versions
+WHERE id = :id;
+
+-- name: beat_session(id, empty_age, empty_before_age)$
+-- Whether the model is paused. Times are this database's: now, less the age of what the worker tells.
+UPDATE worker_sessions SET last_beat_at = now(), ended_at = NULL,
+    empty_at = now() - make_interval(secs => :empty_age),
+    empty_before_at = now() - make_interval(secs => :empty_before_age)
+WHERE id = :id
+RETURNING EXISTS (SELECT FROM paused_models WHERE paused_models.model = worker_sessions.model);
+
+-- name: end_session(id)!
+UPDATE worker_sessions SET last_beat_at = now(), ended_at = now() WHERE id = :id;
+
+-- name: claim(job_id, generation, token, worker, session, lease, stamped_at, rendered)^
 -- Take the job, if it may be taken: the protocol's guard, the attempt's row and the started event in one statement.
 -- A token begins one attempt: a claim whose answer was lost, repeated when that attempt was reaped, takes nothing.
+-- A render that is finished is late for nothing and starts nothing: neither time nor a pause keeps it from its job.
 -- The GPU waits for this commit, and it alone need not reach the disk (docs/decisions/0019).
 WITH claimed AS (
     UPDATE jobs SET
-        status = 'running', attempt = attempt + 1, worker = :worker, started_at = now(), next_attempt_at = NULL,
-        lease_token = :token, lease_expires_at = now() + :lease, step = NULL, steps = NULL
+        status = 'running', attempt = attempt + 1, worker = :worker, session_id = :session, started_at = now(),
+        next_attempt_at = NULL, lease_token = :token, lease_expires_at = now() + :lease, step = NULL, steps = NULL
     WHERE id = :job_id AND generation = :generation AND status = 'queued' AND cancel_requested_at IS NULL
-        AND attempt < max_attempts AND expires_at > now() AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+        AND attempt < max_attempts
+        AND (:rendered OR (
+            expires_at > now() AND (deadline_at IS NULL OR deadline_at > now())
+            AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+            AND NOT EXISTS (SELECT FROM paused_models WHERE model = queue)))
         AND NOT EXISTS (SELECT FROM attempts WHERE lease_token = :token)
     RETURNING jobs AS job
 ), begun AS (
-    INSERT INTO attempts (lease_token, job_id, generation, attempt, worker)
-    SELECT (job).lease_token, (job).id, (job).generation, (job).attempt, (job).worker FROM claimed
+    INSERT INTO attempts (lease_token, job_id, generation, attempt, worker, session_id, stamped_at)
+    SELECT (job).lease_token, (job).id, (job).generation, (job).attempt, (job).worker, (job).session_id, :stamped_at
+    FROM claimed
 )
 SELECT (job).id, (job).generation, (job).lease_token, (job).attempt, (job).queue AS model, merged_input(job) AS input,
     (job).error ->> 'code' AS previous_error,
+    extract(epoch FROM (job).deadline_at - now())::float8 AS deadline_seconds,
     (SELECT count(*)::int FROM attempts
      WHERE job_id = (job).id AND generation = (job).generation AND error ->> 'code' = 'render_process_lost')
         AS process_losses,
@@ -23,14 +54,23 @@ SELECT (job).id, (job).generation, (job).lease_token, (job).attempt, (job).queue
 FROM claimed;
 
 -- name: look(job_id)^
--- Why there was nothing to claim. A claim whose answer was lost shows here by its token.
-SELECT id, generation, status, lease_token, attempt, queue AS model, merged_input(jobs) AS input, error ->> 'code' AS previous_error, dead_lettered,
+-- Why there was nothing to claim. A claim whose answer was lost shows here by its token. Without such a job, the
+-- instance alone is told.
+SELECT jobs.id, generation, status, lease_token, attempt, queue AS model, merged_input(jobs) AS input,
+    error ->> 'code' AS previous_error, dead_lettered,
+    extract(epoch FROM deadline_at - now())::float8 AS deadline_seconds,
     (SELECT count(*)::int FROM attempts
      WHERE job_id = jobs.id AND generation = jobs.generation AND error ->> 'code' = 'render_process_lost')
         AS process_losses,
     next_attempt_at IS NOT NULL AS waits,
-    (extract(epoch FROM next_attempt_at - now()) * 1000)::float8 AS wait_ms
-FROM jobs WHERE id = :job_id;
+    (extract(epoch FROM next_attempt_at - now()) * 1000)::float8 AS wait_ms,
+    EXISTS (SELECT FROM paused_models WHERE paused_models.model = queue) AS paused,
+    instance.id AS instance_id, is_purged(:job_id) AS purged
+FROM instance LEFT JOIN jobs ON jobs.id = :job_id;
+
+-- name: note_parked(job_id, generation, wait)!
+UPDATE jobs SET announced_at = clock_timestamp() + :wait
+WHERE id = :job_id AND generation = :generation AND status = 'queued';
 
 -- name: heartbeat(job_id, token, lease, step, steps)^
 UPDATE jobs SET lease_expires_at = now() + :lease, step = :step, steps = :steps

@@ -37,10 +37,14 @@ class Finished:
 class Rendering:
     """One attempt's use of the renderer."""
 
-    def __init__(self, bench: Bench, claimed: Claimed, lease: Lease) -> None:
+    def __init__(self, bench: Bench, lease: Lease) -> None:
         self._bench = bench
-        self._claimed = claimed
         self._lease = lease
+
+    @property
+    def _claimed(self) -> Claimed:
+        """The job may have been claimed again meanwhile."""
+        return self._lease.claimed
 
     async def run(self) -> Finished | Outcome:
         wanted = failures.accepted_input(self._claimed, self._bench.model)

@@ -1,6 +1,8 @@
 """A channel that holds one message at a time. Two of them let a job render while its predecessor is stored."""
 
 import asyncio
+import time
+from collections import deque
 from typing import Any
 
 import structlog
@@ -9,10 +11,13 @@ from aio_pika.exceptions import AMQPError
 
 from chassis.amqp import Broker, BrokerUnavailableError, close_quietly
 from gpu_consumer.gate import Gate
+from gpu_consumer.session import EmptyAnswers
 from gpu_consumer.usage import Usage
 from gpu_consumer.waiting import first_of
 
 ANSWER_TIMEOUT_SECONDS = 5.0
+ASK_AGAIN_SECONDS = 10.0
+"""How long a subscription waits before the queue is asked again whether it is empty."""
 _LOST = (AMQPError, ConnectionError, OSError, RuntimeError, TimeoutError)
 
 log = structlog.get_logger()
@@ -39,22 +44,27 @@ class Delivery:
         except _LOST as error:
             log.info("stale ack", error=str(error))
 
-    async def reject(self) -> None:
-        """Send it to the dead letters. After its channel was lost this does nothing."""
+    async def reject(self) -> bool:
+        """Send it to the dead letters. After its channel was lost this does nothing, and returns False."""
         try:
             await self._message.reject(requeue=False)
         except _LOST as error:
             log.info("stale reject", error=str(error))
+            return False
+        return True
 
 
 class Slot:
     """Takes one message and no other; it stays the channel's own until it is disposed of."""
 
-    def __init__(self, broker: Broker, queue: str, usage: Usage) -> None:
+    def __init__(self, broker: Broker, queue: str, usage: Usage, empty_answers: EmptyAnswers) -> None:
         self._usage = usage
+        self._empty_answers = empty_answers
         self._broker = broker
         self._queue = queue
         self._channel: AbstractChannel | None = None
+        self._inbox: deque[AbstractIncomingMessage] = deque()
+        """What the channel's subscription brought and nobody took yet; one at the most, by the prefetch."""
 
     async def take(self, gate: Gate) -> Delivery | None:
         """The next message; None when the gate closed first. Raises BrokerUnavailableError.
@@ -65,8 +75,7 @@ class Slot:
         channel = await self._open()
         try:
             queue = await channel.get_queue(self._queue, ensure=False)
-            waiting = await queue.get(fail=False, timeout=ANSWER_TIMEOUT_SECONDS)
-            delivery = Delivery(waiting) if waiting else await self._await_next(channel, queue, gate)
+            delivery = await self._ask_on(channel, queue, gate)
         except _LOST as error:
             await self.close()  # what still came would be held by nobody
             raise BrokerUnavailableError(str(error) or type(error).__name__) from error
@@ -77,24 +86,45 @@ class Slot:
             raise BrokerUnavailableError(f"The subscription to {self._queue} was lost.")
         return None
 
-    async def _await_next(self, channel: AbstractChannel, queue: AbstractQueue, gate: Gate) -> Delivery | None:
-        """Subscribe for one message; None when the gate closed or the subscription ended first."""
-        inbox: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
-        revoked = asyncio.Event()
+    async def _ask_on(self, channel: AbstractChannel, queue: AbstractQueue, gate: Gate) -> Delivery | None:
+        """Ask for a message, then wait for one, by turns: each "empty" proves that earlier messages are not there.
+
+        None when the gate closed or the channel was lost.
+        """
+        while True:
+            # One that came as its subscription ended is served first.
+            if self._inbox:
+                return Delivery(self._inbox.popleft())
+            asked_at = time.monotonic()
+            waiting = await queue.get(fail=False, timeout=ANSWER_TIMEOUT_SECONDS)
+            if waiting:
+                return Delivery(waiting)
+            self._empty_answers.note(asked_at)
+            if not await self._subscribe_for_a_while(channel, queue, gate):
+                return None
+
+    async def _subscribe_for_a_while(self, channel: AbstractChannel, queue: AbstractQueue, gate: Gate) -> bool:
+        """Wait for a message in the inbox, or until it is time to ask again; False when there is no use in going on."""
+        arrived, revoked, inbox = asyncio.Event(), asyncio.Event(), self._inbox
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks = {lambda _: revoked.set()}
 
         async def receive(message: AbstractIncomingMessage) -> None:
-            inbox.set_result(message)
+            inbox.append(message)
+            arrived.set()
 
         tag = await queue.consume(receive, timeout=ANSWER_TIMEOUT_SECONDS)
         self._usage.subscribed()
-        await first_of(inbox, channel.closed(), revoked.wait(), gate.wait_closed())
-        if not inbox.done():
-            return None
-        # No answer is needed: the broker reads it before any ack that follows on this channel.
-        await queue.cancel(tag, nowait=True)
-        return Delivery(inbox.result())
+        time_to_ask = asyncio.sleep(ASK_AGAIN_SECONDS)
+        await first_of(arrived.wait(), channel.closed(), revoked.wait(), gate.wait_closed(), time_to_ask)
+        if arrived.is_set():
+            # No answer is needed: the broker reads it before any ack that follows on this channel.
+            await queue.cancel(tag, nowait=True)
+            return True
+        if channel.is_closed or revoked.is_set() or not gate.is_open:
+            return False
+        await queue.cancel(tag, timeout=ANSWER_TIMEOUT_SECONDS)
+        return True
 
     async def close(self) -> None:
         """Give back whatever was delivered and not disposed of."""
@@ -105,4 +135,5 @@ class Slot:
     async def _open(self) -> AbstractChannel:
         if self._channel is None or self._channel.is_closed:
             self._channel = await self._broker.channel(prefetch=1, confirms=False)
+            self._inbox = deque()
         return self._channel

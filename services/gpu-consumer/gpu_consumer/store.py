@@ -5,7 +5,7 @@ write took effect, and every method may be called again with the same arguments.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +13,10 @@ import msgspec
 
 from chassis.postgres import Connection, Database, load_queries
 from contracts.api import JobError
-from contracts.messages import RenderMessage
+from contracts.messages import RenderMessage, v2
 from contracts.topology import Lane
 from gpu_consumer.outcome import Succeeded
+from gpu_consumer.render.protocol import Ready
 
 queries = load_queries("gpu_consumer")
 
@@ -34,12 +35,26 @@ class Claimed(msgspec.Struct, frozen=True):
     """Code of the failure before this attempt."""
     process_losses: int = 0
     """Render processes that earlier attempts of this generation lost."""
+    deadline_seconds: float | None = None
+    """Left until the job's deadline."""
 
 
 class NotDue(msgspec.Struct, frozen=True):
     """A retry whose time has not come."""
 
     wait_ms: float
+
+
+class Paused(msgspec.Struct, frozen=True):
+    """The model takes nothing new: the message waits in a lane, and then in its queue."""
+
+
+class Orphan(msgspec.Struct, frozen=True):
+    """No such job, though none of its age was purged: the database is older than the message."""
+
+
+class Foreign(msgspec.Struct, frozen=True):
+    """No such job, and the message speaks of another database's: everything here may be another's."""
 
 
 class DeadLettered(msgspec.Struct, frozen=True):
@@ -52,7 +67,7 @@ class Obsolete(msgspec.Struct, frozen=True):
     reason: str
 
 
-Verdict = Claimed | NotDue | DeadLettered | Obsolete
+Verdict = Claimed | NotDue | Paused | DeadLettered | Orphan | Foreign | Obsolete
 
 
 class Beat(msgspec.Struct, frozen=True):
@@ -70,13 +85,44 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Store:
-    def __init__(self, database: Database, worker: str, lease_seconds: float) -> None:
+    def __init__(self, database: Database, worker: str, session_id: UUID, lease_seconds: float) -> None:
         self._database = database
         self._worker = worker
+        self._session_id = session_id
         self._lease = timedelta(seconds=lease_seconds)
 
-    async def claim(self, message: RenderMessage, token: UUID) -> Verdict:
-        """Take the job, or tell why it can't be taken."""
+    async def open_session(self, model: str) -> bool:
+        """Record this session, and end those that the worker left open before; whether the model is paused."""
+        async with self._database.connection() as connection:
+            return bool(await queries.open_session(connection, id=self._session_id, worker=self._worker, model=model))
+
+    async def describe_session(self, ready: Ready, gpu_id: str | None) -> None:
+        """Record what the session renders on."""
+        async with self._database.connection() as connection:
+            await queries.describe_session(
+                connection,
+                id=self._session_id,
+                device=ready.device,
+                gpu_id=gpu_id,
+                model_revision=ready.model_revision,
+                versions=ready.versions,
+            )
+
+    async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> bool:
+        """Show that the session lives, and how many seconds ago its queue was empty; whether the model is paused."""
+        async with self._database.connection() as connection:
+            return bool(
+                await queries.beat_session(
+                    connection, id=self._session_id, empty_age=empty_age, empty_before_age=empty_before_age
+                )
+            )
+
+    async def end_session(self) -> None:
+        async with self._database.connection() as connection:
+            await queries.end_session(connection, id=self._session_id)
+
+    async def claim(self, message: RenderMessage, token: UUID, *, rendered: bool = False) -> Verdict:
+        """Take the job, or return why it can't be taken. What is `rendered` already is late for nothing."""
         async with self._database.connection() as connection:
             row = await queries.claim(
                 connection,
@@ -84,11 +130,27 @@ class Store:
                 generation=message.generation,
                 token=token,
                 worker=self._worker,
+                session=self._session_id,
                 lease=self._lease,
+                stamped_at=_stamped_at(message),
+                rendered=rendered,
             )
             if row is not None:
                 return _claimed(row)
             return _verdict(await queries.look(connection, job_id=message.job_id), message, token)
+
+    async def look(self, message: RenderMessage) -> Verdict:
+        """Return what to do about the message of a job that was not claimed; never Claimed."""
+        async with self._database.connection() as connection:
+            row = await queries.look(connection, job_id=message.job_id)
+        if row["status"] == "queued" and row["generation"] == message.generation:
+            return NotDue(max(0.0, row["wait_ms"] or 0.0))
+        return _verdict(row, message, None)
+
+    async def note_parked(self, message: RenderMessage, wait: timedelta) -> None:
+        """Record that the job's message reaches its queue only after `wait`."""
+        async with self._database.connection() as connection:
+            await queries.note_parked(connection, job_id=message.job_id, generation=message.generation, wait=wait)
 
     async def heartbeat(self, claimed: Claimed, step: int | None, steps: int | None) -> Beat | None:
         """Extend the lease; None when the job is no longer ours."""
@@ -116,6 +178,11 @@ class Store:
         """Record that it was canceled. Returns whether the job was still ours."""
         async with self._database.connection() as connection:
             return await _finish(connection, claimed, "canceled")
+
+    async def expire(self, claimed: Claimed, error: JobError) -> bool:
+        """Record that its deadline passed. Returns whether the job was still ours."""
+        async with self._database.connection() as connection:
+            return await _finish(connection, claimed, "expired", error=error)
 
     async def retry(
         self, claimed: Claimed, error: JobError, detail: Mapping[str, Any], lane: Lane, message: Message
@@ -182,18 +249,32 @@ def _claimed(row: Any) -> Claimed:
         input=row["input"],
         previous_error=row["previous_error"],
         process_losses=row["process_losses"],
+        deadline_seconds=row["deadline_seconds"],
     )
 
 
-def _verdict(row: Any, message: RenderMessage, token: UUID) -> Verdict:
-    if row is None:
-        return Obsolete("deleted")
+def _verdict(row: Any, message: RenderMessage, token: UUID | None) -> Verdict:
+    if row["id"] is None:
+        return _absence(row, message)
     if row["generation"] != message.generation:
         return Obsolete("superseded")
-    if row["lease_token"] == token:
+    if token is not None and row["lease_token"] == token:
         return _claimed(row)  # the answer to an earlier try of this very claim was lost
     if row["dead_lettered"]:
         return DeadLettered()
     if row["status"] == "queued" and row["waits"]:
         return NotDue(max(0.0, row["wait_ms"]))
+    if row["status"] == "queued" and row["paused"]:
+        return Paused()
     return Obsolete(row["status"])
+
+
+def _absence(row: Any, message: RenderMessage) -> Verdict:
+    """Return what it means that there is no such job."""
+    if isinstance(message, v2.Render) and message.instance_id != row["instance_id"]:
+        return Foreign()
+    return Obsolete("purged") if row["purged"] else Orphan()
+
+
+def _stamped_at(message: RenderMessage) -> datetime | None:
+    return message.stamped_at if isinstance(message, v2.Render) else None

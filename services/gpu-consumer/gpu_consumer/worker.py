@@ -12,6 +12,7 @@ from gpu_consumer.gpu_monitor import GpuMonitor
 from gpu_consumer.presence import Presence
 from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.renderer import Renderer
+from gpu_consumer.session import Session
 from gpu_consumer.store import Store
 from gpu_consumer.waiting import first_of, until_answered
 
@@ -25,6 +26,7 @@ class Worker:
         self,
         gate: Gate,
         presence: Presence,
+        session: Session,
         store: Store,
         renderer: Renderer,
         progress: ProgressFeed,
@@ -34,6 +36,7 @@ class Worker:
     ) -> None:
         self._gate = gate
         self._presence = presence
+        self._session = session
         self._store = store
         self._renderer = renderer
         self._progress = progress
@@ -47,7 +50,13 @@ class Worker:
         try:
             if not await _unless(stop, self._take_over()):
                 return
-            tasks = (self._presence.run(), self._renderer.run(), self._progress.run(), self._monitor.run(stop))
+            tasks = (
+                self._presence.run(),
+                self._session.run(),
+                self._renderer.run(),
+                self._progress.run(),
+                self._monitor.run(stop),
+            )
             for work in tasks:
                 task = asyncio.create_task(work)
                 task.add_done_callback(lambda _: stop.set())
@@ -62,6 +71,7 @@ class Worker:
         finally:
             await _end(standing)
             await self._renderer.stop()
+            await self._session.close()
             await self._presence.close()
 
     async def _take_over(self) -> None:
@@ -70,6 +80,7 @@ class Worker:
         reaped = await until_answered(self._store.reap_predecessor)
         if reaped:
             log.warning("jobs of a lost predecessor went back to the queue", jobs=reaped)
+        await self._session.open()
 
     async def _close_gate(self, stop: asyncio.Event) -> None:
         await stop.wait()

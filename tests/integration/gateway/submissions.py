@@ -30,6 +30,7 @@ def submission(tenant: UUID, key: str | None = None, body: bytes = b"{}", **chan
         "webhook_url": None,
         "webhook_events": TERMINAL_EVENTS,
         "ttl_seconds": 60,
+        "cost": INPUT.cost,
         "traceparent": TRACEPARENT,
         "idempotency_key": key,
         "body_hash": hash_body(body),

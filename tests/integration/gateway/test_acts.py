@@ -18,7 +18,8 @@ BODY = {
     "webhook_events": ["job.canceled"],
 }
 START = (
-    "UPDATE jobs SET status = 'running', attempt = 1, started_at = now(), lease_token = gen_random_uuid(),"
+    "UPDATE jobs SET status = 'running', attempt = 1, worker = 'ansel', started_at = now(),"
+    " lease_token = gen_random_uuid(),"
     " lease_expires_at = now() + interval '1 minute'"
 )
 SUCCEED = (
@@ -47,13 +48,18 @@ async def test_the_holder_of_a_running_job_is_told(client: httpx.AsyncClient, ro
     """The request is on the row and goes out as a notification; the first request's time stays."""
     job = await submit(client, BODY)
     await rows.execute(START)
-    told: asyncio.Queue[str] = asyncio.Queue()
-    await rows.add_listener("darkroom_cancel", lambda *event: told.put_nowait(event[-1]))
+    told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    holder = await rows.fetchval("SELECT cancel_channel(worker) FROM jobs")
+    another = await rows.fetchval("SELECT cancel_channel('another')")
+    for channel in (holder, another):
+        await rows.add_listener(channel, lambda *event: told.put_nowait(event[-2:]))
     first = await cancel(client, job)
     assert first["status"] == "running"
     assert first["cancel_requested_at"] is not None
-    assert await asyncio.wait_for(told.get(), 5) == job["id"]
+    assert await asyncio.wait_for(told.get(), 5) == (holder, job["id"])
     assert await cancel(client, job) == first
+    assert await asyncio.wait_for(told.get(), 5) == (holder, job["id"])
+    assert told.empty()
     assert await rows.fetchval("SELECT status FROM jobs") == "running"
 
 

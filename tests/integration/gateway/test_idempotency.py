@@ -34,7 +34,8 @@ async def test_the_answer_stays_as_it_was_at_acceptance(client: httpx.AsyncClien
     """Whatever became of the job meanwhile."""
     first = await post(client, "one")
     await rows.execute(
-        "UPDATE jobs SET status = 'running', attempt = 1, started_at = now(), lease_token = gen_random_uuid(),"
+        "UPDATE jobs SET status = 'running', attempt = 1, worker = 'ansel', started_at = now(),"
+        " lease_token = gen_random_uuid(),"
         " lease_expires_at = now(), queued_at = now() + interval '1 hour', expires_at = now() + interval '9 hours'"
     )
     assert (await post(client, "one")).json() == first.json()

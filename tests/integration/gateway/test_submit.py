@@ -23,11 +23,14 @@ async def test_an_accepted_job_is_recorded_whole(client: httpx.AsyncClient, rows
     body = {
         **BODY,
         "ttl_seconds": 60,
+        "deadline_seconds": 90,
+        "user_id": "ada",
         "metadata": {"order": "17"},
         "webhook_url": "https://example.com/hook",
         "webhook_events": ["job.started"],
     }
-    answer = await client.post("/v1/jobs", json=body, headers={"traceparent": TRACEPARENT})
+    headers = {"traceparent": TRACEPARENT, "Idempotency-Key": "k-1"}
+    answer = await client.post("/v1/jobs", json=body, headers=headers)
     job = msgspec.json.decode(answer.content, type=Job)
     assert answer.status_code == 202
     assert answer.headers["location"] == f"/v1/jobs/{job.id}" == job.urls.self
@@ -39,9 +42,13 @@ async def test_an_accepted_job_is_recorded_whole(client: httpx.AsyncClient, rows
     assert (row["id"], row["created_at"], row["expires_at"]) == (job.id, job.created_at, job.expires_at)
     assert msgspec.convert(json.loads(row["input"]), type(job.input)) == job.input
     assert (row["webhook_url"], row["webhook_events"]) == ("https://example.com/hook", ["job.started"])
-    assert row["traceparent"] == TRACEPARENT
-    message = await rows.fetchrow("SELECT job_id, generation, model, lane, traceparent FROM outbox")
-    assert tuple(message) == (job.id, 1, "tiny", None, TRACEPARENT)
+    assert (row["traceparent"], row["idempotency_key"], row["user_id"]) == (TRACEPARENT, "k-1", "ada")
+    assert row["key_id"] == await rows.fetchval("SELECT id FROM api_keys")
+    assert (row["cost"], row["priority"], row["queue"]) == (job.input.cost, 0, "tiny")
+    assert row["deadline_at"] - row["created_at"] == timedelta(seconds=90)
+    assert (job.deadline_at, job.user_id, job.version) == (row["deadline_at"], "ada", 1)
+    message = await rows.fetchrow("SELECT job_id, generation, model, lane, created_at FROM outbox")
+    assert tuple(message) == (job.id, 1, "tiny", None, row["announced_at"])
 
 
 async def test_silence_takes_the_models_defaults(client: httpx.AsyncClient) -> None:

@@ -27,7 +27,10 @@ async def claim(connection: Connection, message: Render) -> None:
         generation=message.generation,
         token=uuid4(),
         worker="anna",
+        session=uuid4(),
         lease=timedelta(seconds=5),
+        stamped_at=None,
+        rendered=False,
     )
     assert taken is not None
 

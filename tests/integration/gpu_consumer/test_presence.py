@@ -14,6 +14,7 @@ from tests.integration.gpu_consumer.workshop import Workshop
 from tests.support.waiting import eventually
 
 APPLICATION = "darkroom-gpu-consumer-presence"
+NOTIFY = "SELECT pg_notify(cancel_channel($1), $2)"
 CUT = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{APPLICATION}'"
 TAKE_NAME = "SELECT pg_advisory_lock(hashtextextended('darkroom worker anna', 0))"
 WAITS_FOR_LOCK = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
@@ -55,10 +56,11 @@ async def test_a_name_that_was_let_go_can_be_taken(workshop: Workshop, standing:
 
 
 async def test_a_cancel_is_heard(workshop: Workshop, standing: Standing) -> None:
-    """A notification names the job; one that does not is passed over."""
+    """A notification names the job; one that does not is passed over, and another worker's wakes nobody here."""
     job_id = uuid4()
-    await workshop.execute("SELECT pg_notify('darkroom_cancel', 'nonsense')")
-    await workshop.execute("SELECT pg_notify('darkroom_cancel', $1)", str(job_id))
+    await workshop.execute(NOTIFY, "another", str(uuid4()))
+    await workshop.execute(NOTIFY, "anna", "nonsense")
+    await workshop.execute(NOTIFY, "anna", str(job_id))
     await eventually(lambda: standing.heard == [job_id])
 
 
@@ -71,7 +73,7 @@ async def test_the_name_is_locked_and_cancels_are_heard_again_after_a_loss(
     await asyncio.wait_for(standing.gate.wait_closed(), 10)
     await asyncio.wait_for(standing.gate.wait_for(NAME), 10)
     job_id = uuid4()
-    await workshop.execute("SELECT pg_notify('darkroom_cancel', $1)", str(job_id))
+    await workshop.execute(NOTIFY, "anna", str(job_id))
     await eventually(lambda: standing.heard == [job_id])
     running.cancel()
 

@@ -9,6 +9,7 @@ from chassis.amqp import Broker
 from contracts.messages.v1 import encode
 from contracts.topology import work_queue
 from gpu_consumer.gate import RENDERER, Gate
+from gpu_consumer.session import EmptyAnswers
 from gpu_consumer.slot import Slot
 from gpu_consumer.usage import Usage
 from tests.integration.gpu_consumer.workshop import Workshop
@@ -45,7 +46,7 @@ async def test_what_waits_is_fetched_alone(workshop: Workshop, broker: Broker, g
     await workshop.publish(second)
     await workshop.waiting_becomes(2)
     usage = Subscriptions()
-    delivery = await Slot(broker, work_queue("tiny"), usage).take(gate)
+    delivery = await Slot(broker, work_queue("tiny"), usage, EmptyAnswers()).take(gate)
     assert delivery is not None
     assert delivery.body == encode(first)
     assert (usage.count, await workshop.waiting()) == (0, 1)
@@ -54,7 +55,7 @@ async def test_what_waits_is_fetched_alone(workshop: Workshop, broker: Broker, g
 async def test_what_comes_is_subscribed_for_once(workshop: Workshop, broker: Broker, gate: Gate) -> None:
     """A slot on an empty queue gets the next message, and not the one after it."""
     usage = Subscriptions()
-    taking = asyncio.create_task(Slot(broker, work_queue("tiny"), usage).take(gate))
+    taking = asyncio.create_task(Slot(broker, work_queue("tiny"), usage, EmptyAnswers()).take(gate))
     first, second = [await workshop.add_job() for _ in range(2)]
     await eventually(lambda: usage.count == 1, what="the slot subscribed")
     await workshop.publish(first)
@@ -69,7 +70,7 @@ async def test_a_fetched_message_goes_back_with_its_channel(workshop: Workshop, 
     """A slot that is closed gives back what it had fetched."""
     await workshop.submit()
     await workshop.waiting_becomes(1)
-    slot = Slot(broker, work_queue("tiny"), Subscriptions())
+    slot = Slot(broker, work_queue("tiny"), Subscriptions(), EmptyAnswers())
     assert await slot.take(gate) is not None
     assert await workshop.waiting() == 0
     await slot.close()

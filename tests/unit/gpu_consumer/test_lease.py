@@ -3,16 +3,20 @@
 import asyncio
 import time
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError
+from contracts.messages import RenderMessage
+from contracts.messages.v1 import Render
 from gpu_consumer.lease import Interruption, Lease
-from gpu_consumer.outcome import Canceled, Dead, Discarded, Released
+from gpu_consumer.outcome import Canceled, Dead, Discarded, Expired, Released
 from gpu_consumer.render.protocol import Step
-from gpu_consumer.store import Beat, Claimed, Store
+from gpu_consumer.store import Beat, Claimed, Obsolete, Store, Verdict
 
+MESSAGE = Render(uuid4(), 1, "tiny", "")
 CLAIMED = Claimed(uuid4(), 1, uuid4(), 1, "tiny", b"{}", None)
 
 
@@ -22,8 +26,17 @@ class Answers:
     def __init__(self, *answers: Beat | Exception | None) -> None:
         self._answers = list(answers)
         self.steps: list[tuple[int | None, int | None]] = []
+        self.verdict: Verdict = Obsolete("succeeded")
+        self.claims: list[bool] = []
+        self.beaten_with: list[UUID] = []
+
+    async def claim(self, message: RenderMessage, token: UUID, *, rendered: bool) -> Verdict:
+        """What a heartbeat that found nothing asks next."""
+        self.claims.append(rendered)
+        return self.verdict
 
     async def heartbeat(self, claimed: Claimed, step: int | None, steps: int | None) -> Beat | None:
+        self.beaten_with.append(claimed.token)
         self.steps.append((step, steps))
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
@@ -32,7 +45,7 @@ class Answers:
 
 
 def lease_on(answers: Answers, seconds: float = 60) -> Lease:
-    return Lease(cast(Store, answers), CLAIMED, seconds)
+    return Lease(cast(Store, answers), CLAIMED, MESSAGE, seconds)
 
 
 @pytest.mark.parametrize(
@@ -90,10 +103,62 @@ def test_the_first_reason_stands_but_for_a_lost_lease() -> None:
 
 def test_each_reason_has_its_outcome() -> None:
     """What stops a render decides what is recorded."""
-    *outcomes, overtime = [reason.outcome() for reason in Interruption]
+    *outcomes, overtime, deadline = [reason.outcome() for reason in Interruption]
     assert outcomes == [Canceled(), Discarded(), Released()]
     assert isinstance(overtime, Dead)
     assert overtime.error.code == "render_timeout"
+    assert isinstance(deadline, Expired)
+    assert deadline.error.code == "deadline_exceeded"
+
+
+async def test_a_claim_that_postgres_lost_is_made_again() -> None:
+    """The render goes on: later beats are sent under the fresh claim's token."""
+    answers = Answers(None, Beat(cancel_requested=False))
+    answers.verdict = msgspec.structs.replace(CLAIMED, token=uuid4(), attempt=2)
+    lease = lease_on(answers)
+    await lease.beat()
+    await lease.beat()
+    assert (lease.interruption, lease.claimed) == (None, answers.verdict)
+    assert answers.beaten_with == [CLAIMED.token, answers.verdict.token]
+
+
+async def test_a_job_that_is_another_s_says_what_to_do() -> None:
+    """The refused claim's verdict stays with the lease."""
+    lease = lease_on(Answers(None))
+    await lease.beat()
+    assert (lease.lost, lease.verdict) == (True, Obsolete("succeeded"))
+
+
+async def test_a_finished_render_gets_its_job_back() -> None:
+    """What took the job from a render that went on, like its time to live, does not keep it from what is rendered."""
+    answers = Answers(None)
+    lease = lease_on(answers)
+    await lease.beat()
+    answers.verdict = CLAIMED
+    assert await lease.keep_rendered()
+    assert answers.claims == [False, True]
+    assert not lease.lost
+
+
+async def test_a_deadline_interrupts() -> None:
+    """By this process's own clock, whatever Postgres says."""
+    lease = lease_on(Answers(Beat(cancel_requested=False)))
+    lease.claimed = msgspec.structs.replace(CLAIMED, deadline_seconds=0.01)
+    async with lease:
+        await asyncio.wait_for(lease.wait_interrupted(), 5)
+    assert lease.interruption == Interruption.DEADLINE
+
+
+async def test_a_resting_lease_beats_no_more() -> None:
+    """A beat under way is waited for, so that no two writes cross."""
+    answers = Answers(Beat(cancel_requested=False))
+    async with lease_on(answers, 0.01) as lease:
+        await lease.rest()
+        beats = len(answers.steps)
+        lease.hurry()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(answers.steps) == beats
 
 
 def test_an_overtime_tells_how_far_it_came() -> None:

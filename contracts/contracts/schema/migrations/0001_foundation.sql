@@ -81,7 +81,8 @@ CREATE TABLE jobs (
     CONSTRAINT attempts_are_bounded CHECK (attempt BETWEEN 0 AND max_attempts),
     CONSTRAINT running_means_leased CHECK (
         (status = 'running') = (lease_token IS NOT NULL) AND (lease_token IS NULL) = (lease_expires_at IS NULL)),
-    CONSTRAINT running_has_begun CHECK (status <> 'running' OR (attempt >= 1 AND started_at IS NOT NULL)),
+    CONSTRAINT running_has_begun CHECK (
+        status <> 'running' OR (attempt >= 1 AND started_at IS NOT NULL AND worker IS NOT NULL)),
     CONSTRAINT terminal_means_completed CHECK (
         (status IN ('succeeded', 'failed', 'canceled', 'expired')) = (completed_at IS NOT NULL)),
     CONSTRAINT success_has_outputs CHECK ((status = 'succeeded') = (outputs IS NOT NULL)),
