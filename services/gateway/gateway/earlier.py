@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from chassis.coalesce import Coalescer
 from gateway.store import JobStore
-from gateway.submission import Outcome, RecordedJob, Submission, TenantKey, replay
+from gateway.submission import DeletedJob, Outcome, RecordedJob, Submission, TenantKey, replay
 
 
 class EarlierSubmissions:
@@ -12,7 +12,7 @@ class EarlierSubmissions:
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
-        self._look_ups: Coalescer[TenantKey, RecordedJob] = Coalescer(self._look_up)
+        self._look_ups: Coalescer[TenantKey, RecordedJob | DeletedJob] = Coalescer(self._look_up)
 
     async def outcome(self, submission: Submission) -> Outcome | None:
         """The outcome if the submission's key is taken already. Raises what `Coalescer.find` does."""
@@ -20,5 +20,5 @@ class EarlierSubmissions:
         recorded = await self._look_ups.find(key) if key else None
         return replay(submission, recorded) if recorded else None
 
-    async def _look_up(self, keys: list[TenantKey]) -> Mapping[TenantKey, RecordedJob]:
+    async def _look_up(self, keys: list[TenantKey]) -> Mapping[TenantKey, RecordedJob | DeletedJob]:
         return await self._store.find_by_keys(keys)
