@@ -26,4 +26,9 @@ def output_key(job_id: UUID, index: int, sha256: str, output_format: str) -> str
 
     `sha256` is the hexadecimal digest of the stored bytes.
     """
-    return f"jobs/{job_id}/{index}-{sha256}.{EXTENSIONS[output_format]}"
+    return f"{job_prefix(job_id)}{index}-{sha256}.{EXTENSIONS[output_format]}"
+
+
+def job_prefix(job_id: UUID) -> str:
+    """Return what the keys of all of a job's objects begin with, and no other's."""
+    return f"jobs/{job_id}/"

@@ -43,6 +43,7 @@ IMPOSSIBLE_JOBS = [
     ("terminal_means_completed", JobStatus.QUEUED, {"completed_at": "now()"}),
     ("success_has_outputs", JobStatus.SUCCEEDED, {"outputs": "NULL"}),
     ("success_has_outputs", JobStatus.FAILED, {"outputs": "'[]'"}),
+    ("only_outputs_are_removed", JobStatus.CANCELED, {"outputs_removed_at": "now()"}),
     ("success_has_no_error", JobStatus.SUCCEEDED, {"error": "'{}'"}),
     ("failure_has_a_reason", JobStatus.FAILED, {"error": "NULL"}),
     ("dead_lettered_means_failed", JobStatus.EXPIRED, {"dead_lettered": "true"}),

@@ -79,6 +79,7 @@ CREATE TABLE jobs (
 
     error               jsonb,                          -- contracts.api.JobError; of the latest failed attempt
     outputs             jsonb,
+    outputs_removed_at  timestamptz,                    -- retention removed the pictures, and emptied `outputs`
     receipt             jsonb,                          -- contracts.api.Receipt
     metrics             jsonb,
     dead_lettered       boolean NOT NULL DEFAULT false,
@@ -91,6 +92,8 @@ CREATE TABLE jobs (
     CONSTRAINT terminal_means_completed CHECK (
         (status IN ('succeeded', 'failed', 'canceled', 'expired')) = (completed_at IS NOT NULL)),
     CONSTRAINT success_has_outputs CHECK ((status = 'succeeded') = (outputs IS NOT NULL)),
+    CONSTRAINT only_outputs_are_removed CHECK (
+        outputs_removed_at IS NULL OR outputs IS NOT DISTINCT FROM '[]'),
     CONSTRAINT success_has_no_error CHECK (status <> 'succeeded' OR error IS NULL),
     CONSTRAINT failure_has_a_reason CHECK (status <> 'failed' OR error IS NOT NULL),
     CONSTRAINT dead_lettered_means_failed CHECK (NOT dead_lettered OR status = 'failed'),
@@ -104,9 +107,10 @@ CREATE TABLE jobs (
 ALTER TABLE jobs SET (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02);
 
 CREATE INDEX jobs_waiting ON jobs (queue, queued_at, id) WHERE status = 'queued';
+CREATE INDEX jobs_announced ON jobs (queue, announced_at) WHERE status = 'queued';
 CREATE INDEX jobs_expiring ON jobs (least(expires_at, deadline_at)) WHERE status = 'queued';
 CREATE INDEX jobs_held ON jobs (worker) WHERE status = 'running';
-CREATE INDEX jobs_finished ON jobs (queue, completed_at DESC) WHERE status = 'succeeded';
+CREATE INDEX jobs_finished ON jobs (queue, completed_at DESC) WHERE status = 'succeeded' AND outputs_removed_at IS NULL;
 
 CREATE TABLE idempotency_keys (
     tenant_id   uuid NOT NULL,

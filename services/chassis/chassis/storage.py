@@ -2,13 +2,14 @@
 
 import asyncio
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import minio
 import urllib3
+from minio.deleteobjects import DeleteObject
 from minio.error import MinioException
 
 from chassis.settings import StorageSettings
@@ -36,10 +37,26 @@ class Storage:
             self._client.put_object, self._bucket, key, io.BytesIO(body), len(body), content_type=content_type
         )
 
+    async def keys(self, prefix: str) -> list[str]:
+        """Return the keys that begin with the prefix. Raises StorageUnavailableError."""
+        return await self._call(self._keys, prefix)
+
+    async def remove(self, keys: Sequence[str]) -> None:
+        """Remove the objects; those that are not there are no error. Raises StorageUnavailableError."""
+        await self._call(self._remove, keys)
+
     async def check(self) -> None:
         """Raises StorageUnavailableError unless the bucket is there."""
         if not await self._call(self._client.bucket_exists, self._bucket):
             raise StorageUnavailableError(f"There is no bucket {self._bucket!r}.")
+
+    def _keys(self, prefix: str) -> list[str]:
+        found = self._client.list_objects(self._bucket, prefix=prefix, recursive=True)
+        return [str(item.object_name) for item in found]
+
+    def _remove(self, keys: Sequence[str]) -> None:
+        for error in self._client.remove_objects(self._bucket, map(DeleteObject, keys)):
+            raise StorageUnavailableError(f"S3 did not remove an object: {error.code}")
 
     async def _call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         try:

@@ -17,6 +17,7 @@ def main() -> None:
         migrate(sys.argv[2:], prog_name="python -m operations migrate")
     with refusing_bad_settings():
         settings = load(Settings)
+        settings.retention.check()
     logs.configure("operations", settings.log)
     run(run_operations(settings))
 

@@ -9,11 +9,21 @@ from chassis.http import build_app
 from chassis.loops import Loop
 from chassis.postgres import Database
 from chassis.service import Address, serve
+from chassis.storage import Storage
 from contracts.api import Service
 from operations.ingest import Ingest
 from operations.metrics import QueueMetrics
-from operations.settings import Settings
-from operations.sweeps import Expire, Prune, Republish, Rescue
+from operations.retention.loops import (
+    ExpirePictures,
+    PruneAttempts,
+    PruneDeliveries,
+    PruneKeys,
+    PruneLetters,
+    PurgeJobs,
+)
+from operations.retention.objects import SweepObjects
+from operations.settings import RetentionSettings, Settings
+from operations.sweeps import EndSessions, Expire, Republish, Rescue
 
 
 async def run_operations(settings: Settings) -> None:
@@ -35,7 +45,20 @@ def _loops(settings: Settings, database: Database, broker: Broker) -> list[Loop]
         Rescue(database, settings.lease_seconds),
         Expire(database),
         Republish(database, settings.lease_seconds),
-        Prune(database, timedelta(hours=settings.idempotency_hours)),
+        EndSessions(database, settings.lease_seconds),
         Ingest(database, broker),
         QueueMetrics(database),
+        SweepObjects(database, Storage(settings.storage)),
+        *_retention(settings.retention, database),
+    ]
+
+
+def _retention(settings: RetentionSettings, database: Database) -> list[Loop]:
+    return [
+        PruneKeys(database, timedelta(hours=settings.idempotency_hours)),
+        PruneLetters(database, timedelta(days=settings.retain_letters_days)),
+        PruneDeliveries(database, timedelta(days=settings.retain_deliveries_days)),
+        PruneAttempts(database, timedelta(days=settings.retain_attempts_days)),
+        ExpirePictures(database, timedelta(days=settings.retain_pictures_days)),
+        PurgeJobs(database, timedelta(days=settings.retain_jobs_days)),
     ]

@@ -14,13 +14,14 @@ from aio_pika.abc import AbstractChannel, AbstractQueue
 from chassis.amqp import Broker, close_quietly
 from chassis.headers import json_safe
 from chassis.loops import Loop
-from chassis.postgres import Database
+from chassis.postgres import Connection, Database
 from contracts.api import JobError
 from contracts.errors import JobErrorCode
-from contracts.messages import RenderMessage, UndecodableMessageError, decode_render
+from contracts.messages import RenderMessage, UndecodableMessageError, decode_render, v2
 from contracts.topology import DEAD_QUEUE, Lanes, topology
 from operations import store
 from operations.metrics import INGESTED
+from operations.records import Orphan
 
 log = structlog.get_logger()
 
@@ -38,6 +39,8 @@ class Ingested(StrEnum):
     """It belongs to a dead letter, which now has the broker's record too."""
     FAILED = "failed"
     """The broker gave up delivering it; its job is dead."""
+    ORPHANED = "orphaned"
+    """Its job is unknown, since the database was restored from a backup; it is recorded, and can be replayed."""
     UNDECODABLE = "undecodable"
     """It can't be read; it is recorded with its exact bytes."""
     DROPPED = "dropped"
@@ -96,25 +99,55 @@ async def ingest(database: Database, body: bytes, headers: Mapping[str, Any]) ->
 
 async def _bury(database: Database, message: RenderMessage, body: bytes, headers: Mapping[str, Any]) -> Ingested:
     job = message.job_id, message.generation
+    safe = _recordable(headers)
     async with database.transaction() as connection:
         undeliverable = _latest_death(headers) == JobErrorCode.DELIVERY_LIMIT
-        failed = undeliverable and await store.fail_undeliverable(connection, *job, _GAVE_UP, body, json_safe(headers))
-        completed = await store.attach_x_death(connection, *job, json_safe(headers.get(X_DEATH)))
-    if failed:
-        return Ingested.FAILED
-    return Ingested.COMPLETED if completed else Ingested.DROPPED
+        if undeliverable and await store.fail_undeliverable(connection, *job, _GAVE_UP, body, safe):
+            await store.attach_x_death(connection, *job, safe.get(X_DEATH))
+            return Ingested.FAILED
+        if await store.attach_x_death(connection, *job, safe.get(X_DEATH)):
+            return Ingested.COMPLETED
+        return await _record_orphan(connection, message, body, safe)
+
+
+async def _record_orphan(
+    connection: Connection, message: RenderMessage, body: bytes, headers: Mapping[str, Any]
+) -> Ingested:
+    """Keep a message whose job is unknown, unless that was purged."""
+    if not await store.is_unknown(connection, message.job_id):
+        return Ingested.DROPPED
+    await store.hold_purge(connection)
+    orphan = Orphan(
+        job_id=message.job_id,
+        tenant_id=message.tenant_id if isinstance(message, v2.Render) else None,
+        generation=message.generation,
+        model=message.model,
+        error=_UNKNOWN_JOB,
+        body=body,
+        headers=headers,
+        x_death=headers.get(X_DEATH),
+    )
+    return Ingested.ORPHANED if await store.insert_orphan(connection, orphan) else Ingested.DROPPED
 
 
 async def _record_undecodable(database: Database, reason: str, body: bytes, headers: Mapping[str, Any]) -> Ingested:
     # The reason quotes the message, and Postgres takes no NUL.
     message = reason.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:LONGEST_REASON]
     error = JobError(JobErrorCode.UNDECODABLE, message, retryable=False, stage=STAGE)
+    safe = _recordable(headers)
     async with database.transaction() as connection:
-        recorded = await store.insert_undecodable(
-            connection, error, body, json_safe(headers), json_safe(headers.get(X_DEATH))
-        )
+        recorded = await store.insert_undecodable(connection, error, body, safe, safe.get(X_DEATH))
     log.warning("undecodable message", reason=message, bytes=len(body), new=recorded)
     return Ingested.UNDECODABLE if recorded else Ingested.DROPPED
+
+
+def _recordable(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the headers as JSON. No message may stop the ingest, whatever it carries."""
+    try:
+        safe: dict[str, Any] = json_safe(headers)
+    except RecursionError:
+        return {"$unreadable": "nested too deeply"}
+    return safe
 
 
 def _latest_death(headers: Mapping[str, Any]) -> str | None:
@@ -124,6 +157,12 @@ def _latest_death(headers: Mapping[str, Any]) -> str | None:
     return None
 
 
+_UNKNOWN_JOB = JobError(
+    JobErrorCode.ORPHAN,
+    "This database does not know the message's job: it was restored from a backup that is older than the job.",
+    retryable=False,
+    stage=STAGE,
+)
 _GAVE_UP = JobError(
     JobErrorCode.DELIVERY_LIMIT,
     "The broker gave up after delivering the job's message too often.",

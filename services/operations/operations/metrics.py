@@ -38,7 +38,7 @@ class QueueMetrics(Loop):
             JOBS.labels(status, model).set(count)
         OUTBOX_DEPTH.set(depth)
         OUTBOX_AGE.set(age)
-        for kind in ("job", "undecodable"):
+        for kind in ("job", "orphan", "undecodable"):
             OPEN_LETTERS.labels(kind).set(letters.get(kind, 0))
         SAMPLED_AT.set_to_current_time()
         return False

@@ -98,16 +98,24 @@ SELECT count(*) FILTER (WHERE finish_job(id, generation, NULL, 'expired',
     ORDER BY least(expires_at, deadline_at) LIMIT :at_most FOR UPDATE SKIP LOCKED
 ) AS due;
 
+-- name: server_started()$
+-- When this server came up: a restart between two rounds shows here, though every connection works again.
+SELECT pg_postmaster_start_time();
+
 -- name: republish_lost_jobs(at_most)$
--- Publish again what is shown to be lost; that a job waits long shows nothing. The two proofs, per queue: a message
--- stamped a minute after the job's newest one was claimed (overtaken), or a living worker's question was answered
--- "empty" ten seconds after it (drained). Both must be ten seconds old themselves: a worker claims what it fetched, or
--- gives up, within five. A job with an outbox row is yet to be published. Looking stops after so many candidates.
-WITH proofs AS (
+-- Publish again what is shown to be lost (docs/decisions/0027); that a job waits long shows nothing. The two proofs, per
+-- queue: a message stamped a minute after the job's newest one was claimed (overtaken), or a live worker's question was
+-- answered "empty" ten seconds after it (drained). Both must be ten seconds old: a worker claims what it fetched, or
+-- gives up, within five. Claims are read newest first and up to a bound, which covers more than the time between two
+-- rounds. A job with an outbox row is yet to be published; asking for the row one by one keeps the whole outbox out.
+WITH proofs AS MATERIALIZED (
     SELECT model, max(before) AS before FROM (
-        SELECT session.model, max(attempt.stamped_at) - interval '60 seconds' AS before
-        FROM attempts AS attempt JOIN worker_sessions AS session ON session.id = attempt.session_id
-        WHERE attempt.started_at BETWEEN now() - interval '5 minutes' AND now() - interval '10 seconds'
+        SELECT session.model, max(claim.stamped_at) - interval '60 seconds' AS before
+        FROM (
+            SELECT session_id, stamped_at FROM attempts
+            WHERE started_at BETWEEN now() - interval '5 minutes' AND now() - interval '10 seconds'
+            ORDER BY started_at DESC LIMIT 20000
+        ) AS claim JOIN worker_sessions AS session ON session.id = claim.session_id
         GROUP BY session.model
         UNION ALL
         SELECT model, max(answered_at) - interval '10 seconds'
@@ -116,20 +124,20 @@ WITH proofs AS (
             AND answered_at <= now() - interval '10 seconds'
         GROUP BY model
     ) AS shown
-    WHERE before IS NOT NULL AND model NOT IN (SELECT model FROM paused_models)
+    WHERE before IS NOT NULL AND NOT EXISTS (SELECT FROM paused_models WHERE paused_models.model = shown.model)
     GROUP BY model
 ), lost AS (
     SELECT candidate.id, before FROM proofs CROSS JOIN LATERAL (
         SELECT id, generation FROM jobs
-        WHERE status = 'queued' AND queue = model AND queued_at <= before AND announced_at <= before
+        WHERE status = 'queued' AND queue = proofs.model AND announced_at <= proofs.before
             AND (next_attempt_at IS NULL OR next_attempt_at <= now())
-        ORDER BY queued_at, id LIMIT :at_most
+        ORDER BY announced_at LIMIT :at_most
     ) AS candidate
-    WHERE NOT EXISTS (
-        SELECT FROM outbox WHERE job_id = candidate.id AND outbox.generation = candidate.generation)
+    WHERE (SELECT outbox.id FROM outbox
+        WHERE job_id = candidate.id AND outbox.generation = candidate.generation) IS NULL
     LIMIT :at_most
 ), locked AS (
-    SELECT jobs.id FROM jobs JOIN lost ON lost.id = jobs.id
+    SELECT jobs.id FROM lost JOIN jobs USING (id)
     WHERE status = 'queued' AND announced_at <= before
     FOR UPDATE OF jobs SKIP LOCKED
 ), renewed AS (
@@ -138,16 +146,18 @@ WITH proofs AS (
 )
 SELECT count(*) FROM renewed CROSS JOIN LATERAL enqueue_message(job);
 
--- name: prune_idempotency_keys(at_most, age)$
-WITH pruned AS (
-    DELETE FROM idempotency_keys WHERE (tenant_id, key) IN (
-        SELECT tenant_id, key FROM idempotency_keys
-        WHERE created_at < now() - :age::interval
-        ORDER BY created_at LIMIT :at_most FOR UPDATE SKIP LOCKED
+-- name: end_silent_sessions(at_most)$
+-- A worker beats every few seconds; one that is silent for minutes is gone. Should it only have been frozen, its next
+-- beat opens the session again.
+WITH ended AS (
+    UPDATE worker_sessions SET ended_at = last_beat_at WHERE id IN (
+        SELECT id FROM worker_sessions
+        WHERE ended_at IS NULL AND last_beat_at < now() - interval '5 minutes'
+        LIMIT :at_most FOR UPDATE SKIP LOCKED
     )
     RETURNING 1
 )
-SELECT count(*) FROM pruned;
+SELECT count(*) FROM ended;
 
 -- Ingest
 
@@ -158,6 +168,23 @@ SELECT finish_job(:job_id, :generation, NULL, 'failed', :error, the_body => :bod
 -- name: attach_x_death(job_id, generation, x_death)$
 UPDATE dead_letters SET x_death = coalesce(x_death, :x_death)
 WHERE kind = 'job' AND job_id = :job_id AND generation = :generation
+RETURNING id;
+
+-- name: is_unknown(job_id)$
+-- Whether there is no such job although retention did not remove it.
+SELECT NOT is_purged(:job_id) AND NOT EXISTS (SELECT FROM jobs WHERE id = :job_id);
+
+-- name: hold_purge()!
+-- Until this transaction ends, retention moves its line past no job.
+SELECT FROM instance FOR SHARE;
+
+-- name: insert_orphan(job_id, tenant_id, generation, model, error, body, headers, x_death)$
+-- Null when its job is known after all, or was purged, or the same orphan is there already.
+INSERT INTO dead_letters (kind, job_id, tenant_id, generation, model, reason, error, fingerprint, body, headers, x_death)
+SELECT 'orphan', :job_id, (SELECT id FROM tenants WHERE id = :tenant_id), :generation, :model,
+    :error::jsonb ->> 'code', :error, error_fingerprint(:error), :body, :headers, :x_death
+WHERE NOT is_purged(:job_id) AND NOT EXISTS (SELECT FROM jobs WHERE id = :job_id)
+ON CONFLICT (job_id, generation) WHERE kind = 'orphan' DO NOTHING
 RETURNING id;
 
 -- name: insert_undecodable(error, body, headers, x_death)$
@@ -188,14 +215,21 @@ WHERE letter.id = :id;
 SELECT generation, attempt, worker, started_at, ended_at, outcome, error
 FROM attempts WHERE job_id = :job_id ORDER BY started_at, attempt;
 
--- Replay: one transaction of these steps
+-- Replay: one transaction of these steps. The job is locked before its letters, as by whoever finishes or deletes it.
 
--- name: lock_letter(id)^
-SELECT letter.kind, letter.status, letter.generation, job.id AS job_id, job.status AS job_status,
-    job.generation AS job_generation
-FROM dead_letters AS letter LEFT JOIN jobs AS job ON job.id = letter.job_id
-WHERE letter.id = :id
-FOR UPDATE OF letter;
+-- name: find_candidate(id)^
+SELECT kind, job_id, generation, body FROM dead_letters WHERE id = :id;
+
+-- name: lock_job(id)^
+SELECT status, generation, deleted_at IS NOT NULL AS deleted FROM jobs WHERE id = :id FOR UPDATE;
+
+-- name: lock_letter(id)$
+SELECT status FROM dead_letters WHERE id = :id FOR UPDATE;
+
+-- name: forget_sweep(job_id, hold)$
+-- The job's next end asks for another one. True while a sweep is under way, which might remove what is rendered anew.
+DELETE FROM object_sweeps WHERE job_id = :job_id
+RETURNING due_at BETWEEN now() AND now() + :hold::interval;
 
 -- name: requeue_dead_job(job_id, generation)$
 -- failed -> queued. Returns the new generation, or null unless the job failed in the given one and was not deleted.
@@ -212,6 +246,45 @@ SELECT enqueue_message(jobs) FROM jobs WHERE id = :job_id;
 
 -- name: mark_replaying(id)!
 UPDATE dead_letters SET status = 'replaying' WHERE id = :id AND status = 'open';
+
+-- name: find_tenant(id)$
+SELECT id FROM tenants WHERE id = :id;
+
+-- name: newest_orphan(job_id)^
+-- The latest generation of a job of which only messages are left, and the latest that any letter of it names.
+SELECT id, generation, (SELECT max(generation) FROM dead_letters WHERE job_id = :job_id) AS latest
+FROM dead_letters WHERE job_id = :job_id AND kind = 'orphan'
+ORDER BY generation DESC LIMIT 1;
+
+-- name: revive_job(job)$
+-- Make a job again from its message, in a generation that no letter names. Null where the job is there, or was purged.
+INSERT INTO jobs (id, tenant_id, key_id, user_id, model, input, metadata, webhook_url, webhook_events, traceparent,
+    retried_from, idempotency_key, priority, cost, generation, created_at, ttl, expires_at, deadline, deadline_at)
+SELECT id, tenant_id, key_id, user_id, model, input, metadata, webhook_url, webhook_events, traceparent, retried_from,
+    idempotency_key, priority, cost, generation, greatest(least(created_at, now()), 'epoch'), make_interval(secs => ttl_seconds),
+    now() + make_interval(secs => ttl_seconds), make_interval(secs => deadline_seconds),
+    now() + make_interval(secs => deadline_seconds)
+FROM jsonb_to_record(:job::jsonb) AS job (
+    id uuid, tenant_id uuid, key_id text, user_id text, model text, input jsonb, metadata jsonb, webhook_url text,
+    webhook_events text[], traceparent text, retried_from uuid, idempotency_key text, priority smallint, cost bigint,
+    generation integer, created_at timestamptz, ttl_seconds integer, deadline_seconds integer)
+WHERE NOT is_purged(id)
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
+
+-- name: restore_key(tenant_id, key, body_hash, job_id)$
+-- Returns the job that the key stands for afterwards.
+WITH restored AS (
+    INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id)
+    VALUES (:tenant_id, :key, :body_hash, :job_id)
+    ON CONFLICT (tenant_id, key) DO UPDATE SET job_id = idempotency_keys.job_id
+    RETURNING job_id
+)
+SELECT job_id FROM restored;
+
+-- name: mark_orphans_replaying(job_id)!
+-- Those of earlier generations are answered by the same replay.
+UPDATE dead_letters SET status = 'replaying' WHERE job_id = :job_id AND kind = 'orphan' AND status = 'open';
 
 -- name: record_audit(actor, action, subject)!
 INSERT INTO audit_log (actor, action, subject) VALUES (:actor, :action, :subject);

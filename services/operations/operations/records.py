@@ -1,11 +1,15 @@
 """Rows as operations shows and passes them on."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from contracts.api import Scope
+from contracts.api import JobError, JobInput, Scope, WebhookEvent
+
+SWEEP_HOLD = timedelta(minutes=5)
+"""For how long a sweep of a job's objects may be under way once it is claimed."""
 
 
 class AppliedMigration(msgspec.Struct, frozen=True):
@@ -31,9 +35,9 @@ class LetterSummary(msgspec.Struct, frozen=True):
 
     id: UUID
     kind: str
-    """`job`, or `undecodable` for a message that could not be read."""
+    """`job`; `orphan` for a message whose job this database does not know; `undecodable` for one that can't be read."""
     status: str
-    """open, replaying (its job waits or runs again) or replayed (that job ended)."""
+    """open, replaying (its job waits or runs again), replayed (that job ended) or discarded."""
     job_id: UUID | None
     generation: int | None
     model: str | None
@@ -84,12 +88,65 @@ class Letter(msgspec.Struct, frozen=True):
     attempts: list[AttemptRecord]
 
 
+class Orphan(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead message whose job this database does not know, as its letter keeps it."""
+
+    job_id: UUID
+    tenant_id: UUID | None
+    """Kept where there is such a tenant."""
+    generation: int
+    model: str
+    error: JobError
+    body: bytes
+    headers: Any
+    x_death: Any
+
+
 class ReplayCandidate(msgspec.Struct, frozen=True):
-    """A dead letter under lock, with what decides whether it may be replayed."""
+    """A dead letter that is to be replayed; nothing of it is locked yet."""
 
     kind: str
-    status: str
-    generation: int | None
     job_id: UUID | None
-    job_status: str | None
-    job_generation: int | None
+    generation: int | None
+    body: bytes | None
+
+
+class LockedJob(msgspec.Struct, frozen=True):
+    """What decides whether a dead letter's job may be replayed."""
+
+    status: str
+    generation: int
+    deleted: bool
+
+
+class NewestOrphan(msgspec.Struct, frozen=True):
+    """The letter of an unknown job's latest generation."""
+
+    id: UUID
+    generation: int
+    latest: int
+    """The highest generation that any dead letter of the job names."""
+
+
+class RevivedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job made again from its message. The fields are the columns that `revive_job` reads, and its key's."""
+
+    id: UUID
+    tenant_id: UUID
+    key_id: str | None
+    user_id: str | None
+    model: str
+    input: JobInput
+    metadata: dict[str, str]
+    webhook_url: str | None
+    webhook_events: tuple[WebhookEvent, ...]
+    traceparent: str
+    retried_from: UUID | None
+    idempotency_key: str | None
+    body_hash: bytes | None
+    priority: int
+    cost: int
+    generation: int
+    created_at: datetime
+    ttl_seconds: int
+    deadline_seconds: int | None

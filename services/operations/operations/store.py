@@ -10,7 +10,19 @@ import msgspec
 from chassis.keys import ApiKey
 from chassis.postgres import Connection, load_queries
 from contracts.api import JobError
-from operations.records import AppliedMigration, AttemptRecord, KeyRecord, Letter, LetterSummary, ReplayCandidate
+from operations.records import (
+    SWEEP_HOLD,
+    AppliedMigration,
+    AttemptRecord,
+    KeyRecord,
+    Letter,
+    LetterSummary,
+    LockedJob,
+    NewestOrphan,
+    Orphan,
+    ReplayCandidate,
+    RevivedJob,
+)
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -105,9 +117,15 @@ async def republish_lost_jobs(connection: Connection, at_most: int) -> int:
     return int(await _queries.republish_lost_jobs(connection, at_most=at_most))
 
 
-async def prune_idempotency_keys(connection: Connection, at_most: int, age: timedelta) -> int:
-    """Forget idempotency keys older than `age`; how many there were."""
-    return int(await _queries.prune_idempotency_keys(connection, at_most=at_most, age=age))
+async def end_silent_sessions(connection: Connection, at_most: int) -> int:
+    """End the sessions of workers that fell silent; how many there were."""
+    return int(await _queries.end_silent_sessions(connection, at_most=at_most))
+
+
+async def server_started(connection: Connection) -> datetime:
+    """Return when the database server came up."""
+    started: datetime = await _queries.server_started(connection)
+    return started
 
 
 async def fail_undeliverable(
@@ -133,6 +151,22 @@ async def insert_undecodable(connection: Connection, error: JobError, body: byte
     return made is not None
 
 
+async def is_unknown(connection: Connection, job_id: UUID) -> bool:
+    """Whether there is no such job although retention did not remove it."""
+    return bool(await _queries.is_unknown(connection, job_id=job_id))
+
+
+async def hold_purge(connection: Connection) -> None:
+    """Keep retention from moving its line past any job, until the transaction ends."""
+    await _queries.hold_purge(connection)
+
+
+async def insert_orphan(connection: Connection, orphan: Orphan) -> bool:
+    """False where its job is known after all, or was purged, or the same orphan is recorded already."""
+    made = await _queries.insert_orphan(connection, **msgspec.structs.asdict(orphan))
+    return made is not None
+
+
 async def list_letters(connection: Connection, status: str | None, at_most: int) -> list[LetterSummary]:
     """The newest dead letters first; of any status where `status` is None."""
     rows = _queries.list_letters(connection, status=status, at_most=at_most)
@@ -152,9 +186,25 @@ async def find_letter(connection: Connection, letter_id: UUID) -> Letter | None:
     return Letter(**{**row, **jsons}, body_text=_text(row["body"]), attempts=attempts)
 
 
-async def lock_letter(connection: Connection, letter_id: UUID) -> ReplayCandidate | None:
-    row = await _queries.lock_letter(connection, id=letter_id)
+async def find_candidate(connection: Connection, letter_id: UUID) -> ReplayCandidate | None:
+    row = await _queries.find_candidate(connection, id=letter_id)
     return _record(row, ReplayCandidate) if row else None
+
+
+async def lock_job(connection: Connection, job_id: UUID) -> LockedJob | None:
+    row = await _queries.lock_job(connection, id=job_id)
+    return _record(row, LockedJob) if row else None
+
+
+async def lock_letter(connection: Connection, letter_id: UUID) -> str | None:
+    """Its status, or None where it went meanwhile."""
+    status: str | None = await _queries.lock_letter(connection, id=letter_id)
+    return status
+
+
+async def forget_sweep(connection: Connection, job_id: UUID) -> bool:
+    """Forget that the job's objects were to be swept. True while a sweep of them is under way."""
+    return bool(await _queries.forget_sweep(connection, job_id=job_id, hold=SWEEP_HOLD))
 
 
 async def requeue_dead_job(connection: Connection, job_id: UUID, generation: int) -> int | None:
@@ -167,6 +217,35 @@ async def requeue_dead_job(connection: Connection, job_id: UUID, generation: int
 
 async def mark_replaying(connection: Connection, letter_id: UUID) -> None:
     await _queries.mark_replaying(connection, id=letter_id)
+
+
+async def tenant_exists(connection: Connection, tenant_id: UUID) -> bool:
+    return await _queries.find_tenant(connection, id=tenant_id) is not None
+
+
+async def newest_orphan(connection: Connection, job_id: UUID) -> NewestOrphan | None:
+    row = await _queries.newest_orphan(connection, job_id=job_id)
+    return _record(row, NewestOrphan) if row else None
+
+
+async def revive_job(connection: Connection, job: RevivedJob) -> bool:
+    """Make a job again from its message, with one in the outbox. False where it is there, or was purged."""
+    made = await _queries.revive_job(connection, job=job)
+    if made is not None:
+        await _queries.enqueue_message(connection, job_id=job.id)
+    return made is not None
+
+
+async def restore_key(connection: Connection, job: RevivedJob) -> UUID:
+    """Make its Idempotency-Key stand for the job, unless it stands for another; return which it stands for."""
+    stands_for: UUID = await _queries.restore_key(
+        connection, tenant_id=job.tenant_id, key=job.idempotency_key, body_hash=job.body_hash, job_id=job.id
+    )
+    return stands_for
+
+
+async def mark_orphans_replaying(connection: Connection, job_id: UUID) -> None:
+    await _queries.mark_orphans_replaying(connection, job_id=job_id)
 
 
 async def record_audit(connection: Connection, actor: str, action: str, subject: UUID) -> None:

@@ -3,7 +3,7 @@
 import time
 from abc import abstractmethod
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime
 from typing import ClassVar
 
 import structlog
@@ -57,21 +57,26 @@ class PatientSweep(Sweep):
         super().__init__(database)
         self._lease_seconds = lease_seconds
         self._clock = clock
+        self._server_started: datetime | None = None
         self._in_touch_since: float | None = None
 
     async def run_once(self) -> bool:
         try:
-            await self._database.check()
+            async with self._database.connection() as connection:
+                self._keep_in_touch(await store.server_started(connection))
             return self._leases_had_their_time() and await super().run_once()
         except DatabaseUnavailableError:
             self._in_touch_since = None
             raise
 
+    def _keep_in_touch(self, server_started: datetime) -> None:
+        """A server that was restarted between two rounds was away, too."""
+        if self._in_touch_since is None or server_started != self._server_started:
+            self._in_touch_since = self._clock()
+        self._server_started = server_started
+
     def _leases_had_their_time(self) -> bool:
-        now = self._clock()
-        if self._in_touch_since is None:
-            self._in_touch_since = now
-        return now - self._in_touch_since >= self._lease_seconds
+        return self._in_touch_since is not None and self._clock() - self._in_touch_since >= self._lease_seconds
 
 
 class Rescue(PatientSweep):
@@ -99,22 +104,18 @@ class Republish(PatientSweep):
 
     name = "republish"
     interval = 10.0
-    batch = 5000
-    """Larger than the others': finding the lost ones means passing over those found before."""
+    batch = 2000
+    """Larger than the others': after a broker lost its data all that waits is to be published again."""
 
     async def sweep(self, connection: Connection) -> int:
         return await store.republish_lost_jobs(connection, self.batch)
 
 
-class Prune(Sweep):
-    """Forgets idempotency keys that are old enough."""
+class EndSessions(PatientSweep):
+    """Ends the sessions of workers that fell silent."""
 
-    name = "prune"
-    interval = 60.0
-
-    def __init__(self, database: Database, idempotency_age: timedelta) -> None:
-        super().__init__(database)
-        self._idempotency_age = idempotency_age
+    name = "end-sessions"
+    interval = 30.0
 
     async def sweep(self, connection: Connection) -> int:
-        return await store.prune_idempotency_keys(connection, self.batch, self._idempotency_age)
+        return await store.end_silent_sessions(connection, self.batch)

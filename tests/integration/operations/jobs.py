@@ -3,20 +3,25 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from uuid import UUID, uuid4
 
 import asyncpg
 
+from contracts.api import JobInput
+from contracts.messages import encode_render, v2
 from contracts.messages.v1 import Render, encode
+from tests.support.ids import NOW, aged_id
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ERROR = {"code": "pipeline_error", "message": "The scheduler failed at step 7.", "retryable": False, "stage": "render"}
 
 INSERT = """
-    INSERT INTO jobs (id, tenant_id, model, input, traceparent, ttl, expires_at, webhook_url, webhook_events)
+    INSERT INTO jobs (id, tenant_id, model, input, traceparent, ttl, expires_at, webhook_url, webhook_events,
+        created_at, queued_at, announced_at)
     VALUES ($1, $2, 'tiny', '{}', $3, '1 hour', now() + interval '1 hour', 'https://example.com/hook',
-        '{job.expired,job.failed,job.canceled,job.succeeded}')
+        '{job.expired,job.failed,job.canceled,job.succeeded}', now() - $4::interval, now() - $4, now() - $4)
 """
 CLAIM = """
     WITH claimed AS (
@@ -24,14 +29,41 @@ CLAIM = """
             lease_expires_at = now() + $2::text::interval, started_at = now(), next_attempt_at = NULL, worker = $3
         WHERE id = $1 RETURNING *
     )
-    INSERT INTO attempts (lease_token, job_id, generation, attempt, worker)
-    SELECT lease_token, id, generation, attempt, worker FROM claimed RETURNING lease_token
+    INSERT INTO attempts (lease_token, job_id, generation, attempt, worker, session_id)
+    SELECT lease_token, id, generation, attempt, worker, $4 FROM claimed RETURNING lease_token
+"""
+SESSION = """
+    INSERT INTO worker_sessions (id, worker, model, started_at, last_beat_at, empty_at, empty_before_at)
+    VALUES ($1, 'ansel', $2, now() - interval '1 day', {last_beat}, {empty}, {empty_before})
 """
 FINISH = "SELECT finish_job($1, generation, $2, $3, $4, $5, the_body => $6) FROM jobs WHERE id = $1"
 
 
 def message(job_id: UUID, generation: int = 1) -> bytes:
     return encode(Render(job_id, generation, "tiny", TRACEPARENT))
+
+
+INPUT = JobInput("a lighthouse", "", 4, 7.5, "ddim", 64, 64, 7, 1, "png")
+
+
+def complete_message(job_id: UUID, tenant: UUID, **changes: Any) -> bytes:
+    """A message of version 2, which carries its whole job."""
+    fields: dict[str, Any] = {
+        "job_id": job_id,
+        "generation": 1,
+        "model": "tiny",
+        "tenant_id": tenant,
+        "input": INPUT,
+        "cost": INPUT.cost,
+        "created_at": datetime.now(UTC) - timedelta(hours=3),
+        "expires_at": datetime.now(UTC),
+        "ttl_seconds": 3600,
+        "max_attempts": 4,
+        "instance_id": uuid4(),
+        "stamped_at": datetime.now(UTC),
+        "traceparent": TRACEPARENT,
+    }
+    return encode_render(v2.Render(**(fields | changes)))
 
 
 class Jobs:
@@ -54,10 +86,14 @@ class Jobs:
         finally:
             await connection.close()
 
-    async def queued(self, **columns: str) -> UUID:
-        """A waiting job, with columns set to SQL expressions: `expires_at="now()"`."""
-        job_id = uuid4()
-        await self._connection.execute(INSERT, job_id, self._tenant, TRACEPARENT)
+    @property
+    def tenant(self) -> UUID:
+        return self._tenant
+
+    async def queued(self, age: timedelta = NOW, **columns: str) -> UUID:
+        """A job that has waited so long, with columns set to SQL expressions: `expires_at="now()"`."""
+        job_id = aged_id(age)
+        await self._connection.execute(INSERT, job_id, self._tenant, TRACEPARENT, age)
         await self.set(job_id, **columns)
         return job_id
 
@@ -67,14 +103,36 @@ class Jobs:
         await self.claim(job_id, lease, worker)
         return job_id
 
-    async def claim(self, job_id: UUID, lease: str = "15 seconds", worker: str = "ansel") -> UUID:
+    async def claim(
+        self, job_id: UUID, lease: str = "15 seconds", worker: str = "ansel", session: UUID | None = None
+    ) -> UUID:
         """The claim of the protocol; its lease token."""
-        token: UUID = await self._connection.fetchval(CLAIM, job_id, lease, worker)
+        token: UUID = await self._connection.fetchval(CLAIM, job_id, lease, worker, session)
         return token
 
-    async def dead(self, **columns: str) -> UUID:
+    async def session(
+        self, model: str = "tiny", last_beat: str = "now()", empty: str = "NULL", empty_before: str = "NULL"
+    ) -> UUID:
+        """A worker's session, with SQL expressions for its last beat and for its last two answers "empty"."""
+        session_id = uuid4()
+        statement = SESSION.format(last_beat=last_beat, empty=empty, empty_before=empty_before)
+        await self._connection.execute(statement, session_id, model)
+        return session_id
+
+    async def claimed(self, stamped: str, ago: str, model: str = "tiny") -> None:
+        """Some message of the model, stamped at an SQL expression, was claimed so long ago."""
+        job_id = await self.queued()
+        token = await self.claim(job_id, lease="1 day", session=await self.session(model))
+        await self._connection.execute(
+            f"UPDATE attempts SET stamped_at = {stamped}, started_at = now() - $2::text::interval"
+            " WHERE lease_token = $1",
+            token,
+            ago,
+        )
+
+    async def dead(self, age: timedelta = NOW, **columns: str) -> UUID:
         """A job whose only attempt failed for good, with its dead letter."""
-        job_id = await self.queued(**columns)
+        job_id = await self.queued(age, **columns)
         await self.finish(job_id, await self.claim(job_id), "failed")
         return job_id
 

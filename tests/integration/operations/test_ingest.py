@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ from contracts.topology import DEAD_EXCHANGE, DEAD_QUEUE, WORK_DELIVERY_LIMIT, L
 from operations.ingest import BATCH, Ingest, Ingested, ingest
 from tests.integration.operations.jobs import Jobs, message
 from tests.support.fixtures import DatabaseFactory
+from tests.support.ids import aged_id
 from tests.support.waiting import eventually
 
 DELIVERY_LIMIT = {"x-death": [{"reason": "delivery_limit", "queue": "darkroom.render.tiny.v1", "count": 1}]}
@@ -121,10 +122,12 @@ async def test_one_message_twice_at_once_is_one_letter(pool: Database, jobs: Job
 
 @pytest.mark.parametrize("headers", [REJECTED, DELIVERY_LIMIT, {}, {"x-death": "garbage"}, {"x-death": [1]}])
 async def test_a_message_that_says_nothing_new_is_dropped(pool: Database, jobs: Jobs, headers: dict[str, Any]) -> None:
-    """A dead message of a job that runs, or of an older generation, or of no job at all, changes nothing."""
+    """A dead message of a job that runs, or of an older generation, or of a purged job, changes nothing."""
     running = await jobs.running()
     newer = await jobs.queued(generation="2")
-    for body in (message(running), message(newer, generation=1), message(uuid4())):
+    purged = aged_id(timedelta(days=100))
+    await jobs.execute("UPDATE instance SET purged_before = now() - interval '99 days'")
+    for body in (message(running), message(newer, generation=1), message(purged)):
         assert await ingest(pool, body, headers) is Ingested.DROPPED
     assert (await jobs.status(running), await jobs.status(newer)) == ("running", "queued")
     assert await jobs.value("SELECT count(*) FROM dead_letters") == 0

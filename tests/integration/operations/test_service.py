@@ -1,5 +1,6 @@
 import asyncio
 import sys
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import aio_pika
@@ -12,6 +13,7 @@ from contracts.topology import DEAD_EXCHANGE, Lanes, topology
 from darkroom_local.probes import http_status
 from darkroom_local.program import base_environment
 from tests.integration.operations.jobs import Jobs
+from tests.support.endpoints import Bucket
 from tests.support.fixtures import BrokerFactory, ServiceFactory
 from tests.support.processes import ServiceProcess
 from tests.support.waiting import eventually
@@ -20,17 +22,19 @@ LEASE_SECONDS = "1"
 
 
 @pytest.fixture
-async def operations(database: str, vhost: str, start_service: ServiceFactory) -> ServiceProcess:
-    """The service as a process, whose rescue waits one second after its start."""
-    return await start_service("operations", _settings(database, vhost))
-
-
-def _settings(database: str, vhost: str) -> dict[str, str]:
+def settings(database: str, vhost: str, bucket: Bucket) -> dict[str, str]:
     return {
         "DARKROOM_DATABASE_URL": database,
         "DARKROOM_AMQP_URL": vhost,
         "DARKROOM_LEASE_SECONDS": LEASE_SECONDS,
+        **bucket.environment(),
     }
+
+
+@pytest.fixture
+async def operations(settings: dict[str, str], start_service: ServiceFactory) -> ServiceProcess:
+    """The service as a process, whose rescue waits one second after its start."""
+    return await start_service("operations", settings)
 
 
 async def declare_dead_letters(vhost: str) -> None:
@@ -44,14 +48,15 @@ async def test_its_loops_do_their_work(operations: ServiceProcess, jobs: Jobs, v
     """The running service rescues, expires, republishes and drains the dead-letter queue by itself."""
     lost = await jobs.running(lease="-1 second")
     late = await jobs.queued(expires_at="now()")
-    overdue = await jobs.queued(republish_at="now()")
+    unpublished = await jobs.queued(timedelta(hours=1))
+    await jobs.session(empty="now() - interval '30 seconds'")
     await publish_garbage(vhost)
 
     async def done() -> bool:
         counts = await jobs.fetch(
             "SELECT (SELECT count(*) FROM outbox WHERE job_id IN ($1, $2)), (SELECT count(*) FROM dead_letters)",
             lost,
-            overdue,
+            unpublished,
         )
         return tuple(counts[0]) == (2, 1) and await jobs.status(late) == "expired"
 
@@ -106,7 +111,7 @@ async def test_it_tells_how_the_queues_stand(operations: ServiceProcess, jobs: J
     await jobs.dead()
     await jobs.queued()
     await jobs.running(lease="1 hour")
-    await jobs.execute("INSERT INTO outbox (job_id, generation, model, traceparent) SELECT id, 1, model, '' FROM jobs")
+    await jobs.execute("INSERT INTO outbox (job_id, generation, model) SELECT id, 1, model FROM jobs")
     await operations.stop()
     await operations.restart()
 
@@ -134,10 +139,10 @@ async def test_it_drains_on_sigterm(operations: ServiceProcess) -> None:
 
 
 async def test_several_work_side_by_side(
-    operations: ServiceProcess, jobs: Jobs, database: str, vhost: str, start_service: ServiceFactory
+    operations: ServiceProcess, jobs: Jobs, settings: dict[str, str], start_service: ServiceFactory
 ) -> None:
     """Two services share the work: each lost job is rescued once."""
-    await start_service("operations", _settings(database, vhost))
+    await start_service("operations", settings)
     lost = [await jobs.running(lease="-1 second") for _ in range(50)]
 
     async def rescued() -> bool:
@@ -157,6 +162,18 @@ async def test_wrong_settings_are_told_at_once(start_service: ServiceFactory, vh
     output = process.output()
     assert "DARKROOM_DATABASE_URL: is not set" in output
     assert "DARKROOM_LEASE_SECONDS" in output
+
+
+async def test_contradictory_settings_are_told_at_once(start_service: ServiceFactory, settings: dict[str, str]) -> None:
+    """Ages that can't all hold are refused, each with a sentence that says what to change."""
+    ages = {"RETAIN_JOBS_DAYS": "1", "RETAIN_PICTURES_DAYS": "2", "IDEMPOTENCY_HOURS": "25"}
+    process = await start_service(
+        "operations", settings | {f"DARKROOM_{name}": age for name, age in ages.items()}, wait_ready=False
+    )
+    assert await process.wait() == 64
+    output = process.output()
+    assert "pictures can't be kept for longer (2 days) than their jobs (1)" in output
+    assert "before the keys that stand for them (25 hours)" in output
 
 
 async def test_the_module_migrates_too(empty_database: str) -> None:

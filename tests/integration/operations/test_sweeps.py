@@ -1,15 +1,15 @@
 import asyncio
-from datetime import timedelta
 
 import asyncpg
 import pytest
 
 from chassis.postgres import Database, DatabaseUnavailableError
 from chassis.settings import DatabaseSettings
-from operations.sweeps import BATCH, Expire, Prune, Republish, Rescue
+from operations.sweeps import BATCH, EndSessions, Expire, Rescue
 from tests.integration.operations.jobs import Jobs
 from tests.support.clocks import Clock
 from tests.support.fixtures import DatabaseFactory
+from tests.support.waiting import eventually
 
 LEASE_SECONDS = 15.0
 
@@ -108,6 +108,33 @@ async def test_a_rescue_waits_a_lease_after_postgres_was_away(private_postgres: 
             assert await jobs.status(job_id) == "queued"
 
 
+async def test_a_rescue_notices_a_restart_between_two_rounds(private_postgres: DatabaseFactory) -> None:
+    """A server that was restarted while no round ran was away too, though every connection works again."""
+    server = await private_postgres()
+    url = await server.create_database()
+    clock = Clock()
+    async with Database(DatabaseSettings(database_url=url), "test") as pool:
+        rescue = Rescue(pool, LEASE_SECONDS, clock)
+        await rescue.run_once()
+        await server.restart()
+        clock.seconds = 1000
+        async with Jobs.connected(url) as jobs:
+            job_id = await jobs.running(lease="-1 second")
+            await eventually(lambda: _runs(rescue), what="a round has a connection again")
+            assert await jobs.status(job_id) == "running"
+            clock.seconds += LEASE_SECONDS
+            await rescue.run_once()
+            assert await jobs.status(job_id) == "queued"
+
+
+async def _runs(sweep: Rescue) -> bool:
+    try:
+        await sweep.run_once()
+    except DatabaseUnavailableError:
+        return False
+    return True
+
+
 async def test_jobs_that_waited_too_long_expire(pool: Database, jobs: Jobs) -> None:
     """A job past its time expires with its reason and its webhook; one with time left, and a running one, stay."""
     late = await jobs.queued(expires_at="now()")
@@ -139,64 +166,23 @@ async def test_two_sweeps_expire_each_job_once(pool: Database, jobs: Jobs) -> No
     assert await jobs.value("SELECT count(*) FROM webhook_deliveries") == len(late)
 
 
-async def test_an_overdue_job_is_published_again(pool: Database, jobs: Jobs) -> None:
-    """A job that waits past its time to republish gets a message, and twice the time until the next."""
-    job_id = await jobs.queued(republish_at="now()")
-    await jobs.queued()
-    await Republish(pool).run_once()
-    assert [row["job_id"] for row in await jobs.fetch("SELECT job_id FROM outbox")] == [job_id]
-    job = await jobs.row(job_id)
-    assert job["republish_after"] == timedelta(minutes=20)
-    assert await jobs.value("SELECT republish_at - now() FROM jobs WHERE id = $1", job_id) > timedelta(minutes=19)
-    await Republish(pool).run_once()
-    assert (await jobs.row(job_id))["republish_after"] == timedelta(minutes=20)
-
-
-async def test_a_waiting_message_is_not_doubled(pool: Database, jobs: Jobs) -> None:
-    """While the job's message waits in the outbox none is added, and it keeps its lane and its backoff."""
-    job_id = await jobs.queued(republish_at="now()")
-    await jobs.execute(
-        "INSERT INTO outbox (job_id, generation, model, lane, traceparent, available_at)"
-        " VALUES ($1, 1, 'tiny', '10sa', '', '2030-01-01')",
-        job_id,
-    )
-    await Republish(pool).run_once()
-    [row] = await jobs.fetch("SELECT lane, extract(year FROM available_at)::int AS year FROM outbox")
-    assert tuple(row) == ("10sa", 2030)
-
-
-async def test_the_time_between_republishes_is_bounded(pool: Database, jobs: Jobs) -> None:
-    """The doubling stops, so that a job with a long time to live is not forgotten."""
-    job_id = await jobs.queued(republish_at="now()", republish_after="interval '5 hours'")
-    await Republish(pool).run_once()
-    assert (await jobs.row(job_id))["republish_after"] == LONGEST_REPUBLISH_WAIT
-
-
-async def test_two_sweeps_republish_each_job_once(pool: Database, jobs: Jobs) -> None:
-    """Sweeps that run at once publish and push back each overdue job once."""
-    for _ in range(30):
-        await jobs.queued(republish_at="now()")
-    await asyncio.gather(*(Republish(pool).run_once() for _ in range(3)))
-    assert await jobs.value("SELECT count(*) FROM outbox") == 30
-    assert await jobs.value("SELECT max(republish_after) FROM jobs") == timedelta(minutes=20)
-
-
-async def test_old_idempotency_keys_are_forgotten(pool: Database, jobs: Jobs) -> None:
-    """Idempotency keys past their age go, a batch a round; younger ones stay."""
-    await jobs.execute(
-        "INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id, created_at)"
-        " SELECT gen_random_uuid(), 'k', '', gen_random_uuid(), now() - make_interval(hours => n)"
-        " FROM generate_series(0, $1) AS n",
-        BATCH + 20,
-    )
-    prune = Prune(pool, timedelta(hours=10.5))
-    assert await prune.run_once() is True
-    assert await prune.run_once() is False
-    assert await jobs.value("SELECT count(*) FROM idempotency_keys") == 11
+async def test_silent_sessions_are_ended(pool: Database, jobs: Jobs) -> None:
+    """A session without a beat for five minutes ended with its last one; one that beats, or ended before, stays."""
+    silent = await jobs.session(last_beat="now() - interval '5 minutes 1 second'")
+    alive = await jobs.session(last_beat="now() - interval '4 minutes'")
+    ended = await jobs.session(last_beat="now() - interval '1 hour'")
+    await jobs.execute("UPDATE worker_sessions SET ended_at = '2026-01-01' WHERE id = $1", ended)
+    sweep = EndSessions(pool, lease_seconds=0)
+    await sweep.run_once()
+    rows = await jobs.fetch("SELECT id, ended_at = last_beat_at AS at_its_beat, ended_at FROM worker_sessions")
+    found = {row["id"]: row for row in rows}
+    assert found[silent]["at_its_beat"] is True
+    assert found[alive]["ended_at"] is None
+    assert found[ended]["at_its_beat"] is False
 
 
 async def test_a_sweep_raises_what_postgres_says(pool: Database, jobs: Jobs) -> None:
     """An error of the database is raised to the loop, which logs it and tries again."""
-    await jobs.execute("ALTER TABLE idempotency_keys RENAME TO hidden")
+    await jobs.execute("ALTER TABLE jobs RENAME TO hidden")
     with pytest.raises(asyncpg.UndefinedTableError):
-        await Prune(pool, timedelta(hours=1)).run_once()
+        await Expire(pool).run_once()

@@ -7,6 +7,8 @@ from uuid import UUID
 import click
 import msgspec
 
+from chassis.settings import CatalogueSettings, load
+from contracts.models import Catalogue, CatalogueError
 from darkroom.console import CommandError, json_option, print_fields, print_json, print_table
 from operations.commands.session import with_database
 from operations.letters import UnknownLetterError, list_letters, show_letter
@@ -20,13 +22,13 @@ _SHOWN_BYTES = 256
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Inspect jobs that died and messages that could not be read, and replay jobs."""
+    """Inspect jobs that died, messages that could not be read or whose job is unknown, and replay jobs."""
 
 
 @dead_letters.command("list")
 @click.option(
     "--status",
-    type=click.Choice(["open", "replaying", "replayed", ANY]),
+    type=click.Choice(["open", "replaying", "replayed", "discarded", ANY]),
     default="open",
     show_default=True,
     help="Which to list.",
@@ -44,8 +46,8 @@ def list_(status: str, limit: int, as_json: bool) -> None:
         click.echo("There are no dead letters." if wanted is None else f"There are no dead letters that are {wanted}.")
         return
     print_table(
-        ("id", "status", "reason", "model", "created", "message"),
-        ((item.id, item.status, item.reason, item.model, item.created_at, item.message) for item in letters),
+        ("id", "kind", "status", "reason", "model", "created", "message"),
+        ((item.id, item.kind, item.status, item.reason, item.model, item.created_at, item.message) for item in letters),
     )
 
 
@@ -68,10 +70,10 @@ def show(letter_id: UUID, as_json: bool) -> None:
 @click.argument("letter_id", metavar="ID", type=click.UUID)
 @json_option
 def replay(letter_id: UUID, as_json: bool) -> None:
-    """Queue the job of an open dead letter anew. Doing it twice runs the job once."""
+    """Queue the job of an open dead letter anew, an orphan's from its message. Doing it twice runs the job once."""
     try:
-        replayed = with_database(lambda database: replay_letter(database, letter_id, _actor()))
-    except (UnknownLetterError, ReplayRefusedError) as error:
+        replayed = with_database(lambda database: replay_letter(database, letter_id, _actor(), _catalogue))
+    except (UnknownLetterError, ReplayRefusedError, CatalogueError) as error:
         raise CommandError(str(error)) from error
     if as_json:
         print_json(replayed)
@@ -113,6 +115,8 @@ def _print_letter(letter: Letter) -> None:
 def _job(letter: Letter) -> str | None:
     if letter.job_id is None:
         return None
+    if letter.job_status is None:
+        return f"{letter.job_id} (generation {letter.generation}; not in this database)"
     return (
         f"{letter.job_id} (died in generation {letter.generation}; is {letter.job_status} in {letter.job_generation})"
     )
@@ -152,6 +156,11 @@ def _print_detail(attempt: AttemptRecord) -> None:
 
 def _indented(raw: msgspec.Raw | None) -> str | None:
     return None if raw is None else msgspec.json.format(bytes(raw)).decode()
+
+
+def _catalogue() -> Catalogue:
+    """What an orphan's job is held to; read only when there is one."""
+    return load(CatalogueSettings).load()
 
 
 def _actor() -> str:

@@ -1,0 +1,14 @@
+"""Job ids of any age."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from gateway.identifiers import uuid7
+
+NOW = timedelta()
+
+
+def aged_id(age: timedelta = NOW) -> UUID:
+    """A job id as the gateway made it so long ago."""
+    made = uuid7()
+    return UUID(int=made.int - (int(age.total_seconds() * 1000) << 80))
