@@ -1,5 +1,6 @@
 """S3: put, presign, expiry and absence, on a real endpoint."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -75,6 +76,29 @@ async def test_a_url_expires(settings: StorageSettings) -> None:
     assert datetime.now(UTC) >= expires_at - timedelta(seconds=1)
 
 
+async def test_a_prefix_s_objects_are_found_and_removed(settings: StorageSettings, bucket: Bucket) -> None:
+    """All of them, in folders below it too, and no others; removing what is not there is no error."""
+    storage = Storage(settings)
+    ours, others = [f"jobs/1/{name}.png" for name in ("a", "b/c")], ["jobs/10/a.png", "jobs/2/a.png"]
+    for key in (*ours, *others):
+        await storage.put(key, b"bytes", "image/png")
+    assert sorted(await storage.keys("jobs/1/")) == ours
+    await storage.remove([*ours, "jobs/1/never-was.png"])
+    assert await storage.keys("jobs/1/") == []
+    await storage.remove([])
+    assert bucket.object_keys() == others
+
+
+async def test_more_objects_than_a_page_are_all_found(settings: StorageSettings) -> None:
+    """S3 answers a thousand keys at a time."""
+    storage = Storage(settings)
+    keys = [f"jobs/1/{number}.png" for number in range(1001)]
+    await asyncio.gather(*(storage.put(key, b"", "image/png") for key in keys))
+    assert sorted(await storage.keys("jobs/1/")) == sorted(keys)
+    await storage.remove(keys)
+    assert await storage.keys("jobs/1/") == []
+
+
 async def test_readiness_wants_the_bucket(settings: StorageSettings) -> None:
     """A bucket that is not there is found before the first picture is lost to it."""
     await Storage(settings).check()
@@ -85,7 +109,12 @@ async def test_readiness_wants_the_bucket(settings: StorageSettings) -> None:
 async def test_an_endpoint_that_is_not_there_is_unavailable(settings: StorageSettings) -> None:
     """To every call."""
     storage = Storage(replace(settings, s3_endpoint=f"http://{LOOPBACK}:{free_port()}"))
-    for call in (storage.check(), storage.put("a.png", b"bytes", "image/png")):
+    for call in (
+        storage.check(),
+        storage.put("a.png", b"bytes", "image/png"),
+        storage.keys("jobs/"),
+        storage.remove(["a.png"]),
+    ):
         with pytest.raises(StorageUnavailableError):
             await call
 

@@ -99,7 +99,7 @@ class Jobs:
 
     async def running(self, lease: str = "15 seconds", worker: str = "ansel", **columns: str) -> UUID:
         """A job that a worker holds; a lease of `-1 second` has run out."""
-        job_id = await self.queued(**columns)
+        job_id = await self.queued(NOW, **columns)
         await self.claim(job_id, lease, worker)
         return job_id
 
@@ -135,6 +135,25 @@ class Jobs:
         job_id = await self.queued(age, **columns)
         await self.finish(job_id, await self.claim(job_id), "failed")
         return job_id
+
+    async def ended(self, status: str, age: timedelta = NOW, **columns: str) -> UUID:
+        """A job that ended so long ago, in its only attempt."""
+        job_id = await self.queued(age)
+        await self.finish(job_id, await self.claim(job_id), status)
+        await self._connection.execute("UPDATE jobs SET completed_at = now() - $2::interval WHERE id = $1", job_id, age)
+        await self._connection.execute(
+            "UPDATE attempts SET started_at = now() - $2::interval WHERE job_id = $1", job_id, age
+        )
+        await self.set(job_id, **columns)
+        return job_id
+
+    async def settle_deliveries(self) -> None:
+        """All that was to be delivered was."""
+        await self._connection.execute("UPDATE webhook_deliveries SET next_attempt_at = NULL")
+
+    async def ids(self) -> set[UUID]:
+        """All jobs that there are."""
+        return {row["id"] for row in await self.fetch("SELECT id FROM jobs")}
 
     async def finish(self, job_id: UUID, token: UUID | None, status: str) -> bool:
         error = json.dumps(ERROR) if status == "failed" else None

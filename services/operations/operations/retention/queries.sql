@@ -1,13 +1,16 @@
 -- Rows that go by their age alone. Each statement takes a bounded batch, the oldest first, passes over what another
 -- process has under its hands, and returns how many rows went.
+--
+-- A batch is an array, and OFFSET 0 keeps a look-up one: planned for a bound that it does not know, Postgres would join
+-- whole tables instead.
 
 -- name: prune_idempotency_keys(at_most, age)$
 WITH pruned AS (
-    DELETE FROM idempotency_keys WHERE (tenant_id, key) IN (
-        SELECT tenant_id, key FROM idempotency_keys
+    DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM idempotency_keys
         WHERE created_at < now() - :age::interval
         ORDER BY created_at LIMIT :at_most FOR UPDATE SKIP LOCKED
-    )
+    ))
     RETURNING 1
 )
 SELECT count(*) FROM pruned;
@@ -15,11 +18,11 @@ SELECT count(*) FROM pruned;
 -- name: prune_letters(at_most, age)$
 -- Only resolved ones have a time of resolution.
 WITH pruned AS (
-    DELETE FROM dead_letters WHERE id IN (
+    DELETE FROM dead_letters WHERE id = ANY (ARRAY(
         SELECT id FROM dead_letters
         WHERE resolved_at < now() - :age::interval
         ORDER BY resolved_at LIMIT :at_most FOR UPDATE SKIP LOCKED
-    )
+    ))
     RETURNING 1
 )
 SELECT count(*) FROM pruned;
@@ -27,11 +30,11 @@ SELECT count(*) FROM pruned;
 -- name: prune_deliveries(at_most, age)$
 -- Those of which nothing more will be sent.
 WITH pruned AS (
-    DELETE FROM webhook_deliveries WHERE id IN (
+    DELETE FROM webhook_deliveries WHERE id = ANY (ARRAY(
         SELECT id FROM webhook_deliveries
         WHERE next_attempt_at IS NULL AND created_at < now() - :age::interval
         ORDER BY created_at LIMIT :at_most FOR UPDATE SKIP LOCKED
-    )
+    ))
     RETURNING 1
 )
 SELECT count(*) FROM pruned;
@@ -39,12 +42,12 @@ SELECT count(*) FROM pruned;
 -- name: prune_sessions(at_most, age)$
 -- Ended so long ago that all attempts of theirs are old enough to go, except those that an old attempt still names.
 WITH pruned AS (
-    DELETE FROM worker_sessions WHERE id IN (
+    DELETE FROM worker_sessions WHERE id = ANY (ARRAY(
         SELECT id FROM worker_sessions AS session
         WHERE ended_at < now() - :age::interval AND NOT EXISTS (
             SELECT FROM attempts WHERE session_id = session.id AND attempts.started_at < now() - :age)
         ORDER BY ended_at LIMIT :at_most FOR UPDATE SKIP LOCKED
-    )
+    ))
     RETURNING 1
 )
 SELECT count(*) FROM pruned;
@@ -70,8 +73,8 @@ WITH RECURSIVE queues AS (
     LIMIT :at_most
 ), expired AS (
     UPDATE jobs SET outputs = '[]', outputs_removed_at = now(), version = version + 1
-    FROM due WHERE jobs.id = due.id
-    RETURNING jobs.id
+    WHERE id = ANY (ARRAY(SELECT id FROM due))
+    RETURNING id
 ), to_sweep AS (
     INSERT INTO object_sweeps (job_id, due_at) SELECT id, now() FROM expired
     ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at
@@ -88,10 +91,12 @@ WITH walked AS MATERIALIZED (
     WHERE started_at < now() - :age::interval AND (started_at, lease_token) > (:after_time, :after_token)
     ORDER BY started_at, lease_token LIMIT :at_most
 ), pruned AS (
-    DELETE FROM attempts USING walked
-    WHERE attempts.lease_token = walked.lease_token AND walked.ended_at IS NOT NULL AND NOT EXISTS (
-        SELECT FROM dead_letters AS letter
-        WHERE letter.job_id = walked.job_id AND letter.kind = 'job' AND letter.status IN ('open', 'replaying'))
+    DELETE FROM attempts WHERE lease_token = ANY (ARRAY(
+        SELECT lease_token FROM walked
+        WHERE ended_at IS NOT NULL AND NOT EXISTS (
+            SELECT FROM dead_letters AS letter
+            WHERE letter.job_id = walked.job_id AND kind = 'job' AND status IN ('open', 'replaying') OFFSET 0)
+    ))
     RETURNING 1
 ), last AS (
     SELECT started_at, lease_token FROM walked ORDER BY started_at DESC, lease_token DESC LIMIT 1
@@ -115,27 +120,27 @@ RETURNING purged_before;
 WITH walked AS MATERIALIZED (
     SELECT id FROM jobs WHERE id > :after AND id < :before ORDER BY id LIMIT :at_most
 ), due AS (
-    SELECT job.id FROM walked JOIN jobs AS job USING (id)
-    WHERE job.completed_at < now() - :age::interval AND is_purged(job.id)
+    SELECT id FROM jobs AS job
+    WHERE id = ANY (ARRAY(SELECT id FROM walked)) AND completed_at < now() - :age::interval AND is_purged(id)
         AND NOT EXISTS (
             SELECT FROM dead_letters AS letter
-            WHERE letter.job_id = job.id AND letter.kind = 'job' AND letter.status IN ('open', 'replaying'))
+            WHERE letter.job_id = job.id AND kind = 'job' AND status IN ('open', 'replaying') OFFSET 0)
         AND NOT EXISTS (
             SELECT FROM dead_letters AS letter
-            WHERE letter.job_id = job.id AND letter.kind = 'orphan' AND letter.status IN ('open', 'replaying'))
+            WHERE letter.job_id = job.id AND kind = 'orphan' AND status IN ('open', 'replaying') OFFSET 0)
         AND NOT EXISTS (
             SELECT FROM webhook_deliveries AS delivery
-            WHERE delivery.job_id = job.id AND delivery.next_attempt_at IS NOT NULL)
+            WHERE delivery.job_id = job.id AND next_attempt_at IS NOT NULL OFFSET 0)
         AND NOT EXISTS (
             SELECT FROM idempotency_keys AS claimed
-            WHERE claimed.tenant_id = job.tenant_id AND claimed.key = job.idempotency_key AND claimed.job_id = job.id)
-    FOR UPDATE OF job SKIP LOCKED
+            WHERE claimed.tenant_id = job.tenant_id AND key = job.idempotency_key AND job_id = job.id OFFSET 0)
+    FOR UPDATE SKIP LOCKED
 ), purged AS (
-    DELETE FROM jobs USING due WHERE jobs.id = due.id
-    RETURNING jobs.id, generation > 1 OR started_at IS NOT NULL AS was_tried,
+    DELETE FROM jobs WHERE id = ANY (ARRAY(SELECT id FROM due))
+    RETURNING id, generation > 1 OR started_at IS NOT NULL AS was_tried,
         deleted_at IS NOT NULL OR outputs_removed_at IS NOT NULL AS was_swept
 ), unpublished AS (
-    DELETE FROM outbox USING purged WHERE outbox.job_id = purged.id
+    DELETE FROM outbox WHERE job_id = ANY (ARRAY(SELECT id FROM purged))
 ), to_sweep AS (
     INSERT INTO object_sweeps (job_id, due_at) SELECT id, now() FROM purged WHERE was_tried AND NOT was_swept
     ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, empty_since = NULL
@@ -148,10 +153,10 @@ SELECT (SELECT count(*) FROM walked) AS walked, (SELECT count(*) FROM purged) AS
 -- name: claim_sweeps(at_most, hold)
 -- Whoever moves a row's time has it until then: no lock is held while S3 is asked. A job without a row was purged.
 WITH claimed AS (
-    UPDATE object_sweeps SET due_at = now() + :hold::interval WHERE job_id IN (
+    UPDATE object_sweeps SET due_at = now() + :hold::interval WHERE job_id = ANY (ARRAY(
         SELECT job_id FROM object_sweeps WHERE due_at <= now()
         ORDER BY due_at LIMIT :at_most FOR UPDATE SKIP LOCKED
-    )
+    ))
     RETURNING job_id, due_at, empty_since
 )
 SELECT claimed.job_id, due_at, coalesce(empty_since <= now() - interval '1 hour', false) AS stayed_empty,
