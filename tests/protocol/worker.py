@@ -23,7 +23,8 @@ from tests.protocol.puppets import READY, PuppetLine, PuppetPictures, PuppetProc
 from tests.protocol.strings import Strings
 
 AN_HOUR = 3600.0
-TINY = load_catalogue(Path(__file__).parents[2] / "deploy" / "models.toml").find(MODEL)
+CATALOGUE = load_catalogue(Path(__file__).parents[2] / "deploy" / "models.toml")
+TINY = CATALOGUE.find(MODEL)
 
 
 class Worker:

@@ -19,7 +19,7 @@ from operations.sweeps import Expire, Republish, Rescue
 from tests.protocol.broker import LANES, MODEL, Broker, Message
 from tests.protocol.records import Records
 from tests.protocol.strings import Pause, settle
-from tests.protocol.worker import Worker
+from tests.protocol.worker import CATALOGUE, Worker
 
 INPUT = JobInput("a lighthouse", "", 2, 7.5, "ddim", 64, 64, 7, 1, "png")
 A_DAY = 86_400
@@ -128,7 +128,7 @@ class World:
 
     async def replay_at_once(self, letter_id: UUID) -> int:
         """Two operators replay one dead letter at one time; how many were let."""
-        both = (replay(self.records.database, letter_id, "test") for _ in range(2))
+        both = (replay(self.records.database, letter_id, "test", lambda: CATALOGUE) for _ in range(2))
         answers = await asyncio.gather(*both, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, ReplayRefusedError):

@@ -73,12 +73,12 @@ async def publish_garbage(vhost: str) -> None:
 
 
 async def test_it_works_without_rabbitmq(
-    private_rabbitmq: BrokerFactory, database: str, jobs: Jobs, start_service: ServiceFactory
+    private_rabbitmq: BrokerFactory, settings: dict[str, str], jobs: Jobs, start_service: ServiceFactory
 ) -> None:
     """Down from the start or lost later: operations is ready and rescues jobs; the ingest goes on when it is back."""
     broker = await private_rabbitmq()
     await broker.stop()
-    operations = await start_service("operations", _settings(database, broker.amqp_url))
+    operations = await start_service("operations", settings | {"DARKROOM_AMQP_URL": broker.amqp_url})
 
     async def works() -> None:
         lost = await jobs.running(lease="-1 second")
