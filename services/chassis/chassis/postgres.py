@@ -110,6 +110,16 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
+    @asynccontextmanager
+    async def index_walk(self) -> AsyncIterator[Connection]:
+        """A transaction whose queries read along indexes, whatever the statistics say: for counts that stop at a bound.
+
+        Raises as `connection` does.
+        """
+        async with self.transaction() as connection:
+            await _queries.walk_indexes(connection)
+            yield connection
+
     async def check(self) -> None:
         """Raises DatabaseUnavailableError unless Postgres answers."""
         async with self._checks, self._pooled_connection() as connection:
@@ -170,6 +180,9 @@ def load_queries(package: str) -> Any:
     `!` a status line. See https://nackjicholson.github.io/aiosql/.
     """
     return aiosql.from_str((files(package) / "queries.sql").read_text(), "asyncpg")
+
+
+_queries = load_queries("chassis")
 
 
 def _startup(application: str) -> dict[str, str]:

@@ -105,7 +105,7 @@ class JobStore:
 
     async def count_waiting(self, models: Sequence[str], at_most: int) -> list[Waiting]:
         """Waiting jobs by model and tenant, `at_most` counted for each model."""
-        async with self._database.connection() as connection:
+        async with self._database.index_walk() as connection:
             return [Waiting(*row) async for row in queries.count_waiting(connection, models=models, at_most=at_most)]
 
 

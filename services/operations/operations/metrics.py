@@ -29,7 +29,7 @@ class QueueMetrics(Loop):
         self._database = database
 
     async def run_once(self) -> bool:
-        async with self._database.connection() as connection:
+        async with self._database.index_walk() as connection:
             jobs = await store.count_jobs(connection, COUNT_AT_MOST)
             depth, age = await store.measure_outbox(connection, COUNT_AT_MOST)
             letters = await store.count_open_letters(connection, COUNT_AT_MOST)

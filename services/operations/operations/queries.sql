@@ -289,21 +289,42 @@ UPDATE dead_letters SET status = 'replaying' WHERE job_id = :job_id AND kind = '
 -- name: record_audit(actor, action, subject)!
 INSERT INTO audit_log (actor, action, subject) VALUES (:actor, :action, :subject);
 
--- Metrics: counts stop at a bound, so that their cost does not grow with the backlog.
+-- Metrics: counts stop at a bound, so that their cost does not grow with the backlog. All of them run in an index walk
+-- (chassis.postgres), in the order of an index: queues and destinations are skipped through, one look-up each.
 
 -- name: count_jobs(at_most)
-SELECT 'queued' AS status, model, count(*) FROM (
-    SELECT model FROM jobs WHERE status = 'queued' LIMIT :at_most
-) AS queued GROUP BY model
+-- Waiting jobs are counted up to the bound for each model, running ones in all.
+WITH RECURSIVE queues (name) AS (
+    (SELECT queue FROM jobs WHERE status = 'queued' ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT queue FROM jobs WHERE status = 'queued' AND queue > name ORDER BY queue LIMIT 1)
+    FROM queues WHERE name IS NOT NULL
+)
+SELECT 'queued' AS status, name AS model, (
+    SELECT count(*) FROM (
+        SELECT FROM jobs WHERE status = 'queued' AND queue = name ORDER BY queued_at, id LIMIT :at_most
+    ) AS queued
+) AS count
+FROM queues WHERE name IS NOT NULL
 UNION ALL
-SELECT 'running', model, count(*) FROM (
-    SELECT model FROM jobs WHERE status = 'running' LIMIT :at_most
-) AS running GROUP BY model;
+SELECT 'running', queue, count(*) FROM (
+    SELECT queue FROM jobs WHERE status = 'running' ORDER BY worker LIMIT :at_most
+) AS running GROUP BY queue;
 
 -- name: measure_outbox(at_most)^
+WITH RECURSIVE destinations (name) AS (
+    (SELECT destination FROM outbox ORDER BY destination LIMIT 1)
+    UNION ALL
+    SELECT (SELECT destination FROM outbox WHERE destination > name ORDER BY destination LIMIT 1)
+    FROM destinations WHERE name IS NOT NULL
+), firsts AS (
+    SELECT (SELECT available_at FROM outbox WHERE destination = name ORDER BY available_at LIMIT 1) FROM destinations
+)
 SELECT
-    (SELECT count(*) FROM (SELECT FROM outbox LIMIT :at_most) AS waiting) AS depth,
-    coalesce(extract(epoch FROM now() - (SELECT available_at FROM outbox ORDER BY available_at LIMIT 1)), 0)::float8 AS age;
+    (SELECT count(*) FROM (SELECT FROM outbox ORDER BY id LIMIT :at_most) AS waiting) AS depth,
+    coalesce(extract(epoch FROM now() - (SELECT min(available_at) FROM firsts)), 0)::float8 AS age;
 
 -- name: count_open_letters(at_most)
-SELECT kind, count(*) FROM (SELECT kind FROM dead_letters WHERE status = 'open' LIMIT :at_most) AS open GROUP BY kind;
+SELECT kind, count(*) FROM (
+    SELECT kind FROM dead_letters WHERE status = 'open' ORDER BY created_at DESC, id LIMIT :at_most
+) AS open GROUP BY kind;

@@ -253,7 +253,7 @@ async def record_audit(connection: Connection, actor: str, action: str, subject:
 
 
 async def count_jobs(connection: Connection, at_most: int) -> dict[tuple[str, str], int]:
-    """Waiting and running jobs by (status, model); each status is counted up to `at_most`."""
+    """Waiting and running jobs by (status, model), counted up to `at_most` each. `connection` is an index walk's."""
     rows = _queries.count_jobs(connection, at_most=at_most)
     return {(row["status"], row["model"]): row["count"] async for row in rows}
 

@@ -37,7 +37,8 @@ ORDER BY place;
 SELECT CAST(avg(extract(epoch FROM completed_at - started_at)) AS float8) AS seconds, count(DISTINCT worker) AS workers
 FROM (
     SELECT started_at, completed_at, worker FROM jobs
-    WHERE status = 'succeeded' AND queue = :model AND completed_at > now() - interval '10 minutes'
+    WHERE status = 'succeeded' AND outputs_removed_at IS NULL AND queue = :model  -- the condition of jobs_finished
+        AND completed_at > now() - interval '10 minutes'
     ORDER BY completed_at DESC
     LIMIT 50
 ) AS latest;

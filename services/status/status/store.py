@@ -102,12 +102,12 @@ class Store:
 
     async def sample_queue(self, model: str) -> list[Mark]:
         """Marks along the model's queue, first to last. Raises DatabaseUnavailableError."""
-        async with self._database.connection() as connection:
+        async with self._database.index_walk() as connection:
             return [Mark(*record) async for record in queries.sample_queue(connection, model=model)]
 
     async def measure_pace(self, model: str) -> Pace | None:
         """None when no job of the model succeeded lately. Raises DatabaseUnavailableError."""
-        async with self._database.connection() as connection:
+        async with self._database.index_walk() as connection:
             record = await queries.measure_pace(connection, model=model)
         return Pace(record["seconds"], record["workers"]) if record["workers"] else None
 
