@@ -156,7 +156,7 @@ async def drained(database: asyncpg.Connection, progress: Progress) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{depth:,} messages were not published in {PUBLISH_SECONDS:g} s.")
         progress(f"{depth:,} messages to publish")
-        await asyncio.sleep(min(15.0, 0.1 + depth / 10_000))
+        await asyncio.sleep(min(15.0, 0.5 + depth / 10_000))
 
 
 async def table_bytes(database: asyncpg.Connection) -> tuple[int, int]:

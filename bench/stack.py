@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 
@@ -71,6 +73,8 @@ def private_stack(
 ) -> Iterator[Target]:
     """Start a stack in a temporary folder; stop and remove it. `prepare` puts models into its folder for them."""
     checkout = checkout or Checkout.own()
+    # Not to the default, which would end this process at once and leave the stack running.
+    signal.signal(signal.SIGTERM, _leave)
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
         home = Path(folder)
         if prepare:
@@ -117,6 +121,10 @@ def read_settings(env_file: str) -> dict[str, str]:
     """The assignments of a stack's env file, which a shell could source."""
     words = shlex.split(env_file)
     return dict(word.split("=", 1) for word in words if word.startswith("DARKROOM_") and "=" in word)
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _run(checkout: Checkout, home: Path, model: str, command: str) -> None:
