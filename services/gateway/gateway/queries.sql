@@ -87,12 +87,12 @@ WITH redacted AS (
     RETURNING id
 ), discarded AS (
     UPDATE dead_letters SET
-        body = CASE kind WHEN 'orphan' THEN '' END, headers = NULL, x_death = NULL,
-        status = CASE status WHEN 'open' THEN 'discarded' ELSE status END,
+        body = CASE kind WHEN 'orphan' THEN ''::bytea END, headers = NULL, x_death = NULL,
+        status = CASE WHEN status IN ('open', 'replaying') THEN 'discarded' ELSE status END,
         resolved_at = coalesce(resolved_at, now())
     FROM redacted WHERE job_id = redacted.id AND kind IN ('job', 'orphan')
 ), forgotten AS (
-    UPDATE attempts SET error = error - 'last_lines' FROM redacted WHERE job_id = redacted.id AND error IS NOT NULL
+    UPDATE attempts SET error = error - '{last_lines,cause}'::text[] FROM redacted WHERE job_id = redacted.id AND error IS NOT NULL
 )
 INSERT INTO object_sweeps (job_id, due_at) SELECT id, now() FROM redacted
 ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, empty_since = NULL;
