@@ -148,6 +148,8 @@ def _print_job(job: Job, as_json: bool) -> None:
     if job.error:
         fields.append(("error", f"{job.error.message} ({job.error.code})"))
     fields += [(f"picture {output.index}", output.url) for output in job.outputs]
+    if job.outputs_removed_at:
+        fields.append(("pictures", f"removed for their age at {job.outputs_removed_at:%Y-%m-%d %H:%M} UTC"))
     print_fields(fields)
 
 

@@ -184,6 +184,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The worker's life in which the latest attempt ran; operators find worker, GPU and versions by it."""
     progress: JobProgress | None = None
     outputs: list[Output] = []
+    outputs_removed_at: Timestamp | None = None
+    """Set once the pictures went for their age; `outputs` is empty then, and the receipt still tells of them."""
     error: JobError | None = None
     dead_lettered: bool = False
     receipt: Receipt | None = None

@@ -5,7 +5,7 @@ SELECT
     id, tenant_id, user_id, queue AS model, merged_input(job) AS input, overrides AS edits, metadata, retried_from,
     status, version, generation, attempt, max_attempts, created_at, queued_at, started_at, completed_at, expires_at,
     deadline_at, next_attempt_at, deleted_at IS NOT NULL AS deleted, session_id,
-    step, steps, error, outputs, receipt, metrics, dead_lettered,
+    step, steps, error, outputs, outputs_removed_at, receipt, metrics, dead_lettered,
     CASE WHEN status = 'queued' THEN (
         SELECT count(*) FROM (
             SELECT FROM jobs AS earlier

@@ -54,6 +54,7 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     steps: int | None
     error: JobError | None
     outputs: list[StoredOutput]
+    outputs_removed_at: datetime | None = None
     receipt: Receipt | None
     metrics: JobMetrics
     dead_lettered: bool

@@ -37,6 +37,7 @@ def job_view(row: JobRow, outlook: Outlook, live: Progress | None, urls: SignedU
         worker_session=row.session_id,
         progress=progress_of(row, live),
         outputs=[_output(stored, urls) for stored in row.outputs],
+        outputs_removed_at=row.outputs_removed_at,
         error=row.error,
         dead_lettered=row.dead_lettered,
         receipt=row.receipt,
