@@ -5,11 +5,8 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-
 from contracts.webhooks import EVENTS as WEBHOOK_EVENTS
-from tests.protocol.events import event, events_of, happen
+from tests.protocol.events import PICK, event, number, one_of, several
 from tests.protocol.fairness import go_on, let_everything_end
 from tests.protocol.invariants import BrokenPromiseError, breaches_of
 from tests.protocol.records import Records
@@ -17,11 +14,8 @@ from tests.protocol.snapshot import Snapshot
 from tests.protocol.world import World
 
 T = TypeVar("T")
-PICK = st.integers(min_value=0, max_value=11)
-"""Which of those that a rule could be about, counted around."""
 
-
-EVENTS = st.sampled_from([(), WEBHOOK_EVENTS[:1], WEBHOOK_EVENTS[1:], WEBHOOK_EVENTS])
+EVENTS = one_of((), WEBHOOK_EVENTS[:1], WEBHOOK_EVENTS[1:], WEBHOOK_EVENTS)
 """What a submitter wants to be told by webhook."""
 
 
@@ -44,28 +38,23 @@ class Stage:
         self.seen.update(f"attempt {row.outcome}" for row in now.attempts if row.outcome != known.get(row.lease_token))
 
 
-class Frame(RuleBasedStateMachine):
-    """Rules call `step` with what happens. `now` is the database as it stands after the latest step."""
+class Frame:
+    """Events call `step` with what happens. `now` is the database as it stands after the latest step."""
 
     def __init__(self, stage: Stage) -> None:
-        super().__init__()
         self.stage = stage
         self.world = World(stage.records, stage.seen)
         self.now = Snapshot()
-        self._events = events_of(type(self))
-        self._broken = False
+        self.begun = False
 
-    @initialize(jobs=st.integers(1, 3), events=EVENTS)
+    @event(1, lambda self: not self.begun, jobs=number(1, 3), events=EVENTS)
     def two_workers_and_some_jobs(self, jobs: int, events: tuple[str, ...]) -> None:
+        self.begun = True
         for name in ("a", "b"):
             self.step(self.world.start_worker(name))
         self.step(self.world.submit(jobs, events))
 
-    @rule(data=st.data())
-    def something_happens(self, data: st.DataObject) -> None:
-        happen(self, self._events, data)
-
-    @event(6, lambda self: True, moves=st.lists(PICK, min_size=1, max_size=4))
+    @event(6, lambda self: True, moves=several(PICK, 4))
     def all_goes_well_for_a_while(self, moves: list[int]) -> None:
         """Messages travel and workers get on, so that there is something to disturb."""
         for index in moves:
@@ -77,11 +66,7 @@ class Frame(RuleBasedStateMachine):
 
     def step(self, happening: Awaitable[T]) -> T:
         """Let something happen, and everything that follows from it without the test's doing."""
-        try:
-            return self.stage.runner.run(self._step(happening))
-        except Exception:
-            self._broken = True
-            raise
+        return self.stage.runner.run(self._step(happening))
 
     def let_follow(self) -> None:
         """See what follows from what the test just did."""
@@ -100,19 +85,16 @@ class Frame(RuleBasedStateMachine):
     def promise(self, holds: bool, breach: str) -> None:
         """Raises BrokenPromiseError with the breach unless it holds."""
         if not holds:
-            self._broken = True
             raise BrokenPromiseError(breach)
 
-    @invariant()
     def all_promises_hold(self) -> None:
         breaches = [*breaches_of(self.now, self.world.broker, self.world.objects), *map(str, self.stage.complaints)]
         self.promise(not breaches, "; ".join(breaches))
 
-    def teardown(self) -> None:
-        try:
-            if not self._broken:
-                self.step(let_everything_end(self.world))
-                self.all_promises_hold()
-        finally:
-            self.stage.complaints.clear()
-            self.stage.runner.run(self.world.end())
+    def come_to_the_end(self) -> None:
+        self.step(let_everything_end(self.world))
+        self.all_promises_hold()
+
+    def clear_away(self) -> None:
+        self.stage.complaints.clear()
+        self.stage.runner.run(self.world.end())

@@ -1,10 +1,8 @@
 """What the operations service does: sweeps, the ingest of dead messages, replays."""
 
-from hypothesis import strategies as st
-
 from tests.protocol.broker import in_order
-from tests.protocol.events import event
-from tests.protocol.machine import PICK, Frame
+from tests.protocol.events import PICK, WHETHER, event
+from tests.protocol.machine import Frame
 
 
 class OperationsRules(Frame):
@@ -32,7 +30,7 @@ class OperationsRules(Frame):
         self.promise(rows >= overdue, "an overdue job was not republished")
         self.promise(set(before.outbox) <= set(self.now.outbox), "a waiting outbox row was changed")
 
-    @event(3, lambda self: self.world.broker.dead, index=PICK, dies=st.booleans())
+    @event(3, lambda self: self.world.broker.dead, index=PICK, dies=WHETHER)
     def dead_message_is_ingested(self, index: int, dies: bool) -> None:
         self.step(self.world.ingest(self.pick(index, in_order(self.world.broker.dead)), dies=dies))
 

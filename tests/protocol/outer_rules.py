@@ -1,10 +1,8 @@
 """What clients, the relay, the broker and time do."""
 
-from hypothesis import strategies as st
-
 from tests.protocol.broker import Fault, Message, in_order
-from tests.protocol.events import event
-from tests.protocol.machine import EVENTS, PICK, Frame
+from tests.protocol.events import PICK, WHETHER, event, number, one_of
+from tests.protocol.machine import EVENTS, Frame
 from tests.protocol.snapshot import TERMINAL, Job
 
 MOST_JOBS = 8
@@ -12,13 +10,13 @@ MOST_MESSAGES = 4
 
 
 class OuterRules(Frame):
-    @event(2, lambda self: len(self.now.jobs) < MOST_JOBS, count=st.integers(1, 2), events=EVENTS)
+    @event(2, lambda self: len(self.now.jobs) < MOST_JOBS, count=number(1, 2), events=EVENTS)
     def submit(self, count: int, events: tuple[str, ...]) -> None:
         before = len(self.now.jobs)
         self.step(self.world.submit(count, events))
         self.promise(len(self.now.jobs) == before + count, "a submission was not recorded")
 
-    @event(3, lambda self: self.now.having("queued", "running"), index=PICK, heard=st.booleans())
+    @event(3, lambda self: self.now.having("queued", "running"), index=PICK, heard=WHETHER)
     def cancel(self, index: int, heard: bool) -> None:
         """What waits has ended by it. The holder of what runs may hear of it at once, or by its next heartbeat."""
         before = self.pick(index, self.now.having("queued", "running"))
@@ -51,7 +49,7 @@ class OuterRules(Frame):
         self.step(self.world.run_relay_to_its_death())
         self.promise(self.now == before, "a relay that died left a trace")
 
-    @event(1, lambda self: not self.world.broker.faults, fault=st.sampled_from(Fault))
+    @event(1, lambda self: not self.world.broker.faults, fault=one_of(*Fault))
     def next_publish_fails(self, fault: Fault) -> None:
         self.world.broker.faults.append(fault)
 

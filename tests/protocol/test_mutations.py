@@ -24,7 +24,7 @@ def _case(*values: Any) -> Any:
 def test_a_spoilt_function_is_found_out(open_stage: OpenStage, mutation: Mutation) -> None:
     """Each rule that a database function carries is missed when it is gone."""
     with open_stage(sabotage(mutation)) as stage, pytest.raises(BrokenPromiseError, match=mutation.breach):
-        play(stage, RUNS, shrink=False)
+        play(stage, RUNS, shorten=False)
 
 
 @pytest.mark.parametrize(("store", "mutation"), [_case(*each) for each in IN_QUERIES])
@@ -34,4 +34,4 @@ def test_a_spoilt_query_is_found_out(
     """Each rule that a service's query carries is missed when it is gone."""
     spoil_queries(monkeypatch, store, mutation)
     with open_stage() as stage, pytest.raises(BrokenPromiseError, match=mutation.breach):
-        play(stage, RUNS, shrink=False)
+        play(stage, RUNS, shorten=False)

@@ -2,17 +2,15 @@
 
 from collections.abc import Callable
 
-from hypothesis import strategies as st
-
 from tests.protocol.broker import in_order
-from tests.protocol.events import event
-from tests.protocol.machine import PICK, Frame
+from tests.protocol.events import PICK, WHETHER, event, one_of
+from tests.protocol.machine import Frame
 from tests.protocol.puppets import Ending
 from tests.protocol.snapshot import Job
 from tests.protocol.strings import Answer, Pause
 from tests.protocol.worker import Worker
 
-ANSWERS = st.sampled_from([Answer.HEARD, Answer.HEARD, Answer.HEARD, Answer.NOT_SENT, Answer.UNHEARD])
+ANSWERS = one_of(Answer.HEARD, Answer.HEARD, Answer.HEARD, Answer.NOT_SENT, Answer.UNHEARD)
 MOST_WORKERS = 4
 
 
@@ -63,7 +61,7 @@ class WorkerRules(Frame):
         self.end(self.pick(index, self.world.pauses("look"))[1], answer)
         self.promise(self.now == before, "a look changed something")
 
-    @event(4, lambda self: self.world.pauses("render"), index=PICK, ending=st.sampled_from(Ending))
+    @event(4, lambda self: self.world.pauses("render"), index=PICK, ending=one_of(*Ending))
     def render_ends(self, index: int, ending: Ending) -> None:
         """It is aborted only when it was told to; one that was told so may be done by then."""
         worker, pause = self.pick(index, self.world.pauses("render"))
@@ -74,7 +72,7 @@ class WorkerRules(Frame):
         self.stage.seen[f"render {ending.name.lower()}"] += 1
         self.end(pause, ending)
 
-    @event(4, lambda self: self.world.pauses("upload"), index=PICK, stored=st.booleans())
+    @event(4, lambda self: self.world.pauses("upload"), index=PICK, stored=WHETHER)
     def upload_ends(self, index: int, stored: bool) -> None:
         _, pause = self.pick(index, self.world.pauses("upload"))
         self.end(pause, stored)
