@@ -70,6 +70,7 @@ class Session:
         self._gpu_id = gpu_id
         self._beat_seconds = beat_seconds
         self._described: Ready | None = None
+        self._paused: bool | None = None
 
     async def open(self) -> None:
         """Record the session, and learn whether the model is paused."""
@@ -102,8 +103,9 @@ class Session:
 
     def _obey(self, *, paused: bool) -> None:
         """Take nothing new while the model is paused; what is at hand is finished."""
-        if paused == (not self._gate.holds(RESUMED)):
+        if paused == self._paused:
             return
+        self._paused = paused
         log.info("the model is paused" if paused else "the model is not paused")
         if paused:
             self._gate.forbid(RESUMED)

@@ -1,15 +1,23 @@
 """Rows of the protocol's table: a message comes, and Postgres decides whether it may be claimed."""
 
-from datetime import timedelta
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
-from contracts.messages.v1 import encode
+from contracts.messages import encode_render
 from contracts.topology import DEAD_QUEUE, LANE_HEADER
+from gpu_consumer.gate import OWN_DATABASE
+from tests.contract.test_messages import JOB_ID, RENDER_BYTES
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import LONG, Workshop
+from tests.support.ids import aged_id
+from tests.support.models import job_input
+from tests.support.waiting import eventually
 
 SET_NOT_DUE = "UPDATE jobs SET attempt = 1, next_attempt_at = now() + $2::interval WHERE id = $1"
 SET_RUNNING = """
@@ -54,7 +62,7 @@ async def test_a_message_that_is_not_due_is_parked_in_the_lane_that_covers_the_r
     await shop.waiting_becomes(1, "darkroom.retry.1mb.v1")
     assert await shop.waiting() == 0
     parked = await shop.take("darkroom.retry.1mb.v1")
-    assert parked.body == encode(message)
+    assert parked.body == encode_render(message)
     assert parked.headers[LANE_HEADER] == "1mb"
     assert "x-death" not in parked.headers
     assert (await shop.job(message.job_id))["status"] == "queued"
@@ -136,13 +144,120 @@ async def test_a_message_without_a_claim_is_acked(line: Line, change: str) -> No
 
 
 async def test_the_message_of_a_deleted_job_is_acked(line: Line) -> None:
-    """A message whose job is not there goes away."""
+    """A message whose job is a tombstone goes away."""
     shop = line.workshop
     message = await shop.add_job()
-    await shop.execute("DELETE FROM jobs")
+    await shop.execute("UPDATE jobs SET status = 'canceled', completed_at = now(), deleted_at = now(), input = '{}'")
     await shop.publish(message)
     line.start()
     await shop.consumed()
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+async def test_the_message_of_an_unknown_job_goes_to_the_dead_letters(line: Line, version: str) -> None:
+    """The database was restored from a backup older than the job: its message alone knows of it, and is kept."""
+    shop = line.workshop
+    known = await shop.add_job()
+    message = replace(known, job_id=aged_id(timedelta(hours=1)))
+    body = encode_render(message if version == "v1" else await shop.complete(message))
+    await shop.publish_raw(body)
+    line.start()
+    assert (await shop.take(DEAD_QUEUE)).body == body
+
+
+async def test_the_message_of_a_purged_job_is_acked(line: Line) -> None:
+    """Retention removed all jobs of its age: nothing brings this one back."""
+    shop = line.workshop
+    message = replace(await shop.add_job(), job_id=aged_id(timedelta(days=2)))
+    await shop.execute("UPDATE instance SET purged_before = now() - interval '1 day'")
+    await shop.publish(await shop.complete(message))
+    line.start()
+    await shop.consumed()
+
+
+async def test_another_database_s_message_is_left_alone(line: Line) -> None:
+    """A worker pointed at a wrong database takes nothing more, is not ready, says why, and rejects nothing."""
+    shop = line.workshop
+    message = replace(await shop.add_job(), job_id=aged_id(timedelta(hours=1)))
+    await shop.publish(await shop.complete(message, instance_id=uuid4()))
+    line.start()
+    await asyncio.wait_for(line.app.bench.gate.wait_closed(), 10)
+    await shop.waiting_becomes(1)
+    assert await shop.waiting(DEAD_QUEUE) == 0
+    with pytest.raises(RuntimeError, match="another database's jobs"):
+        await line.app.bench.gate.check(OWN_DATABASE)
+    own = await shop.submit()
+    assert (await shop.job(own))["status"] == "queued"
+
+
+async def test_a_released_message_of_the_first_version_is_rendered(line: Line) -> None:
+    """The pinned bytes of version 1 go through a whole render."""
+    shop = line.workshop
+    await shop.add_job(id=JOB_ID, generation=2)
+    await shop.publish_raw(RENDER_BYTES)
+    line.start()
+    await shop.reached(JOB_ID, "succeeded")
+    await shop.consumed()
+
+
+async def test_a_claim_names_its_message_and_its_session(line: Line) -> None:
+    """The stamp shows how far the queue has been worked off; the session, who did it."""
+    shop = line.workshop
+    message = await shop.complete(await shop.add_job())
+    await shop.publish(message)
+    line.start()
+    job = await shop.reached(message.job_id, "succeeded")
+    (attempt,) = await shop.attempts(message.job_id)
+    assert (attempt["stamped_at"], attempt["session_id"]) == (message.stamped_at, job["session_id"])
+    assert job["session_id"] is not None
+
+
+async def test_an_edit_is_rendered_instead_of_what_was_submitted(line: Line) -> None:
+    """An operator's overrides are merged into the input that was submitted, which stays as it is."""
+    shop = line.workshop
+    overrides = json.dumps({"input": {"num_inference_steps": 1, "width": 128}})
+    job_id = await shop.submit(job_input(num_inference_steps=999), overrides=overrides)
+    line.start()
+    job = await shop.reached(job_id, "succeeded")
+    (output,) = json.loads(job["outputs"])
+    assert (output["width"], output["height"]) == (128, 64)
+    assert json.loads(job["input"])["num_inference_steps"] == 999
+
+
+async def test_a_job_past_its_deadline_is_not_claimed(line: Line) -> None:
+    """The sweep ends it; its message goes away."""
+    shop = line.workshop
+    past: dict[str, Any] = {"deadline": timedelta(minutes=1), "deadline_at": datetime.now(UTC) - timedelta(seconds=1)}
+    job_id = await shop.submit(**past)
+    line.start()
+    await shop.consumed()
+    assert (await shop.job(job_id))["status"] == "queued"
+
+
+async def test_a_paused_model_s_job_is_parked(line: Line) -> None:
+    """A worker that has not heard of the pause yet finds it at the claim: the message waits, and so does the job."""
+    shop = line.workshop
+    await shop.execute("INSERT INTO paused_models (model, paused_by, reason) VALUES ('tiny', 'test', 'x')")
+    message = await shop.add_job()
+    await shop.publish(message)
+    line.start()
+    await eventually(shop.anything_parked, what="the message is parked")
+    parked = await shop.job(message.job_id)
+    assert (parked["status"], parked["attempt"]) == ("queued", 0)
+    await shop.execute("DELETE FROM paused_models")
+    await shop.reached(message.job_id, "succeeded")
+
+
+async def test_a_park_is_on_the_job_s_record(line: Line) -> None:
+    """Until its lane is over the message can't be in the queue, and must not count as lost."""
+    shop = line.workshop
+    message = await shop.add_job()
+    await shop.execute(SET_NOT_DUE, message.job_id, timedelta(seconds=50))
+    await shop.publish(message)
+    line.start()
+    await shop.waiting_becomes(1, "darkroom.retry.1mb.v1")
+    job = await shop.job(message.job_id)
+    assert timedelta(seconds=50) < job["announced_at"] - job["created_at"] < timedelta(seconds=80)
 
 
 async def test_the_message_of_a_dead_job_is_rejected(line: Line) -> None:
@@ -152,4 +267,4 @@ async def test_the_message_of_a_dead_job_is_rejected(line: Line) -> None:
     await shop.execute(SET_DEAD, message.job_id)
     await shop.publish(message)
     line.start()
-    assert (await shop.take(DEAD_QUEUE)).body == encode(message)
+    assert (await shop.take(DEAD_QUEUE)).body == encode_render(message)

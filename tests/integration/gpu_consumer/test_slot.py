@@ -1,10 +1,12 @@
 """A slot takes one message: it fetches what waits, and subscribes for what has yet to come."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+import gpu_consumer.slot as slot_module
 from chassis.amqp import Broker
 from contracts.messages.v1 import encode
 from contracts.topology import work_queue
@@ -75,3 +77,30 @@ async def test_a_fetched_message_goes_back_with_its_channel(workshop: Workshop, 
     assert await workshop.waiting() == 0
     await slot.close()
     await workshop.waiting_becomes(1)
+
+
+async def test_an_idle_slot_asks_again_and_again(
+    broker: Broker, workshop: Workshop, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each "empty" is noted with the moment of its question, and a message that comes at any time is taken."""
+    monkeypatch.setattr(slot_module, "ASK_AGAIN_SECONDS", 0.01)
+    answers = CountedAnswers()
+    taking = asyncio.create_task(Slot(broker, work_queue("tiny"), Usage(), answers).take(gate))
+    await eventually(lambda: answers.count >= 5)
+    message = await workshop.add_job()
+    await workshop.publish(message)
+    delivery = await asyncio.wait_for(taking, 10)
+    assert delivery is not None
+    assert delivery.body == encode(message)
+    noted = answers.count
+    await delivery.ack()
+    await workshop.consumed()
+    assert answers.count == noted
+
+
+class CountedAnswers(EmptyAnswers):
+    count = 0
+
+    def note(self, asked_at: float) -> None:
+        assert asked_at <= time.monotonic()
+        self.count += 1

@@ -1,19 +1,25 @@
 """The worker as a process of its own: how it starts, survives and ends."""
 
+import asyncio
 import os
 import re
 import signal
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import msgspec
 import psutil
 import pytest
+from msgspec.structs import replace
 
+from contracts.topology import DEAD_QUEUE
+from darkroom_local.probes import http_status
 from gpu_consumer.startup import ExitCode
 from tests.integration.gpu_consumer.test_presence import TAKE_NAME
 from tests.integration.gpu_consumer.workshop import LONG, Workshop
 from tests.support.fixtures import ServiceFactory
+from tests.support.ids import aged_id
 from tests.support.models import job_input
 from tests.support.processes import ServiceProcess
 from tests.support.waiting import eventually
@@ -89,9 +95,49 @@ async def test_a_worker_s_life(workshop: Workshop, start_service: ServiceFactory
     await workshop.reached(after := await workshop.submit(), "succeeded", seconds=60)
     assert await workshop.outcomes(after) == ["succeeded"]
 
+    (session,) = await workshop.rows("SELECT * FROM worker_sessions WHERE ended_at IS NULL")
+    assert (await workshop.attempts(after))[0]["session_id"] == session["id"]
+    assert (session["worker"], session["model"], session["device"]) == ("anna", "tiny", "cpu")
+    assert session["model_revision"].startswith("sha256:")
+    assert "torch" in msgspec.json.decode(session["versions"])
+
+    async def empty() -> bool:
+        (row,) = await workshop.rows("SELECT empty_at > started_at AS told FROM worker_sessions WHERE ended_at IS NULL")
+        return bool(row["told"])
+
+    await eventually(empty, what="the idle worker told that its queue was empty")
+
     last, untouched = await workshop.submit(job_input(num_inference_steps=100)), await workshop.submit()
     await workshop.reached(last, "running")
     assert await worker.stop() == 0
     assert await workshop.outcomes(last) == ["succeeded"]
     assert (await workshop.job(untouched))["status"] == "queued"
     assert await workshop.waiting() == 1
+    assert await workshop.rows("SELECT FROM worker_sessions WHERE ended_at IS NULL") == []
+
+
+async def test_a_worker_of_a_paused_model_takes_nothing(workshop: Workshop, start_service: ServiceFactory) -> None:
+    """Paused before its start it leaves the queue alone; resumed it works it off."""
+    await workshop.execute("INSERT INTO paused_models (model, paused_by, reason) VALUES ('tiny', 'test', 'x')")
+    job_id = await workshop.submit()
+    worker = await start_service("gpu_consumer", workshop.environment)
+    assert "the model is paused" in worker.output()
+    assert await workshop.waiting() == 1
+    await workshop.execute("DELETE FROM paused_models")
+    await workshop.reached(job_id, "succeeded")
+
+
+async def test_a_worker_on_a_wrong_database_is_not_ready(workshop: Workshop, start_service: ServiceFactory) -> None:
+    """It rejects nothing, takes nothing more, and says why."""
+    worker = await start_service("gpu_consumer", workshop.environment)
+    known = await workshop.add_job()
+    foreign = await workshop.complete(replace(known, job_id=aged_id(timedelta(hours=1))), instance_id=uuid4())
+    await workshop.publish(foreign)
+
+    async def unready() -> bool:
+        return await asyncio.to_thread(http_status, worker.port, "/readyz") == 503
+
+    await eventually(unready, what="the worker is not ready")
+    await workshop.waiting_becomes(1)
+    assert "another database's jobs" in worker.output()
+    assert await workshop.waiting(DEAD_QUEUE) == 0

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,8 @@ from chassis.amqp import Broker, Publisher, UnroutableError
 from chassis.postgres import DatabaseUnavailableError
 from chassis.settings import load as load_settings
 from contracts.api import JobInput
-from contracts.messages.v1 import CONTENT_TYPE, Render, encode
+from contracts.messages import RenderMessage, encode_render, v2
+from contracts.messages.v1 import CONTENT_TYPE, Render
 from contracts.models import Model, load_catalogue
 from contracts.topology import JOB_ID_HEADER, WORK_EXCHANGE, Lanes, topology, work_queue
 from gpu_consumer.render.protocol import Device, Load
@@ -112,15 +113,44 @@ class Workshop:
         )
         return Render(values["id"], columns.get("generation", 1), values["model"], TRACEPARENT)
 
+    async def complete(self, message: Render, **changes: Any) -> v2.Render:
+        """The message of a job as the relay builds it: with all that the job asks for, stamped now."""
+        now = datetime.now(UTC)
+        values: dict[str, Any] = {
+            "job_id": message.job_id,
+            "generation": message.generation,
+            "model": message.model,
+            "tenant_id": self._tenant,
+            "input": job_input(),
+            "cost": job_input().cost,
+            "created_at": now,
+            "expires_at": now,
+            "ttl_seconds": 3600,
+            "max_attempts": 4,
+            "instance_id": await self._connection.fetchval("SELECT id FROM instance"),
+            "stamped_at": now,
+            "traceparent": TRACEPARENT,
+        }
+        return v2.Render(**(values | changes))
+
+    async def lose_claim(self, job_id: UUID, changes: str = "step = NULL") -> None:
+        """What a crash of Postgres does to a claim that had not reached the disk: the job was never taken."""
+        await self.execute(
+            f"UPDATE jobs SET status = 'queued', attempt = attempt - 1, lease_token = NULL, lease_expires_at = NULL,"
+            f" {changes} WHERE id = $1",
+            job_id,
+        )
+        await self.execute("DELETE FROM attempts WHERE job_id = $1 AND outcome IS NULL", job_id)
+
     async def consumed(self) -> None:
         """Wait until the queue holds no message and none is held."""
         await self.waiting_becomes(0)
         await eventually(self.queues_are_empty)
 
-    async def publish(self, message: Render) -> None:
+    async def publish(self, message: RenderMessage) -> None:
         """Put the message on the model's queue, as the relay does."""
         headers = {JOB_ID_HEADER: str(message.job_id), "traceparent": TRACEPARENT}
-        await self._publisher.publish(WORK_EXCHANGE, "tiny", encode(message), headers, CONTENT_TYPE)
+        await self._publisher.publish(WORK_EXCHANGE, "tiny", encode_render(message), headers, CONTENT_TYPE)
 
     async def publish_raw(self, body: bytes, headers: dict[str, Any] | None = None) -> None:
         await self._publisher.publish(WORK_EXCHANGE, "tiny", body, headers or {}, CONTENT_TYPE)
@@ -182,6 +212,10 @@ class Workshop:
     async def waiting_becomes(self, count: int, queue: str = work_queue("tiny")) -> None:
         await eventually(lambda: self.waiting_is(count, queue), what=f"{count} messages wait in {queue}")
 
+    async def anything_parked(self) -> bool:
+        """Whether a message waits in some lane."""
+        return any([await self.waiting(lane.queue) for lane in self.lanes])
+
     async def waiting_is(self, count: int, queue: str = work_queue("tiny")) -> bool:
         return await self.waiting(queue) == count
 
@@ -228,9 +262,9 @@ class Workshop:
         act = getattr(store, method)
         answers_lost = 0
 
-        async def lossy(*arguments: Any) -> Any:
+        async def lossy(*arguments: Any, **named: Any) -> Any:
             nonlocal answers_lost
-            answer = await act(*arguments)
+            answer = await act(*arguments, **named)
             if answers_lost == 0:
                 answers_lost += 1
                 raise DatabaseUnavailableError("the answer was lost")
