@@ -35,7 +35,7 @@ class LocalServer:
     """A part run from local binaries in a temporary folder."""
 
     def __init__(self, part: Part, folder: Path) -> None:
-        self._part = part
+        self.part = part
         self._folder = folder
         self._children: list[Child] = []
 
@@ -45,8 +45,8 @@ class LocalServer:
         return [child.pid for child in self._children]
 
     async def start(self) -> None:
-        await asyncio.to_thread(self._part.prepare)
-        for program in self._part.programs():
+        await asyncio.to_thread(self.part.prepare)
+        for program in self.part.programs():
             await self._start(program)
 
     async def _start(self, program: Program) -> None:
@@ -101,6 +101,10 @@ class DockerServer:
         else:
             self._container.start()
             self._created = True
+
+    def run(self, *command: str) -> str:
+        """Run a command inside, and return what it prints. Blocking."""
+        return str(self._container.get_wrapped_container().exec_run(list(command)).output.decode(errors="replace"))
 
     async def stop(self) -> None:
         await asyncio.to_thread(self._container.get_wrapped_container().stop, timeout=60)

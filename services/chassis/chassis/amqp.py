@@ -4,13 +4,15 @@ Publish and consume on separate connections: an alarm on the broker blocks publi
 """
 
 import asyncio
-from typing import Any
-from uuid import uuid4
+from collections.abc import Sequence
+from typing import Any, cast
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
-from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import AMQPError
+from aiormq.channel import Channel
 
+from chassis.confirms import ConfirmedChannel, Message, Receipt, wait_for_answers
 from contracts.topology import Topology
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -64,6 +66,14 @@ class Broker:
         finally:
             await close_quietly(channel)
 
+    async def connect(self) -> None:
+        """Connect unless connected. Raises BrokerUnavailableError."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                await self._connected()
+        except _AWAY as error:
+            raise BrokerUnavailableError(_describe(error)) from error
+
     async def check(self) -> None:
         """Raises BrokerUnavailableError unless RabbitMQ answers."""
         await close_quietly(await self.channel())
@@ -86,13 +96,29 @@ class Broker:
 
 
 class Publisher:
-    """Confirmed, mandatory, persistent publishes, as many in flight as there are callers."""
+    """Confirmed, mandatory, persistent publishes on a channel of its own, opened when first needed and after a loss."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._channel: AbstractChannel | None = None
-        self._exchanges: dict[str, AbstractExchange] = {}
+        self._confirmed: ConfirmedChannel | None = None
         self._opening = asyncio.Lock()
+
+    @property
+    def unanswered(self) -> int:
+        """Publishes that the broker has neither confirmed nor refused yet."""
+        return self._confirmed.unanswered if self._confirmed else 0
+
+    async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+        """Hand messages to the broker in one write, without waiting for its answers.
+
+        Raises BrokerUnavailableError, having sent none.
+        """
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
+                return await (await self._opened()).send(messages)
+        except _AWAY as error:
+            raise BrokerUnavailableError(_describe(error)) from error
 
     async def publish(
         self, exchange: str, routing_key: str, body: bytes, headers: dict[str, Any], content_type: str
@@ -102,37 +128,29 @@ class Publisher:
         Raises BrokerUnavailableError, UnroutableError or RefusedError. After a BrokerUnavailableError the message
         may have arrived all the same.
         """
-        message = aio_pika.Message(
-            body,
-            headers=headers,
-            content_type=content_type,
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            # Fresh for each publish: two in flight under one id would swap their results.
-            message_id=uuid4().hex,
-        )
-        try:
-            async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
-                target = await self._exchange(exchange)
-                await target.publish(message, routing_key, mandatory=True)
-        except PublishError as error:
-            raise UnroutableError(f"No queue takes {routing_key!r} from exchange {exchange!r}.") from error
-        except DeliveryError as error:
-            raise RefusedError(f"The broker refused a message for {routing_key!r}.") from error
-        except _AWAY as error:
-            raise BrokerUnavailableError(_describe(error)) from error
+        (receipt,) = await self.send([Message(exchange, routing_key, body, headers, content_type)])
+        await wait_for_answers([receipt], PUBLISH_TIMEOUT_SECONDS)
+        match receipt.answer:
+            case "returned":
+                raise UnroutableError(f"No queue takes {routing_key!r} from exchange {exchange!r}.")
+            case "refused":
+                raise RefusedError(f"The broker refused a message for {routing_key!r}.")
+            case "unknown":
+                raise BrokerUnavailableError("The channel was lost before the broker confirmed the message.")
+            case None:
+                raise BrokerUnavailableError(f"No confirm within {PUBLISH_TIMEOUT_SECONDS:g} s.")
 
-    async def ready(self) -> None:
-        """Raises BrokerUnavailableError unless a publish could go out now."""
-        await self._exchange("")
+    async def close(self) -> None:
+        """Give the channel up, and with it the answers that are yet to come."""
+        if self._channel is not None:
+            await close_quietly(self._channel)
 
-    async def _exchange(self, name: str) -> AbstractExchange:
+    async def _opened(self) -> ConfirmedChannel:
         async with self._opening:
-            if self._channel is None or self._channel.is_closed:
+            if self._confirmed is None or self._confirmed.is_closed:
                 self._channel = await self._broker.channel()
-                self._exchanges.clear()
-            if name not in self._exchanges:
-                self._exchanges[name] = await self._channel.get_exchange(name, ensure=False)
-            return self._exchanges[name]
+                self._confirmed = ConfirmedChannel(cast(Channel, await self._channel.get_underlay_channel()))
+            return self._confirmed
 
 
 class Announcer:

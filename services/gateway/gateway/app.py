@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from starlette.applications import Starlette
 
-from chassis.amqp import Broker, Publisher
+from chassis.amqp import Broker
 from chassis.auth import Authenticator
 from chassis.health import Health
 from chassis.http import build_app
@@ -17,6 +17,7 @@ from contracts.topology import Lanes
 from gateway.admission import Admission
 from gateway.batch import Committer
 from gateway.connections import Connections
+from gateway.courier import Courier
 from gateway.endpoints import Endpoints
 from gateway.intake import Intake
 from gateway.relay import Relay
@@ -42,7 +43,8 @@ async def open_gateway(settings: Settings, catalogue: Catalogue) -> AsyncIterato
     store = JobStore(connections.rest)
     admission = Admission(store, catalogue.names, settings.max_queued_jobs, settings.max_queued_jobs_per_tenant)
     declarer = Declarer(broker, catalogue.names, Lanes.of(settings.broker.retry_delays))
-    relay = Relay(connections.relay, OutboxStore(), Publisher(broker), declarer)
+    outbox = OutboxStore({model.name: model.revision for model in catalogue.models})
+    relay = Relay(connections.relay, outbox, Courier(broker), declarer)
     # RabbitMQ is no part of readiness: while it is away intake goes on, and the outbox holds.
     health = Health({"database": connections.keys.check})
     try:

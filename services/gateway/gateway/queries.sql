@@ -101,24 +101,83 @@ ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, empty_since = NULL;
 -- For this transaction only: losing a deletion to a crash costs a duplicate message, which is harmless.
 SET LOCAL synchronous_commit = off;
 
--- name: take_messages(at_most)
-SELECT outbox.id, outbox.job_id, outbox.generation, outbox.model, outbox.lane, jobs.traceparent,
-    extract(epoch FROM now() - outbox.available_at)::float AS waited
-FROM outbox JOIN jobs ON jobs.id = outbox.job_id
-WHERE outbox.available_at <= now()
-ORDER BY outbox.available_at, outbox.id LIMIT :at_most
-FOR UPDATE OF outbox SKIP LOCKED;
+-- name: take_messages(skipped, probed, each, all)
+-- Destinations are found by a loose index scan, whose cost is theirs and not the backlog's, and share the batch. A row
+-- whose job is gone, at its end or in another generation comes without the job's columns. OFFSET 0 keeps the planner,
+-- which can't guess how few rows are taken, from joining all jobs by a hash.
+WITH RECURSIVE present (destination) AS (
+    (SELECT destination FROM outbox ORDER BY destination LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT destination FROM outbox WHERE outbox.destination > present.destination
+        ORDER BY outbox.destination LIMIT 1
+    ) FROM present WHERE destination IS NOT NULL
+), due AS (
+    SELECT destination, count(*) OVER () AS destinations FROM present
+    WHERE destination <> ALL (:skipped::text[]) AND EXISTS (
+        SELECT FROM outbox WHERE outbox.destination = present.destination AND available_at <= now())
+), shared AS (
+    SELECT destination, CASE
+        WHEN destination = ANY (:probed::text[]) THEN 1
+        ELSE greatest(1, least(:each, :all / destinations))
+    END::integer AS share FROM due
+), taken AS (
+    SELECT message.*, share FROM shared CROSS JOIN LATERAL (
+        SELECT * FROM outbox WHERE outbox.destination = shared.destination AND available_at <= now()
+        ORDER BY available_at, id LIMIT share
+        FOR UPDATE SKIP LOCKED
+    ) AS message
+)
+SELECT taken.id, taken.created_at, taken.job_id, taken.generation, taken.model, taken.lane, taken.destination, share,
+    extract(epoch FROM clock_timestamp() - taken.available_at)::float AS waited,
+    extract(epoch FROM clock_timestamp() - taken.created_at)::float AS age,
+    job.tenant_id, job.user_id, job.key_id, job.merged_input AS input, job.webhook_url, job.webhook_events,
+    job.metadata, job.priority, job.cost, job.created_at AS job_created_at, job.expires_at,
+    extract(epoch FROM job.ttl)::integer AS ttl_seconds, extract(epoch FROM job.deadline)::integer AS deadline_seconds,
+    job.deadline_at, job.max_attempts, job.retried_from, job.idempotency_key, claimed.body_hash,
+    (SELECT id FROM instance) AS instance_id, job.traceparent
+FROM taken
+LEFT JOIN LATERAL (
+    SELECT jobs.*, merged_input(jobs) AS merged_input FROM jobs
+    WHERE jobs.id = taken.job_id AND jobs.generation = taken.generation AND jobs.completed_at IS NULL
+    OFFSET 0
+) AS job ON true
+LEFT JOIN LATERAL (
+    SELECT body_hash FROM idempotency_keys AS keys
+    WHERE keys.tenant_id = job.tenant_id AND keys.key = job.idempotency_key AND keys.job_id = job.id
+    OFFSET 0
+) AS claimed ON true
+ORDER BY taken.destination, taken.available_at, taken.id;
 
 -- name: delete_messages(ids)!
 DELETE FROM outbox WHERE id = ANY (:ids);
 
--- name: postpone_messages(ids)!
--- Refused or returned messages wait longer each time, five minutes at the most, so that they never head every batch.
+-- name: delete_unchanged_messages(ids, created)
+-- A row that was asked for anew has another time of creation; one that another relay holds is published by that.
+WITH confirmed AS (
+    SELECT id FROM unnest(:ids::bigint[], :created::timestamptz[]) AS known (id, created_at)
+    JOIN outbox USING (id, created_at)
+    FOR UPDATE OF outbox SKIP LOCKED
+)
+DELETE FROM outbox USING confirmed WHERE outbox.id = confirmed.id RETURNING outbox.id;
+
+-- name: postpone_messages(ids, seconds)!
+-- Longer each time, a minute at the most: an outage leaves nothing behind that waits much longer than it. Counted from
+-- now: the transaction's own time lies before the wait for the confirm.
 UPDATE outbox SET
     failures = failures + 1,
-    available_at = now() + least(interval '5 minutes', interval '1 second' * 2 ^ least(failures, 10))
+    available_at = clock_timestamp() + least(interval '1 minute', make_interval(secs => :seconds * 2 ^ least(failures, 10)))
 WHERE id = ANY (:ids);
 
--- name: recheck_messages(ids)!
--- Whether these arrived is unknown: they go out again soon, and a duplicate is harmless.
-UPDATE outbox SET available_at = now() + interval '2 seconds' WHERE id = ANY (:ids);
+-- name: renew_announcements(jobs, generations, created)!
+-- The message may have reached its queue as late as now. Never waits for a job's row: whoever holds it acts on the job.
+WITH late AS (
+    SELECT id, announced.created_at
+    FROM unnest(:jobs::uuid[], :generations::integer[], :created::timestamptz[])
+        AS announced (id, generation, created_at)
+    JOIN jobs USING (id, generation)
+    WHERE status = 'queued'
+    FOR UPDATE OF jobs SKIP LOCKED
+)
+UPDATE jobs SET announced_at = announced_at + (clock_timestamp() - late.created_at)
+FROM late WHERE jobs.id = late.id;

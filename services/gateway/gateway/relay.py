@@ -1,103 +1,182 @@
 """The relay: takes messages out of the outbox and publishes them, many in flight.
 
-Messages are deleted once the broker confirmed them, in the transaction that holds them. A crash in between publishes
-them twice, which is harmless, and never loses one.
+A transaction locks a batch of rows, fairly shared between the queues that must confirm them, and deletes those that
+were confirmed. It waits for stragglers only as long as confirms keep coming. A crash in between publishes messages
+twice, which is harmless, and never loses one. A queue that confirms nothing is left alone: its circuit is open.
 """
 
 import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar, Literal, TypeAlias
 
 import structlog
 
-from chassis.amqp import BrokerUnavailableError, Publisher, RefusedError, UnroutableError
+from chassis.amqp import BrokerUnavailableError
+from chassis.confirms import Answer, Message, Receipt, wait_for_answers
 from chassis.loops import Loop
-from chassis.postgres import Database
-from contracts.messages.v1 import CONTENT_TYPE, Render, encode
+from chassis.postgres import Connection, Database
+from contracts.messages import encode_render
+from contracts.messages.v1 import CONTENT_TYPE
+from contracts.messages.v2 import Render
 from contracts.topology import JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, WORK_EXCHANGE
 from gateway import metrics
+from gateway.circuits import Circuits
+from gateway.courier import Courier
 from gateway.store import OutboxMessage, OutboxStore
 from gateway.topology import Declarer
 
 log = structlog.get_logger()
 
-BATCH = 100
-"""Messages in flight. More of them only make each slower, and the transaction that holds them longer."""
 POLL_SECONDS = 1.0
+QUIET_SECONDS = 0.25
+"""Without any confirm for so long, a batch ends without its stragglers."""
+LONGEST_BATCH_SECONDS = 5.0
+"""Its transaction holds rows, and keeps vacuum from all that dies meanwhile."""
+LATE_SECONDS = 10.0
+"""A message confirmed later than this after it was asked for moves its job's `announced_at`."""
 
-Result: TypeAlias = Literal["confirmed", "returned", "refused", "unknown"]
+Result: TypeAlias = Answer | Literal["unconfirmed", "obsolete", "unreadable"]
+"""The broker's answer; none in time; the job needs no message any more; its row can't be read."""
 
 
 class Relay(Loop):
-    """Woken by each commit of this gateway; polls for what others put into the outbox."""
+    """Woken by each commit of this gateway, and by late confirms; polls for what others put into the outbox."""
 
     name: ClassVar[str] = "relay"
     interval = POLL_SECONDS
 
-    def __init__(self, database: Database, outbox: OutboxStore, publisher: Publisher, declarer: Declarer) -> None:
+    def __init__(
+        self,
+        database: Database,
+        outbox: OutboxStore,
+        courier: Courier,
+        declarer: Declarer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__()
         self._database = database
         self._outbox = outbox
-        self._publisher = publisher
+        self._courier = courier
         self._declarer = declarer
+        self._circuits = Circuits(clock)
+        self._late: list[OutboxMessage] = []
 
     async def run_once(self) -> bool:
         """Publish a batch. Raises BrokerUnavailableError, having touched nothing, while RabbitMQ is away."""
         await self._connect()
+        await self._delete_late()
         async with self._database.transaction() as connection:
-            messages = await self._outbox.take(connection, BATCH)
-            results = await asyncio.gather(*map(self._publish, messages))
-            sorted_out = _sort(messages, results)
-            await self._outbox.delete(connection, _ids(sorted_out["confirmed"]))
-            await self._outbox.postpone(connection, _ids(sorted_out["returned"] + sorted_out["refused"]))
-            await self._outbox.recheck(connection, _ids(sorted_out["unknown"]))
+            messages = await self._outbox.take(connection, self._circuits.skipped(), self._circuits.probed())
+            sorted_out = await self._publish(messages)
+            await self._settle(connection, sorted_out)
         self._report(messages, sorted_out)
-        return len(messages) == BATCH
+        return _is_full(messages)
 
     async def _connect(self) -> None:
         """Look for the broker first: a transaction must not wait for it, nor messages be marked in vain."""
         try:
-            await self._publisher.ready()
+            await self._courier.connect()
         except BrokerUnavailableError:
             metrics.BROKER_UP.set(0)
             raise
         metrics.BROKER_UP.set(1)
 
-    async def _publish(self, message: OutboxMessage) -> Result:
-        exchange, headers = _route(message)
-        body = encode(Render(message.job_id, message.generation, message.model, message.traceparent))
-        try:
-            await self._publisher.publish(exchange, message.model, body, headers, CONTENT_TYPE)
-        except UnroutableError:
-            return "returned"
-        except RefusedError:
-            return "refused"
-        except BrokerUnavailableError:
-            return "unknown"
-        return "confirmed"
+    async def _delete_late(self) -> None:
+        """Delete messages whose confirm came after their batch had ended, unless they were asked for anew meanwhile."""
+        if not self._late:
+            return
+        async with self._database.transaction() as connection:
+            late = list(self._late)
+            deleted = await self._outbox.delete_unchanged(connection, late)
+            await self._outbox.renew_announcements(connection, [message for message in deleted if _is_late(message)])
+        del self._late[: len(late)]
 
-    def _report(self, messages: list[OutboxMessage], sorted_out: dict[Result, list[OutboxMessage]]) -> None:
-        metrics.RELAY_LAG.set(messages[0].waited if messages else 0)
+    async def _publish(self, messages: Sequence[OutboxMessage]) -> dict[Result, list[OutboxMessage]]:
+        sorted_out: dict[Result, list[OutboxMessage]] = defaultdict(list)
+        by_destination: dict[str, list[OutboxMessage]] = defaultdict(list)
+        for message in messages:
+            if isinstance(message.content, Render):
+                by_destination[message.destination].append(message)
+            else:
+                sorted_out[message.content].append(message)
+        sent = await asyncio.gather(*(self._send(name, those) for name, those in by_destination.items()))
+        receipts = dict(zip(by_destination, sent, strict=True))
+        await self._wait(receipts)
+        for destination, its_receipts in receipts.items():
+            for message, receipt in zip(by_destination[destination], its_receipts, strict=True):
+                sorted_out[self._result(message, receipt)].append(message)
+            self._judge(destination, its_receipts)
+        return sorted_out
+
+    async def _send(self, destination: str, messages: Sequence[OutboxMessage]) -> list[Receipt]:
+        try:
+            return await self._courier.send(destination, [_addressed(message) for message in messages])
+        except BrokerUnavailableError:
+            return [Receipt("unknown") for _ in messages]
+
+    async def _wait(self, receipts: Mapping[str, list[Receipt]]) -> None:
+        """Wait for each destination's confirms; for those of probes only where nothing else is under way."""
+        probed = self._circuits.probed()
+        trusted = [those for destination, those in receipts.items() if destination not in probed]
+        awaited = trusted or receipts.values()
+        await asyncio.gather(*(wait_for_answers(those, LONGEST_BATCH_SECONDS, QUIET_SECONDS) for those in awaited))
+
+    def _result(self, message: OutboxMessage, receipt: Receipt) -> Result:
+        if receipt.answer is None:
+            receipt.listen(partial(self._answered_late, message))
+            return "unconfirmed"
+        return receipt.answer
+
+    def _answered_late(self, message: OutboxMessage, receipt: Receipt) -> None:
+        if receipt.answer == "confirmed":
+            self._late.append(message)
+            self._circuits.worked(message.destination)
+            self.wake()
+
+    def _judge(self, destination: str, receipts: Sequence[Receipt]) -> None:
+        if any(receipt.answer == "confirmed" for receipt in receipts):
+            self._circuits.worked(destination)
+        else:
+            self._circuits.failed(destination)
+
+    async def _settle(self, connection: Connection, sorted_out: dict[Result, list[OutboxMessage]]) -> None:
+        confirmed = sorted_out["confirmed"]
+        await self._outbox.delete(connection, confirmed + sorted_out["obsolete"])
+        await self._outbox.renew_announcements(connection, [message for message in confirmed if _is_late(message)])
+        await self._outbox.postpone(
+            connection, sorted_out["returned"] + sorted_out["refused"] + sorted_out["unreadable"], seconds=1
+        )
+        await self._outbox.postpone(connection, sorted_out["unknown"] + sorted_out["unconfirmed"], seconds=2)
+
+    def _report(self, messages: Sequence[OutboxMessage], sorted_out: dict[Result, list[OutboxMessage]]) -> None:
+        metrics.RELAY_LAG.set(max((message.waited for message in messages), default=0))
         for result, those in sorted_out.items():
             metrics.PUBLISHES.labels(result).inc(len(those))
-            if those and result != "confirmed":
+            if those and result not in ("confirmed", "obsolete"):
                 log.warning("messages not published", result=result, count=len(those), job_id=str(those[0].job_id))
         if sorted_out["returned"]:
             self._declarer.require({message.model for message in sorted_out["returned"]})
 
 
-def _route(message: OutboxMessage) -> tuple[str, dict[str, str]]:
-    headers = {JOB_ID_HEADER: str(message.job_id), "traceparent": message.traceparent}
-    if message.lane is None:
-        return WORK_EXCHANGE, headers
-    return RETRY_EXCHANGE, {**headers, LANE_HEADER: message.lane}
+def _addressed(message: OutboxMessage) -> Message:
+    assert isinstance(message.content, Render)
+    headers = {JOB_ID_HEADER: str(message.job_id), "traceparent": message.content.traceparent}
+    exchange = WORK_EXCHANGE
+    if message.lane is not None:
+        exchange, headers[LANE_HEADER] = RETRY_EXCHANGE, message.lane
+    return Message(exchange, message.model, encode_render(message.content), headers, CONTENT_TYPE)
 
 
-def _sort(messages: list[OutboxMessage], results: list[Result]) -> dict[Result, list[OutboxMessage]]:
-    sorted_out: dict[Result, list[OutboxMessage]] = {"confirmed": [], "returned": [], "refused": [], "unknown": []}
-    for message, result in zip(messages, results, strict=True):
-        sorted_out[result].append(message)
-    return sorted_out
+def _is_late(message: OutboxMessage) -> bool:
+    return message.age() > LATE_SECONDS
 
 
-def _ids(messages: list[OutboxMessage]) -> list[int]:
-    return [message.id for message in messages]
+def _is_full(messages: Sequence[OutboxMessage]) -> bool:
+    """Return whether some destination gave all that it may: more may wait there."""
+    counts: dict[str, int] = defaultdict(int)
+    for message in messages:
+        counts[message.destination] += 1
+    return any(counts[message.destination] >= message.share for message in messages)

@@ -1,15 +1,27 @@
 """The gateway's side of the database. All of its SQL stands in queries.sql."""
 
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from chassis.postgres import Connection, Database, load_queries
 from contracts.api import CancelReply, JobInput
+from contracts.messages.v2 import Render
 from contracts.states import TERMINAL, JobStatus
+from gateway.messages import UnreadableJobError, render_message
 from gateway.submission import Acceptance, DeletedJob, RecordedJob, Submission, TenantKey
+
+log = structlog.get_logger()
+
+LARGEST_SHARE = 128
+"""Messages in flight to one destination. Fewer than 200: see `gateway.courier`."""
+LARGEST_TAKE = 512
+"""Messages of a batch, unless there are more destinations than that."""
 
 queries = load_queries("gateway")
 _decode_input = msgspec.json.Decoder(JobInput).decode
@@ -33,16 +45,28 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class OutboxMessage(msgspec.Struct, frozen=True):
-    """A message to publish."""
+    """A row of the outbox, and the message to publish for it."""
 
     id: int
+    created_at: datetime
     job_id: UUID
     generation: int
     model: str
     lane: str | None
-    traceparent: str
+    destination: str
+    """The queue that must confirm it: the model's own, or a retry lane."""
+    share: int
+    """Most messages that its destination could give to this batch."""
     waited: float
-    """Seconds since it could have been published."""
+    """Seconds since it could have been published, when it was taken."""
+    born: float
+    """Its creation by this process's monotonic clock."""
+    content: Render | Literal["obsolete", "unreadable"]
+    """The message; or why there is none: nobody would act on it, or the job's row can't be read."""
+
+    def age(self) -> float:
+        """Return the seconds since its creation."""
+        return time.monotonic() - self.born
 
 
 class JobStore:
@@ -112,28 +136,72 @@ class JobStore:
 class OutboxStore:
     """The outbox, within a transaction of the caller's that holds the rows it took."""
 
-    async def take(self, connection: Connection, at_most: int) -> list[OutboxMessage]:
-        """Lock the messages that are due, oldest first, passing over those that another relay holds.
+    def __init__(self, revisions: Mapping[str, str | None] | None = None) -> None:
+        """`revisions` are the catalogue's, by model."""
+        self._revisions = revisions or {}
 
-        The transaction will not wait for the disk when it commits.
+    async def take(
+        self, connection: Connection, skipped: Sequence[str] = (), probed: Sequence[str] = ()
+    ) -> list[OutboxMessage]:
+        """Lock the messages that are due, fairly per destination, passing over those that another relay holds.
+
+        A `skipped` destination gives none, a `probed` one a single message. The transaction will not wait for the disk
+        when it commits.
         """
         await queries.relax_durability(connection)
-        return [OutboxMessage(*row) async for row in queries.take_messages(connection, at_most=at_most)]
+        rows = queries.take_messages(connection, each=LARGEST_SHARE, all=LARGEST_TAKE, skipped=skipped, probed=probed)
+        return [self._message(row) async for row in rows]
 
-    async def delete(self, connection: Connection, ids: Sequence[int]) -> None:
-        """Forget messages that the broker confirmed."""
-        if ids:
-            await queries.delete_messages(connection, ids=ids)
+    async def delete(self, connection: Connection, messages: Sequence[OutboxMessage]) -> None:
+        """Forget messages that this transaction holds."""
+        if messages:
+            await queries.delete_messages(connection, ids=[message.id for message in messages])
 
-    async def postpone(self, connection: Connection, ids: Sequence[int]) -> None:
-        """Put off messages that the broker refused or returned, longer each time."""
-        if ids:
-            await queries.postpone_messages(connection, ids=ids)
+    async def delete_unchanged(self, connection: Connection, messages: Sequence[OutboxMessage]) -> list[OutboxMessage]:
+        """Forget messages that were taken earlier, and return those: not what was asked for anew, nor what is held."""
+        ids, created = [message.id for message in messages], [message.created_at for message in messages]
+        deleted = {row["id"] async for row in queries.delete_unchanged_messages(connection, ids=ids, created=created)}
+        return [message for message in messages if message.id in deleted]
 
-    async def recheck(self, connection: Connection, ids: Sequence[int]) -> None:
-        """Put off, briefly, messages that may or may not have arrived."""
-        if ids:
-            await queries.recheck_messages(connection, ids=ids)
+    async def postpone(self, connection: Connection, messages: Sequence[OutboxMessage], seconds: float) -> None:
+        """Put messages off for so long, and twice as long after each failure."""
+        if messages:
+            ids = [message.id for message in messages]
+            await queries.postpone_messages(connection, ids=ids, seconds=seconds)
+
+    async def renew_announcements(self, connection: Connection, messages: Sequence[OutboxMessage]) -> None:
+        """Record that the messages reached their queues only now."""
+        if messages:
+            await queries.renew_announcements(
+                connection,
+                jobs=[message.job_id for message in messages],
+                generations=[message.generation for message in messages],
+                created=[message.created_at for message in messages],
+            )
+
+    def _message(self, row: Any) -> OutboxMessage:
+        return OutboxMessage(
+            id=row["id"],
+            created_at=row["created_at"],
+            job_id=row["job_id"],
+            generation=row["generation"],
+            model=row["model"],
+            lane=row["lane"],
+            destination=row["destination"],
+            share=row["share"],
+            waited=row["waited"],
+            born=time.monotonic() - row["age"],
+            content=self._content(row),
+        )
+
+    def _content(self, row: Any) -> Render | Literal["obsolete", "unreadable"]:
+        if row["tenant_id"] is None:
+            return "obsolete"
+        try:
+            return render_message(row, self._revisions.get(row["model"]))
+        except UnreadableJobError as error:
+            log.warning("message can't be built", job_id=str(row["job_id"]), error=str(error))
+            return "unreadable"
 
 
 async def _lock(connection: Connection, job_id: UUID, tenant_id: UUID) -> Any:

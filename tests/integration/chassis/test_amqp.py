@@ -164,7 +164,7 @@ async def test_a_publish_without_an_answer_ends_in_time(
 async def test_a_broker_that_is_not_there_is_unavailable() -> None:
     """To every kind of call, and quickly."""
     broker = Broker("amqp://guest:guest@127.0.0.1:1/", "test")
-    for call in (broker.check(), broker.declare(TOPOLOGY), publish(Publisher(broker)), Publisher(broker).ready()):
+    for call in (broker.check(), broker.declare(TOPOLOGY), publish(Publisher(broker)), broker.connect()):
         with pytest.raises(BrokerUnavailableError):
             await call
 

@@ -14,6 +14,7 @@ from gateway.app import open_gateway
 from gateway.settings import Settings
 from gateway.store import JobStore
 from tests.integration.gateway.clients import http_client
+from tests.integration.gateway.outbox import Outbox
 from tests.support.keys import insert_key
 
 Environment = dict[str, str]
@@ -52,6 +53,11 @@ async def pool(settings: Settings) -> AsyncIterator[Database]:
 @pytest.fixture
 def store(pool: Database) -> JobStore:
     return JobStore(pool)
+
+
+@pytest.fixture
+def outbox(store: JobStore, rows: asyncpg.Connection) -> Outbox:
+    return Outbox(store, rows)
 
 
 @pytest.fixture

@@ -1,24 +1,29 @@
 """The relay: from the outbox to the broker, never losing a message."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import aio_pika
 import asyncpg
 import pytest
-from aio_pika.abc import AbstractIncomingMessage
 
-from chassis.amqp import Broker, BrokerUnavailableError, Publisher
+from chassis.amqp import Broker, BrokerUnavailableError
+from chassis.confirms import Message, Receipt
 from chassis.postgres import Database
 from contracts.messages import decode_render
-from contracts.messages.v1 import Render
 from contracts.topology import JOB_ID_HEADER, LANE_HEADER, WORK_EXCHANGE, Lanes, work_queue
-from gateway.identifiers import uuid7
-from gateway.relay import BATCH, Relay
-from gateway.store import OutboxStore
+from gateway import store as gateway_store
+from gateway.courier import Courier
+from gateway.relay import Relay
+from gateway.store import LARGEST_SHARE, OutboxStore
 from gateway.topology import Declarer
+from tests.integration.gateway.outbox import Outbox, published
 from tests.integration.gateway.submissions import TRACEPARENT
+from tests.support.clocks import Clock
+from tests.support.plans import explain, nodes
 from tests.support.queues import Queues
 
 MODEL = "tiny"
@@ -35,194 +40,223 @@ async def declarer(broker: Broker) -> Declarer:
 
 
 @pytest.fixture
-def publisher(broker: Broker) -> Publisher:
-    return Publisher(broker)
+def clock() -> Clock:
+    """What the relay's circuit breakers go by."""
+    return Clock()
 
 
 @pytest.fixture
-def relay(pool: Database, publisher: Publisher, declarer: Declarer) -> Relay:
-    return Relay(pool, OutboxStore(), publisher, declarer)
+def relay(pool: Database, broker: Broker, declarer: Declarer, clock: Clock) -> Relay:
+    return Relay(pool, OutboxStore(), Courier(broker), declarer, clock)
 
 
-async def put(rows: asyncpg.Connection, count: int = 1, model: str = MODEL, lane: str | None = None) -> list[UUID]:
-    """Put messages into the outbox; their jobs."""
-    jobs = [uuid7() for _ in range(count)]
-    await rows.executemany(
-        "INSERT INTO outbox (job_id, generation, model, lane, traceparent) VALUES ($1, 1, $2, $3, $4)",
-        [(job, model, lane, TRACEPARENT) for job in jobs],
-    )
-    return jobs
+async def received(vhost: str, queue: str = QUEUE) -> list[UUID]:
+    """The jobs of all messages in the queue, which is empty then."""
+    return [decode_render(message.body).job_id for message in await published(vhost, queue)]
 
 
-async def published(vhost: str, queue: str = QUEUE) -> list[AbstractIncomingMessage]:
-    """Take all messages out of the queue."""
-    messages = []
-    async with Queues(vhost).channel() as channel:
-        source = await channel.get_queue(queue)
-        while message := await source.get(fail=False, no_ack=True):
-            messages.append(message)
-    return messages
-
-
-async def waiting(rows: asyncpg.Connection) -> list[tuple[int, bool]]:
-    """(failures, whether it is due) of what the outbox holds."""
-    return [tuple(row) for row in await rows.fetch("SELECT failures, available_at <= now() FROM outbox")]
-
-
-async def test_a_message_reaches_its_models_queue(relay: Relay, rows: asyncpg.Connection, vhost: str) -> None:
+async def test_a_message_reaches_its_models_queue(relay: Relay, outbox: Outbox, vhost: str) -> None:
     """Persistent, with the job's id and trace in its headers; the confirmed row is gone."""
-    (job,) = await put(rows)
+    (job,) = await outbox.put()
     assert await relay.run_once() is False
-    (message,) = await published(vhost)
-    assert decode_render(message.body) == Render(job, 1, MODEL, TRACEPARENT)
+    (message,) = await published(vhost, QUEUE)
+    assert decode_render(message.body).job_id == job
     assert message.headers.items() >= {JOB_ID_HEADER: str(job), "traceparent": TRACEPARENT}.items()
     assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
-    assert await waiting(rows) == []
+    assert await outbox.waiting() == []
 
 
-async def test_a_message_that_names_a_lane_waits_in_it(relay: Relay, rows: asyncpg.Connection, vhost: str) -> None:
+async def test_a_message_that_names_a_lane_waits_in_it(relay: Relay, outbox: Outbox, vhost: str) -> None:
     """It goes to the lane's queue, and from there it can return to its model."""
     lane = LANES.rungs[2][1]
-    (job,) = await put(rows, lane=lane.name)
+    (job,) = await outbox.put(lane=lane.name)
     await relay.run_once()
     (message,) = await published(vhost, lane.queue)
     assert (message.routing_key, message.headers[LANE_HEADER]) == (MODEL, lane.name)
     assert decode_render(message.body).job_id == job
 
 
-async def test_messages_go_out_in_order_and_in_batches(relay: Relay, rows: asyncpg.Connection, vhost: str) -> None:
+async def test_messages_go_out_in_order_and_in_batches(relay: Relay, outbox: Outbox, vhost: str) -> None:
     """A full batch says that more may wait; the oldest go first."""
-    jobs = await put(rows, BATCH + 5)
+    jobs = await outbox.put(LARGEST_SHARE + 5)
     assert await relay.run_once() is True
-    assert [decode_render(message.body).job_id for message in await published(vhost)] == jobs[:BATCH]
+    assert await received(vhost) == jobs[:LARGEST_SHARE]
     assert await relay.run_once() is False
-    assert [decode_render(message.body).job_id for message in await published(vhost)] == jobs[BATCH:]
+    assert await received(vhost) == jobs[LARGEST_SHARE:]
 
 
-async def test_what_is_not_due_stays(relay: Relay, rows: asyncpg.Connection, vhost: str) -> None:
+async def test_a_batch_is_shared_fairly(
+    relay: Relay, declarer: Declarer, outbox: Outbox, vhost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many messages wait for one model or lane, each of the others gets as large a part of the batch."""
+    monkeypatch.setattr(gateway_store, "LARGEST_TAKE", 12)
+    declarer.require(["aura", "boreas"])
+    await declarer.run_once()
+    await outbox.put(60)
+    await outbox.put(9, model="aura")
+    await outbox.put(2, model="boreas")
+    await outbox.put(9, lane=LANES.rungs[0][0].name)
+    assert await relay.run_once() is True
+    names = [QUEUE, work_queue("aura"), work_queue("boreas"), LANES.rungs[0][0].queue]
+    assert [len(await received(vhost, name)) for name in names] == [3, 3, 2, 3]
+
+
+async def test_a_batch_costs_what_it_takes(outbox: Outbox, rows: asyncpg.Connection) -> None:
+    """Taking reads no table from end to end, whether the plan is made for its arguments or for any."""
+    for model in ("tiny", "aura", "boreas"):
+        await outbox.put(1500, model=model)
+    await rows.execute("ANALYZE")
+    sql = gateway_store.queries.take_messages.sql
+    for generic in (False, True):
+        plan = await explain(rows, sql, "'{}', '{}', 4, 12", generic=generic)
+        scanned = {node["Relation Name"] for node in nodes(plan) if node["Node Type"] == "Seq Scan"}
+        assert scanned <= {"instance"}
+        assert plan["Actual Rows"] == 12
+        assert max(node["Actual Rows"] for node in nodes(plan)) <= 12
+
+
+async def test_what_is_not_due_stays(relay: Relay, outbox: Outbox, rows: asyncpg.Connection, vhost: str) -> None:
     """A row is left alone until it is available."""
-    await put(rows)
+    await outbox.put()
     await rows.execute("UPDATE outbox SET available_at = now() + interval '1 hour'")
     await relay.run_once()
-    assert await published(vhost) == []
-    assert await waiting(rows) == [(0, False)]
+    assert await received(vhost) == []
+    assert await outbox.waiting() == [(0, False)]
 
 
 async def test_two_relays_share_the_work(
-    relay: Relay, pool: Database, publisher: Publisher, declarer: Declarer, rows: asyncpg.Connection, vhost: str
+    relay: Relay, pool: Database, broker: Broker, declarer: Declarer, outbox: Outbox, vhost: str
 ) -> None:
     """What one holds the other passes over, so that every message goes out once."""
-    jobs = await put(rows, 2 * BATCH)
-    await asyncio.gather(relay.run_once(), Relay(pool, OutboxStore(), publisher, declarer).run_once())
-    assert sorted(decode_render(message.body).job_id for message in await published(vhost)) == sorted(jobs)
+    jobs = await outbox.put(2 * LARGEST_SHARE)
+    await asyncio.gather(relay.run_once(), Relay(pool, OutboxStore(), Courier(broker), declarer).run_once())
+    assert Counter(await received(vhost)) == Counter(jobs)
 
 
 async def test_an_unroutable_message_waits_and_its_queue_is_declared(
-    relay: Relay, declarer: Declarer, rows: asyncpg.Connection, vhost: str
+    relay: Relay, declarer: Declarer, outbox: Outbox, vhost: str, clock: Clock
 ) -> None:
     """It backs off without holding up the others, and is delivered once its queue is there."""
-    await put(rows, model="forgotten")
-    (job,) = await put(rows)
+    await outbox.put(model="forgotten")
+    (job,) = await outbox.put()
     await relay.run_once()
-    assert [decode_render(message.body).job_id for message in await published(vhost)] == [job]
-    assert await waiting(rows) == [(1, False)]
+    assert await received(vhost) == [job]
+    assert await outbox.waiting() == [(1, False)]
 
     await declarer.run_once()
-    await rows.execute("UPDATE outbox SET available_at = now()")
+    await outbox.let_be_due()
+    clock.seconds += 1
     await relay.run_once()
-    assert len(await published(vhost, work_queue("forgotten"))) == 1
-    assert await waiting(rows) == []
+    assert len(await received(vhost, work_queue("forgotten"))) == 1
+    assert await outbox.waiting() == []
 
 
-async def test_the_back_off_grows_up_to_a_bound(relay: Relay, rows: asyncpg.Connection) -> None:
-    """1, 2, 4, ... seconds, and five minutes at the most."""
-    await put(rows, model="forgotten")
+async def test_the_back_off_grows_up_to_a_bound(relay: Relay, outbox: Outbox, clock: Clock) -> None:
+    """1, 2, 4, ... seconds, and a minute at the most."""
+    await outbox.put(model="forgotten")
     pauses = []
     for failures in (0, 1, 2, 3, 20):
-        await rows.execute("UPDATE outbox SET failures = $1, available_at = now()", failures)
+        await outbox.let_be_due(failures)
+        clock.seconds += 60
         await relay.run_once()
-        pauses.append(await rows.fetchval("SELECT extract(epoch FROM available_at - now())::float FROM outbox"))
-    assert pauses == pytest.approx([1, 2, 4, 8, 300], abs=0.9)
+        pauses += await outbox.pauses()
+    assert pauses == pytest.approx([1, 2, 4, 8, 60], abs=0.9)
 
 
-async def test_a_refused_message_backs_off(relay: Relay, rows: asyncpg.Connection, vhost: str) -> None:
+async def test_a_refused_message_backs_off(relay: Relay, outbox: Outbox, vhost: str) -> None:
     """A queue that takes no more nacks; the row stays and counts the failure."""
-    await put(rows, model="full")
+    await outbox.put(model="full")
     arguments: dict[str, Any] = {"x-max-length": 0, "x-overflow": "reject-publish"}
     async with Queues(vhost).channel() as channel:
         queue = await channel.declare_queue("full", durable=True, arguments=arguments)
         await queue.bind(WORK_EXCHANGE, "full")
     await relay.run_once()
-    assert await waiting(rows) == [(1, False)]
+    assert await outbox.waiting() == [(1, False)]
 
 
-async def test_without_a_broker_nothing_is_touched(
-    pool: Database, declarer: Declarer, rows: asyncpg.Connection
+async def test_a_model_that_takes_nothing_is_probed_by_one_message(
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, clock: Clock
 ) -> None:
+    """Its other messages are left alone, for longer each time."""
+    await outbox.put(5, model="forgotten")
+    tried = []
+    for seconds in (0, 0.9, 0.2, 1.7, 0.4):
+        clock.seconds += seconds
+        await outbox.let_be_due()
+        await relay.run_once()
+        tried.append(await rows.fetchval("SELECT sum(failures) FROM outbox"))
+    assert tried == [5, 5, 6, 6, 7]
+
+
+async def test_without_a_broker_nothing_is_touched(pool: Database, declarer: Declarer, outbox: Outbox) -> None:
     """The round fails before it opens a transaction; the row stays due, with no failure counted."""
-    await put(rows)
-    nowhere = Publisher(Broker("amqp://127.0.0.1:1/", "test"))
+    await outbox.put()
+    nowhere = Courier(Broker("amqp://127.0.0.1:1/", "test"))
     with pytest.raises(BrokerUnavailableError):
         await Relay(pool, OutboxStore(), nowhere, declarer).run_once()
-    assert await waiting(rows) == [(0, True)]
+    assert await outbox.waiting() == [(0, True)]
 
 
-class SilentBroker(Publisher):
-    """Publishes, but the confirm is lost on its way back."""
-
-    async def publish(self, *arguments: Any) -> None:
-        await super().publish(*arguments)
-        raise BrokerUnavailableError("the connection is lost")
-
-
-class DyingProcess(Publisher):
+class DyingProcess(Courier):
     """Publishes, and the process dies before it can say so."""
 
-    async def publish(self, *arguments: Any) -> None:
-        await super().publish(*arguments)
+    async def send(self, destination: str, messages: Sequence[Message]) -> list[Receipt]:
+        await super().send(destination, messages)
         raise KeyError("stands for the end of the process: the transaction is rolled back")
 
 
-async def test_an_unknown_outcome_makes_a_duplicate_not_a_loss(
-    relay: Relay, broker: Broker, pool: Database, declarer: Declarer, rows: asyncpg.Connection, vhost: str
-) -> None:
-    """When the confirm is lost the row is published again a little later; it counts as no failure."""
-    (job,) = await put(rows)
-    await Relay(pool, OutboxStore(), SilentBroker(broker), declarer).run_once()
-    assert await waiting(rows) == [(0, False)]
-    await rows.execute("UPDATE outbox SET available_at = now()")
-    await relay.run_once()
-    assert [decode_render(message.body).job_id for message in await published(vhost)] == [job, job]
-    assert await waiting(rows) == []
-
-
 async def test_a_crash_before_the_delete_makes_a_duplicate_not_a_loss(
-    relay: Relay, broker: Broker, pool: Database, declarer: Declarer, rows: asyncpg.Connection, vhost: str
+    relay: Relay, broker: Broker, pool: Database, declarer: Declarer, outbox: Outbox, vhost: str
 ) -> None:
     """What was published but not deleted is published again by whoever comes next."""
-    (job,) = await put(rows)
+    (job,) = await outbox.put()
     with pytest.raises(KeyError):
         await Relay(pool, OutboxStore(), DyingProcess(broker), declarer).run_once()
-    assert await waiting(rows) == [(0, True)]
+    assert await outbox.waiting() == [(0, True)]
     await relay.run_once()
-    assert [decode_render(message.body).job_id for message in await published(vhost)] == [job, job]
+    assert await received(vhost) == [job, job]
 
 
-async def test_the_topology_is_declared_once_the_broker_is_back(broker: Broker, vhost: str) -> None:
-    """A failed declaration is tried again, a finished one is not."""
-    declarer = Declarer(Broker("amqp://127.0.0.1:1/", "test"), [MODEL], LANES)
-    for _ in range(2):
-        with pytest.raises(BrokerUnavailableError):
-            await declarer.run_once()
-    declarer = Declarer(broker, [MODEL], LANES)
-    await declarer.run_once()
-    assert await Queues(vhost).waiting(QUEUE) == 0
-    await broker.close()
-    async with Queues(vhost).channel() as channel:
-        await channel.queue_delete(QUEUE)
-    await declarer.run_once()
-    with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):
-        await Queues(vhost).waiting(QUEUE)
-    declarer.require([MODEL])
-    await declarer.run_once()
-    assert await Queues(vhost).waiting(QUEUE) == 0
+OBSOLETE = {
+    "at its end": "UPDATE jobs SET status = 'canceled', completed_at = now() WHERE id = $1",
+    "replayed": "UPDATE jobs SET generation = 2 WHERE id = $1",
+    "gone": "DELETE FROM jobs WHERE id = $1",
+}
+
+
+@pytest.mark.parametrize("change", OBSOLETE.values(), ids=list(OBSOLETE))
+async def test_a_message_that_nobody_would_act_on_is_dropped(
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, vhost: str, change: str
+) -> None:
+    """One whose job is at its end, in another generation or gone is deleted unpublished, and its neighbour goes out."""
+    obsolete, job = await outbox.put(2)
+    await rows.execute(change, obsolete)
+    await relay.run_once()
+    assert await received(vhost) == [job]
+    assert await outbox.waiting() == []
+
+
+async def test_a_running_jobs_message_goes_out(
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, vhost: str
+) -> None:
+    """The job may be queued again by the time that it is looked at."""
+    (job,) = await outbox.put()
+    await rows.execute(
+        "UPDATE jobs SET status = 'running', attempt = 1, started_at = now(), worker = 'ansel', lease_token = $2,"
+        " lease_expires_at = now() WHERE id = $1",
+        job,
+        uuid4(),
+    )
+    await relay.run_once()
+    assert await received(vhost) == [job]
+
+
+async def test_a_row_that_cannot_be_read_stops_no_other(
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, vhost: str
+) -> None:
+    """A job whose input another version wrote backs off alone."""
+    unreadable, job = await outbox.put(2)
+    await rows.execute("UPDATE jobs SET input = '{}' WHERE id = $1", unreadable)
+    await relay.run_once()
+    assert await received(vhost) == [job]
+    assert await outbox.waiting() == [(1, False)]

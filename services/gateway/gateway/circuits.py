@@ -1,0 +1,52 @@
+"""Circuit breakers: a queue that does not confirm is left alone for a while, and then probed by a single message."""
+
+from collections.abc import Callable
+from time import monotonic
+
+import msgspec
+import structlog
+
+from gateway import metrics
+
+log = structlog.get_logger()
+
+LONGEST_PAUSE_SECONDS = 30.0
+
+
+class _Circuit(msgspec.Struct, frozen=True):
+    """An open circuit: nothing passes until the given time, then one message at a time."""
+
+    failures: int
+    until: float
+
+
+class Circuits:
+    """One breaker per destination. Closed ones are not kept."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._open: dict[str, _Circuit] = {}
+
+    def skipped(self) -> list[str]:
+        """Return the destinations to leave alone for now."""
+        now = self._clock()
+        return [destination for destination, circuit in self._open.items() if now < circuit.until]
+
+    def probed(self) -> list[str]:
+        """Return the destinations that a single message may try."""
+        now = self._clock()
+        return [destination for destination, circuit in self._open.items() if now >= circuit.until]
+
+    def failed(self, destination: str) -> None:
+        """Open the destination's circuit: for 1 s, then twice as long each time, 30 s at the most."""
+        failures = self._open[destination].failures + 1 if destination in self._open else 0
+        pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** min(failures, 10))
+        self._open[destination] = _Circuit(failures, self._clock() + pause)
+        metrics.OPEN_CIRCUITS.set(len(self._open))
+        log.warning("a queue confirms nothing and is left alone", destination=destination, pause_seconds=pause)
+
+    def worked(self, destination: str) -> None:
+        """Close the destination's circuit."""
+        if self._open.pop(destination, None):
+            metrics.OPEN_CIRCUITS.set(len(self._open))
+            log.info("a queue confirms again", destination=destination)

@@ -1,0 +1,41 @@
+"""Hands messages to the broker, for each destination on a channel of its own.
+
+RabbitMQ stops serving a channel while one of its queues does not answer: at the channel's first publish to the queue,
+and whenever 32 are under way. Channels of one connection don't hold each other up, as long as fewer than 200 publishes
+wait in each of them (docs/decisions/0026).
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from chassis.amqp import Broker, Publisher
+from chassis.confirms import Message, Receipt
+
+MOST_UNANSWERED = 180
+"""Publishes in a channel without an answer, before a fresh channel takes its place."""
+
+
+class Courier:
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._publishers: dict[str, Publisher] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def connect(self) -> None:
+        """Connect unless connected. Raises BrokerUnavailableError."""
+        await self._broker.connect()
+
+    async def send(self, destination: str, messages: Sequence[Message]) -> list[Receipt]:
+        """Send the messages, without waiting for the broker's answers. Raises BrokerUnavailableError."""
+        return await self._publisher(destination).send(messages)
+
+    def _publisher(self, destination: str) -> Publisher:
+        known = self._publishers.get(destination)
+        if known is not None and known.unanswered < MOST_UNANSWERED:
+            return known
+        if known is not None:
+            closing = asyncio.create_task(known.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        self._publishers[destination] = Publisher(self._broker)
+        return self._publishers[destination]

@@ -1,0 +1,227 @@
+"""Confirms that come late, or not at all."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from chassis.amqp import Broker
+from chassis.confirms import Message, Receipt
+from chassis.postgres import Database
+from contracts.messages import decode_render
+from contracts.topology import Lanes, work_queue
+from gateway.courier import Courier
+from gateway.relay import Relay
+from gateway.store import OutboxStore
+from gateway.topology import Declarer
+from tests.integration.gateway.outbox import Outbox, published
+from tests.support.clocks import Clock
+
+QUEUE = work_queue("tiny")
+
+
+class SlowCourier(Courier):
+    """Publishes; the broker's answers wait until the test lets them through."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker)
+        self.held: list[Receipt] = []
+        self.holding = True
+
+    async def send(self, destination: str, messages: Sequence[Message]) -> list[Receipt]:
+        receipts = await super().send(destination, messages)
+        if not self.holding:
+            return receipts
+        self.held += (held := [Receipt() for _ in receipts])
+        return held
+
+    def confirm(self) -> None:
+        for receipt in self.held:
+            receipt.settle("confirmed")
+        self.held.clear()
+
+    def lose(self) -> None:
+        for receipt in self.held:
+            receipt.settle("unknown")
+        self.held.clear()
+
+
+@pytest.fixture
+def courier(broker: Broker) -> SlowCourier:
+    return SlowCourier(broker)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def relay(pool: Database, broker: Broker, courier: SlowCourier, clock: Clock) -> Relay:
+    declarer = Declarer(broker, ["tiny"], Lanes.of((1,)))
+    await declarer.run_once()
+    return Relay(pool, OutboxStore(), courier, declarer, clock)
+
+
+async def announced_at(rows: asyncpg.Connection, job: UUID) -> datetime:
+    moment: datetime = await rows.fetchval("SELECT announced_at FROM jobs WHERE id = $1", job)
+    return moment
+
+
+async def test_an_unconfirmed_message_backs_off_from_now(
+    relay: Relay, outbox: Outbox, courier: SlowCourier, clock: Clock
+) -> None:
+    """2, 4, 8 seconds, and a minute at the most, counted from the end of the wait for the confirm."""
+    await outbox.put()
+    pauses = []
+    for failures in (0, 1, 2, 20):
+        await outbox.let_be_due(failures)
+        clock.seconds += 60
+        await relay.run_once()
+        pauses += await outbox.pauses()
+    assert pauses == pytest.approx([2, 4, 8, 60], abs=0.2)
+
+
+async def test_an_unknown_outcome_makes_a_duplicate_not_a_loss(
+    relay: Relay, outbox: Outbox, courier: SlowCourier, clock: Clock, vhost: str
+) -> None:
+    """When the confirm is lost the row is published again a little later."""
+    (job,) = await outbox.put()
+    await relay.run_once()
+    courier.lose()
+    assert await outbox.waiting() == [(1, False)]
+
+    courier.holding = False
+    clock.seconds += 1
+    await outbox.let_be_due()
+    await relay.run_once()
+    assert [decode_render(message.body).job_id for message in await published(vhost, QUEUE)] == [job, job]
+    assert await outbox.waiting() == []
+
+
+async def test_a_late_confirm_still_deletes_its_message(
+    relay: Relay, outbox: Outbox, courier: SlowCourier, vhost: str
+) -> None:
+    """It goes out once, and the queue that confirmed is trusted again at once."""
+    await outbox.put()
+    await relay.run_once()
+    assert await outbox.waiting() == [(1, False)]
+    courier.confirm()
+    courier.holding = False
+    await outbox.put()
+    await relay.run_once()
+    assert await outbox.waiting() == []
+    assert len(await published(vhost, QUEUE)) == 2
+
+
+async def test_a_late_confirm_spares_what_was_asked_for_anew(
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier
+) -> None:
+    """A message that is wanted once more has its row, whatever became of the earlier one."""
+    await outbox.put()
+    await relay.run_once()
+    await rows.execute("SELECT enqueue_message(jobs) FROM jobs")
+    await rows.execute("UPDATE outbox SET available_at = now() + interval '1 hour'")
+    courier.confirm()
+    await relay.run_once()
+    assert await outbox.waiting() == [(0, False)]
+
+
+async def test_a_late_confirm_waits_for_no_other_relay(
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier
+) -> None:
+    """A row that another relay holds is that relay's."""
+    await outbox.put()
+    await relay.run_once()
+    courier.confirm()
+    async with rows.transaction():
+        await rows.execute("SELECT FROM outbox FOR UPDATE")
+        await relay.run_once()
+    assert await outbox.waiting() == [(1, False)]
+
+
+@pytest.fixture(params=["in its batch", "after its batch"])
+def in_time(request: pytest.FixtureRequest, courier: SlowCourier) -> bool:
+    """Whether the confirm comes while the transaction waits for it."""
+    courier.holding = request.param != "in its batch"
+    return not courier.holding
+
+
+async def relayed(relay: Relay, courier: SlowCourier, *, in_time: bool) -> None:
+    """Publish, and take the confirm into account."""
+    await relay.run_once()
+    if not in_time:
+        courier.confirm()
+        await relay.run_once()
+
+
+AGE = "UPDATE outbox SET created_at = created_at - $1::text::interval"
+
+
+async def test_a_late_message_moves_its_announcement(
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier, in_time: bool
+) -> None:
+    """A message that is confirmed 30 s after it was asked for may have reached its queue 30 s later than announced."""
+    (job,) = await outbox.put()
+    await rows.execute(AGE, "30 s")
+    before = await announced_at(rows, job)
+    await relayed(relay, courier, in_time=in_time)
+    moved = await announced_at(rows, job) - before
+    assert timedelta(seconds=30) <= moved < timedelta(seconds=60)
+    assert await outbox.waiting() == []
+
+
+async def test_a_prompt_message_leaves_its_announcement(
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier, in_time: bool
+) -> None:
+    """Lateness below 10 s is allowed for already."""
+    (job,) = await outbox.put()
+    await rows.execute(AGE, "3 s")
+    before = await announced_at(rows, job)
+    await relayed(relay, courier, in_time=in_time)
+    assert await announced_at(rows, job) == before
+
+
+async def test_the_time_in_a_lane_is_kept(
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier, in_time: bool
+) -> None:
+    """What a lane adds is in `announced_at` already; the lateness comes on top."""
+    (job,) = await outbox.put(lane="1sb")
+    await rows.execute(AGE, "30 s")
+    await rows.execute("UPDATE jobs SET announced_at = announced_at + interval '1 hour'")
+    before = await announced_at(rows, job)
+    await relayed(relay, courier, in_time=in_time)
+    assert await announced_at(rows, job) - before >= timedelta(seconds=30)
+
+
+async def test_a_claimed_job_keeps_its_announcement(
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier, in_time: bool
+) -> None:
+    """Only waiting jobs are ever published again."""
+    (job,) = await outbox.put()
+    await rows.execute(AGE, "30 s")
+    await rows.execute(
+        "UPDATE jobs SET status = 'running', attempt = 1, started_at = now(), worker = 'ansel',"
+        " lease_token = gen_random_uuid(), lease_expires_at = now()"
+    )
+    before = await announced_at(rows, job)
+    await relayed(relay, courier, in_time=in_time)
+    assert await announced_at(rows, job) == before
+    assert await outbox.waiting() == []
+
+
+async def test_the_announcement_waits_for_no_jobs_row(
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier, in_time: bool
+) -> None:
+    """Whoever holds the job acts on it; the relay goes on."""
+    held, job = await outbox.put(2)
+    await rows.execute(AGE, "30 s")
+    before = await announced_at(rows, held)
+    async with rows.transaction():
+        await rows.execute("SELECT FROM jobs WHERE id = $1 FOR UPDATE", held)
+        await relayed(relay, courier, in_time=in_time)
+    assert await announced_at(rows, held) == before
+    assert await announced_at(rows, job) - before >= timedelta(seconds=29)
+    assert await outbox.waiting() == []
