@@ -83,6 +83,7 @@ class ConfirmedChannel:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._written: asyncio.Future[None] | None = None
         channel.closing.add_done_callback(self._end)
 
     @property
@@ -95,12 +96,20 @@ class ConfirmedChannel:
         return len(self._channel.confirmations)
 
     async def send(self, messages: Sequence[Message]) -> list[Receipt]:
-        """Write the messages and return their receipts. Canceled, or on a closed channel, it has written none."""
+        """Write the messages and return their receipts. Canceled, or on a closed channel, it has written none.
+
+        Waits until the operating system has taken the batch before, so that no backlog grows here.
+        """
         # Fresh for each publish: by its id aiormq finds what a returned message belongs to.
         ids = [uuid4().hex for _ in messages]
         async with self._channel.lock:
-            await self._channel.write_queue.put(ChannelFrame(b"".join(self._frames(messages, ids)), should_close=False))
+            if self._written:
+                await asyncio.wait({self._written})
+            written = self._channel.create_future()
+            payload = b"".join(self._frames(messages, ids))
+            await self._channel.write_queue.put(ChannelFrame(payload, should_close=False, drain_future=written))
             # Nothing runs between the write's start and this: no answer can come before its receipt is there.
+            self._written = written
             return [self._expect(message_id) for message_id in ids]
 
     def _frames(self, messages: Sequence[Message], ids: Sequence[str]) -> Iterator[bytes]:

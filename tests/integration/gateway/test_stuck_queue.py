@@ -1,0 +1,143 @@
+"""One model's queue can't confirm, since its leader is suspended: the other models don't notice."""
+
+import time
+from collections import Counter
+from statistics import median
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from chassis.amqp import Broker
+from chassis.postgres import Database
+from contracts.messages import decode_render
+from contracts.topology import Lanes, work_queue
+from gateway.courier import MOST_UNANSWERED, Courier
+from gateway.relay import LONGEST_BATCH_SECONDS, Relay
+from gateway.store import LARGEST_SHARE, OutboxStore
+from gateway.topology import Declarer
+from tests.integration.gateway.outbox import Outbox, published
+from tests.support import endpoints
+from tests.support.fixtures import BrokerFactory
+from tests.support.suspension import suspended_queue
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(300)
+
+HEALTHY, STUCK = "aura", "boreas"
+ROUNDS = 5
+WORK = 20 * LARGEST_SHARE
+"""Messages of the healthy model in a round."""
+
+
+@pytest.fixture
+async def server(private_rabbitmq: BrokerFactory) -> endpoints.Broker:
+    return await private_rabbitmq()
+
+
+@pytest.fixture
+async def vhost(server: endpoints.Broker) -> str:
+    """A vhost of that server."""
+    return await server.create_vhost()
+
+
+@pytest.fixture
+async def relay(pool: Database, broker: Broker) -> Relay:
+    declarer = Declarer(broker, [HEALTHY, STUCK], Lanes.of((1,)))
+    await declarer.run_once()
+    return Relay(pool, OutboxStore(), Courier(broker), declarer)
+
+
+async def publish_all(relay: Relay, outbox: Outbox, model: str) -> float:
+    """Run the relay until nothing of the model waits; the seconds that it took."""
+    started = time.monotonic()
+    while await outbox.count(model):
+        await relay.run_once()
+    return time.monotonic() - started
+
+
+async def received(vhost: str, model: str) -> Counter[UUID]:
+    return Counter(decode_render(message.body).job_id for message in await published(vhost, work_queue(model)))
+
+
+async def test_a_batch_ends_without_its_stragglers(
+    relay: Relay, outbox: Outbox, server: endpoints.Broker, vhost: str
+) -> None:
+    """What was confirmed is settled while a queue is silent; its own messages wait, and it is then left alone."""
+    stuck = await outbox.put(2 * LARGEST_SHARE, model=STUCK)
+    async with suspended_queue(server, vhost, work_queue(STUCK)):
+        healthy = await outbox.put(LARGEST_SHARE, model=HEALTHY)
+        started = time.monotonic()
+        await relay.run_once()
+        assert time.monotonic() - started < LONGEST_BATCH_SECONDS / 2
+        assert await outbox.count(HEALTHY) == 0
+        assert await outbox.count(STUCK) == len(stuck)
+        assert await received(vhost, HEALTHY) == Counter(healthy)
+        assert sum(failures for failures, _ in await outbox.waiting()) == LARGEST_SHARE
+        assert await relay.run_once() is False
+        assert sum(failures for failures, _ in await outbox.waiting()) == LARGEST_SHARE
+
+
+async def test_a_stuck_queue_slows_no_other(
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, server: endpoints.Broker, vhost: str
+) -> None:
+    """With 5,000 messages before a suspended leader another model's are published at 0.8 of their rate or more."""
+    await outbox.put(5000, model=STUCK)
+    alone, beside = [], []
+    for _ in range(ROUNDS):
+        await rows.execute("UPDATE outbox SET available_at = now() + interval '1 hour'")
+        await outbox.put(WORK, model=HEALTHY)
+        alone.append(await publish_all(relay, outbox, HEALTHY))
+
+        async with suspended_queue(server, vhost, work_queue(STUCK)):
+            await outbox.let_be_due()
+            await relay.run_once()
+            await outbox.put(WORK, model=HEALTHY)
+            stuck = await outbox.count(STUCK)
+            beside.append(await publish_all(relay, outbox, HEALTHY))
+            assert await outbox.count(STUCK) == stuck
+        await eventually(lambda: confirms_again(relay, outbox), what="the stuck queue confirms again")
+    assert median(alone) / median(beside) >= 0.8, (alone, beside)
+
+
+async def confirms_again(relay: Relay, outbox: Outbox) -> bool:
+    """Whether the relay trusts the stuck queue again: a message that is put now goes out at once."""
+    await outbox.put(model=STUCK)
+    before = await outbox.count(STUCK)
+    await relay.run_once()
+    return await outbox.count(STUCK) < before
+
+
+async def test_a_queue_that_comes_back_gets_all_that_waited(
+    relay: Relay, outbox: Outbox, server: endpoints.Broker, vhost: str
+) -> None:
+    """Confirms that come late are honoured: each message arrives, and those sent before the probes only once."""
+    stuck = await outbox.put(3 * LARGEST_SHARE, model=STUCK)
+    async with suspended_queue(server, vhost, work_queue(STUCK)):
+        await relay.run_once()
+        assert await outbox.count(STUCK) == len(stuck)
+
+    async def through() -> bool:
+        await relay.run_once()
+        return not await outbox.count(STUCK)
+
+    await eventually(through, seconds=60, what="all that waited is published")
+    assert await received(vhost, STUCK) == Counter(stuck)
+
+
+async def test_probes_do_not_pile_up(
+    pool: Database, broker: Broker, outbox: Outbox, server: endpoints.Broker, vhost: str
+) -> None:
+    """After many probes without an answer a fresh channel takes over: a connection whose channels wait stands still."""
+    courier = Courier(broker)
+    declarer = Declarer(broker, [HEALTHY, STUCK], Lanes.of((1,)))
+    await declarer.run_once()
+    seconds = iter(range(0, 10**9, 60))
+    relay = Relay(pool, OutboxStore(), courier, declarer, lambda: next(seconds))
+    await outbox.put(LARGEST_SHARE, model=STUCK)
+    async with suspended_queue(server, vhost, work_queue(STUCK)):
+        for _ in range(MOST_UNANSWERED):
+            await outbox.let_be_due()
+            await outbox.put(model=HEALTHY)
+            await relay.run_once()
+            assert await outbox.count(HEALTHY) == 0
