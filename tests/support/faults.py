@@ -64,7 +64,7 @@ POINTS = {
     "while_rendering": Point("gpu_consumer.render.process", "RenderProcess", "render", at_a_step),
     "after_upload": Point("chassis.storage", "Storage", "put", after),
     "after_settle": Point("gpu_consumer.store", "Store", "succeed", after),
-    "after_publish": Point("chassis.amqp", "Publisher", "publish", after),
+    "after_publish": Point("gateway.store", "OutboxStore", "delete", before),
 }
 
 

@@ -34,7 +34,8 @@ POLL_SECONDS = 1.0
 QUIET_SECONDS = 0.25
 """Without any confirm for so long, a batch ends without its stragglers."""
 LONGEST_BATCH_SECONDS = 5.0
-"""Its transaction holds rows, and keeps vacuum from all that dies meanwhile."""
+"""To send and to wait for confirms. The transaction holds rows, keeps vacuum from all that dies meanwhile, and is ended
+by Postgres when it idles for 10 s."""
 LATE_SECONDS = 10.0
 """A message confirmed later than this after it was asked for moves its job's `announced_at`."""
 
@@ -71,7 +72,8 @@ class Relay(Loop):
         async with self._database.transaction() as connection:
             messages = await self._outbox.take(connection, self._circuits.skipped(), self._circuits.probed())
             sorted_out = await self._publish(messages)
-            await self._settle(connection, sorted_out)
+            if messages:
+                await self._settle(connection, sorted_out)
         self._report(messages, sorted_out)
         return _is_full(messages)
 
@@ -102,9 +104,10 @@ class Relay(Loop):
                 by_destination[message.destination].append(message)
             else:
                 sorted_out[message.content].append(message)
+        end = time.monotonic() + LONGEST_BATCH_SECONDS
         sent = await asyncio.gather(*(self._send(name, those) for name, those in by_destination.items()))
         receipts = dict(zip(by_destination, sent, strict=True))
-        await self._wait(receipts)
+        await self._wait(receipts, end - time.monotonic())
         for destination, its_receipts in receipts.items():
             for message, receipt in zip(by_destination[destination], its_receipts, strict=True):
                 sorted_out[self._result(message, receipt)].append(message)
@@ -117,12 +120,12 @@ class Relay(Loop):
         except BrokerUnavailableError:
             return [Receipt("unknown") for _ in messages]
 
-    async def _wait(self, receipts: Mapping[str, list[Receipt]]) -> None:
+    async def _wait(self, receipts: Mapping[str, list[Receipt]], at_most_seconds: float) -> None:
         """Wait for each destination's confirms; for those of probes only where nothing else is under way."""
         probed = self._circuits.probed()
         trusted = [those for destination, those in receipts.items() if destination not in probed]
         awaited = trusted or receipts.values()
-        await asyncio.gather(*(wait_for_answers(those, LONGEST_BATCH_SECONDS, QUIET_SECONDS) for those in awaited))
+        await asyncio.gather(*(wait_for_answers(those, at_most_seconds, QUIET_SECONDS) for those in awaited))
 
     def _result(self, message: OutboxMessage, receipt: Receipt) -> Result:
         if receipt.answer is None:
