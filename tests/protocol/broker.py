@@ -84,9 +84,6 @@ class Broker:
         if fault is not None:
             raise FAILURES[fault]
 
-    async def ready(self) -> None:
-        """Publishes can go out."""
-
     async def declare(self, topology: Topology) -> None:
         """Every queue is there; where one was missing it is back."""
 

@@ -114,8 +114,9 @@ IN_GATEWAY = (
     ),
     Mutation(
         "the relay forgets what may not have arrived",
-        "UPDATE outbox SET available_at = now() + interval '2 seconds' WHERE",
-        "DELETE FROM outbox WHERE",
+        "UPDATE outbox SET\n    failures = failures + 1,\n    available_at = clock_timestamp()\n"
+        "        + least(interval '1 minute', make_interval(secs => :seconds * 2 ^ least(failures, 10)))\n",
+        "DELETE FROM outbox\n",
         "nothing will bring it",
     ),
 )

@@ -42,7 +42,7 @@ class OuterRules(Frame):
     def relay_publishes(self) -> None:
         self.step(self.world.run_relay())
 
-    @event(1, lambda self: self.now.outbox and len(self.world.broker.work) < MOST_MESSAGES)
+    @event(1, lambda self: self.now.publishable() and len(self.world.broker.work) < MOST_MESSAGES)
     def relay_dies_before_it_deletes(self) -> None:
         self.world.broker.faults.clear()
         before = self.now

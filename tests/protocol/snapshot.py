@@ -103,5 +103,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     def job(self, job_id: UUID) -> Job:
         return next(job for job in self.jobs if job.id == job_id)
 
+    def publishable(self) -> list[OutboxRow]:
+        """The outbox without what the relay drops: messages of jobs that are at their end or in another generation."""
+        wanted = {job.key for job in self.having("queued", "running")}
+        return [row for row in self.outbox if (row.job_id, row.generation) in wanted]
+
     def having(self, *statuses: str) -> list[Job]:
         return [job for job in self.jobs if job.status in statuses]

@@ -2,10 +2,14 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from itertools import count as counting
 from typing import Any, cast
 from uuid import UUID
 
+from chassis.amqp import BrokerUnavailableError, RefusedError, UnroutableError
+from chassis.confirms import Answer, Receipt
+from chassis.confirms import Message as PublishedMessage
 from chassis.loops import Loop
 from contracts.api import JobInput
 from gateway.batch import Committer
@@ -35,15 +39,17 @@ class World:
         self._numbers = counting()
         database = records.database
         self.jobs = JobStore(database)
-        self.relay = self._relay_to(self.broker)
-        self.dying_relay = self._relay_to(DyingPublisher(self.broker))
+        self.relay = self._relay_by(CourierTo(self.broker))
+        self.dying_relay = self._relay_by(DyingCourier(self.broker))
         self.rescue = Rescue(database, lease_seconds=0)
         self.expire = Expire(database)
         self.republish = Republish(database, lease_seconds=0)
 
-    def _relay_to(self, publisher: object) -> Relay:
+    def _relay_by(self, courier: "CourierTo") -> Relay:
+        """A relay whose circuit breakers find every pause over."""
         declarer = Declarer(cast(Any, self.broker), [MODEL], LANES)
-        return Relay(self.records.database, OutboxStore(), cast(Any, publisher), declarer)
+        clock = counting(step=3600).__next__
+        return Relay(self.records.database, OutboxStore(), cast(Any, courier), declarer, clock)
 
     # --- workers ---
 
@@ -145,15 +151,35 @@ class DiedError(BaseException):
     """A process died here."""
 
 
-class DyingPublisher:
-    """Its process dies when the first publish was confirmed."""
+class CourierTo:
+    """Stands in for `gateway.courier.Courier`: every publish has its answer at once."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    async def publish(self, *message: Any) -> None:
-        await self._broker.publish(*message)
-        raise DiedError
+    async def connect(self) -> None:
+        """The broker is there."""
 
-    async def ready(self) -> None:
-        await self._broker.ready()
+    async def send(self, destination: str, messages: Sequence[PublishedMessage]) -> list[Receipt]:
+        return [Receipt(await self._publish(message)) for message in messages]
+
+    async def _publish(self, message: PublishedMessage) -> Answer:
+        try:
+            await self._broker.publish(
+                message.exchange, message.routing_key, message.body, message.headers, message.content_type
+            )
+        except UnroutableError:
+            return "returned"
+        except RefusedError:
+            return "refused"
+        except BrokerUnavailableError:
+            return "unknown"
+        return "confirmed"
+
+
+class DyingCourier(CourierTo):
+    """Its process dies when the messages were published."""
+
+    async def send(self, destination: str, messages: Sequence[PublishedMessage]) -> list[Receipt]:
+        await super().send(destination, messages)
+        raise DiedError

@@ -166,7 +166,8 @@ DELETE FROM outbox USING confirmed WHERE outbox.id = confirmed.id RETURNING outb
 -- now: the transaction's own time lies before the wait for the confirm.
 UPDATE outbox SET
     failures = failures + 1,
-    available_at = clock_timestamp() + least(interval '1 minute', make_interval(secs => :seconds * 2 ^ least(failures, 10)))
+    available_at = clock_timestamp()
+        + least(interval '1 minute', make_interval(secs => :seconds * 2 ^ least(failures, 10)))
 WHERE id = ANY (:ids);
 
 -- name: renew_announcements(jobs, generations, created)!

@@ -75,14 +75,16 @@ async def test_two_rescues_take_each_job_once(pool: Database, jobs: Jobs) -> Non
 
 @pytest.mark.parametrize("row", ["outbox", "jobs"])
 async def test_a_row_that_somebody_holds_delays_no_other_rescue(pool: Database, jobs: Jobs, row: str) -> None:
-    """Of ten lost jobs nine are rescued while a frozen process holds a row of the tenth, and that one once it is free."""
+    """Of ten lost jobs nine are rescued while a frozen process holds a row of the tenth, and that one afterwards."""
+    running = "SELECT id FROM jobs WHERE status = 'running'"
     lost = [await jobs.running(lease="-1 second") for _ in range(10)]
     await jobs.execute("INSERT INTO outbox (job_id, generation, model) SELECT id, generation, queue FROM jobs")
     rescue = await _vigilant(pool)
     async with pool.transaction() as frozen:
-        await frozen.execute(f"SELECT FROM {row} WHERE {'job_id' if row == 'outbox' else 'id'} = $1 FOR UPDATE", lost[4])
+        await frozen.execute(
+            f"SELECT FROM {row} WHERE {'job_id' if row == 'outbox' else 'id'} = $1 FOR UPDATE", lost[4]
+        )
         await rescue.run_once()
-        running = "SELECT id FROM jobs WHERE status = 'running'"
         assert [found["id"] for found in await jobs.fetch(running)] == [lost[4]]
     await rescue.run_once()
     assert await jobs.fetch(running) == []
