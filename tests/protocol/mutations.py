@@ -115,8 +115,9 @@ IN_GATEWAY = (
     Mutation(
         "the relay forgets what may not have arrived",
         "UPDATE outbox SET\n    failures = failures + 1,\n    available_at = clock_timestamp()\n"
-        "        + least(interval '1 minute', make_interval(secs => :seconds * 2 ^ least(failures, 10)))\n",
-        "DELETE FROM outbox\n",
+        "        + least(interval '1 minute', make_interval(secs => :seconds * 2 ^ least(failures, 10)))\n"
+        "WHERE",
+        "DELETE FROM outbox WHERE :seconds::float > 0 AND",
         "nothing will bring it",
     ),
 )
