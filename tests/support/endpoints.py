@@ -32,6 +32,10 @@ class Controlled:
         """Stop it the way a power cut would."""
         await self._controlled().kill()
 
+    async def lose(self) -> None:
+        """Stop it the way a power cut would, and lose all that it kept."""
+        await self._controlled().lose()
+
     async def restart(self) -> None:
         """Stop it the polite way, then start it and wait until it is ready."""
         await self.stop()
@@ -50,9 +54,9 @@ class Broker(Controlled):
     amqp_url: str
     management_url: str
 
-    async def create_vhost(self) -> str:
-        """A new vhost; its AMQP URL."""
-        name = unique("vhost")
+    async def create_vhost(self, name: str | None = None) -> str:
+        """A new vhost, of a name of its own unless one is given; its AMQP URL."""
+        name = name or unique("vhost")
         async with self.management() as http:
             await _checked(http.put(f"/api/vhosts/{name}"))
             everything = {"configure": ".*", "write": ".*", "read": ".*"}

@@ -27,6 +27,9 @@ class Server(Protocol):
     async def kill(self) -> None:
         """Stop it the way a power cut would."""
 
+    async def lose(self) -> None:
+        """Stop it the way a power cut would, and lose all that it kept."""
+
     async def discard(self) -> None:
         """Leave nothing of it, data included."""
 
@@ -72,6 +75,10 @@ class LocalServer:
         while self._children:
             self._children.pop().kill()
 
+    async def lose(self) -> None:
+        await self.kill()
+        await asyncio.to_thread(_empty, self._folder)
+
     async def discard(self) -> None:
         """A little patience spares the machine PostgreSQL's shared memory; none of the data is wanted."""
         for child in reversed(self._children):
@@ -112,6 +119,11 @@ class DockerServer:
     async def kill(self) -> None:
         await asyncio.to_thread(self._container.get_wrapped_container().kill, signal.SIGKILL.name)
 
+    async def lose(self) -> None:
+        await self.kill()
+        await self.discard()
+        self._created = False
+
     async def discard(self) -> None:
         await asyncio.to_thread(self._container.stop)
 
@@ -119,6 +131,11 @@ class DockerServer:
 def temporary_folder(name: str) -> Path:
     """A new folder that only this user may enter."""
     return Path(tempfile.mkdtemp(prefix=f"darkroom-{name}-"))
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir(mode=0o700)
 
 
 async def discard_all(servers: Iterable[Server]) -> None:

@@ -32,6 +32,8 @@ MODEL = "tiny"
 """The model of the workers that tests share."""
 SPARE_MODELS = tuple(f"tiny-{number}" for number in range(24))
 """The same pictures under other names: a test that needs a queue of its own takes one."""
+IDLE_MODEL = "tiny-idle"
+"""One without workers: what is asked of it waits."""
 
 MODEL_ENTRY = """
 [[models]]
@@ -71,7 +73,7 @@ class Places:
 
     def _catalogue(self) -> Path:
         path = self.logs / "models.toml"
-        path.write_text("".join(MODEL_ENTRY.format(name=name) for name in (MODEL, *SPARE_MODELS)))
+        path.write_text("".join(MODEL_ENTRY.format(name=name) for name in (MODEL, IDLE_MODEL, *SPARE_MODELS)))
         return path
 
 
