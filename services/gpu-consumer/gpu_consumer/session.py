@@ -105,8 +105,9 @@ class Session:
         """Take nothing new while the model is paused; what is at hand is finished."""
         if paused == self._paused:
             return
+        if paused or self._paused:
+            log.info("the model is paused" if paused else "the model is not paused any more")
         self._paused = paused
-        log.info("the model is paused" if paused else "the model is not paused")
         if paused:
             self._gate.forbid(RESUMED)
         else:
