@@ -69,7 +69,7 @@ async def test_an_address_that_is_not_there_is_404() -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("DELETE", "/v1/jobs", "POST"), ("GET", "/v1/jobs", "POST"), ("PATCH", f"/v1/jobs/{uuid4()}", "GET")],
+    [("DELETE", "/v1/jobs", "POST"), ("GET", "/v1/jobs", "POST"), ("PATCH", f"/v1/jobs/{uuid4()}", "DELETE, GET")],
 )
 async def test_another_method_is_405_with_those_allowed(method: str, path: str, allowed: str) -> None:
     """Even where the allowed one belongs to another service."""
