@@ -11,7 +11,7 @@ import pytest
 
 from chassis.postgres import Database
 from chassis.settings import DatabaseSettings, load
-from status.store import EXACT_UP_TO, Store, queries
+from status.store import EXACT_UP_TO, JobRow, Store, queries
 from tests.integration.status.jobs import TenantJobs
 from tests.support.plans import Plan, buffers, explain, nodes, scans_of
 
@@ -103,18 +103,47 @@ async def test_counting_costs_the_same_however_long_the_backlog(
     small = await _costs_of_last(rows, await jobs.queue(2_000), vacuum)
     large = await _costs_of_last(rows, await jobs.queue(18_000), vacuum)
     for plan in (*small, *large):
-        (scan,) = scans_of(plan, "jobs_waiting")
+        scan, rest = scans_of(plan, "jobs_waiting")
         assert (scan["Node Type"], scan["Scan Direction"]) == ("Index Only Scan", "Backward")
         assert scan["Actual Rows"] == MOST_COUNTED
+        assert rest["Actual Rows"] == 0  # nothing is missing from the count
         assert not [node for node in nodes(plan) if node["Node Type"] in ("Seq Scan", "Sort")]
     for before, after in zip(small, large, strict=True):
         assert buffers(after) <= buffers(before) + 5
 
 
+async def test_jobs_asked_for_together_each_get_their_own_place(jobs: TenantJobs, store: Store) -> None:
+    """They share a count, within each model: near and far ones, and what does not wait at all."""
+    ours, others = await jobs.queue(1_100), await jobs.queue(3, model="other")
+    (done,) = await jobs.queue(1, model="third")
+    await jobs.succeed(done, await jobs.claim(done))
+    wanted = [ours[990], others[2], ours[5], done, ours[1001], ours[1000], others[0], ours[1099], ours[1]]
+    found = await store.find_jobs(wanted)
+    shown = [row.ahead for job_id in wanted if isinstance(row := found[job_id], JobRow)]
+    assert shown == [990, 2, 5, None, MOST_COUNTED, 1000, 0, MOST_COUNTED, 1]
+
+
+@pytest.mark.parametrize("places", [[3, 700, 1999], [700, 701, 702], [1500, 1600, 1999]])
+async def test_jobs_asked_for_together_cost_one_count(
+    rows: asyncpg.Connection, jobs: TenantJobs, places: list[int]
+) -> None:
+    """Wherever they stand, 1,001 entries are read for all of them."""
+    queue = await jobs.queue(2_000)
+    for vacuum in ("VACUUM jobs", "VACUUM ANALYZE jobs"):
+        for plan in await _costs_of([queue[place] for place in places], rows, vacuum):
+            read = [scan["Actual Rows"] * scan["Actual Loops"] for scan in scans_of(plan, "jobs_waiting")]
+            assert sum(read) <= MOST_COUNTED
+
+
 async def _costs_of_last(rows: asyncpg.Connection, queue: list[UUID], vacuum: str) -> list[Plan]:
-    """The plans for the job at the queue's end: the one made for it, and the generic one."""
+    """The plans for the job at the queue's end."""
+    return await _costs_of(queue[-1:], rows, vacuum)
+
+
+async def _costs_of(wanted: list[UUID], rows: asyncpg.Connection, vacuum: str) -> list[Plan]:
+    """The plans for jobs asked for together: the one made for them, and the generic one."""
     await rows.execute(vacuum)
-    ids = f"'{{{queue[-1]}}}'"
+    ids = f"'{{{','.join(map(str, wanted))}}}'"
     return [await explain(rows, queries.find_jobs.sql, ids, generic=generic) for generic in (False, True)]
 
 
@@ -143,10 +172,17 @@ async def test_measuring_the_pace_looks_at_fifty_jobs_at_the_most(
 
 
 async def test_marks_lie_a_hundred_apart_in_the_queue_s_order(jobs: TenantJobs, store: Store) -> None:
-    """The sample's size is a hundredth of the queue's."""
+    """Close enough for whoever waits behind a thousand others."""
     queue = await jobs.queue(250)
     assert [(mark.id, mark.place) for mark in await store.sample_queue("tiny")] == [
         (queue[0], 0),
         (queue[100], 100),
         (queue[200], 200),
     ]
+
+
+async def test_marks_lie_further_apart_deeper_in_the_queue(jobs: TenantJobs, store: Store) -> None:
+    """A long queue's sample must not hold up the event loop."""
+    await jobs.queue(12_500)
+    places = [mark.place for mark in await store.sample_queue("tiny")]
+    assert places == [*range(0, 10_000, 100), 10_000, 11_000, 12_000]
