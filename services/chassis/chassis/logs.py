@@ -3,12 +3,16 @@
 Prompts, secrets and query strings are never logged at info level; tracebacks show no local variables.
 """
 
+import atexit
+import json
 import logging
 import sys
 from typing import Any
 
+import msgspec
 import structlog
 
+from chassis.log_lines import Lines, LineWriter
 from chassis.settings import LogSettings
 
 
@@ -23,22 +27,35 @@ def configure(service: str, settings: LogSettings) -> None:
     renderer: list[Any]
     if settings.log_format == "json":
         tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-        renderer = [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]
+        renderer = [structlog.processors.ExceptionRenderer(tracebacks), _render_json]
     else:
         plain = structlog.dev.RichTracebackFormatter(show_locals=False)
         renderer = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+    lines = Lines(sys.stderr)
+    atexit.register(lines.flush)
+    writer = LineWriter(lines)
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: writer,
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    _adopt_standard_library(shared, renderer, level)
+    _adopt_standard_library(lines, shared, renderer, level)
 
 
-def _adopt_standard_library(shared: list[Any], renderer: list[Any], level: int) -> None:
-    handler = logging.StreamHandler(sys.stderr)
+_encode = msgspec.json.Encoder(enc_hook=repr).encode
+
+
+def _render_json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
+    try:
+        return _encode(event).decode()
+    except UnicodeEncodeError:  # a lone surrogate, which only json can escape
+        return json.dumps(event, default=repr)
+
+
+def _adopt_standard_library(lines: Lines, shared: list[Any], renderer: list[Any], level: int) -> None:
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

@@ -1,6 +1,7 @@
 """Structured logs, as a process writes them."""
 
 import json
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -24,15 +25,15 @@ except RuntimeError as error:
 """
 
 
-def output_of(code: str, *, level: str = "info", format_: str = "json") -> str:
-    """What a process logs to stderr; logging is set up once a process."""
+def output_of(code: str, *, level: str = "info", format_: str = "json", ends_by: int = 0) -> str:
+    """What a process logs to stderr; logging is set up once a process. `ends_by`: exit code, or minus a signal."""
     script = SET_UP.format(level=level, format=format_) + code
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == ""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("", ends_by)
     return done.stderr
 
 
-def lines_of(code: str, **settings: str) -> list[dict[str, Any]]:
+def lines_of(code: str, **settings: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output_of(code, **settings).splitlines()]
 
 
@@ -82,3 +83,51 @@ def test_the_level_bounds_what_is_written(level: str, shown: int) -> None:
 def test_access_lines_are_not_written() -> None:
     """They would carry signed URLs."""
     assert output_of("logging.getLogger('uvicorn.access').info('GET /x?X-Amz-Signature=abc')") == ""
+
+
+def test_whatever_is_logged_makes_a_line() -> None:
+    """Objects by their repr; half a surrogate pair, which UTF-8 can't hold, is escaped."""
+    code = "log.info('odd', text=chr(0xd800), cause=ValueError('x'), at={1: b'y'})"
+    (line,) = lines_of(code)
+    assert (line["text"], line["cause"]) == ("\ud800", "ValueError('x')")
+
+
+def test_an_exception_is_told_while_the_loop_runs() -> None:
+    """By `log.exception` too, and before the process goes on."""
+    (line,) = lines_of(
+        "import asyncio, os\n"
+        "async def main():\n"
+        "    try: 1 / 0\n"
+        "    except ZeroDivisionError: log.exception('broken')\n"
+        "    os._exit(0)\n"
+        "asyncio.run(main())"
+    )
+    assert (line["event"], line["level"]) == ("broken", "error")
+
+
+def test_a_killed_process_has_written_what_it_logged_before_it_waited() -> None:
+    """Lines wait for the turn of the event loop to end, never for I/O."""
+    lines = lines_of(
+        "import asyncio, os, signal\n"
+        "async def main():\n"
+        "    log.info('one'); log.info('two')\n"
+        "    await asyncio.sleep(0.001)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(main())",
+        ends_by=-signal.SIGKILL,
+    )
+    assert [line["event"] for line in lines] == ["one", "two"]
+
+
+def test_lines_keep_their_order_whoever_writes_them() -> None:
+    """A library's line flushes those that wait before it; the last ones leave with the process."""
+    lines = lines_of(
+        "import asyncio\n"
+        "async def main():\n"
+        "    log.info('one'); logging.getLogger('x').warning('two'); log.info('three')\n"
+        "    await asyncio.to_thread(log.info, 'four')\n"
+        "    log.info('five')\n"
+        "asyncio.run(main())\n"
+        "log.info('six')"
+    )
+    assert [line["event"] for line in lines] == ["one", "two", "three", "four", "five", "six"]
