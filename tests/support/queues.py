@@ -30,12 +30,14 @@ class Queues:
             declared = await channel.declare_queue(queue, passive=True)
             return int(declared.declaration_result.message_count or 0)
 
-    async def publish(self, model: str, body: bytes, headers: dict[str, str] | None = None) -> None:
-        """Put any bytes before the model's workers."""
+    async def publish(
+        self, model: str, body: bytes, headers: dict[str, str] | None = None, *, exchange: str = WORK_EXCHANGE
+    ) -> None:
+        """Put any bytes before the model's workers, or where another exchange sends them."""
         message = aio_pika.Message(body, headers=dict(headers or {}), delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
         async with self.channel() as channel:
-            exchange = await channel.get_exchange(WORK_EXCHANGE, ensure=False)
-            await exchange.publish(message, model, mandatory=True)
+            target = await channel.get_exchange(exchange, ensure=False)
+            await target.publish(message, model, mandatory=True)
 
     async def publish_job(self, model: str, job: v1.Render) -> None:
         """Publish a job's message once more."""

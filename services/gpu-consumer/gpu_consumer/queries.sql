@@ -12,7 +12,8 @@ UPDATE worker_sessions SET device = :device, gpu_id = :gpu_id, model_revision = 
 WHERE id = :id;
 
 -- name: beat_session(id, empty_age, empty_before_age)$
--- Whether the model is paused. Times are this database's: now, less the age of what the worker tells.
+-- Whether the model is paused; null without such a session. Times are this database's: now, less the age of what the
+-- worker tells.
 UPDATE worker_sessions SET last_beat_at = now(), ended_at = NULL,
     empty_at = now() - make_interval(secs => :empty_age),
     empty_before_at = now() - make_interval(secs => :empty_before_age)

@@ -85,7 +85,7 @@ class Session:
         """Show that the worker lives, what it renders on, and when its queue was empty. Postgres may be away."""
         try:
             await self._describe(self._ready())
-            self._obey(paused=await self._store.beat_session(*self._empty_answers.ages()))
+            await self._beat()
         except _UNANSWERED as error:
             log.warning("the session's beat failed", error=str(error))
 
@@ -95,6 +95,14 @@ class Session:
             await self._store.end_session()
         except _UNANSWERED as error:
             log.info("the session's end is not on record", error=str(error))
+
+    async def _beat(self) -> None:
+        paused = await self._store.beat_session(*self._empty_answers.ages())
+        if paused is None:  # the next beat describes it anew, too
+            log.warning("the database does not know this session, since it was restored from a backup")
+            self._described = None
+            paused = await self._store.open_session(self._model)
+        self._obey(paused=paused)
 
     async def _describe(self, ready: Ready | None) -> None:
         if ready is not None and ready is not self._described:

@@ -108,14 +108,16 @@ class Store:
                 versions=ready.versions,
             )
 
-    async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> bool:
-        """Show that the session lives, and how many seconds ago its queue was empty; whether the model is paused."""
+    async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> bool | None:
+        """Show that the session lives, and how many seconds ago its queue was empty.
+
+        Returns whether the model is paused, or None when there is no such session.
+        """
         async with self._database.connection() as connection:
-            return bool(
-                await queries.beat_session(
-                    connection, id=self._session_id, empty_age=empty_age, empty_before_age=empty_before_age
-                )
+            paused: bool | None = await queries.beat_session(
+                connection, id=self._session_id, empty_age=empty_age, empty_before_age=empty_before_age
             )
+        return paused
 
     async def end_session(self) -> None:
         async with self._database.connection() as connection:

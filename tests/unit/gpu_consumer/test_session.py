@@ -20,6 +20,7 @@ class Record:
     def __init__(self) -> None:
         self.paused = False
         self.away = False
+        self.known = True
         self.written: list[tuple[Any, ...]] = []
 
     async def open_session(self, model: str) -> bool:
@@ -28,8 +29,8 @@ class Record:
     async def describe_session(self, described: Any, gpu_id: str | None) -> None:
         self._write("described", described.device, gpu_id)
 
-    async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> bool:
-        return self._write("beat", empty_age, empty_before_age)
+    async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> bool | None:
+        return self._write("beat", empty_age, empty_before_age) if self.known else None
 
     async def end_session(self) -> None:
         self._write("ended")
@@ -114,3 +115,18 @@ async def test_a_beat_that_fails_changes_nothing(session: Session, record: Recor
     await session.run_once()
     await session.close()
     assert gate.is_open
+
+
+async def test_a_session_that_a_restored_database_does_not_know_is_opened_again(
+    session: Session, record: Record, gate: Gate
+) -> None:
+    """Else nobody would hear that its queue is empty, nor what it renders on, until it is started anew."""
+    await session.run_once()
+    record.written.clear()
+    record.known, record.paused = False, True
+    await session.run_once()
+    assert record.written == [("opened", "tiny")]
+    assert not gate.is_open
+    record.known = True
+    await session.run_once()
+    assert record.written[1:] == [("described", READY.device, "GPU-1"), ("beat", None, None)]
