@@ -10,6 +10,9 @@ from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
+RENDERED = "darkroom_render_seconds_count"
+"""Renders that a worker finished."""
+
 
 async def test_a_worker_frozen_while_rendering_is_replaced(
     stack: Stack, client: Client, workers: dict[str, ServiceProcess]
@@ -32,6 +35,29 @@ async def test_a_worker_frozen_while_rendering_is_replaced(
     assert (lost.worker, lost.outcome) == (attempt.worker, "lost")
     assert succeeded.worker != attempt.worker
     assert succeeded.outcome == "succeeded"
+
+
+async def test_a_worker_that_wakes_before_another_took_its_job(stack: Stack, client: Client) -> None:
+    """Reaped meanwhile, the job is still to be had: the worker claims it again, and what it rendered is the result."""
+    model = stack.spare_model()
+    napper = await stack.worker("napper", model=model)
+    job_id = await client.submit(model, steps=200)
+    await client.rendering(job_id)
+    rendered = await napper.metric(RENDERED)
+    napper.freeze()
+
+    async def reaped() -> bool:
+        return await stack.ledger.outcomes(job_id) == ["lost"]
+
+    await eventually(reaped, seconds=30, what="the frozen worker's lease is over")
+    napper.thaw()
+    await client.succeeded(job_id)
+    attempts = await stack.ledger.attempts(job_id)
+    assert [(attempt.worker, attempt.outcome) for attempt in attempts] == [("napper", "lost"), ("napper", "succeeded")]
+    assert await napper.metric(RENDERED) == rendered + 1, "what was rendered is rendered once more"
+    assert len(stack.pictures(job_id)) == 1
+    assert await napper.stop() == 0
+    assert await stack.queues.waiting(work_queue(model)) == 0
 
 
 async def test_a_worker_frozen_before_it_settles_is_refused(stack: Stack, client: Client) -> None:
