@@ -11,7 +11,7 @@ from typing import Any
 
 from chassis.amqp import BrokerUnavailableError, RefusedError, UnroutableError
 from contracts.messages import decode_render, v1
-from contracts.topology import LANE_HEADER, RETRY_EXCHANGE, WORK_EXCHANGE, Lanes, Topology, work_queue
+from contracts.topology import DEAD_EXCHANGE, LANE_HEADER, RETRY_EXCHANGE, WORK_EXCHANGE, Lanes, Topology, work_queue
 from tests.protocol.snapshot import Key
 
 DELIVERY_LIMIT = 1
@@ -67,7 +67,7 @@ class Broker:
     dead: list[Message] = field(default_factory=list)
     unacked: dict[int, Message] = field(default_factory=dict)
     lost: set[Key | None] = field(default_factory=set)
-    """Keys whose messages a purge took, until one is published again."""
+    """Keys whose messages are gone by no fault of the product's, until one is published again."""
     faults: list[Fault] = field(default_factory=list)
     """What befalls the publishes to come, the next one last."""
     _tags: "count[int]" = field(default_factory=count)
@@ -92,6 +92,8 @@ class Broker:
             self.work.append(message)
         elif message.exchange == RETRY_EXCHANGE and message.headers[LANE_HEADER] in {lane.name for lane in LANES}:
             self.waiting.append(message)
+        elif message.exchange == DEAD_EXCHANGE:
+            self.dead.append(message)
         else:
             raise UnroutableError
         self.lost.discard(message.key)
@@ -153,6 +155,11 @@ class Broker:
         for queue in (self.work, self.waiting, self.dead):
             queue.clear()
         self.unacked.clear()
+
+    def lose(self, message: Message) -> None:
+        """A single message of the work queue or of a lane is gone."""
+        (self.work if message in self.work else self.waiting).remove(message)
+        self.lost.add(message.key)
 
     def keys(self) -> set[Key | None]:
         """The jobs and generations that some message speaks of."""

@@ -23,7 +23,8 @@ FAIR = {
     "settle": Answer.HEARD,
     "render": Ending.DONE,
     "upload": True,
-    "dispose": None,
+    "ack": None,
+    "reject": None,
 }
 QUICK = FAIR.keys() - {"render"}
 
@@ -34,6 +35,7 @@ async def let_everything_end(world: World) -> None:
     for _ in range(MOST_ROUNDS):
         if await _is_at_rest(world):
             return
+        await _resume(world)
         await _work(world)
         await _let_time_pass(world)
         await _sweep(world)
@@ -44,7 +46,13 @@ async def let_everything_end(world: World) -> None:
 
 async def _is_at_rest(world: World) -> bool:
     now = await world.records.observe()
-    return not (now.having("queued", "running") or now.outbox or world.broker.keys() or world.pauses(*FAIR))
+    return not (now.having("queued", "running") or now.outbox or world.whereabouts() or world.pauses(*FAIR))
+
+
+async def _resume(world: World) -> None:
+    await world.records.let("model_be_resumed")
+    for worker in world.workers:
+        await worker.beat()
 
 
 async def _work(world: World) -> None:
@@ -89,17 +97,18 @@ async def _let_time_pass(world: World) -> None:
     """Nobody works on anything now: what is leased is orphaned, and what the broker does not hold is overdue."""
     now = await world.records.observe()
     for job in now.having("running"):
-        await world.records.let_lease_run_out(job.id)
+        await world.records.let("lease_run_out", job_id=job.id)
     for job in now.having("queued"):
-        await world.records.let_wait_be_over(job.id)
+        await world.records.let("wait_be_over", job_id=job.id)
         if _is_lost(job.key, now, world):
-            await world.records.let_republish_be_due(job.id)
+            await world.records.let("queue_be_found_empty")
+            await world.records.let("republish_be_due", job_id=job.id)
     for message in in_order(world.broker.waiting):
         world.broker.end_wait(message)
 
 
 def _is_lost(key: object, now: Snapshot, world: World) -> bool:
-    return key not in world.broker.keys() | {(row.job_id, row.generation) for row in now.outbox}
+    return key not in world.whereabouts() | {(row.job_id, row.generation) for row in now.outbox}
 
 
 async def _sweep(world: World) -> None:

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from tests.protocol.broker import Broker
-from tests.protocol.snapshot import Change, Snapshot
+from tests.protocol.snapshot import TERMINAL, Change, Key, Letter, Snapshot
+from tests.protocol.world import World
 
 Promise = Callable[[Snapshot], Iterator[str]]
 
@@ -13,30 +13,57 @@ class BrokenPromiseError(AssertionError):
     """An invariant of the protocol does not hold."""
 
 
-def breaches_of(now: Snapshot, broker: Broker, objects: set[str]) -> list[str]:
-    """A sentence for every breach. `objects` are the keys that were stored."""
+def breaches_of(now: Snapshot, world: World) -> list[str]:
+    """A sentence for every breach."""
     breaches = [breach for promise in PROMISES for breach in promise(now)]
-    return [*breaches, *no_queued_job_is_stranded(now, broker), *successes_show_their_own_pictures(now, objects)]
+    return [*breaches, *(breach for promise in PROMISES_IN_THE_WORLD for breach in promise(now, world))]
 
 
-def no_queued_job_is_stranded(now: Snapshot, broker: Broker) -> Iterator[str]:
-    """A queued job has an outbox row or a message on the broker, or the broker lost it and the republish will come."""
-    promised = {(row.job_id, row.generation) for row in now.outbox} | broker.keys() | broker.lost
+def no_queued_job_is_stranded(now: Snapshot, world: World) -> Iterator[str]:
+    """A queued job has an outbox row or a message, or its message is lost and the republish will come."""
+    promised = {(row.job_id, row.generation) for row in now.outbox} | world.whereabouts() | world.broker.lost
     for job in now.having("queued"):
         if job.key not in promised and not job.expired:
             yield f"job {job.key} is queued, and nothing will bring it to a worker"
 
 
-def successes_show_their_own_pictures(now: Snapshot, objects: set[str]) -> Iterator[str]:
+def nothing_accepted_vanishes(now: Snapshot, world: World) -> Iterator[str]:
+    """A job is in the table, was removed for its age, or is an orphan: a message of it is there, or its letter."""
+    kept = {job.id for job in now.jobs} | {letter.job_id for letter in now.letters if letter.kind == "orphan"}
+    there = kept | world.purged | world.given_up | {key[0] for key in world.whereabouts() if key}
+    for job_id in world.accepted:
+        if job_id not in there:
+            yield f"job {job_id} has vanished"
+
+
+def what_was_purged_stays_away(now: Snapshot, world: World) -> Iterator[str]:
+    """No late message of a job that was removed for its age makes it a job or an orphan."""
+    for job_id in world.purged:
+        if now.find(job_id):
+            yield f"job {job_id} came back after it was purged"
+    for letter in now.letters:
+        if letter.job_id in world.purged and letter.status in ("open", "replaying"):
+            yield f"a letter of job {letter.job_id} is {letter.status}, which was purged"
+
+
+def failures_are_counted_once(now: Snapshot, world: World) -> Iterator[str]:
+    """No more attempts failed than failures were met."""
+    counted = Counter(row.job_id for row in now.attempts if row.outcome in ("retried", "failed"))
+    for job_id, count in counted.items():
+        if count > world.failures[job_id]:
+            yield f"{count} attempts of job {job_id} failed, of {world.failures[job_id]} that met a failure"
+
+
+def successes_show_their_own_pictures(now: Snapshot, world: World) -> Iterator[str]:
     """The pictures of a success are stored, and were rendered for it by the worker that settled it.
 
     Perhaps under an earlier token than the one that it settled with: it may have claimed the job again.
     """
     winners = {row.job_id: row.worker for row in now.attempts if row.outcome == "succeeded"}
-    renders = {(row.job_id, row.worker, row.lease_token.hex) for row in now.attempts}
+    renders = {(row.job_id, row.worker, row.lease_token.hex) for row in now.attempts} | world.lost_renders
     for job in now.having("succeeded"):
         for output in job.outputs:
-            if output["key"] not in objects or (job.id, winners[job.id], output["sha256"]) not in renders:
+            if output["key"] not in world.objects or (job.id, winners[job.id], output["sha256"]) not in renders:
                 yield f"job {job.key} shows {output['key']}"
 
 
@@ -90,29 +117,47 @@ def attempts_end_with_the_lease(now: Snapshot) -> Iterator[str]:
 def the_dead_have_letters(now: Snapshot) -> Iterator[str]:
     """A dead letter of a job's generation exists exactly when the job failed in it."""
     failed = Counter(change.key for change in now.ledger if change.status == "failed")
-    letters = Counter((row.job_id, row.generation) for row in now.letters if row.kind == "job")
+    there = {job.id for job in now.jobs}
+    letters = Counter((row.job_id, row.generation) for row in now.letters if row.kind == "job" and row.job_id in there)
     if failed != letters:
         yield f"dead letters {dict(letters)} for the failures {dict(failed)}"
 
 
 def letters_tell_the_replay(now: Snapshot) -> Iterator[str]:
-    """A letter is open while its job is dead in its generation, replaying until the next one ends, then replayed."""
+    """A letter is open while its job is dead in its generation, replaying until the next one ends, then replayed.
+
+    One of an orphan is open until its job is made again. Nothing of a deleted or purged job is open.
+    """
     ended = {change.key for change in now.ledger if change.ends_the_job}
-    generations = {job.id: job.generation for job in now.jobs}
     for letter in now.letters:
-        if letter.job_id is None or letter.generation is None:
-            continue
-        begun = generations[letter.job_id] > letter.generation
-        due = "replayed" if (letter.job_id, letter.generation + 1) in ended else "replaying" if begun else "open"
-        if letter.status != due:
-            yield f"the letter of {letter.job_id}, {letter.generation} is {letter.status} instead of {due}"
+        if letter.job_id is not None and letter.status not in (due := _due(letter, now, ended)):
+            yield f"the letter of {letter.job_id}, {letter.generation} is {letter.status} instead of {due[0]}"
+
+
+def _due(letter: Letter, now: Snapshot, ended: set[Key]) -> tuple[str, ...]:
+    """What the letter's status may be."""
+    assert letter.job_id is not None
+    assert letter.generation is not None
+    job = now.find(letter.job_id)
+    if job is None:
+        waits = letter.kind == "orphan" and not now.is_purged(letter.job_id)
+        return ("open",) if waits else ("discarded", "replayed")
+    if job.deleted:
+        return ("discarded", "replayed")
+    begun = job.generation > letter.generation
+    later = {key for key in ended if key[0] == job.id and key[1] > letter.generation}
+    return ("replayed",) if later else ("replaying",) if begun else ("open",)
 
 
 def generations_rise_by_replay_alone(now: Snapshot) -> Iterator[str]:
-    """A generation begins when a failed job is queued again, and follows the one before."""
+    """A generation begins when a failed job is queued again, and follows the one before.
+
+    A job that was made again from an orphan begins with a generation that no letter of it names.
+    """
     generations: dict[object, int] = {}
+    orphans = {row.job_id for row in now.letters if row.kind == "orphan"}
     for change in now.ledger:
-        before = generations.setdefault(change.job_id, 1)
+        before = generations.setdefault(change.job_id, change.generation if change.job_id in orphans else 1)
         replayed = change.old_status == "failed" and change.status == "queued"
         if change.generation != before + replayed:
             yield f"job {change.job_id} came from generation {before} to {change.generation} as {change.status}"
@@ -127,14 +172,17 @@ def the_dead_are_marked(now: Snapshot) -> Iterator[str]:
 
 
 def webhooks_are_due(now: Snapshot) -> Iterator[str]:
-    """Each event that a submitter asked for has its delivery row, and there are no others."""
-    wanted = {job.id: job.wanted_events for job in now.jobs}
+    """Each event that a submitter asked for has its delivery row, and there are no others.
+
+    What is left of a deleted job does not tell what was asked for.
+    """
+    wanted = {job.id: job.wanted_events for job in now.jobs if not job.deleted}
     due = {
         (change.job_id, event, change.version)
         for change in now.ledger
-        if (event := _event(change)) in wanted[change.job_id]
+        if (event := _event(change)) in wanted.get(change.job_id, ())
     }
-    written = [(row.job_id, row.event, row.job_version) for row in now.deliveries]
+    written = [(row.job_id, row.event, row.job_version) for row in now.deliveries if row.job_id in wanted]
     if due != set(written) or len(written) != len(due):
         yield f"deliveries {sorted(map(str, written))} for the events {sorted(map(str, due))}"
 
@@ -152,6 +200,13 @@ def the_outbox_asks_once(now: Snapshot) -> Iterator[str]:
             yield f"the outbox holds {count} rows of job {job_id}, generation {generation}"
 
 
+def the_deleted_rest(now: Snapshot) -> Iterator[str]:
+    """A deleted job is at its end, and stays there."""
+    for job in now.jobs:
+        if job.deleted and job.status not in TERMINAL:
+            yield f"job {job.key} was deleted, and is {job.status}"
+
+
 PROMISES: tuple[Promise, ...] = (
     a_generation_ends_once,
     versions_rise_by_one,
@@ -165,4 +220,12 @@ PROMISES: tuple[Promise, ...] = (
     the_dead_are_marked,
     webhooks_are_due,
     the_outbox_asks_once,
+    the_deleted_rest,
+)
+PROMISES_IN_THE_WORLD: tuple[Callable[[Snapshot, World], Iterator[str]], ...] = (
+    no_queued_job_is_stranded,
+    nothing_accepted_vanishes,
+    what_was_purged_stays_away,
+    failures_are_counted_once,
+    successes_show_their_own_pictures,
 )

@@ -23,3 +23,11 @@ CREATE TRIGGER ledger_of_arrivals AFTER INSERT ON jobs FOR EACH ROW EXECUTE FUNC
 CREATE TRIGGER ledger_of_changes AFTER UPDATE ON jobs FOR EACH ROW
     WHEN ((OLD.status, OLD.generation, OLD.lease_token) IS DISTINCT FROM (NEW.status, NEW.generation, NEW.lease_token))
     EXECUTE FUNCTION write_ledger();
+
+CREATE FUNCTION forget_ledger() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM ledger WHERE job_id = OLD.id;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER ledger_of_removals AFTER DELETE ON jobs FOR EACH ROW EXECUTE FUNCTION forget_ledger();

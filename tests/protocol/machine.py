@@ -54,7 +54,7 @@ class Frame:
             self.step(self.world.start_worker(name))
         self.step(self.world.submit(jobs, events))
 
-    @event(6, lambda self: True, moves=several(PICK, 4))
+    @event(9, lambda self: True, moves=several(PICK, 4))
     def all_goes_well_for_a_while(self, moves: list[int]) -> None:
         """Messages travel and workers get on, so that there is something to disturb."""
         for index in moves:
@@ -82,13 +82,17 @@ class Frame:
     def pick(self, index: int, things: Sequence[T]) -> T:
         return things[index % len(things)]
 
+    def is_as(self, before: Snapshot) -> bool:
+        """Whether nothing changed, but for what time alone changes."""
+        return self.now.state == before.state
+
     def promise(self, holds: bool, breach: str) -> None:
         """Raises BrokenPromiseError with the breach unless it holds."""
         if not holds:
             raise BrokenPromiseError(breach)
 
     def all_promises_hold(self) -> None:
-        breaches = [*breaches_of(self.now, self.world.broker, self.world.objects), *map(str, self.stage.complaints)]
+        breaches = [*breaches_of(self.now, self.world), *map(str, self.stage.complaints)]
         self.promise(not breaches, "; ".join(breaches))
 
     def come_to_the_end(self) -> None:

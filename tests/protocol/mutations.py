@@ -1,4 +1,4 @@
-"""Rules of the protocol taken out, one at a time, from the SQL that carries them."""
+"""Rules of the protocol taken out, one at a time, of the SQL that carries them."""
 
 import re
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import pytest
 
 import gateway.store
 import gpu_consumer.store
+import operations.retention.store
 import operations.store
 from contracts.schema import snapshot
 
@@ -60,6 +61,12 @@ IN_SCHEMA = (
         "SET kind = kind",
         "is replaying",
     ),
+    Mutation(
+        "a retry does not look at the deadline",
+        "WHEN the_outcome = 'retried' AND job.deadline_at <= due THEN 'expired'",
+        "",
+        "a retry waits beyond its deadline",
+    ),
 )
 IN_CONSUMER = (
     Mutation(
@@ -89,6 +96,30 @@ IN_CONSUMER = (
         "a stale write shows",
         rare=True,
     ),
+    Mutation(
+        "a claim does not look at the deadline",
+        "AND (deadline_at IS NULL OR deadline_at > now())",
+        "",
+        "a claim took what it must not",
+    ),
+    Mutation(
+        "a claim takes a paused model's job",
+        "AND NOT EXISTS (SELECT FROM paused_models WHERE model = queue)",
+        "",
+        "a claim took what it must not",
+    ),
+    Mutation(
+        "a paused model's message is acked",
+        "EXISTS (SELECT FROM paused_models WHERE paused_models.model = queue) AS paused",
+        "false AS paused",
+        "nothing will bring it",
+    ),
+    Mutation(
+        "a purged job's message is an orphan's",
+        "is_purged(:job_id) AS purged",
+        "false AS purged",
+        "the message of a purged job is rejected",
+    ),
 )
 IN_OPERATIONS = (
     Mutation(
@@ -103,6 +134,75 @@ IN_OPERATIONS = (
         "WHERE job_id = candidate.id AND outbox.generation = candidate.generation",
         "WHERE false",
         "a waiting outbox row was changed",
+    ),
+    Mutation(
+        "an empty queue proves nothing",
+        "AND answered_at <= now() - interval '10 seconds'",
+        "AND false",
+        "a lost message is not published again",
+    ),
+    Mutation(
+        "an empty queue proves too much",
+        "max(answered_at) - interval '10 seconds'",
+        "now()",
+        "published again that nothing shows to be lost",
+    ),
+    Mutation(
+        "a claim overtakes nothing",
+        "WHERE started_at BETWEEN",
+        "WHERE false AND started_at BETWEEN",
+        "a lost message is not published again",
+    ),
+    Mutation(
+        "a claim overtakes what was announced later",
+        "max(claim.stamped_at) - interval '60 seconds'",
+        "now()",
+        "published again that nothing shows to be lost",
+    ),
+    Mutation(
+        "a paused model's messages are published again",
+        "AND NOT EXISTS (SELECT FROM paused_models WHERE paused_models.model = shown.model)",
+        "",
+        "published again that nothing shows to be lost",
+    ),
+    Mutation(
+        "a queued job outlives its deadline",
+        "status = 'queued' AND least(expires_at, deadline_at) <= now()",
+        "status = 'queued' AND expires_at <= now()",
+        "an overlong wait went on",
+    ),
+    Mutation(
+        "an orphan is not recorded",
+        "SELECT NOT is_purged(:job_id) AND NOT EXISTS (SELECT FROM jobs WHERE id = :job_id);",
+        "SELECT :job_id::uuid IS NULL;",
+        "has vanished",
+    ),
+    Mutation(
+        "a purged job's reject makes an orphan",
+        "NOT is_purged(:job_id) AND NOT EXISTS",
+        "NOT EXISTS",
+        "which was purged|is open instead of discarded",
+        rare=True,
+    ),
+    Mutation(
+        "an orphan comes back in a generation that it had",
+        "(SELECT max(generation) FROM dead_letters WHERE job_id = :job_id) AS latest",
+        "generation - 1 AS latest",
+        "an orphan came back in generation",
+    ),
+)
+IN_RETENTION = (
+    Mutation(
+        "the line of retention passes an orphan",
+        "WHERE kind = 'orphan' AND status = 'open'",
+        "WHERE false",
+        "the line of retention passed the open orphans",
+    ),
+    Mutation(
+        "a job is purged that an operator may replay",
+        "kind = 'job' AND status IN ('open', 'replaying') OFFSET 0",
+        "kind = 'job' AND false OFFSET 0",
+        "retention removed job",
     ),
 )
 IN_GATEWAY = (
@@ -120,12 +220,26 @@ IN_GATEWAY = (
         "DELETE FROM outbox WHERE :seconds::float > 0 AND",
         "nothing will bring it",
     ),
+    Mutation(
+        "a deleted job's letters stay open",
+        "FROM redacted WHERE job_id = redacted.id AND kind IN ('job', 'orphan')",
+        "FROM redacted WHERE false",
+        "is open instead of discarded",
+    ),
+    Mutation(
+        "a delete does not lock its job",
+        "FROM jobs WHERE id = :id AND tenant_id = :tenant FOR UPDATE;",
+        "FROM jobs WHERE id = :id AND tenant_id = :tenant;",
+        "replayed: True, and deleted: True",
+        rare=True,
+    ),
 )
 
 
 IN_QUERIES: tuple[tuple[ModuleType, Mutation], ...] = (
     *((gpu_consumer.store, mutation) for mutation in IN_CONSUMER),
     *((operations.store, mutation) for mutation in IN_OPERATIONS),
+    *((operations.retention.store, mutation) for mutation in IN_RETENTION),
     *((gateway.store, mutation) for mutation in IN_GATEWAY),
 )
 
@@ -138,7 +252,7 @@ def sabotage(mutation: Mutation) -> str:
 
 def spoil_queries(monkeypatch: pytest.MonkeyPatch, store: ModuleType, mutation: Mutation) -> None:
     """Load a package's queries anew, spoilt."""
-    text = (files(store.__name__.split(".")[0]) / "queries.sql").read_text()
+    text = (files(store.__name__.rpartition(".")[0]) / "queries.sql").read_text()
     name = "queries" if hasattr(store, "queries") else "_queries"
     monkeypatch.setattr(store, name, aiosql.from_str(_spoil(text, mutation), "asyncpg"))
 

@@ -3,6 +3,8 @@
 from tests.protocol.broker import in_order
 from tests.protocol.events import PICK, WHETHER, event
 from tests.protocol.machine import Frame
+from tests.protocol.snapshot import Letter, Snapshot
+from tests.protocol.world import key_of
 
 
 class OperationsRules(Frame):
@@ -21,25 +23,68 @@ class OperationsRules(Frame):
         self.step(self.world.sweep_at_once(self.world.expire))
         self.promise(not any(job.expired for job in self.now.having("queued")), "an overlong wait went on")
 
-    @event(2, lambda self: any(job.overdue for job in self.now.having("queued")))
-    def overdue_jobs_are_republished(self) -> None:
+    @event(4, lambda self: self.now.lost)
+    def lost_messages_are_published_again(self) -> None:
+        self._republish()
+
+    @event(1, lambda self: self.now.having("queued") and not self.now.lost)
+    def nothing_is_published_again(self) -> None:
+        """What waits, waits: nothing shows that it is lost."""
+        self._republish()
+
+    def _republish(self) -> None:
         before = self.now
         self.step(self.world.sweep_at_once(self.world.republish))
         rows = {(row.job_id, row.generation) for row in self.now.outbox}
-        overdue = {job.key for job in before.having("queued") if job.overdue}
-        self.promise(rows >= overdue, "an overdue job was not republished")
+        lost = {before.job(job_id).key for job_id in before.lost}
+        self.promise(rows >= lost, "a lost message is not published again")
         self.promise(set(before.outbox) <= set(self.now.outbox), "a waiting outbox row was changed")
+        again = {job_id for job_id, _ in rows - {(row.job_id, row.generation) for row in before.outbox}}
+        self.promise(again <= set(before.perhaps_lost), "a message is published again that nothing shows to be lost")
+        self.stage.seen["republish"] += len(again)
 
     @event(3, lambda self: self.world.broker.dead, index=PICK, dies=WHETHER)
     def dead_message_is_ingested(self, index: int, dies: bool) -> None:
         self.step(self.world.ingest(self.pick(index, in_order(self.world.broker.dead)), dies=dies))
 
-    @event(2, lambda self: self.now.letters, index=PICK)
+    @event(3, lambda self: self.now.letters, index=PICK)
     def letter_is_replayed(self, index: int) -> None:
         """Twice at one time: an open letter's job is queued again once, and no other is touched."""
         letter = self.pick(index, self.now.letters)
         before = self.now
         replayed = self.step(self.world.replay_at_once(letter.id))
-        may_be = letter.kind == "job" and letter.status == "open"
+        may_be = _may_be_replayed(letter, before)
         self.promise(replayed == may_be, f"a letter that is {letter.status} was replayed {replayed} times")
-        self.promise(may_be or self.now == before, "a refused replay left a trace")
+        self.promise(may_be or self.is_as(before), "a refused replay left a trace")
+        if may_be and letter.kind == "orphan":
+            self._check_revived(letter)
+
+    def _check_revived(self, letter: Letter) -> None:
+        assert letter.job_id is not None
+        assert letter.generation is not None
+        job = self.now.job(letter.job_id)
+        named = max(row.generation or 0 for row in self.now.letters if row.job_id == job.id)
+        self.promise(job.generation == named + 1, f"an orphan came back in generation {job.generation}")
+        had_key = job.id in self.world.with_keys
+        self.promise(not had_key or self.now.keys.get(key_of(job.id)) == job.id, "an orphan came back without its key")
+        self.stage.seen["orphan replayed"] += 1
+
+    @event(2, lambda self: self._open_letters_of_jobs(), index=PICK)
+    def letter_is_replayed_as_its_job_is_deleted(self, index: int) -> None:
+        """One of the two comes first, and the other is refused."""
+        letter = self.pick(index, self._open_letters_of_jobs())
+        assert letter.job_id is not None
+        replayed, deleted = self.step(self.world.replay_and_delete(letter.id, letter.job_id))
+        self.promise(replayed != deleted, f"replayed: {replayed}, and deleted: {deleted}")
+        self.stage.seen["replay before delete" if replayed else "delete before replay"] += 1
+
+    def _open_letters_of_jobs(self) -> list[Letter]:
+        return [row for row in self.now.letters if row.status == "open" and row.kind == "job"]
+
+
+def _may_be_replayed(letter: Letter, now: Snapshot) -> bool:
+    """The letters of an orphan's earlier generations go with the one of the last."""
+    if letter.status != "open":
+        return False
+    others = [row.generation or 0 for row in now.letters if (row.kind, row.job_id) == ("orphan", letter.job_id)]
+    return letter.kind == "job" or (letter.kind == "orphan" and letter.generation == max(others))

@@ -1,9 +1,9 @@
-"""What clients, the relay, the broker and time do."""
+"""What clients, the relay and the broker do."""
 
 from tests.protocol.broker import Fault, Message, in_order
 from tests.protocol.events import PICK, WHETHER, event, number, one_of
 from tests.protocol.machine import EVENTS, Frame
-from tests.protocol.snapshot import TERMINAL, Job
+from tests.protocol.snapshot import TERMINAL
 
 MOST_JOBS = 8
 MOST_MESSAGES = 4
@@ -16,7 +16,7 @@ class OuterRules(Frame):
         self.step(self.world.submit(count, events))
         self.promise(len(self.now.jobs) == before + count, "a submission was not recorded")
 
-    @event(3, lambda self: self.now.having("queued", "running"), index=PICK, heard=WHETHER)
+    @event(2, lambda self: self.now.having("queued", "running"), index=PICK, heard=WHETHER)
     def cancel(self, index: int, heard: bool) -> None:
         """What waits has ended by it. The holder of what runs may hear of it at once, or by its next heartbeat."""
         before = self.pick(index, self.now.having("queued", "running"))
@@ -34,11 +34,25 @@ class OuterRules(Frame):
     def cancel_comes_too_late(self, index: int) -> None:
         before = self.now
         self.step(self.world.cancel(self.pick(index, before.having(*TERMINAL)).id))
-        self.promise(self.now == before, "a cancel changed a job that had ended")
+        self.promise(self.is_as(before), "a cancel changed a job that had ended")
+
+    @event(1, lambda self: self.now.having(*TERMINAL), index=PICK)
+    def delete(self, index: int) -> None:
+        """A job that has ended goes for good, with what waits for operators of it."""
+        job = self.pick(index, self.now.having(*TERMINAL))
+        deleted = self.step(self.world.delete(job.id))
+        self.promise(deleted != job.deleted and self.now.job(job.id).deleted, "a job that ended was not deleted")
+        self.stage.seen["delete"] += 1
+
+    @event(1, lambda self: self.now.having("queued", "running"), index=PICK)
+    def delete_comes_too_early(self, index: int) -> None:
+        before = self.now
+        self.step(self.world.delete(self.pick(index, before.having("queued", "running")).id))
+        self.promise(self.is_as(before), "a job was deleted that had not ended")
 
     # --- relay ---
 
-    @event(4, lambda self: self.now.outbox)
+    @event(5, lambda self: self.now.outbox)
     def relay_publishes(self) -> None:
         self.step(self.world.run_relay())
 
@@ -47,7 +61,7 @@ class OuterRules(Frame):
         self.world.broker.faults.clear()
         before = self.now
         self.step(self.world.run_relay_to_its_death())
-        self.promise(self.now == before, "a relay that died left a trace")
+        self.promise(self.is_as(before), "a relay that died left a trace")
 
     @event(1, lambda self: not self.world.broker.faults, fault=one_of(*Fault))
     def next_publish_fails(self, fault: Fault) -> None:
@@ -64,6 +78,13 @@ class OuterRules(Frame):
     def broker_loses_its_data(self) -> None:
         self.world.lose_broker()
 
+    @event(1, lambda self: self._lying(), index=PICK)
+    def broker_loses_a_message(self, index: int) -> None:
+        self.world.lose_message(self.pick(index, self._lying()))
+
+    def _lying(self) -> list[Message]:
+        return in_order(self.world.broker.work) + in_order(self.world.broker.waiting)
+
     @event(3, lambda self: any(worker.line.held for worker in self.world.workers), index=PICK)
     def channel_is_lost(self, index: int) -> None:
         held = [(worker.line, delivery) for worker in self.world.workers for delivery in worker.line.held]
@@ -73,33 +94,3 @@ class OuterRules(Frame):
     @event(1, lambda self: not any(message.key is None for message in self.world.broker.work))
     def undecodable_message_comes(self) -> None:
         self.world.broker.work.append(Message(b"\x00garbage", {}))
-
-    # --- time ---
-
-    @event(3, lambda self: self._leased(), index=PICK)
-    def lease_runs_out(self, index: int) -> None:
-        self.step(self.stage.records.let_lease_run_out(self.pick(index, self._leased()).id))
-
-    def _leased(self) -> list[Job]:
-        return [job for job in self.now.having("running") if not job.lease_over]
-
-    @event(3, lambda self: self._waiting(), index=PICK)
-    def retry_falls_due(self, index: int) -> None:
-        self.step(self.stage.records.let_wait_be_over(self.pick(index, self._waiting()).id))
-
-    def _waiting(self) -> list[Job]:
-        return [job for job in self.now.jobs if job.waiting]
-
-    @event(1, lambda self: self._in_time(), index=PICK)
-    def job_outlives_its_ttl(self, index: int) -> None:
-        self.step(self.stage.records.let_job_expire(self.pick(index, self._in_time()).id))
-
-    def _in_time(self) -> list[Job]:
-        return [job for job in self.now.having("queued", "running") if not job.expired]
-
-    @event(1, lambda self: self._not_overdue(), index=PICK)
-    def republish_falls_due(self, index: int) -> None:
-        self.step(self.stage.records.let_republish_be_due(self.pick(index, self._not_overdue()).id))
-
-    def _not_overdue(self) -> list[Job]:
-        return [job for job in self.now.having("queued") if not job.overdue]

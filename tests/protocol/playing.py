@@ -7,13 +7,14 @@ from tests.protocol.events import Happening, draw, events_of
 from tests.protocol.machine import Stage
 from tests.protocol.operations_rules import OperationsRules
 from tests.protocol.outer_rules import OuterRules
+from tests.protocol.stack_rules import StackRules
 from tests.protocol.worker_rules import WorkerRules
 
 EVENTS_A_RUN = 80
 MOST_TRIES_TO_SHORTEN = 100
 
 
-class Protocol(OuterRules, WorkerRules, OperationsRules):
+class Protocol(OuterRules, WorkerRules, OperationsRules, StackRules):
     """Clients, relay, broker, workers, operations and time, in any order."""
 
 

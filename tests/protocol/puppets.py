@@ -7,6 +7,8 @@ from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from chassis.storage import StorageUnavailableError
 from contracts.api import JobInput
 from contracts.errors import JobErrorCode
@@ -22,6 +24,7 @@ from gpu_consumer.store import Claimed, Store
 from gpu_consumer.usage import Usage
 from gpu_consumer.waiting import first_of
 from tests.protocol.broker import Broker, Message
+from tests.protocol.snapshot import Key
 from tests.protocol.strings import Strings
 from tests.support.models import ready, rendered
 
@@ -49,6 +52,11 @@ FAILURES = {
 }
 
 
+def _job_at_hand() -> Key:
+    """Whose attempt this is, as its logs have it, which don't tell the generation."""
+    return UUID(structlog.contextvars.get_contextvars()["job_id"]), 0
+
+
 class PuppetProcess:
     """gpu_consumer.render.process.RenderProcess, without a process."""
 
@@ -63,7 +71,7 @@ class PuppetProcess:
     async def render(self, wanted: JobInput, on_step: OnStep, **_: object) -> Outcome:
         self.told_to_abort = False
         on_step(Step(1, 2))
-        ending = await self._strings.pause("render")
+        ending = await self._strings.pause("render", _job_at_hand())
         if ending in (Ending.FATAL, Ending.LOST):
             self.ready = None
         if ending is Ending.LOST:
@@ -87,7 +95,7 @@ class PuppetPictures:
         self._objects = objects
 
     async def store(self, claimed: Claimed, wanted: JobInput, *_: object) -> tuple[StoredOutput, ...]:
-        if not await self._strings.pause("upload"):
+        if not await self._strings.pause("upload", (claimed.job_id, claimed.generation)):
             raise StorageUnavailableError
         key = f"jobs/{claimed.job_id}/0-{claimed.token.hex}.png"
         self._objects.add(key)
@@ -132,6 +140,8 @@ class PuppetLine:
         self.broker = broker
         self.listening: asyncio.Future[PuppetDelivery] | None = None
         self.held: list[PuppetDelivery] = []
+        self.at_hand: list[PuppetDelivery] = []
+        """What the worker has not disposed of, whether or not the channel that it came by is there."""
 
     async def declare(self, topology: Topology) -> None:
         await self.broker.declare(topology)
@@ -140,6 +150,7 @@ class PuppetLine:
         assert self.listening is not None
         delivery = PuppetDelivery(self, self.broker.deliver(message), message)
         self.held.append(delivery)
+        self.at_hand.append(delivery)
         self.listening.set_result(delivery)
         self.listening = None  # one message, and its subscription is canceled
 
@@ -163,18 +174,20 @@ class PuppetDelivery:
     def __init__(self, line: PuppetLine, tag: int, message: Message) -> None:
         self.tag = tag
         self.body = message.body
+        self.key = message.key
         self.headers = dict(message.headers)
         self._line = line
 
     async def ack(self) -> None:
-        await self._dispose(self._line.broker.ack)
+        await self._dispose("ack", self._line.broker.ack)
 
     async def reject(self) -> bool:
-        return await self._dispose(self._line.broker.reject)
+        return await self._dispose("reject", self._line.broker.reject)
 
-    async def _dispose(self, how: Callable[[int], None]) -> bool:
+    async def _dispose(self, name: str, how: Callable[[int], None]) -> bool:
         """Whether it was heard."""
-        await self._line.strings.pause("dispose")
+        await self._line.strings.pause(name, self.key)
+        self._line.at_hand.remove(self)
         if self not in self._line.held:
             return False
         self._line.held.remove(self)
@@ -197,5 +210,7 @@ class PuppetSlot:
         return self._delivery
 
     async def close(self) -> None:
+        if self._delivery in self._line.at_hand:
+            self._line.at_hand.remove(self._delivery)
         if self._delivery in self._line.held:
             self._line.lose(self._delivery)

@@ -44,25 +44,20 @@ class Records:
 
     async def forget_everything(self) -> None:
         await self._execute("forget_everything")
+        await self._execute("forget_purges")
 
     async def observe(self) -> Snapshot:
         async with self.database.connection() as connection:
             return _decode(await _queries.observe(connection))
 
-    async def let_lease_run_out(self, job_id: UUID) -> None:
-        await self._execute("let_lease_run_out", job_id=job_id)
+    async def let(self, change: str, **values: UUID) -> None:
+        """Change the database as one of the tests' own queries says."""
+        await self._execute(change, **values)
 
-    async def let_job_expire(self, job_id: UUID) -> None:
-        await self._execute("let_job_expire", job_id=job_id)
-
-    async def let_wait_be_over(self, job_id: UUID) -> None:
-        await self._execute("let_wait_be_over", job_id=job_id)
-
-    async def let_republish_be_due(self, job_id: UUID) -> None:
-        await self._execute("let_republish_be_due", job_id=job_id)
-
-    async def let_outbox_be_due(self) -> None:
-        await self._execute("let_outbox_be_due")
+    async def lose_claim(self, job_id: UUID) -> None:
+        async with self.database.transaction() as connection:
+            await _queries.without_triggers(connection)
+            await _queries.lose_claim(connection, job_id=job_id)
 
     async def _execute(self, query: str, **values: UUID) -> None:
         async with self.database.connection() as connection:

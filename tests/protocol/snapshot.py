@@ -11,6 +11,11 @@ Key = tuple[UUID, int]
 TERMINAL = ("succeeded", "failed", "canceled", "expired")
 
 
+def milliseconds_of(job_id: UUID) -> int:
+    """Return when a job's id was made, in milliseconds since 1970 (UUIDv7)."""
+    return job_id.int >> 80
+
+
 class Job(msgspec.Struct, frozen=True):
     id: UUID
     status: str
@@ -22,13 +27,16 @@ class Job(msgspec.Struct, frozen=True):
     lease_token: UUID | None
     cancel_requested: bool
     expired: bool
-    """Its time to wait is over, by the database's clock."""
+    """Its time to wait, or its deadline, is over by the database's clock."""
     waiting: bool
     """A retry that is not due yet."""
-    overdue: bool
-    """The republish sweep may act on it."""
     lease_over: bool
     dead_lettered: bool
+    deadline: bool
+    """Whether it has one."""
+    too_late: bool
+    """Its retry falls due after its deadline."""
+    deleted: bool
     error: Any
     outputs: Any
     step: int | None
@@ -99,9 +107,31 @@ class Snapshot(msgspec.Struct, frozen=True):
     letters: tuple[Letter, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
     ledger: tuple[Change, ...] = ()
+    keys: dict[str, UUID] = {}
+    """Idempotency-Keys, and the jobs that they stand for."""
+    paused: bool = False
+    purged_before_ms: int = 0
+    lost: tuple[UUID, ...] = ()
+    """Queued jobs whose messages are shown to be lost."""
+    perhaps_lost: tuple[UUID, ...] = ()
+    """These, and those of which that depends on how old exactly a proof is."""
+
+    @property
+    def state(self) -> "Snapshot":
+        """All but what follows from times."""
+        return msgspec.structs.replace(self, lost=(), perhaps_lost=())
+
+    def find(self, job_id: UUID) -> Job | None:
+        return next((job for job in self.jobs if job.id == job_id), None)
 
     def job(self, job_id: UUID) -> Job:
-        return next(job for job in self.jobs if job.id == job_id)
+        job = self.find(job_id)
+        assert job is not None, job_id
+        return job
+
+    def is_purged(self, job_id: UUID) -> bool:
+        """Whether the job's id lies before the line of retention."""
+        return milliseconds_of(job_id) < self.purged_before_ms
 
     def publishable(self) -> list[OutboxRow]:
         """The outbox without what the relay drops: messages of jobs that are at their end or in another generation."""

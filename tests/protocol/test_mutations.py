@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.protocol.code_mutations import IN_CODE, CodeMutation
 from tests.protocol.conftest import OpenStage
 from tests.protocol.invariants import BrokenPromiseError
 from tests.protocol.mutations import IN_QUERIES, IN_SCHEMA, Mutation, sabotage, spoil_queries
@@ -24,6 +25,16 @@ def _case(*values: Any) -> Any:
 def test_a_spoilt_function_is_found_out(open_stage: OpenStage, mutation: Mutation) -> None:
     """Each rule that a database function carries is missed when it is gone."""
     with open_stage(sabotage(mutation)) as stage, pytest.raises(BrokenPromiseError, match=mutation.breach):
+        play(stage, RUNS, shorten=False)
+
+
+@pytest.mark.parametrize("mutation", [_case(mutation) for mutation in IN_CODE])
+def test_spoilt_code_is_found_out(
+    open_stage: OpenStage, monkeypatch: pytest.MonkeyPatch, mutation: CodeMutation
+) -> None:
+    """Each rule that a service's code carries is missed when it is gone."""
+    monkeypatch.setattr(mutation.owner, mutation.attribute, mutation.without)
+    with open_stage() as stage, pytest.raises(BrokenPromiseError, match=mutation.breach):
         play(stage, RUNS, shorten=False)
 
 

@@ -27,9 +27,31 @@ EVERY_WAY = {
     "ingest failed",
     "ingest undecodable",
     "ingest dropped",
+    "attempt expired",
+    "ingest orphaned",
+    "orphan rejected",
+    "orphan delivery_limit",
+    "orphan buried",
+    "orphan replayed",
     "stale write",
+    "rendered claim",
+    "lost claim",
+    "failure of another's",
+    "deadline reached",
+    "empty queue",
+    "overtaken",
+    "republish",
+    "pause",
+    "purge",
+    "delete",
+    "replay before delete",
+    "delete before replay",
+    "forgotten",
 }
-"""Every transition, every end of an attempt, and every row of the ingest: a run that misses one proves too little."""
+"""Every transition, every end of an attempt, every row of the ingest, and all that the world did to them.
+
+A run that misses one proves too little.
+"""
 
 MOST_ENCORES = 5
 

@@ -10,11 +10,12 @@ from contracts.models import load_catalogue
 from contracts.topology import topology
 from gpu_consumer.bench import Bench
 from gpu_consumer.consumer import Consumer
-from gpu_consumer.gate import NAME, RENDERER, Gate
+from gpu_consumer.gate import NAME, OWN_DATABASE, RENDERER, RESUMED, Gate
+from gpu_consumer.lease import Interruption
 from gpu_consumer.parking import Parking
 from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.renderer import Renderer
-from gpu_consumer.session import EmptyAnswers
+from gpu_consumer.session import EmptyAnswers, Session
 from gpu_consumer.settle import Settlement
 from gpu_consumer.store import Store
 from gpu_consumer.usage import Usage
@@ -35,7 +36,7 @@ class Worker:
         self.strings = Strings()
         self.line = PuppetLine(self.strings, broker)
         self.process = PuppetProcess(self.strings)
-        self.gate = Gate(NAME, RENDERER)
+        self.gate = Gate(NAME, RENDERER, RESUMED, OWN_DATABASE)
         self._store = Store(database, name, uuid4(), AN_HOUR)
         self.aborting = False
         self._stop = asyncio.Event()
@@ -49,6 +50,15 @@ class Worker:
             "empty_answers": EmptyAnswers(),
             "progress": ProgressFeed(cast(Any, None)),
         }
+        self._session = Session(
+            self._store,
+            self.gate,
+            parts["empty_answers"],
+            lambda: None,
+            model=MODEL,
+            gpu_id=None,
+            beat_seconds=AN_HOUR,
+        )
         settlement = Settlement(parts["store"], LANES)
         bench = Bench(
             model=TINY,
@@ -65,8 +75,9 @@ class Worker:
     async def start(self) -> None:
         """Free what the predecessor of this name held, then take messages."""
         await self._store.reap_predecessor()
-        self.gate.allow(NAME)
-        self.gate.allow(RENDERER)
+        for condition in (NAME, RENDERER, RESUMED, OWN_DATABASE):
+            self.gate.allow(condition)
+        await self._session.open()
         self.strings.start(lambda: self._consumer.run(self._stop))
 
     @property
@@ -85,6 +96,20 @@ class Worker:
     def hurry(self, job_id: UUID) -> None:
         """A heartbeat of this job is due, because of the time or of a cancel that was heard of."""
         self._consumer.hurry(job_id)
+
+    @property
+    def obeys_a_pause(self) -> bool:
+        return not self.gate.holds(RESUMED)
+
+    async def beat(self) -> None:
+        """The session shows that it lives, and hears whether the model is paused."""
+        await self._session.run_once()
+
+    def reach_deadline(self, job_id: UUID) -> None:
+        """The timer that an attempt at this job set at its claim is over."""
+        for attempt in self._consumer._attempts.values():
+            if attempt.lease is not None and attempt.lease.claimed.job_id == job_id:
+                attempt.lease.interrupt(Interruption.DEADLINE)
 
     def begin_drain(self) -> None:
         """SIGTERM: no new message."""
@@ -108,4 +133,5 @@ class Worker:
     async def kill(self) -> None:
         """SIGKILL. Its channels close, and the broker takes back what it held."""
         self.line.lose_all()
+        self.line.at_hand.clear()
         await self.strings.end()

@@ -1,12 +1,13 @@
 """What workers do, and what befalls them: the consumer's rows of the protocol's table."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 from tests.protocol.broker import in_order
 from tests.protocol.events import PICK, WHETHER, event, one_of
 from tests.protocol.machine import Frame
 from tests.protocol.puppets import Ending
-from tests.protocol.snapshot import Job
+from tests.protocol.snapshot import Key, Snapshot
 from tests.protocol.strings import Answer, Pause
 from tests.protocol.worker import Worker
 
@@ -21,23 +22,26 @@ class WorkerRules(Frame):
     # --- the way of a message ---
 
     @event(
-        3, lambda self: self.world.broker.work and self.workers(lambda worker: worker.listens), index=PICK, message=PICK
+        5, lambda self: self.world.broker.work and self.workers(lambda worker: worker.listens), index=PICK, message=PICK
     )
     def message_is_delivered(self, index: int, message: int) -> None:
         line = self.pick(index, self.workers(lambda worker: worker.listens)).line
         line.deliver(self.pick(message, in_order(self.world.broker.work)))
         self.let_follow()
 
-    @event(4, lambda self: self.world.pauses("claim"), index=PICK, answer=ANSWERS)
+    @event(6, lambda self: self.world.pauses("claim"), index=PICK, answer=ANSWERS)
     def claim_is_answered(self, index: int, answer: Answer) -> None:
         """A claim takes what may be taken, and leaves everything else alone."""
-        _, pause = self.pick(index, self.world.pauses("claim"))
+        worker, pause = self.pick(index, self.world.pauses("claim"))
         before = self.now
         self.end(pause, answer)
         assert pause.key is not None
+        if before.is_purged(pause.key[0]) and before.find(pause.key[0]) is None:
+            rejected = any(other.key == pause.key for other in worker.strings.pauses if other.kind == "reject")
+            self.promise(not rejected, "the message of a purged job is rejected")
         used = any(row.lease_token == pause.token for row in before.attempts)
-        if answer is Answer.NOT_SENT or used or not _may_be_claimed(before.job(pause.key[0]), pause.key[1]):
-            self.promise(self.now == before, "a claim took what it must not")
+        if answer is Answer.NOT_SENT or used or not _may_be_claimed(before, pause.key):
+            self.promise(self.is_as(before), "a claim took what it must not")
         else:
             self.promise(self.now.job(pause.key[0]).lease_token == pause.token, "a claim did not take its job")
 
@@ -50,16 +54,18 @@ class WorkerRules(Frame):
         self.end(pause, answer)
         assert pause.key is not None
         used = any(row.lease_token == pause.token for row in before.attempts)
-        if answer is Answer.NOT_SENT or used or not _is_free(before.job(pause.key[0]), pause.key[1]):
-            self.promise(self.now == before, "a claim took what it must not")
+        if answer is Answer.NOT_SENT or used or not _is_free(before, pause.key):
+            self.promise(self.is_as(before), "a claim took what it must not")
         else:
             self.promise(self.now.job(pause.key[0]).lease_token == pause.token, "a claim did not take its job")
 
     @event(4, lambda self: self.world.pauses("look"), index=PICK, answer=ANSWERS)
     def look_is_answered(self, index: int, answer: Answer) -> None:
+        """A failure that may have been counted already takes nothing, whatever its job's row says."""
         before = self.now
+        self.stage.seen["failure of another's"] += 1
         self.end(self.pick(index, self.world.pauses("look"))[1], answer)
-        self.promise(self.now == before, "a look changed something")
+        self.promise(self.is_as(before), "a look changed something")
 
     @event(4, lambda self: self.world.pauses("render"), index=PICK, ending=one_of(*Ending))
     def render_ends(self, index: int, ending: Ending) -> None:
@@ -70,20 +76,26 @@ class WorkerRules(Frame):
         elif ending is Ending.ABORTED:
             ending = Ending.DONE
         self.stage.seen[f"render {ending.name.lower()}"] += 1
+        assert pause.key is not None
+        self.world.failures[pause.key[0]] += ending not in (Ending.DONE, Ending.ABORTED)
         self.end(pause, ending)
 
     @event(4, lambda self: self.world.pauses("upload"), index=PICK, stored=WHETHER)
     def upload_ends(self, index: int, stored: bool) -> None:
         _, pause = self.pick(index, self.world.pauses("upload"))
+        assert pause.key is not None
+        self.world.failures[pause.key[0]] += not stored
         self.end(pause, stored)
 
-    @event(4, lambda self: self.world.pauses("settle"), index=PICK, answer=ANSWERS)
+    @event(6, lambda self: self.world.pauses("settle"), index=PICK, answer=ANSWERS)
     def attempt_settles(self, index: int, answer: Answer) -> None:
         """The holder's word ends the attempt; the word of one who lost its lease changes nothing."""
         _, pause = self.pick(index, self.world.pauses("settle"))
         if self.write(pause, answer) and answer is not Answer.NOT_SENT:
             assert pause.key is not None
-            self.promise(self.now.job(pause.key[0]).lease_token != pause.token, "a settled attempt goes on")
+            after = self.now.job(pause.key[0])
+            self.promise(after.lease_token != pause.token, "a settled attempt goes on")
+            self.promise(not after.too_late, "a retry waits beyond its deadline")
 
     @event(2, lambda self: self.now.having("running") and not self.world.pauses("heartbeat"), index=PICK)
     def heartbeat_is_due(self, index: int) -> None:
@@ -99,10 +111,25 @@ class WorkerRules(Frame):
             assert pause.key is not None
             self.promise(not self.now.job(pause.key[0]).lease_over, "a heartbeat did not extend the lease")
 
-    @event(3, lambda self: self.world.pauses("dispose"), index=PICK)
+    @event(3, lambda self: self.world.pauses("ack", "reject"), index=PICK)
     def message_is_disposed_of(self, index: int) -> None:
-        _, pause = self.pick(index, self.world.pauses("dispose"))
+        _, pause = self.pick(index, self.world.pauses("ack", "reject"))
         self.end(pause)
+
+    @event(2, lambda self: self._rendering_to_a_deadline(), index=PICK)
+    def deadline_is_reached(self, index: int) -> None:
+        """The worker's own clock says so, and the render is to stop."""
+        worker, job_id = self.pick(index, self._rendering_to_a_deadline())
+        self.step(self.stage.records.let("deadline_pass", job_id=job_id))
+        worker.reach_deadline(job_id)
+        self.let_follow()
+        self.stage.seen["deadline reached"] += 1
+        self.promise(worker.process.told_to_abort, "a render goes on past its deadline")
+
+    def _rendering_to_a_deadline(self) -> list[tuple[Worker, UUID]]:
+        timed = {job.id for job in self.now.having("running") if job.deadline}
+        renders = [(worker, pause.key[0]) for worker, pause in self.world.pauses("render") if pause.key]
+        return [(worker, job_id) for worker, job_id in renders if job_id in timed]
 
     def write(self, pause: Pause, answer: Answer) -> bool:
         """Let a holder write. Whether it still held its job; if not, its write must not show."""
@@ -110,7 +137,7 @@ class WorkerRules(Frame):
         holds = any(job.lease_token == pause.token for job in before.having("running"))
         self.stage.seen["write" if holds else "stale write"] += 1
         self.end(pause, answer)
-        self.promise(holds or self.now == before, "a stale write shows")
+        self.promise(holds or self.is_as(before), "a stale write shows")
         return holds
 
     def end(self, pause: Pause, how: object = None) -> None:
@@ -145,6 +172,16 @@ class WorkerRules(Frame):
         draining = self.workers(lambda worker: worker.draining and not worker.aborting)
         self.step(self.pick(index, draining).end_drain())
 
+    @event(3, lambda self: self._unaware_of_the_pause(), index=PICK)
+    def session_beats(self, index: int) -> None:
+        """A worker hears that the model is paused, or is not any more."""
+        worker = self.pick(index, self._unaware_of_the_pause())
+        self.step(worker.beat())
+        self.promise(worker.obeys_a_pause == self.now.paused, "a pause was not heard of")
+
+    def _unaware_of_the_pause(self) -> list[Worker]:
+        return self.workers(lambda worker: worker.obeys_a_pause != self.now.paused)
+
     @event(1, lambda self: self.workers(lambda worker: worker.claims_with_a_warm_process), index=PICK)
     def render_process_dies_during_the_claim(self, index: int) -> None:
         self.pick(index, self.workers(lambda worker: worker.claims_with_a_warm_process)).lose_process()
@@ -164,9 +201,11 @@ def _may_be_told_to_stop(worker: Worker) -> bool:
     return not worker.draining and any(pause.kind in ("claim", "render") for pause in worker.strings.pauses)
 
 
-def _may_be_claimed(job: Job, generation: int) -> bool:
-    return _is_free(job, generation) and not (job.expired or job.waiting)
+def _may_be_claimed(now: Snapshot, key: Key) -> bool:
+    job = now.find(key[0])
+    return _is_free(now, key) and not (job is None or job.expired or job.waiting or now.paused)
 
 
-def _is_free(job: Job, generation: int) -> bool:
-    return job.status == "queued" and job.generation == generation and job.attempt < job.max_attempts
+def _is_free(now: Snapshot, key: Key) -> bool:
+    job = now.find(key[0])
+    return job is not None and job.key == key and job.status == "queued" and job.attempt < job.max_attempts

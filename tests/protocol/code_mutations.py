@@ -1,0 +1,97 @@
+"""Rules of the protocol taken out, one at a time, of the code that carries them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import gpu_consumer.store
+import operations.replay
+from contracts.messages import RenderMessage
+from gpu_consumer.lease import Interruption, Lease
+from gpu_consumer.parking import Parking
+from gpu_consumer.session import Session
+from gpu_consumer.settle import Settlement
+from gpu_consumer.store import Obsolete, Store, Verdict
+from gpu_consumer.waiting import until_answered
+
+
+@dataclass(frozen=True)
+class CodeMutation:
+    """`owner.name` becomes `without`; `breach` is what must be found then, as a pattern."""
+
+    name: str
+    owner: object
+    attribute: str
+    without: Callable[..., Any]
+    breach: str
+    rare: bool = False
+
+
+async def _do_nothing(*_: object) -> None:
+    pass
+
+
+def _obsolete(*_: object) -> Verdict:
+    return Obsolete("gone")
+
+
+async def _not_ours(*_: object) -> Verdict:
+    return Obsolete("gone")
+
+
+async def _give_up(lease: Lease) -> None:
+    lease.verdict = Obsolete("gone")
+    lease.interrupt(Interruption.LEASE_LOST)
+
+
+async def _claim_whatever_was_found_out(settlement: Settlement, message: RenderMessage, _: object) -> Verdict:
+    token = uuid4()
+    return await until_answered(lambda: settlement._store.claim(message, token, rendered=True))
+
+
+_interrupt = Lease.interrupt
+
+
+def _interrupt_but_for_the_deadline(lease: Lease, reason: Interruption) -> None:
+    if reason is not Interruption.DEADLINE:
+        _interrupt(lease, reason)
+
+
+_claim = Store.claim
+
+
+async def _claim_as_if_unrendered(store: Store, message: RenderMessage, token: Any, **_: object) -> Verdict:
+    return await _claim(store, message, token, rendered=False)
+
+
+IN_CODE = (
+    CodeMutation("an orphan is acked", gpu_consumer.store, "_absence", _obsolete, "has vanished"),
+    CodeMutation("an unheard reject is left at that", Parking, "bury", _do_nothing, "has vanished"),
+    CodeMutation("a heartbeat without a job gives up", Lease, "_claim_again", _give_up, "nothing will bring it"),
+    CodeMutation("a settle without a job gives up", Settlement, "_find_out", _not_ours, "nothing will bring it"),
+    CodeMutation(
+        "a failure is counted again",
+        Settlement,
+        "_find_out",
+        _claim_whatever_was_found_out,
+        "attempts of job .* failed, of .* that met a failure",
+    ),
+    CodeMutation("a failure without a job acks", Store, "look", _not_ours, "nothing will bring it"),
+    CodeMutation(
+        "a render does not look at its deadline",
+        Lease,
+        "interrupt",
+        _interrupt_but_for_the_deadline,
+        "a render goes on past its deadline",
+    ),
+    CodeMutation(
+        "a finished render is late", Store, "claim", _claim_as_if_unrendered, "a claim did not take its job", rare=True
+    ),
+    CodeMutation(
+        "an orphan's key is forgotten", operations.replay, "_restore_key", _do_nothing, "came back without its key"
+    ),
+    CodeMutation(
+        "a worker is deaf to a pause", Session, "_obey", lambda _, *, paused: None, "a pause was not heard of"
+    ),
+)
