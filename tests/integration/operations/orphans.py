@@ -1,0 +1,20 @@
+"""Messages whose job is unknown, as dead letters."""
+
+from datetime import timedelta
+from typing import Any
+
+from chassis.postgres import Database
+from operations.ingest import Ingested, ingest
+from tests.integration.operations.jobs import Jobs, complete_message
+from tests.support.ids import aged_id
+
+DELIVERY_LIMIT = {"x-death": [{"reason": "delivery_limit", "queue": "darkroom.render.tiny.v1", "count": 1}]}
+REJECTED = {"x-death": [{"reason": "rejected", "queue": "darkroom.render.tiny.v1", "count": 1}]}
+
+
+async def record_orphan(pool: Database, jobs: Jobs, **changes: Any) -> Any:
+    """The letter of a message whose job is unknown."""
+    job_id = changes.pop("job_id", None) or aged_id(timedelta(hours=3))
+    body = complete_message(job_id, **({"tenant": jobs.tenant} | changes))
+    assert await ingest(pool, body, REJECTED) is Ingested.ORPHANED
+    return await jobs.letter(job_id)
