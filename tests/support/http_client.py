@@ -49,6 +49,9 @@ class Client:
     async def cancel(self, job_id: str) -> httpx.Response:
         return await self.post(f"/v1/jobs/{job_id}/cancel")
 
+    async def delete(self, job_id: str) -> httpx.Response:
+        return await self._writes.delete(f"/v1/jobs/{job_id}")
+
     async def finished(self, job_id: str, *, seconds: float = 60) -> Job:
         """The job once it is terminal. Raises TimeoutError telling where it stood."""
         return await self._until(job_id, lambda job: job.status in TERMINAL, "terminal", seconds)
