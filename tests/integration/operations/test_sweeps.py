@@ -47,6 +47,7 @@ async def test_a_held_job_is_left_alone(pool: Database, jobs: Jobs) -> None:
     [
         ({"cancel_requested_at": "now()"}, "canceled"),
         ({"expires_at": "now()"}, "expired"),
+        ({"deadline": "'1 hour'", "deadline_at": "now()"}, "expired"),
         ({"max_attempts": "attempt"}, "failed"),
         ({"cancel_requested_at": "now()", "expires_at": "now()", "max_attempts": "attempt"}, "canceled"),
     ],
@@ -163,6 +164,19 @@ async def test_jobs_that_waited_too_long_expire(pool: Database, jobs: Jobs) -> N
         (late, "job.expired")
     ]
     assert await jobs.value(f"SELECT error ->> 'code' FROM jobs WHERE id = '{late}'") == "expired"
+
+
+async def test_jobs_past_their_deadline_expire(pool: Database, jobs: Jobs) -> None:
+    """The record says which of the two times ran out; what is ahead of both stays, and so does what renders."""
+    late = await jobs.queued(deadline="'1 hour'", deadline_at="now()")
+    both = await jobs.queued(deadline="'1 hour'", deadline_at="now()", expires_at="now()")
+    in_time = await jobs.queued(deadline="'1 hour'", deadline_at="now() + interval '1 minute'")
+    running = await jobs.running(deadline="'1 hour'", deadline_at="now()")
+    await Expire(pool).run_once()
+    statuses = [await jobs.status(job_id) for job_id in (late, both, in_time, running)]
+    assert statuses == ["expired", "expired", "queued", "running"]
+    codes = await jobs.fetch("SELECT DISTINCT error ->> 'code' FROM jobs WHERE status = 'expired'")
+    assert [tuple(row) for row in codes] == [("deadline_exceeded",)]
 
 
 async def test_a_sweep_takes_a_batch_a_round(pool: Database, jobs: Jobs) -> None:
