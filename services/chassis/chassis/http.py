@@ -9,7 +9,6 @@ import structlog
 from prometheus_client import Histogram
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
@@ -17,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.auth import Authenticator, Caller
 from chassis.health import Health
-from chassis.problems import HANDLERS, ProblemError, answer_bug
+from chassis.problems import ProblemError, answer
 from chassis.trace import trace_id, traceparent_from
 from contracts.api import ROUTES, Route, Service
 from contracts.errors import ApiError
@@ -44,11 +43,7 @@ def build_app(
         raise ValueError(f"the endpoints of {service} are not those of the route table")
     routes = [_authenticated(route, endpoints[route.method, route.path], authenticator) for route in own]
     known_paths = dict.fromkeys(route.path for route in ROUTES)
-    return Starlette(
-        routes=[*routes, *(_method_not_allowed(path) for path in known_paths), *health.routes()],
-        exception_handlers=HANDLERS,
-        middleware=[Middleware(RequestContext)],
-    )
+    return _Application(routes=[*routes, *(_method_not_allowed(path) for path in known_paths), *health.routes()])
 
 
 def reply(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -72,8 +67,15 @@ async def read_body(request: Request, at_most: int) -> bytes:
     return bytes(body)
 
 
+class _Application(Starlette):
+    """Starlette without its error middlewares: they would answer without a traceparent, and each wraps every send."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return RequestContext(self.router)
+
+
 class RequestContext:
-    """Binds the trace id to the logs of a request, echoes `traceparent`, times the request and answers for bugs."""
+    """Binds the trace id to the logs of a request, echoes `traceparent`, times the request and answers for errors."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -100,8 +102,7 @@ class RequestContext:
         except Exception as error:
             if status is not None:
                 raise  # the server closes the connection, so that half an answer is not taken for a whole one
-            # Left to Starlette, its answer would lack the traceparent, and the server would log the error once more.
-            await answer_bug(Request(scope), error)(scope, receive, send_with_trace)
+            await answer(Request(scope), error)(scope, receive, send_with_trace)
         finally:
             route = scope.get("route")
             path = route.path if isinstance(route, StarletteRoute) else "unknown"
@@ -109,10 +110,10 @@ class RequestContext:
 
 
 def _authenticated(route: Route, endpoint: Endpoint, authenticator: Authenticator) -> StarletteRoute:
-    async def answer(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         return await endpoint(request, await authenticator.authenticate(request, route.scope))
 
-    return StarletteRoute(route.path, answer, methods=[route.method])
+    return StarletteRoute(route.path, respond, methods=[route.method])
 
 
 def _method_not_allowed(path: str) -> StarletteRoute:

@@ -1,5 +1,6 @@
-"""Errors as RFC 9457 problem+json, everywhere: one exception to raise, one set of handlers to answer it."""
+"""Errors as RFC 9457 problem+json, everywhere: one exception to raise, one table of answers."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 import msgspec
@@ -7,7 +8,6 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ExceptionHandler
 
 from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from contracts.api import Problem
@@ -63,12 +63,12 @@ def unavailable(detail: str, retry_after_seconds: int = RETRY_AFTER_SECONDS) -> 
     return ProblemError(503, ApiError.UNAVAILABLE, detail, headers={"Retry-After": str(retry_after_seconds)})
 
 
-async def _answer_problem(request: Request, error: Exception) -> Response:
+def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
     return error.response()
 
 
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
+def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, ApiError.INVALID_REQUEST)
     headers = dict(error.headers) if error.headers else None
@@ -76,7 +76,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 
 
 # An endpoint whose earlier writes may stand when a later statement fails answers for itself; these speak of one.
-async def _answer_database_away(request: Request, error: Exception) -> Response:
+def _answer_database_away(request: Request, error: Exception) -> Response:
     assert isinstance(error, DatabaseUnavailableError)
     log.warning("database unavailable", error=str(error), in_doubt=error.in_doubt, path=request.url.path)
     if request.method in _READING:
@@ -84,20 +84,20 @@ async def _answer_database_away(request: Request, error: Exception) -> Response:
     return unavailable(_IN_DOUBT if error.in_doubt else _NOT_SENT).response()
 
 
-async def _answer_database_busy(request: Request, error: Exception) -> Response:
+def _answer_database_busy(request: Request, error: Exception) -> Response:
     log.debug("database busy", error=str(error), path=request.url.path)  # a metric counts them; they come in floods
     detail = "Too many requests at once; nothing was done. Try again."
     return unavailable(detail, BUSY_RETRY_AFTER_SECONDS).response()
 
 
-async def _answer_clash(request: Request, error: Exception) -> Response:
+def _answer_clash(request: Request, error: Exception) -> Response:
     log.warning("transactions clashed", error=str(error), path=request.url.path)
     detail = "Another request changed the same thing at the same time; nothing was done. Try again."
     return unavailable(detail, BUSY_RETRY_AFTER_SECONDS).response()
 
 
-def answer_bug(request: Request, error: Exception) -> Response:
-    """What is answered for an exception that nobody expected; the logs tell it whole."""
+def _answer_bug(request: Request, error: Exception) -> Response:
+    """The answer to an exception that nobody expected; the logs tell it whole."""
     log.error("request failed", path=request.url.path, exc_info=error)
     return ProblemError(500, ApiError.INTERNAL, "Something broke on our side; the logs know more.").response()
 
@@ -111,10 +111,16 @@ _DETAILS = {
     ApiError.METHOD_NOT_ALLOWED: "This address does not take that method; the Allow header lists those it takes.",
 }
 
-HANDLERS: dict[int | type[Exception], ExceptionHandler] = {
+_ANSWERS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
     ProblemError: _answer_problem,
     HTTPException: _answer_http_exception,
     DatabaseUnavailableError: _answer_database_away,
     DatabaseBusyError: _answer_database_busy,
     TransactionClashError: _answer_clash,
+    Exception: _answer_bug,
 }
+
+
+def answer(request: Request, error: Exception) -> Response:
+    """Return the answer to whatever an endpoint raised."""
+    return next(_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS)(request, error)

@@ -13,7 +13,8 @@ def traceparent_from(header: str | None) -> str:
     """The caller's `traceparent` where it is valid, else a new one."""
     if header and _TRACEPARENT.fullmatch(header):
         return header
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    random = secrets.token_hex(24)
+    return f"00-{random[:32]}-{random[32:]}-01"
 
 
 def trace_id(traceparent: str) -> str:
