@@ -96,6 +96,12 @@ async def private_rabbitmq(private_servers: list[Server]) -> BrokerFactory:
 
 
 @pytest.fixture
+async def suspendable_rabbitmq(services: Services, private_rabbitmq: BrokerFactory) -> Broker:
+    """A RabbitMQ node whose queues can be suspended: the shared one, or a private one where that is a stranger's."""
+    return services.broker if services.broker.server else await private_rabbitmq()
+
+
+@pytest.fixture
 async def private_postgres(private_servers: list[Server]) -> DatabaseFactory:
     """Starts PostgreSQL servers that this test may stop, kill and restart."""
     return lambda: _start(source().database(), private_servers)

@@ -17,7 +17,10 @@ from tests.support.servers import DockerServer, LocalServer
 
 @asynccontextmanager
 async def suspended_queue(broker: Broker, vhost_url: str, queue: str) -> AsyncIterator[None]:
-    """Suspend the leader of a queue of a private broker; it goes on at the end, and then does what it was asked for."""
+    """Suspend the leader of a queue; it goes on at the end, and then does what it was asked for.
+
+    The broker is one that the tests started themselves: `suspendable_rabbitmq`.
+    """
     await _order(broker, vhost_url, queue, "suspend")
     try:
         yield
@@ -44,7 +47,7 @@ async def evaluate(broker: Broker, expression: str) -> str:
         case DockerServer() as server:
             return await asyncio.to_thread(server.run, "rabbitmqctl", "eval", expression)
         case _:
-            raise RuntimeError("only a private broker can be looked into; ask for one by `private_rabbitmq`")
+            raise RuntimeError("this broker came from the environment; ask for one by `suspendable_rabbitmq`")
 
 
 async def _evaluate_locally(server: LocalServer, expression: str) -> str:

@@ -4,6 +4,7 @@ Publish and consume on separate connections: an alarm on the broker blocks publi
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -103,6 +104,7 @@ class Publisher:
         self._channel: AbstractChannel | None = None
         self._confirmed: ConfirmedChannel | None = None
         self._opening = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def unanswered(self) -> int:
@@ -128,8 +130,9 @@ class Publisher:
         Raises BrokerUnavailableError, UnroutableError or RefusedError. After a BrokerUnavailableError the message
         may have arrived all the same.
         """
+        end = time.monotonic() + PUBLISH_TIMEOUT_SECONDS
         (receipt,) = await self.send([Message(exchange, routing_key, body, headers, content_type)])
-        await wait_for_answers([receipt], PUBLISH_TIMEOUT_SECONDS)
+        await wait_for_answers([receipt], end - time.monotonic())
         match receipt.answer:
             case "returned":
                 raise UnroutableError(f"No queue takes {routing_key!r} from exchange {exchange!r}.")
@@ -138,12 +141,16 @@ class Publisher:
             case "unknown":
                 raise BrokerUnavailableError("The channel was lost before the broker confirmed the message.")
             case None:
+                self.renew()  # a queue that does not answer holds up all else on the channel
                 raise BrokerUnavailableError(f"No confirm within {PUBLISH_TIMEOUT_SECONDS:g} s.")
 
-    async def close(self) -> None:
-        """Give the channel up, and with it the answers that are yet to come."""
+    def renew(self) -> None:
+        """Use a fresh channel from now on. The answers that the present one owes are given up."""
         if self._channel is not None:
-            await close_quietly(self._channel)
+            closing = asyncio.create_task(close_quietly(self._channel))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        self._channel = self._confirmed = None
 
     async def _opened(self) -> ConfirmedChannel:
         async with self._opening:

@@ -5,7 +5,6 @@ and whenever 32 are under way. Channels of one connection don't hold each other 
 wait in each of them (docs/decisions/0026).
 """
 
-import asyncio
 from collections.abc import Sequence
 
 from chassis.amqp import Broker, Publisher
@@ -19,7 +18,6 @@ class Courier:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._publishers: dict[str, Publisher] = {}
-        self._closing: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> None:
         """Connect unless connected. Raises BrokerUnavailableError."""
@@ -30,12 +28,9 @@ class Courier:
         return await self._publisher(destination).send(messages)
 
     def _publisher(self, destination: str) -> Publisher:
-        known = self._publishers.get(destination)
-        if known is not None and known.unanswered < MOST_UNANSWERED:
-            return known
-        if known is not None:
-            closing = asyncio.create_task(known.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-        self._publishers[destination] = Publisher(self._broker)
-        return self._publishers[destination]
+        if destination not in self._publishers:
+            self._publishers[destination] = Publisher(self._broker)
+        publisher = self._publishers[destination]
+        if publisher.unanswered >= MOST_UNANSWERED:
+            publisher.renew()
+        return publisher

@@ -20,6 +20,8 @@ from contracts.topology import (
     work_queue,
 )
 from tests.integration.chassis.wire import wire_to
+from tests.support import endpoints
+from tests.support.suspension import suspended_queue
 from tests.support.waiting import eventually
 
 TOPOLOGY = topology(["tiny"], Lanes.of((1,)))
@@ -159,6 +161,24 @@ async def test_a_publish_without_an_answer_ends_in_time(
             await publish(publisher)
         await through.close()
         assert time.monotonic() - started < 5
+
+
+async def test_a_queue_that_does_not_answer_holds_no_other_up(
+    suspendable_rabbitmq: endpoints.Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A publish that timed out leaves its channel, which the broker serves no longer, to itself."""
+    monkeypatch.setattr(amqp, "PUBLISH_TIMEOUT_SECONDS", 2.0)
+    vhost = await suspendable_rabbitmq.create_vhost()
+    broker = Broker(vhost, "test")
+    await broker.declare(topology(["tiny", "stuck"], Lanes.of((1,))))
+    publisher = Publisher(broker)
+    async with suspended_queue(suspendable_rabbitmq, vhost, work_queue("stuck")):
+        with pytest.raises(BrokerUnavailableError, match="No confirm"):
+            await publish(publisher, routing_key="stuck")
+        await publish(publisher, b"through")
+    assert [message.body for message in await taken_from(broker, work_queue("tiny"))] == [b"through"]
+    await broker.close()
+    await suspendable_rabbitmq.delete_vhost(vhost)
 
 
 async def test_a_broker_that_is_not_there_is_unavailable() -> None:
