@@ -12,6 +12,8 @@ from tests.support.stack_fixtures import StackFactory
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+HEALED_SECONDS = 120
+"""Nothing that an outage leaves behind waits for longer."""
 
 
 async def test_rabbitmq_restarted_under_load(private_rabbitmq: BrokerFactory, start_stack: StackFactory) -> None:
@@ -62,6 +64,35 @@ async def test_postgres_restarted_under_load(private_postgres: DatabaseFactory, 
         await client.succeeded(slow, *load.accepted)
         outcomes = await stack.ledger.outcomes(slow, *load.accepted)
         assert outcomes.count("succeeded") == 1 + len(load.accepted)
+
+
+@pytest.mark.long
+async def test_postgres_killed_under_load(private_postgres: DatabaseFactory, start_stack: StackFactory) -> None:
+    """Whatever its death took from workers in the middle of their jobs, nothing of it waits for long when it is back.
+
+    Claims may be lost with it, settles may be in doubt, and messages are in the workers' hands.
+    """
+    database = await private_postgres()
+    stack = await start_stack(database=database)
+    await asyncio.gather(*(stack.worker(name) for name in ("one", "two", "three")))
+    async with await stack.client() as client:
+        slow = [await client.submit(MODEL, steps=200) for _ in range(2)]
+        for job_id in slow:
+            await client.rendering(job_id)
+        async with Load(client, MODEL, pace=0.5) as load:
+            await load.accepted_more(10)
+            await database.kill()
+            await eventually(lambda: 503 in load.answers, what="a post is refused")
+            await database.start()
+            async with asyncio.timeout(HEALED_SECONDS):
+                await load.accepted_more(5)
+                left_behind = [*slow, *load.accepted]
+                await client.succeeded(*left_behind, seconds=HEALED_SECONDS)
+        assert set(load.answers) == {202, 503}
+        await client.succeeded(*load.accepted)
+    outcomes = await stack.ledger.outcomes(*slow, *load.accepted)
+    assert outcomes.count("succeeded") == len(slow) + len(load.accepted)
+    assert await stack.ledger.count("dead_letters") == 0
 
 
 async def test_s3_down_for_longer_than_the_first_retry(
