@@ -89,7 +89,11 @@ IN_CODE = (
         "a finished render is late", Store, "claim", _claim_as_if_unrendered, "a claim did not take its job", rare=True
     ),
     CodeMutation(
-        "an orphan's key is forgotten", operations.replay, "_restore_key", _do_nothing, "came back without its key"
+        "an orphan's key is forgotten",
+        operations.replay,
+        "_restore_key",
+        _do_nothing,
+        "came back without its key|was replayed",
     ),
     CodeMutation(
         "a worker is deaf to a pause", Session, "_obey", lambda _, *, paused: None, "a pause was not heard of"

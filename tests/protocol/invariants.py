@@ -63,7 +63,7 @@ def successes_show_their_own_pictures(now: Snapshot, world: World) -> Iterator[s
     renders = {(row.job_id, row.worker, row.lease_token.hex) for row in now.attempts} | world.lost_renders
     for job in now.having("succeeded"):
         for output in job.outputs:
-            if output["key"] not in world.objects or (job.id, winners[job.id], output["sha256"]) not in renders:
+            if output["key"] not in world.objects or (job.id, winners.get(job.id), output["sha256"]) not in renders:
                 yield f"job {job.key} shows {output['key']}"
 
 
@@ -196,7 +196,7 @@ def the_outbox_asks_once(now: Snapshot) -> Iterator[str]:
     rows = Counter((row.job_id, row.generation) for row in now.outbox)
     generations = {job.id: job.generation for job in now.jobs}
     for (job_id, generation), count in rows.items():
-        if count > 1 or generation > generations[job_id]:
+        if count > 1 or generation > generations.get(job_id, 0):
             yield f"the outbox holds {count} rows of job {job_id}, generation {generation}"
 
 

@@ -139,7 +139,7 @@ IN_OPERATIONS = (
         "an empty queue proves nothing",
         "AND answered_at <= now() - interval '10 seconds'",
         "AND false",
-        "a lost message is not published again",
+        "a lost message is not published again|no rest after",
     ),
     Mutation(
         "an empty queue proves too much",
@@ -151,7 +151,7 @@ IN_OPERATIONS = (
         "a claim overtakes nothing",
         "WHERE started_at BETWEEN",
         "WHERE false AND started_at BETWEEN",
-        "a lost message is not published again",
+        "a lost message is not published again|no rest after",
     ),
     Mutation(
         "a claim overtakes what was announced later",

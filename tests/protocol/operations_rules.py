@@ -4,7 +4,6 @@ from tests.protocol.broker import in_order
 from tests.protocol.events import PICK, WHETHER, event
 from tests.protocol.machine import Frame
 from tests.protocol.snapshot import Letter, Snapshot
-from tests.protocol.world import key_of
 
 
 class OperationsRules(Frame):
@@ -53,11 +52,20 @@ class OperationsRules(Frame):
         letter = self.pick(index, self.now.letters)
         before = self.now
         replayed = self.step(self.world.replay_at_once(letter.id))
-        may_be = _may_be_replayed(letter, before)
+        may_be = _may_be_replayed(letter, before) and self._has_free_key(letter, before)
         self.promise(replayed == may_be, f"a letter that is {letter.status} was replayed {replayed} times")
         self.promise(may_be or self.is_as(before), "a refused replay left a trace")
         if may_be and letter.kind == "orphan":
             self._check_revived(letter)
+
+    def _has_free_key(self, letter: Letter, now: Snapshot) -> bool:
+        """Whether no other job was submitted under the orphan's key meanwhile."""
+        if letter.kind != "orphan" or letter.job_id is None:
+            return True
+        key = self.world.keys.get(letter.job_id)
+        stands_for = now.keys.get(key) if key else None
+        self.stage.seen["orphan's key taken"] += stands_for is not None
+        return stands_for is None
 
     def _check_revived(self, letter: Letter) -> None:
         assert letter.job_id is not None
@@ -65,11 +73,11 @@ class OperationsRules(Frame):
         job = self.now.job(letter.job_id)
         named = max(row.generation or 0 for row in self.now.letters if row.job_id == job.id)
         self.promise(job.generation == named + 1, f"an orphan came back in generation {job.generation}")
-        had_key = job.id in self.world.with_keys
-        self.promise(not had_key or self.now.keys.get(key_of(job.id)) == job.id, "an orphan came back without its key")
+        key = self.world.keys.get(job.id)
+        self.promise(key is None or self.now.keys.get(key) == job.id, "an orphan came back without its key")
         self.stage.seen["orphan replayed"] += 1
 
-    @event(2, lambda self: self._open_letters_of_jobs(), index=PICK)
+    @event(5, lambda self: self._open_letters_of_jobs(), index=PICK)
     def letter_is_replayed_as_its_job_is_deleted(self, index: int) -> None:
         """One of the two comes first, and the other is refused."""
         letter = self.pick(index, self._open_letters_of_jobs())

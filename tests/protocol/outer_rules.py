@@ -1,5 +1,7 @@
 """What clients, the relay and the broker do."""
 
+from uuid import UUID
+
 from tests.protocol.broker import Fault, Message, in_order
 from tests.protocol.events import PICK, WHETHER, event, number, one_of
 from tests.protocol.machine import EVENTS, Frame
@@ -15,6 +17,18 @@ class OuterRules(Frame):
         before = len(self.now.jobs)
         self.step(self.world.submit(count, events))
         self.promise(len(self.now.jobs) == before + count, "a submission was not recorded")
+
+    @event(1, lambda self: self._forgotten_with_keys(), index=PICK)
+    def request_is_repeated(self, index: int) -> None:
+        before = len(self.now.jobs)
+        self.step(self.world.submit_again(self.pick(index, self._forgotten_with_keys())))
+        self.promise(len(self.now.jobs) == before + 1, "a repeated request was not recorded")
+
+    def _forgotten_with_keys(self) -> list[UUID]:
+        """Jobs that the database does not know, under keys that it does not know."""
+        gone = sorted(self.world.forgotten - {job.id for job in self.now.jobs})
+        known = self.now.keys.keys()
+        return [job_id for job_id in gone if job_id in self.world.keys and self.world.keys[job_id] not in known]
 
     @event(2, lambda self: self.now.having("queued", "running"), index=PICK, heard=WHETHER)
     def cancel(self, index: int, heard: bool) -> None:

@@ -35,6 +35,8 @@ EVERY_WAY = {
     "orphan replayed",
     "stale write",
     "rendered claim",
+    "claim while rendering",
+    "orphan's key taken",
     "lost claim",
     "failure of another's",
     "deadline reached",

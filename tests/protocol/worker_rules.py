@@ -44,6 +44,7 @@ class WorkerRules(Frame):
             self.promise(self.is_as(before), "a claim took what it must not")
         else:
             self.promise(self.now.job(pause.key[0]).lease_token == pause.token, "a claim did not take its job")
+            self.stage.seen["claim while rendering"] += _renders(worker, pause.key[0])
 
     @event(4, lambda self: self.world.pauses("rendered claim"), index=PICK, answer=ANSWERS)
     def claim_of_what_is_rendered_is_answered(self, index: int, answer: Answer) -> None:
@@ -97,14 +98,18 @@ class WorkerRules(Frame):
             self.promise(after.lease_token != pause.token, "a settled attempt goes on")
             self.promise(not after.too_late, "a retry waits beyond its deadline")
 
-    @event(2, lambda self: self.now.having("running") and not self.world.pauses("heartbeat"), index=PICK)
+    @event(3, lambda self: self._at_work() and not self.world.pauses("heartbeat"), index=PICK)
     def heartbeat_is_due(self, index: int) -> None:
-        job = self.pick(index, self.now.having("running"))
+        """Of whoever works on the job, whether or not it is theirs."""
+        job_id = self.pick(index, self._at_work())
         for worker in self.world.workers:
-            worker.hurry(job.id)
+            worker.hurry(job_id)
         self.let_follow()
 
-    @event(2, lambda self: self.world.pauses("heartbeat"), index=PICK, answer=ANSWERS)
+    def _at_work(self) -> list[UUID]:
+        return sorted({pause.key[0] for _, pause in self.world.pauses("render", "upload") if pause.key})
+
+    @event(4, lambda self: self.world.pauses("heartbeat"), index=PICK, answer=ANSWERS)
     def heartbeat_is_answered(self, index: int, answer: Answer) -> None:
         _, pause = self.pick(index, self.world.pauses("heartbeat"))
         if self.write(pause, answer) and answer is not Answer.NOT_SENT:
@@ -191,6 +196,10 @@ class WorkerRules(Frame):
     def render_process_is_restarted(self, index: int) -> None:
         self.pick(index, self.workers(lambda worker: worker.process.ready is None)).restart_process()
         self.let_follow()
+
+
+def _renders(worker: Worker, job_id: UUID) -> bool:
+    return any(pause.kind == "render" and pause.key and pause.key[0] == job_id for pause in worker.strings.pauses)
 
 
 def _is_busy(worker: Worker) -> bool:

@@ -10,6 +10,8 @@ from itertools import count as counting
 from typing import Any, cast
 from uuid import UUID
 
+import msgspec
+
 from chassis.amqp import BrokerUnavailableError, RefusedError, UnroutableError
 from chassis.confirms import Answer, Receipt
 from chassis.confirms import Message as PublishedMessage
@@ -49,7 +51,8 @@ class World:
         self.workers: list[Worker] = []
         self._numbers = counting()
         self.accepted: list[UUID] = []
-        self.with_keys: set[UUID] = set()
+        self.keys: dict[UUID, str] = {}
+        """The Idempotency-Keys that jobs were submitted with."""
         self.forgotten: set[UUID] = set()
         """Jobs that a restored database did not know, when it was restored."""
         self.given_up: set[UUID] = set()
@@ -138,8 +141,22 @@ class World:
         submissions = [self._submission(next(self._numbers), events) for _ in range(count)]
         async with Committer(self.jobs) as committer:
             await asyncio.gather(*map(committer.submit, submissions))
-        self.accepted += [submission.id for submission in submissions]
-        self.with_keys |= {submission.id for submission in submissions if submission.idempotency_key}
+        for submission in submissions:
+            self._accept(submission)
+
+    async def submit_again(self, job_id: UUID) -> None:
+        """Whoever had a job that the database forgot repeats the request, and has another one."""
+        submission = msgspec.structs.replace(
+            self._submission(next(self._numbers), ()), idempotency_key=self.keys[job_id], body_hash=hash_body(b"same")
+        )
+        async with Committer(self.jobs) as committer:
+            await committer.submit(submission)
+        self._accept(submission)
+
+    def _accept(self, submission: Submission) -> None:
+        self.accepted.append(submission.id)
+        if submission.idempotency_key:
+            self.keys[submission.id] = submission.idempotency_key
 
     def _submission(self, number: int, events: tuple[Any, ...]) -> Submission:
         """Each a minute younger than the one before; most have a key, and some a deadline."""
@@ -156,8 +173,8 @@ class World:
             deadline_seconds=DEADLINES[number % len(DEADLINES)],
             cost=INPUT.cost,
             traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            idempotency_key=key_of(job_id) if number % 3 else None,
-            body_hash=hash_body(job_id.bytes) if number % 3 else None,
+            idempotency_key=f"key-{number}" if number % 3 else None,
+            body_hash=hash_body(b"same") if number % 3 else None,
         )
 
     async def cancel(self, job_id: UUID) -> None:
@@ -265,11 +282,6 @@ class World:
         for worker in list(self.workers):
             await self.kill(worker)
         await self.records.forget_everything()
-
-
-def key_of(job_id: UUID) -> str:
-    """The Idempotency-Key of a job that has one."""
-    return f"key-{job_id}"
 
 
 def _age_to_retire(job_id: UUID) -> timedelta:
