@@ -112,7 +112,9 @@ class Database:
 
     @asynccontextmanager
     async def index_walk(self) -> AsyncIterator[Connection]:
-        """A transaction whose queries read along indexes, whatever the statistics say: for counts that stop at a bound.
+        """A transaction whose queries read along indexes, whatever the statistics say.
+
+        For counts that stop at a bound, and for tables that are empty most of the time, when plans are made.
 
         Raises as `connection` does.
         """

@@ -69,7 +69,7 @@ class Relay(Loop):
         """Publish a batch. Raises BrokerUnavailableError, having touched nothing, while RabbitMQ is away."""
         await self._connect()
         await self._delete_late()
-        async with self._database.transaction() as connection:
+        async with self._database.index_walk() as connection:
             messages = await self._outbox.take(connection, self._circuits.skipped(), self._circuits.probed())
             sorted_out = await self._publish(messages)
             if messages:

@@ -1,6 +1,7 @@
 """The relay: from the outbox to the broker, never losing a message."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -113,6 +114,25 @@ async def test_a_batch_costs_what_it_takes(outbox: Outbox, rows: asyncpg.Connect
         assert scanned <= {"instance"}
         assert plan["Actual Rows"] == 12
         assert max(node["Actual Rows"] for node in nodes(plan)) <= 12
+
+
+async def test_a_plan_made_while_nothing_waited_costs_no_more(
+    pool: Database, outbox: Outbox, rows: asyncpg.Connection
+) -> None:
+    """A connection keeps its plan, and a relay mostly plans for an empty outbox: a burst must not be read whole."""
+    await rows.execute("VACUUM ANALYZE")
+    async with pool.index_walk() as connection:
+        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await connection.execute(f"PREPARE taking AS {gateway_store.queries.take_messages.sql}")
+        await connection.execute(f"PREPARE deleting AS {gateway_store.queries.delete_messages.sql}")
+        await connection.execute("EXECUTE taking ('{}', '{}', 4, 12)")
+        await connection.execute("EXECUTE deleting ('{}')")
+        await outbox.put(3_000)
+        for statement in ("taking ('{}', '{}', 4, 12)", "deleting ('{1, 2, 3}')"):
+            explained = await connection.fetchval(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE {statement}")
+            plan = json.loads(explained)[0]["Plan"]
+            read = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in nodes(plan))
+            assert max(read) <= 12
 
 
 async def test_what_is_not_due_stays(relay: Relay, outbox: Outbox, rows: asyncpg.Connection, vhost: str) -> None:
