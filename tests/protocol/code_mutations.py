@@ -26,6 +26,7 @@ class CodeMutation:
     without: Callable[..., Any]
     breach: str
     rare: bool = False
+    """As `Mutation.rare`."""
 
 
 async def _do_nothing(*_: object) -> None:
@@ -85,9 +86,7 @@ IN_CODE = (
         _interrupt_but_for_the_deadline,
         "a render goes on past its deadline",
     ),
-    CodeMutation(
-        "a finished render is late", Store, "claim", _claim_as_if_unrendered, "a claim did not take its job", rare=True
-    ),
+    CodeMutation("a finished render is late", Store, "claim", _claim_as_if_unrendered, "a claim did not take its job"),
     CodeMutation(
         "an orphan's key is forgotten",
         operations.replay,

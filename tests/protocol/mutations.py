@@ -182,7 +182,6 @@ IN_OPERATIONS = (
         "NOT is_purged(:job_id) AND NOT EXISTS",
         "NOT EXISTS",
         "which was purged|is open instead of discarded",
-        rare=True,
     ),
     Mutation(
         "an orphan comes back in a generation that it had",
@@ -231,7 +230,6 @@ IN_GATEWAY = (
         "FROM jobs WHERE id = :id AND tenant_id = :tenant FOR UPDATE;",
         "FROM jobs WHERE id = :id AND tenant_id = :tenant;",
         "replayed: True, and deleted: True",
-        rare=True,
     ),
 )
 

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from itertools import count as counting
@@ -12,9 +11,6 @@ from uuid import UUID
 
 import msgspec
 
-from chassis.amqp import BrokerUnavailableError, RefusedError, UnroutableError
-from chassis.confirms import Answer, Receipt
-from chassis.confirms import Message as PublishedMessage
 from chassis.loops import Loop
 from contracts.api import JobInput
 from gateway.batch import Committer
@@ -28,6 +24,7 @@ from operations.retention.loops import PruneLetters, PurgeJobs
 from operations.retention.store import advance_purge
 from operations.sweeps import Expire, Republish, Rescue
 from tests.protocol.broker import LANES, MODEL, Broker, Message
+from tests.protocol.courier import CourierTo, DiedError, DyingCourier
 from tests.protocol.records import Records
 from tests.protocol.snapshot import TERMINAL, Job, Key, milliseconds_of
 from tests.protocol.strings import Pause, settle
@@ -293,41 +290,3 @@ def _age_to_retire(job_id: UUID) -> timedelta:
 def _how_it_died(message: Message) -> str:
     deaths = message.headers.get("x-death")
     return deaths[0]["reason"] if deaths else "buried"
-
-
-class DiedError(BaseException):
-    """A process died here."""
-
-
-class CourierTo:
-    """Stands in for `gateway.courier.Courier`: every publish has its answer at once."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-
-    async def connect(self) -> None:
-        """The broker is there."""
-
-    async def send(self, destination: str, messages: Sequence[PublishedMessage]) -> list[Receipt]:
-        return [Receipt(await self._publish(message)) for message in messages]
-
-    async def _publish(self, message: PublishedMessage) -> Answer:
-        try:
-            await self._broker.publish(
-                message.exchange, message.routing_key, message.body, message.headers, message.content_type
-            )
-        except UnroutableError:
-            return "returned"
-        except RefusedError:
-            return "refused"
-        except BrokerUnavailableError:
-            return "unknown"
-        return "confirmed"
-
-
-class DyingCourier(CourierTo):
-    """Its process dies when the messages were published."""
-
-    async def send(self, destination: str, messages: Sequence[PublishedMessage]) -> list[Receipt]:
-        await super().send(destination, messages)
-        raise DiedError
