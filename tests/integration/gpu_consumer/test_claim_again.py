@@ -149,17 +149,6 @@ async def test_a_failure_whose_answer_was_lost_counts_once(line: Line, monkeypat
         await line.stop()
 
 
-async def test_a_settle_whose_answer_was_lost_is_not_made_again(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The claim that follows finds the job finished: one attempt, one result, and the message goes away."""
-    shop = line.workshop
-    shop.lose_the_first_answer(line.app.bench.store, "succeed", monkeypatch)
-    line.start()
-    job_id = await shop.submit()
-    await shop.reached(job_id, "succeeded")
-    await shop.consumed()
-    assert await shop.outcomes(job_id) == ["succeeded"]
-
-
 async def test_an_orphan_survives_the_loss_of_its_channel(line: Line) -> None:
     """Restored from a backup while the job rendered, its channel lost and its copy acked: the message is published."""
     shop = line.workshop
