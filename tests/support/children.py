@@ -4,9 +4,13 @@ import asyncio
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 GRACE_SECONDS = 60.0
+REAP_SECONDS = 10.0
 
 
 class Child:
@@ -78,6 +82,20 @@ class Child:
         """SIGKILL it and reap it."""
         self._process.kill()
         self._process.wait()
+
+    def kill_tree(self) -> None:
+        """SIGKILL it and all its descendants, frozen ones too, and wait until each is gone. Raises TimeoutError."""
+        if not self.running:
+            return
+        self.send(signal.SIGSTOP)  # it starts no more of them
+        descendants = psutil.Process(self.pid).children(recursive=True)
+        self.kill()
+        for process in descendants:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        _, alive = psutil.wait_procs(descendants, timeout=REAP_SECONDS)
+        if alive:
+            raise TimeoutError(f"{alive} still there {REAP_SECONDS} s after SIGKILL")
 
     def tail(self, lines: int = 30) -> str:
         """The last lines of its output."""

@@ -72,8 +72,9 @@ class LocalServer:
             self._children.pop()
 
     async def kill(self) -> None:
+        """With all that its programs started: what lived on would keep PostgreSQL's shared memory from its successor."""
         while self._children:
-            self._children.pop().kill()
+            await asyncio.to_thread(self._children.pop().kill_tree)
 
     async def lose(self) -> None:
         await self.kill()
