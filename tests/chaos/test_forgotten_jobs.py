@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ NEWER = 5
 
 
 @pytest.mark.long
-async def test_a_database_restored_from_an_older_backup(start_stack: StackFactory) -> None:
+async def test_a_database_restored_from_an_older_backup(start_stack: StackFactory, tmp_path: Path) -> None:
     """No job is lost whose message waits or is rendered: each is a dead letter, and replayed it is made again.
 
     It has its Idempotency-Key again, and is rendered. What the backup knows to wait is rendered, too.
@@ -30,7 +31,7 @@ async def test_a_database_restored_from_an_older_backup(start_stack: StackFactor
     async with await stack.client() as client:
         waited = await client.submit(MODEL)
         await wait_for_messages(stack, MODEL, 1)
-        backup = await back_up(stack.places.database_url)
+        await back_up(stack.places.database_url, tmp_path / "backup")
         worker = await stack.worker("one")
         await client.succeeded(waited)
         rendered = (await _post(client, "rendered", steps=600)).json()["id"]
@@ -39,7 +40,7 @@ async def test_a_database_restored_from_an_older_backup(start_stack: StackFactor
         await wait_for_messages(stack, MODEL, NEWER)
         newer = {rendered, *keys.values()}
 
-        await restore(stack.places.database_url, backup)
+        await restore(stack.places.database_url, tmp_path / "backup")
         letters = await _orphans(stack, newer)
         assert {letter["kind"] for letter in letters} == {"orphan"}
         await asyncio.gather(*(stack.command("dead-letters", "replay", letter["id"], "--json") for letter in letters))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contracts.states import JobStatus
-from tests.support.dumps import dump, restore
+from tests.support.backups import back_up, restore
 from tests.support.http_client import Client, request
 from tests.support.stack import MODEL, Stack
 from tests.support.stack_fixtures import StackFactory
@@ -34,7 +34,7 @@ async def test_no_job_is_lost_in_a_restore(start_stack: StackFactory, tmp_path: 
     async with await stack.client() as client:
         old = await client.submit(MODEL)
         (before,) = await client.succeeded(old)
-        await dump(stack.places.database_url, tmp_path / "backup")
+        await back_up(stack.places.database_url, tmp_path / "backup")
 
         rendering = await _submit(client, "rendering", steps=500)
         waiting = [await _submit(client, f"waiting-{number}", steps=2) for number in range(WAITING)]

@@ -72,7 +72,7 @@ class LocalServer:
             self._children.pop()
 
     async def kill(self) -> None:
-        """With all that its programs started: what lived on would keep PostgreSQL's shared memory from its successor."""
+        """Kill what its programs started, too: it would keep PostgreSQL's shared memory from the next server."""
         while self._children:
             await asyncio.to_thread(self._children.pop().kill_tree)
 

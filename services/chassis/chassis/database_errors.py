@@ -22,6 +22,8 @@ _AWAY = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+_NO_SCHEMA = (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError)
+"""What a database answers that is not migrated, or that is being restored. It passes, as an outage does."""
 _BAD_DATA = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _CLASHES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
@@ -36,7 +38,7 @@ class DatabaseError(Exception):
 
 
 class DatabaseUnavailableError(DatabaseError):
-    """Postgres can't be reached or is shutting down."""
+    """Postgres can't be reached, is shutting down, or has no schema yet."""
 
     def __init__(self, reason: str, *, in_doubt: bool = True) -> None:
         super().__init__(reason)
@@ -102,6 +104,9 @@ def _translation(error: Exception, in_doubt: bool) -> Exception | None:
         return BadDataError(reason)
     if isinstance(error, _CLASHES):
         return TransactionClashError(reason)
+    if isinstance(error, _NO_SCHEMA):
+        what_to_do = "run `darkroom migrate` unless a restore is under way"
+        return DatabaseUnavailableError(f"{reason}; {what_to_do}", in_doubt=False)
     if isinstance(error, _AWAY):
         return DatabaseUnavailableError(reason, in_doubt=in_doubt)
     return None

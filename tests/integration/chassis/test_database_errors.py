@@ -77,3 +77,13 @@ async def test_a_request_that_was_never_sent_is_in_no_doubt(database: str) -> No
 def test_an_error_without_a_sqlstate_is_told_by_its_class() -> None:
     """asyncpg raises some by itself."""
     assert describe(asyncpg.PostgresError(MARK)) == "PostgresError (no SQLSTATE)"
+
+
+@pytest.mark.parametrize("sql", ["SELECT FROM jobs", "SELECT cancel_channel('one')"])
+async def test_a_database_without_its_schema_is_away(empty_database: str, sql: str) -> None:
+    """It is not migrated yet, or being restored: that passes, and nothing was done."""
+    async with Database(DatabaseSettings(database_url=empty_database), "test") as pool:
+        with pytest.raises(DatabaseUnavailableError, match=r"does not exist; run `darkroom migrate`") as caught:
+            async with pool.connection() as connection:
+                await connection.execute(sql)
+    assert not caught.value.in_doubt

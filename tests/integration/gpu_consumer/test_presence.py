@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from gpu_consumer.gate import NAME, Gate
 from gpu_consumer.presence import Presence
@@ -94,3 +95,16 @@ async def test_a_worker_whose_name_was_taken_meanwhile_gives_up(workshop: Worksh
         await asyncio.wait_for(running, 15)
     assert not standing.gate.holds(NAME)
     await twin.close()
+
+
+async def test_a_database_without_its_schema_is_waited_for(workshop: Workshop, standing: Standing) -> None:
+    """A database that is being restored has no functions for a while: the worker lives on and has its name again."""
+    await workshop.execute("ALTER FUNCTION cancel_channel RENAME TO not_there_yet")
+    with capture_logs() as logs:
+        running = asyncio.create_task(standing.presence.run())
+        await workshop.execute(CUT)
+        await eventually(lambda: any("cancel_channel" in entry.get("error", "") for entry in logs))
+        assert not standing.gate.holds(NAME)
+        await workshop.execute("ALTER FUNCTION not_there_yet RENAME TO cancel_channel")
+        await asyncio.wait_for(standing.gate.wait_for(NAME), 10)
+    running.cancel()
