@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from chassis.postgres import DatabaseUnavailableError
-from status.sampled import LEAST_REST_SECONDS, REST_FACTOR, Sampled
+from status.sampled import KEPT_FRESH_SECONDS, LEAST_REST_SECONDS, REST_FACTOR, Sampled
+from tests.support.waiting import eventually
 
 
 class Source:
@@ -64,6 +65,30 @@ async def test_a_value_too_old_is_waited_for() -> None:
     await sampled.get()
     source.now += 3600
     assert await sampled.get() == 2
+
+
+async def test_a_value_asked_for_lately_is_kept_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks now and then never waits; once nobody has asked for a while, nothing is looked up any more."""
+    monkeypatch.setattr("status.sampled.LEAST_REST_SECONDS", 0.01)
+    source = Source()
+    sampled = source.sampled()
+    await sampled.get()
+    await eventually(lambda: source.looked_up >= 3, what="the value is refreshed without being asked for")
+    source.now += KEPT_FRESH_SECONDS
+    await settle()
+    looked_up = source.looked_up
+    await asyncio.sleep(0.05)
+    assert source.looked_up == looked_up
+
+
+async def test_a_failed_look_up_is_not_repeated_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is away is asked again when somebody wants the value."""
+    monkeypatch.setattr("status.sampled.LEAST_REST_SECONDS", 0.01)
+    source = Source()
+    source.away = True
+    await source.sampled().get()
+    await asyncio.sleep(0.05)
+    assert source.looked_up == 1
 
 
 async def test_nobody_waits_long_for_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
