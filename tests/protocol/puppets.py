@@ -17,7 +17,7 @@ from contracts.objects import StoredOutput
 from contracts.topology import Topology
 from gpu_consumer.gate import Gate
 from gpu_consumer.render.loss import Loss
-from gpu_consumer.render.process import OnStep, RenderProcessLostError
+from gpu_consumer.render.process import OnPicture, OnStep, RenderProcessLostError
 from gpu_consumer.render.protocol import Aborted, Outcome, Ready, RenderedImage, RenderFailed, Size, Step
 from gpu_consumer.session import EmptyAnswers
 from gpu_consumer.store import Claimed, Store
@@ -26,7 +26,7 @@ from gpu_consumer.waiting import first_of
 from tests.protocol.broker import Broker, Message
 from tests.protocol.snapshot import Key
 from tests.protocol.strings import Strings
-from tests.support.models import ready, rendered
+from tests.support.models import picture, ready, rendered
 
 READY = ready()
 IMAGE = RenderedImage(64, 64, 7, b"")
@@ -68,7 +68,7 @@ class PuppetProcess:
         self.told_to_abort = False
         self._strings = strings
 
-    async def render(self, wanted: JobInput, on_step: OnStep, **_: object) -> Outcome:
+    async def render(self, wanted: JobInput, on_step: OnStep, *, on_picture: OnPicture, **_: object) -> Outcome:
         self.told_to_abort = False
         on_step(Step(1, 2))
         ending = await self._strings.pause("render", _job_at_hand())
@@ -78,7 +78,10 @@ class PuppetProcess:
             raise RenderProcessLostError(Loss("SIGKILL", "SIGKILL"), Step(1, 2), ())
         if ending is Ending.ABORTED:
             return Aborted(1)
-        return FAILURES.get(ending) or rendered(IMAGE)
+        if ending in FAILURES:
+            return FAILURES[ending]
+        on_picture(picture(IMAGE))
+        return rendered()
 
     async def abort(self) -> None:
         self.told_to_abort = True

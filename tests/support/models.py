@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contracts.api import JobInput
-from gpu_consumer.render.protocol import Load, Phases, Ready, Rendered, RenderedImage, Size
+from gpu_consumer.render.protocol import Load, Phases, Picture, Ready, Rendered, RenderedImage, Size
 
 DEFAULTS: dict[str, Any] = {
     "prompt": "a red circle on a blue background",
@@ -60,17 +60,23 @@ def ready(**changes: Any) -> Ready:
     return Ready(**(defaults | changes))
 
 
-def rendered(*images: RenderedImage, **changes: Any) -> Rendered:
-    """The answer that holds these pictures, with changes."""
+def picture(image: RenderedImage, **changes: Any) -> Picture:
+    """A picture as it comes from the render process, with changes."""
+    defaults: dict[str, Any] = {"index": 0, "tiled": False}
+    return Picture(image=image, **(defaults | changes))
+
+
+def rendered(**changes: Any) -> Rendered:
+    """The answer after the pictures, with changes."""
     defaults: dict[str, Any] = {
-        "batch_size": max(1, len(images)),
+        "batch_size": 1,
         "inference_ms": 12.5,
         "phases": Phases(0.01, 0.0025),
         "steps": 3,
         "peak_memory_bytes": 500_000_000,
         "tiled": False,
     }
-    return Rendered(images=images, **(defaults | changes))
+    return Rendered(**(defaults | changes))
 
 
 @pytest.fixture(scope="session")

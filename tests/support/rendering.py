@@ -6,6 +6,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import msgspec
+
 from gpu_consumer.render import device, model_folder, protocol
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.progress import Progressed
@@ -18,6 +20,7 @@ class Watcher:
     def __init__(self, abort_at: int | None = None) -> None:
         self.steps: list[tuple[int, int]] = []
         self.previews: list[protocol.Preview] = []
+        self.pictures: list[protocol.Picture] = []
         self.abort = Event()
         self._abort_at = abort_at
 
@@ -25,9 +28,22 @@ class Watcher:
         if isinstance(progressed, protocol.Preview):
             self.previews.append(progressed)
             return
+        if isinstance(progressed, protocol.Picture):
+            self.pictures.append(progressed)
+            return
         self.steps.append((progressed.step, progressed.steps))
         if progressed.step == self._abort_at:
             self.abort.set()
+
+
+class Made(protocol.Rendered, frozen=True, kw_only=True):
+    """The answer to a render, with the pictures that came before it."""
+
+    pictures: tuple[protocol.Picture, ...]
+
+    @property
+    def images(self) -> tuple[protocol.RenderedImage, ...]:
+        return tuple(picture.image for picture in self.pictures)
 
 
 def open_pipeline(folder: Path, **changes: Any) -> Pipeline:
@@ -50,11 +66,13 @@ def attempt(
     return pipeline.render(protocol.RenderRequest(job_input(**changes), frugal), watcher, watcher.abort)
 
 
-def render(pipeline: Pipeline, watcher: Watcher | None = None, **changes: Any) -> protocol.Rendered:
+def render(pipeline: Pipeline, watcher: Watcher | None = None, **changes: Any) -> Made:
     """Render and insist on pictures."""
+    watcher = watcher or Watcher()
+    before = len(watcher.pictures)
     outcome = attempt(pipeline, watcher, **changes)
     assert isinstance(outcome, protocol.Rendered), outcome
-    return outcome
+    return Made(**msgspec.structs.asdict(outcome), pictures=tuple(watcher.pictures[before:]))
 
 
 def failure(pipeline: Pipeline, **changes: Any) -> protocol.RenderFailed:

@@ -155,7 +155,7 @@ class Attempt:
         started = time.perf_counter()
         try:
             outputs = await self._bench.pictures.store(
-                lease.claimed, wanted, rendered.images, origin_of(ready, rendered)
+                lease.claimed, wanted, finished.images, origin_of(ready, rendered)
             )
         except StorageUnavailableError as error:
             return failures.storage_unavailable(error)

@@ -3,17 +3,17 @@
 from contracts.api import JobInput, PictureReceipt, Receipt
 from contracts.objects import StoredOutput
 from contracts.pictures import Origin
-from gpu_consumer.render.protocol import Ready, Rendered
+from gpu_consumer.render.protocol import Picture, Ready, Rendered
 
 
-def origin_of(ready: Ready, rendered: Rendered) -> Origin:
+def origin_of(ready: Ready, made: Picture | Rendered) -> Origin:
     """As far as it shows in the pixels."""
     return Origin(
         model_revision=ready.model_revision,
         dtype=ready.dtype,
         device=ready.device,
         versions=ready.versions,
-        tiled=rendered.tiled,
+        tiled=made.tiled,
     )
 
 

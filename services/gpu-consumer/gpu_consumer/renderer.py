@@ -9,7 +9,7 @@ from contracts.api import JobInput
 from gpu_consumer import metrics
 from gpu_consumer.gate import RENDERER, Gate
 from gpu_consumer.render.loss import Loss, LossKind
-from gpu_consumer.render.process import OnPreview, OnStep, RenderProcess
+from gpu_consumer.render.process import OnPicture, OnPreview, OnStep, RenderProcess
 from gpu_consumer.render.protocol import Aborted, Outcome, Ready, Rendered, RenderFailed
 from gpu_consumer.startup import StartupError
 from gpu_consumer.suspicion import Suspicion
@@ -72,12 +72,14 @@ class Renderer:
             await self._gate.wait_for(RENDERER)
 
     async def render(
-        self, wanted: JobInput, on_step: OnStep, on_preview: OnPreview, *, frugal: bool
+        self, wanted: JobInput, on_step: OnStep, on_preview: OnPreview, on_picture: OnPicture, *, frugal: bool
     ) -> Rendered | Aborted | Failure:
         """As RenderProcess.render. A process that was lost is out of the gate before this returns."""
         self._usage.render_begins()
         try:
-            answer = await self._process.render(wanted, on_step, on_preview=on_preview, frugal=frugal)
+            answer = await self._process.render(
+                wanted, on_step, on_picture=on_picture, on_preview=on_preview, frugal=frugal
+            )
             self._usage.render_ends()
             return await self._judge(wanted, answer)
         finally:

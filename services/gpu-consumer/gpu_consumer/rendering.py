@@ -14,7 +14,7 @@ from gpu_consumer.lease import Interruption, Lease
 from gpu_consumer.outcome import Dead, Outcome, Released
 from gpu_consumer.render import protocol
 from gpu_consumer.render.process import RenderProcessLostError
-from gpu_consumer.render.protocol import Aborted, Ready, Rendered
+from gpu_consumer.render.protocol import Aborted, Picture, Ready, Rendered, RenderedImage
 from gpu_consumer.renderer import Failure
 from gpu_consumer.store import Claimed
 from gpu_consumer.waiting import first_of
@@ -27,6 +27,7 @@ class Finished:
     """A render that waits to be stored."""
 
     wanted: JobInput
+    images: tuple[RenderedImage, ...]
     rendered: Rendered
     ready: Ready
     """The word of the process that rendered it."""
@@ -40,6 +41,7 @@ class Rendering:
     def __init__(self, bench: Bench, lease: Lease) -> None:
         self._bench = bench
         self._lease = lease
+        self._images: list[RenderedImage] = []
 
     @property
     def _claimed(self) -> Claimed:
@@ -62,7 +64,7 @@ class Rendering:
         match answer:
             case Rendered():
                 _observe(answer)
-                return Finished(wanted, answer, ready, waited)
+                return Finished(wanted, tuple(self._images), answer, ready, waited)
             case Failure():
                 return failures.render_failed(answer, self._claimed, self._lease.step)
             case Aborted():
@@ -79,7 +81,9 @@ class Rendering:
     async def _render(self, wanted: JobInput) -> Rendered | Aborted | Failure:
         """Render, and abort when interrupted or when it takes too long; a render that is done by then stands."""
         renderer, frugal = self._bench.renderer, failures.needs_frugality(self._claimed)
-        rendering = asyncio.create_task(renderer.render(wanted, self._on_step, self._on_preview, frugal=frugal))
+        rendering = asyncio.create_task(
+            renderer.render(wanted, self._on_step, self._on_preview, self._on_picture, frugal=frugal)
+        )
         try:
             await first_of(rendering, self._lease.wait_interrupted(), asyncio.sleep(self._bench.render_seconds))
             if not rendering.done():
@@ -98,6 +102,9 @@ class Rendering:
         self._lease.progress(step)
         job = self._claimed
         self._bench.progress.report(Progress(job.job_id, job.generation, job.attempt, step.step, step.steps))
+
+    def _on_picture(self, picture: Picture) -> None:
+        self._images.append(picture.image)
 
     def _on_preview(self, preview: protocol.Preview) -> None:
         job = self._claimed

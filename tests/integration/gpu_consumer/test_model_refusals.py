@@ -117,13 +117,14 @@ async def test_sdxl_renders(tiny_sdxl_model: Path) -> None:
     """A model of SDXL's class loads, warms up and renders, each seed its own picture, the same every time."""
     process = RenderProcess(load_of(tiny_sdxl_model, pipeline="StableDiffusionXLPipeline"))
     await process.start()
-    pictures = []
+    made: list[protocol.Picture] = []
     for seed in (7, 7, 8):
-        outcome = await process.render(job_input(seed=seed, scheduler="euler"), lambda step: None)
+        wanted = job_input(seed=seed, scheduler="euler")
+        outcome = await process.render(wanted, lambda step: None, on_picture=made.append)
         assert isinstance(outcome, protocol.Rendered), outcome
-        pictures.append(outcome.images[0].rgb)
     await process.stop()
-    assert pictures[0] == pictures[1] != pictures[2]
+    assert made[0].image == made[1].image
+    assert made[1].image.rgb != made[2].image.rgb
 
 
 async def test_a_folder_of_another_class_than_the_catalogue_says(tiny_sdxl_model: Path, tmp_path: Path) -> None:

@@ -44,9 +44,10 @@ def at_step(number: int, act: Callable[[], object]) -> Callable[[protocol.Step],
 
 async def picture(process: RenderProcess) -> bytes:
     """The reference picture."""
-    outcome = await process.render(job_input(), unwatched)
+    pictures: list[protocol.Picture] = []
+    outcome = await process.render(job_input(), unwatched, on_picture=pictures.append)
     assert isinstance(outcome, protocol.Rendered)
-    return outcome.images[0].rgb
+    return pictures[0].image.rgb
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +88,16 @@ async def test_ready_tells_what_was_loaded(warm: RenderProcess) -> None:
 
 
 async def test_render_reports_every_step(warm: RenderProcess) -> None:
-    """A render reports each step in order, those of all pictures, and answers with the pictures and their seeds."""
+    """A render reports each step in order, those of all pictures, then each picture with its seed, then its figures."""
     steps: list[protocol.Step] = []
-    outcome = await warm.render(job_input(num_inference_steps=5, num_images=2), steps.append)
+    pictures: list[protocol.Picture] = []
+    outcome = await warm.render(
+        job_input(num_inference_steps=5, num_images=2), steps.append, on_picture=pictures.append
+    )
     assert steps == [protocol.Step(step, 10) for step in range(1, 11)]
     assert isinstance(outcome, protocol.Rendered)
-    assert [(image.seed, len(image.rgb)) for image in outcome.images] == [(7, 64 * 64 * 3), (8, 64 * 64 * 3)]
+    assert [(picture.index, picture.image.seed) for picture in pictures] == [(0, 7), (1, 8)]
+    assert {len(picture.image.rgb) for picture in pictures} == {64 * 64 * 3}
     assert outcome.inference_ms > 0
 
 
@@ -195,6 +200,21 @@ async def test_hang_is_ended(own: RenderProcess) -> None:
     with pytest.raises(RenderProcessLostError, match="hung for 1 s") as loss:
         await own.render(LONG, at_step(3, lambda: os.kill(own.pid or 0, signal.SIGSTOP)))
     assert loss.value.last_step is not None
+    assert own.pid is None
+
+
+async def test_hang_between_two_pictures_is_ended(own: RenderProcess) -> None:
+    """Pictures come one by one, and a process that falls silent after the first of them is killed as well."""
+    indices: list[int] = []
+
+    def stop_at_the_first(picture: protocol.Picture) -> None:
+        indices.append(picture.index)
+        os.kill(own.pid or 0, signal.SIGSTOP)
+
+    several = job_input(num_inference_steps=1, num_images=8, width=256, height=256)
+    with pytest.raises(RenderProcessLostError, match="hung for 1 s"):
+        await own.render(several, unwatched, on_picture=stop_at_the_first)
+    assert 0 < len(indices) < 8
     assert own.pid is None
 
 

@@ -90,10 +90,9 @@ class Pipeline:
         progress.stop_if_told()
         latents = self._denoise_all(request, economy, progress, previews)
         denoised = time.perf_counter()
-        images = self._decode_all(request, economy, latents, progress)
+        self._decode_all(request, economy, latents, progress, report)
         finished = time.perf_counter()
         return protocol.Rendered(
-            images=tuple(images),
             batch_size=max(len(batch) for batch in latents),
             inference_ms=1000 * (finished - started),
             phases=protocol.Phases(denoised - started, finished - denoised),
@@ -111,8 +110,8 @@ class Pipeline:
             raise InputNotRenderableError(f"At least one image and from one to {most} steps are needed.")
         if wanted.width < factor or wanted.height < factor or wanted.width % factor or wanted.height % factor:
             raise InputNotRenderableError(f"Width and height must be multiples of {factor} pixels.")
-        if 3 * wanted.width * wanted.height * wanted.num_images > protocol.MAX_PIXEL_BYTES:
-            raise InputNotRenderableError("The pictures together are larger than the render process can hand over.")
+        if 3 * wanted.width * wanted.height > protocol.MAX_PIXEL_BYTES:
+            raise InputNotRenderableError("A picture of this size is larger than the render process can hand over.")
 
     def _denoise_all(
         self, request: protocol.RenderRequest, economy: Economy, progress: Progress, previews: Previews | None
@@ -174,17 +173,23 @@ class Pipeline:
         return latents
 
     def _decode_all(
-        self, request: protocol.RenderRequest, economy: Economy, batches: list[torch.Tensor], progress: Progress
-    ) -> list[protocol.RenderedImage]:
-        wanted, images = request.input, []
+        self,
+        request: protocol.RenderRequest,
+        economy: Economy,
+        batches: list[torch.Tensor],
+        progress: Progress,
+        report: Report,
+    ) -> None:
+        """Hand over each picture as soon as it is decoded."""
+        wanted = request.input
         economy.tiled = request.frugal
         latents = [latent for batch in batches for latent in batch.split(1)]
-        for seed, latent in zip(_seeds(wanted), latents, strict=True):
+        for index, (seed, latent) in enumerate(zip(_seeds(wanted), latents, strict=True)):
             progress.stop_if_told()
             pixels = self._decode(wanted, latent, economy)
             safety.check(self._model, pixels, seed)
-            images.append(protocol.RenderedImage(wanted.width, wanted.height, seed, decoding.to_rgb(pixels)))
-        return images
+            image = protocol.RenderedImage(wanted.width, wanted.height, seed, decoding.to_rgb(pixels))
+            report(protocol.Picture(index=index, image=image, tiled=economy.tiled))
 
     def _decode(self, wanted: JobInput, latent: torch.Tensor, economy: Economy) -> torch.Tensor:
         """One picture's pixels; in tiles when memory does not suffice for the whole."""

@@ -16,6 +16,8 @@ OnStep = Callable[[protocol.Step], None]
 """Called on the event loop after each step; it must not block."""
 OnPreview = Callable[[protocol.Preview], None]
 """Called on the event loop for each preview; it must not block."""
+OnPicture = Callable[[protocol.Picture], None]
+"""Called on the event loop for each picture as soon as it is decoded, in order; it must not block."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,9 +87,17 @@ class RenderProcess:
         return self._ready
 
     async def render(
-        self, wanted: JobInput, on_step: OnStep, *, on_preview: OnPreview | None = None, frugal: bool = False
+        self,
+        wanted: JobInput,
+        on_step: OnStep,
+        *,
+        on_picture: OnPicture | None = None,
+        on_preview: OnPreview | None = None,
+        frugal: bool = False,
     ) -> protocol.Outcome:
         """Render and answer with the outcome. After a `fatal` failure the process is gone, as after a loss.
+
+        The pictures go to `on_picture` and are not kept; they count only when the outcome is Rendered.
 
         Raises RenderProcessLostError. When the call is canceled or a callback raises, the process is killed: to stop
         a render and keep the process warm, call `abort` and await the outcome.
@@ -99,7 +109,9 @@ class RenderProcess:
         mark = child.line_count
         outcome: protocol.Outcome | None = None
         try:
-            conversation = _Conversation(child, self._limits.step, on_step, on_preview or _unseen)
+            conversation = _Conversation(
+                child, self._limits.step, on_step, on_picture or _unseen, on_preview or _unseen
+            )
             outcome = await conversation.hold(protocol.RenderRequest(wanted, frugal))
         finally:
             self._rendering = False
@@ -167,10 +179,18 @@ class RenderProcess:
 class _Conversation:
     """One request, and what the process says to it."""
 
-    def __init__(self, child: ChildProcess, silence_seconds: float, on_step: OnStep, on_preview: OnPreview) -> None:
+    def __init__(
+        self,
+        child: ChildProcess,
+        silence_seconds: float,
+        on_step: OnStep,
+        on_picture: OnPicture,
+        on_preview: OnPreview,
+    ) -> None:
         self._child = child
         self._silence_seconds = silence_seconds
         self._on_step = on_step
+        self._on_picture = on_picture
         self._on_preview = on_preview
         self._last_step: protocol.Step | None = None
 
@@ -178,7 +198,7 @@ class _Conversation:
         """Raises RenderProcessLostError."""
         try:
             await self._child.send(request)
-            while isinstance(event := await self._receive(), protocol.Step | protocol.Preview):
+            while isinstance(event := await self._receive(), protocol.Progressed):
                 self._pass_on(event)
         except TimeoutError as error:
             loss = Loss(LossKind.HUNG, f"hung for {self._silence_seconds:g} s")
@@ -195,20 +215,23 @@ class _Conversation:
         async with asyncio.timeout(self._silence_seconds):
             return await self._child.receive()
 
-    def _pass_on(self, event: protocol.Step | protocol.Preview) -> None:
-        if isinstance(event, protocol.Step):
-            self._last_step = event
-            self._on_step(event)
-        else:
-            self._on_preview(event)
+    def _pass_on(self, event: protocol.Progressed) -> None:
+        match event:
+            case protocol.Step():
+                self._last_step = event
+                self._on_step(event)
+            case protocol.Picture():
+                self._on_picture(event)
+            case protocol.Preview():
+                self._on_preview(event)
 
     async def _lost(self, loss: Loss) -> RenderProcessLostError:
         await self._child.kill(loss)
         return RenderProcessLostError(loss, self._last_step, self._child.last_lines)
 
 
-def _unseen(preview: protocol.Preview) -> None:
-    """Nobody looks at previews."""
+def _unseen(event: protocol.Picture | protocol.Preview) -> None:
+    """Nobody looks at these."""
 
 
 def _died_loading(child: ChildProcess) -> str:

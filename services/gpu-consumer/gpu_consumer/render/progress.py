@@ -7,11 +7,12 @@ from typing import Any, Protocol
 import torch
 from diffusers import DiffusionPipeline
 
+from gpu_consumer.render import protocol
 from gpu_consumer.render.protocol import Preview, Step
 
-Progressed = Step | Preview
+Progressed = protocol.Progressed
 Report = Callable[[Progressed], None]
-"""Told after each step, on the thread that renders."""
+"""Called after each step and each picture, on the thread that renders."""
 
 
 class Fence(Protocol):

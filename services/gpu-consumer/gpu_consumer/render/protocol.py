@@ -1,9 +1,10 @@
 """The protocol between the service and its render process.
 
 The service sends `Load` once and is answered `Ready` or `StartupFailed`. Then, one at a time, it sends
-`RenderRequest` and receives a `Step` per step, a `Preview` after some of them where it asked for that, and exactly one
-of `Rendered`, `Aborted`, `RenderFailed`. `Abort` may come at any moment; with nothing to abort it means nothing. End
-of file is the end of the render process: closing the socket stops it, and so does the death of the service.
+`RenderRequest` and receives a `Step` per step, a `Preview` after some of them where it asked for that, a `Picture` for
+each picture as soon as it is decoded, and exactly one of `Rendered`, `Aborted`, `RenderFailed`; the pictures count only
+when it is `Rendered`. `Abort` may come at any moment; with nothing to abort it means nothing. End of file is the end of
+the render process: closing the socket stops it, and so does the death of the service.
 
 One frame is a length of four bytes, big-endian, and that many bytes of MessagePack.
 """
@@ -20,7 +21,7 @@ from gpu_consumer.startup import StartupCode
 HEADER_BYTES = 4
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 MAX_PIXEL_BYTES = MAX_FRAME_BYTES - 1024 * 1024
-"""Bound on width x height x 3 x images of one request, so that its answer fits a frame."""
+"""Bound on width x height x 3 of one picture, so that it fits a frame."""
 
 Device = Literal["cuda", "cpu"]
 FailureKind = Literal["transient", "permanent", "fatal"]
@@ -122,6 +123,16 @@ class RenderedImage(msgspec.Struct, frozen=True):
     rgb: bytes
 
 
+class Picture(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A picture of the request, decoded and past the safety checker. They come in order."""
+
+    index: int
+    """From 0."""
+    image: RenderedImage
+    tiled: bool
+    """It did not fit whole and was decoded in tiles."""
+
+
 class Phases(msgspec.Struct, frozen=True):
     """Where the time of a render went, in seconds."""
 
@@ -131,9 +142,8 @@ class Phases(msgspec.Struct, frozen=True):
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """All pictures of the request, in order."""
+    """All pictures of the request have been sent."""
 
-    images: tuple[RenderedImage, ...]
     batch_size: int
     """Pictures denoised together, at most."""
     inference_ms: float
@@ -143,7 +153,7 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     peak_memory_bytes: int
     """As Ready.memory_bytes, at its highest during this render."""
     tiled: bool
-    """The decode did not fit whole."""
+    """At least one picture was decoded in tiles."""
 
 
 class Aborted(msgspec.Struct, frozen=True, tag=True):
@@ -161,8 +171,9 @@ class RenderFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 Command = Load | RenderRequest | Abort
-Event = Ready | StartupFailed | Step | Preview | Rendered | Aborted | RenderFailed
+Progressed = Step | Preview | Picture
 Outcome = Rendered | Aborted | RenderFailed
+Event = Ready | StartupFailed | Progressed | Outcome
 
 
 class ProtocolError(Exception):

@@ -148,6 +148,29 @@ def test_input_that_cannot_be_rendered(pipeline: Pipeline, change: dict[str, Any
     assert watcher.steps == []
 
 
+def test_the_bound_of_a_frame_is_each_picture_s_own(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that fit the connection one by one are rendered, however much they are together."""
+    monkeypatch.setattr(protocol, "MAX_PIXEL_BYTES", 64 * 64 * 3)
+    assert len(render(pipeline, num_images=2, num_inference_steps=1).images) == 2
+    assert failure(pipeline, width=72, num_inference_steps=1).code is JobErrorCode.INPUT_NOT_RENDERABLE
+
+
+def test_each_picture_is_handed_over_once_decoded(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first picture is handed over before the second is decoded, with its index and its own seed."""
+    watcher = Watcher()
+    decode = pipeline._model.vae.decode
+    handed_over: list[int] = []
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        handed_over.append(len(watcher.pictures))
+        return decode(*args, **kwargs)
+
+    monkeypatch.setattr(pipeline._model.vae, "decode", counting)
+    made = render(pipeline, watcher, num_images=3, num_inference_steps=1)
+    assert handed_over == [0, 1, 2]
+    assert [(picture.index, picture.image.seed) for picture in made.pictures] == [(0, 7), (1, 8), (2, 9)]
+
+
 def test_non_finite_output(pipeline: Pipeline) -> None:
     """Weights that produce NaN fail the job for good instead of storing a black picture."""
     with weights_gone_bad(pipeline):

@@ -3,7 +3,7 @@ import pytest
 from contracts.errors import JobErrorCode
 from gpu_consumer.render import protocol
 from gpu_consumer.startup import StartupCode
-from tests.support.models import job_input, load_of, ready, rendered
+from tests.support.models import job_input, load_of, picture, ready, rendered
 
 COMMANDS = [
     load_of("/models/tiny"),
@@ -14,7 +14,9 @@ EVENTS = [
     ready(),
     protocol.StartupFailed(StartupCode.MODEL_MISSING, "gone"),
     protocol.Step(1, 20),
-    rendered(protocol.RenderedImage(1, 1, 7, b"\x00\xff\x80")),
+    protocol.Preview(2, 1, 1, b"png"),
+    picture(protocol.RenderedImage(1, 1, 7, b"\x00\xff\x80"), index=3, tiled=True),
+    rendered(),
     protocol.Aborted(3),
     protocol.RenderFailed(JobErrorCode.PIPELINE_ERROR, "no", "permanent"),
 ]
