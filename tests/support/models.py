@@ -37,9 +37,11 @@ def load_of(folder: Path | str, **changes: Any) -> Load:
         "dtype": "float32",
         "safety_checker": False,
         "scheduler": "ddim",
+        "guidance_scale": 7.5,
         "sizes": (Size(64, 64),),
         "channels_last": False,
         "compile": False,
+        "cuda_graphs": False,
         "cpu_threads": 1,
     }
     return Load(**(defaults | changes))

@@ -16,6 +16,7 @@ from gpu_consumer.startup import StartupError
 def main() -> None:
     with refusing_bad_settings():
         settings = load(Settings)
+        settings.check()
         model = settings.find_model()
     logs.configure("gpu-consumer", settings.log)
     structlog.contextvars.bind_contextvars(worker=settings.name, model=model.name)

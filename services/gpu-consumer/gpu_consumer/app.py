@@ -125,9 +125,11 @@ def render_process(settings: Settings, model: Model) -> RenderProcess:
         dtype=model.dtype_on(settings.device),
         safety_checker=model.safety_checker,
         scheduler=model.schedulers[0],
+        guidance_scale=model.guidance_scale.default,
         sizes=tuple(Size(width, height) for width, height in model.warmup_sizes),
         channels_last=settings.channels_last,
         compile=settings.compile,
+        cuda_graphs=settings.cuda_graphs,
         cpu_threads=settings.cpu_threads,
     )
     limits = Limits(start=settings.render_start_seconds, step=settings.render_step_seconds)

@@ -60,6 +60,9 @@ RENDER_PROCESS_LOSSES = Counter(
 )
 LOAD_SECONDS = Gauge("darkroom_model_load_seconds", "Time the render process took to load its model.")
 WARMUP_SECONDS = Gauge("darkroom_model_warmup_seconds", "Time it took to render every warm-up size.")
+FAILED_CAPTURES = Gauge(
+    "darkroom_failed_graph_captures", "CUDA graphs that the render process could not capture and renders without."
+)
 MEMORY_BASELINE_BYTES = Gauge("darkroom_render_memory_baseline_bytes", "Held by the warm model between jobs.")
 MEMORY_PEAK_BYTES = Gauge("darkroom_render_memory_peak_bytes", "The most that was held in the latest render.")
 

@@ -128,6 +128,7 @@ class Renderer:
         self._usage.warm()
         metrics.LOAD_SECONDS.set(ready.load_seconds)
         metrics.WARMUP_SECONDS.set(ready.warmup_seconds)
+        metrics.FAILED_CAPTURES.set(ready.failed_captures)
         metrics.MEMORY_BASELINE_BYTES.set(ready.memory_bytes)
         _announce(ready)
 
@@ -142,5 +143,7 @@ def _announce(ready: Ready) -> None:
         warmup_seconds=round(ready.warmup_seconds, 2),
         memory_mib=ready.memory_bytes >> 20,
     )
+    if ready.failed_captures:
+        log.warning("CUDA graphs could not be captured; their sizes are rendered without", failed=ready.failed_captures)
     if ready.device == "cpu":
         log.warning("rendering on the CPU, because DARKROOM_DEVICE says so; a GPU is many times faster")

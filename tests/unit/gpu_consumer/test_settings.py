@@ -50,6 +50,24 @@ def test_a_gpu_s_options_are_off_and_the_overlap_is_on() -> None:
     """Each is one variable."""
     plain = load(Settings, NEEDED)
     assert (plain.channels_last, plain.compile, plain.overlap) == (False, False, True)
+    assert not plain.cuda_graphs
     changes = {"DARKROOM_CHANNELS_LAST": "true", "DARKROOM_COMPILE": "true", "DARKROOM_OVERLAP": "false"}
     changed = load(Settings, NEEDED | changes)
     assert (changed.channels_last, changed.compile, changed.overlap) == (True, True, False)
+    assert load(Settings, NEEDED | {"DARKROOM_CUDA_GRAPHS": "true"}).cuda_graphs
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"DARKROOM_COMPILE": "true"}, "set either it or DARKROOM_COMPILE to false"),
+        ({"DARKROOM_DEVICE": "cpu"}, "set it to false, or DARKROOM_DEVICE to cuda"),
+    ],
+)
+def test_graphs_are_refused_where_they_can_not_be(changes: dict[str, str], advice: str) -> None:
+    """Beside compiled code and on a CPU, with a sentence that says what to do."""
+    load(Settings, NEEDED | {"DARKROOM_CUDA_GRAPHS": "true"}).check()
+    load(Settings, NEEDED | changes).check()
+    with pytest.raises(SettingsError, match=f"^DARKROOM_CUDA_GRAPHS: .*{advice}") as refused:
+        load(Settings, NEEDED | {"DARKROOM_CUDA_GRAPHS": "true"} | changes).check()
+    assert "\n" not in str(refused.value)

@@ -77,6 +77,7 @@ def _open(load: protocol.Load, connection: socket.socket) -> Pipeline:
         load_seconds=loaded - started,
         warmup_seconds=time.perf_counter() - loaded,
         memory_bytes=memory.held(load.device),
+        failed_captures=opened.engines.failed_captures,
     )
     _send(connection, ready)
     return opened

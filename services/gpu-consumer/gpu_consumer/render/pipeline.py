@@ -42,7 +42,7 @@ class Pipeline:
         self._device = load.device
         self._device_name = device_name
         self._scheduler_config: dict[str, Any] = dict(model.scheduler.config)
-        self._engines = Engines(model, load.sizes, channels_last=load.channels_last, compiled=load.compile)
+        self.engines = Engines(model, load)
         self._batches = Batches(load.device, compiled=load.compile)
 
     @classmethod
@@ -157,7 +157,7 @@ class Pipeline:
         if previews is not None:
             previews.watch(scheduler)
         self._model.scheduler = scheduler
-        self._engines.prepare_denoise(_size(wanted), wanted.guidance_scale)
+        self.engines.prepare_denoise(_size(wanted), wanted.guidance_scale)
         latents: torch.Tensor = self._model(
             prompt=wanted.prompt,
             negative_prompt=wanted.negative_prompt,
@@ -195,14 +195,14 @@ class Pipeline:
         """One picture's pixels; in tiles when memory does not suffice for the whole."""
         if not economy.tiled:
             try:
-                self._engines.prepare_decode(_size(wanted), tiled=False)
+                self.engines.prepare_decode(_size(wanted), tiled=False)
                 return decoding.decode(self._model, latent, tiled=False)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
             memory.release()
             economy.tiled = True
-        self._engines.prepare_decode(_size(wanted), tiled=True)
+        self.engines.prepare_decode(_size(wanted), tiled=True)
         return decoding.decode(self._model, latent, tiled=True)
 
     def _did_not_fit(self, wanted: JobInput, economy: Economy) -> str:

@@ -50,12 +50,16 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Load the model's own safety checker and run it on every picture."""
     scheduler: str
     """The scheduler of the warm-up renders."""
+    guidance_scale: float
+    """The model's default: the guidance of the warm-up renders."""
     sizes: tuple[Size, ...]
     """Each is rendered once, decode included, before the first job."""
     channels_last: bool
     """Keep UNet and VAE in the memory layout that tensor cores read fastest."""
     compile: bool
     """Compile UNet and VAE decoder with torch.compile: a slow start, then faster steps."""
+    cuda_graphs: bool
+    """Capture UNet and VAE decoder as CUDA graphs in the warm-up. Not together with `compile`."""
     cpu_threads: int
     """Threads torch may compute with on the CPU."""
 
@@ -89,6 +93,8 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     warmup_seconds: float
     memory_bytes: int
     """Held by the warm model between jobs: allocated on the GPU, or the process's resident set on the CPU."""
+    failed_captures: int = 0
+    """CUDA graphs that could not be captured; their shapes are rendered without."""
 
 
 class StartupFailed(msgspec.Struct, frozen=True, tag=True):

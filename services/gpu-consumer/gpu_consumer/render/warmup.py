@@ -1,4 +1,4 @@
-"""The renders before the first job: kernels chosen or compiled, memory reserved, the map of previews fitted."""
+"""The renders before the first job: kernels chosen, compiled or captured, memory reserved, previews made ready."""
 
 import time
 from threading import Event
@@ -14,30 +14,43 @@ STEPS = 2
 
 
 def warm_up(pipeline: Pipeline, load: Load) -> None:
-    """Render one picture of each size, decode included, with a line in the log for each. Raises ModelRefusedError."""
+    """Render one picture of each size, decode included, with a line in the log for each. Raises ModelRefusedError.
+
+    Where CUDA graphs are wanted, each size's are captured after its render. After a capture that failed the size is
+    rendered once more: the render fails if the capture cost the process its device.
+    """
     for size in load.sizes:
         started = time.perf_counter()
-        outcome = pipeline.render(RenderRequest(_input(load.scheduler, size)), _ignore, Event())
-        if isinstance(outcome, RenderFailed):
-            reason = " ".join(outcome.message.split())
-            raise ModelRefusedError(
-                f"The model in {load.folder} failed its warm-up render of {size.width}x{size.height}: {reason}"
-            )
+        failed = pipeline.engines.failed_captures
+        with pipeline.engines.capturing(size):
+            _render(pipeline, load, size)
+        if pipeline.engines.failed_captures > failed:
+            _render(pipeline, load, size)
         seconds = time.perf_counter() - started
         print(f"warm for {size.width}x{size.height} after {seconds:.2f} s", flush=True)  # noqa: T201 - goes to the log
+
+
+def _render(pipeline: Pipeline, load: Load, size: Size) -> None:
+    """Raises ModelRefusedError."""
+    outcome = pipeline.render(RenderRequest(_input(load, size)), _ignore, Event())
+    if isinstance(outcome, RenderFailed):
+        reason = " ".join(outcome.message.split())
+        raise ModelRefusedError(
+            f"The model in {load.folder} failed its warm-up render of {size.width}x{size.height}: {reason}"
+        )
 
 
 def _ignore(progressed: Progressed) -> None:
     """Nobody watches the warm-up."""
 
 
-def _input(scheduler: str, size: Size) -> JobInput:
+def _input(load: Load, size: Size) -> JobInput:
     return JobInput(
         prompt="a warm-up",
         negative_prompt="",
         num_inference_steps=STEPS,
-        guidance_scale=7.5,
-        scheduler=scheduler,
+        guidance_scale=load.guidance_scale,
+        scheduler=load.scheduler,
         width=size.width,
         height=size.height,
         seed=0,

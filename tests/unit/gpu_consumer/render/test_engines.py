@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from gpu_consumer.render import schedulers, warmup
+from gpu_consumer.render import engines, schedulers, warmup
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.protocol import Size
 from gpu_consumer.startup import ModelRefusedError
+from tests.support.graphs import CountingBackend, FailingBackend, ForgetfulBackend, PlainBackend
 from tests.support.models import load_of
-from tests.support.rendering import open_pipeline, render
+from tests.support.rendering import Watcher, attempt, failure, open_pipeline, render, weights_gone_bad
 
 
 def largest_difference(one: bytes, other: bytes) -> int:
@@ -91,6 +92,22 @@ def test_compiled_code_is_used(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
     assert len(seen) == 2
 
 
+def test_compiled_code_is_guided_as_the_models_default_is(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a model whose default is unguided, as distilled ones are, code is compiled for unguided jobs, and used."""
+    seen: list[Any] = []
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic: Recorder(network, seen))
+    compiled = open_pipeline(tiny_model, compile=True, guidance_scale=0.0)
+    warmup.warm_up(compiled, load_of(tiny_model, guidance_scale=0.0))
+    assert [kinds[0][0] for kinds in seen] == [(1, 4, 8, 8), (1, 4, 8, 8)]  # one picture: UNet and decoder
+    before = seen.copy()
+    seen.clear()
+    render(compiled, guidance_scale=1.0)
+    assert seen == before
+    seen.clear()
+    render(compiled, guidance_scale=7.5)
+    assert len(seen) == 1  # the decoder
+
+
 @pytest.mark.long
 def test_compiled_code_renders_the_same(tiny_model: Path, pipeline: Pipeline, counting: list[tuple[int, ...]]) -> None:
     """A picture from the graphs that torch.compile really captures is that of the plain networks, up to rounding."""
@@ -119,3 +136,129 @@ def test_failed_compilation_is_a_refusal(tiny_model: Path, monkeypatch: pytest.M
     ) as refused:
         warmup.warm_up(compiled, load_of(tiny_model))
     assert "\n" not in refused.value.message
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> CountingBackend:
+    """Stands in for CUDA's graphs."""
+    counting = CountingBackend(PlainBackend())
+    monkeypatch.setattr(engines, "CudaBackend", lambda: counting)
+    return counting
+
+
+def graphed_pipeline(folder: Path, **changes: Any) -> Pipeline:
+    """Warm, with graphs."""
+    pipeline = open_pipeline(folder, cuda_graphs=True, **changes)
+    warmup.warm_up(pipeline, load_of(folder, cuda_graphs=True, **changes))
+    return pipeline
+
+
+@pytest.mark.parametrize("scheduler", schedulers.NAMES)
+def test_graphs_make_the_same_picture(
+    tiny_model: Path, pipeline: Pipeline, backend: CountingBackend, scheduler: str
+) -> None:
+    """With every scheduler each step and the decode go through a graph, and the bytes are those of a plain render."""
+    graphed = graphed_pipeline(tiny_model)
+    backend.replayed = 0
+    watcher = Watcher()
+    picture = render(graphed, watcher, scheduler=scheduler)
+    assert backend.replayed == len(watcher.steps) + 1
+    assert picture.images == render(pipeline, scheduler=scheduler).images
+
+
+def test_graphs_are_captured_in_the_warm_up_alone(tiny_model: Path, backend: CountingBackend) -> None:
+    """A UNet and a decoder for each size; no job captures anything, whatever it asks for."""
+    sizes = (Size(64, 64), Size(72, 64))
+    graphed = graphed_pipeline(tiny_model, sizes=sizes)
+    assert (backend.recorded, graphed.engines.failed_captures) == (4, 0)
+    for change in ({}, {"width": 72}, {"width": 128}, {"guidance_scale": 1.0}, {"frugal": True}, {"num_images": 2}):
+        render(graphed, **change)
+    assert backend.recorded == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "replays"),
+    [
+        ({"width": 128}, 0),
+        ({"guidance_scale": 1.0}, 1),  # the decode
+        ({"frugal": True}, 3),  # the steps
+        ({}, 4),
+    ],
+)
+def test_jobs_that_fit_no_graph_are_rendered_eagerly(
+    tiny_model: Path, pipeline: Pipeline, backend: CountingBackend, change: dict[str, Any], replays: int
+) -> None:
+    """Another size, another guidance than the default's and a decode in tiles give the bytes of a plain render."""
+    graphed = graphed_pipeline(tiny_model)
+    backend.replayed = 0
+    assert render(graphed, **change).images == render(pipeline, **change).images
+    assert backend.replayed == replays
+
+
+def test_graphs_are_guided_as_the_models_default_is(tiny_model: Path, backend: CountingBackend) -> None:
+    """Unguided jobs of a model that is unguided by default go through graphs, and guided ones do not."""
+    graphed = graphed_pipeline(tiny_model, guidance_scale=1.0)
+    backend.replayed = 0
+    render(graphed, guidance_scale=0.0)
+    assert backend.replayed == 4
+    render(graphed, guidance_scale=7.5)
+    assert backend.replayed == 5
+
+
+def test_xl_is_captured_with_its_conditions(tiny_sdxl_model: Path, backend: CountingBackend) -> None:
+    """The sizes and the second text encoder's summary are inputs of the graph too."""
+    changes: dict[str, Any] = {"pipeline": "StableDiffusionXLPipeline"}
+    plain = render(open_pipeline(tiny_sdxl_model, **changes), prompt="one").images
+    graphed = graphed_pipeline(tiny_sdxl_model, **changes)
+    backend.replayed = 0
+    assert render(graphed, prompt="one").images == plain
+    assert backend.replayed == 4
+    assert render(graphed, prompt="another").images != plain
+
+
+def test_a_decoder_that_needs_single_precision_is_not_captured(tiny_sdxl_model: Path, backend: CountingBackend) -> None:
+    """SDXL's VAE in half precision is moved to single precision for each decode, away from where a graph would read."""
+    graphed = graphed_pipeline(tiny_sdxl_model, pipeline="StableDiffusionXLPipeline", dtype="float16")
+    assert (backend.recorded, graphed.engines.failed_captures) == (1, 0)
+
+
+def test_failed_captures_are_counted_and_served_eagerly(
+    tiny_model: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each is one line in the log with its reason, and the picture is the plain one."""
+    monkeypatch.setattr(engines, "CudaBackend", FailingBackend)
+    graphed = graphed_pipeline(tiny_model)
+    assert graphed.engines.failed_captures == 2
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        f"no CUDA graph of the {name} at 64x64: RuntimeError: operation not permitted when stream is capturing"
+        for name in ("UNet", "decoder")
+    ]
+    assert render(graphed).images == render(pipeline).images
+
+
+def test_a_graph_that_computes_other_numbers_is_a_failed_capture(
+    tiny_model: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never makes a picture."""
+    monkeypatch.setattr(engines, "CudaBackend", ForgetfulBackend)
+    graphed = graphed_pipeline(tiny_model)
+    assert graphed.engines.failed_captures == 2
+    assert render(graphed).images == render(pipeline).images
+
+
+def test_graphs_make_the_same_picture_after_whatever_came_before(
+    tiny_model: Path, pipeline: Pipeline, backend: CountingBackend
+) -> None:
+    """An abort, a failed job and a decode in single precision, which moves the VAE's weights, change nothing."""
+    graphed = graphed_pipeline(tiny_model)
+    wanted = render(pipeline).images
+    attempt(graphed, Watcher(abort_at=2))
+    assert render(graphed).images == wanted
+    with weights_gone_bad(graphed):
+        failure(graphed)
+    assert render(graphed).images == wanted
+    graphed._model.vae.to(torch.float64)
+    graphed._model.vae.to(torch.float32)
+    backend.replayed = 0
+    assert render(graphed).images == wanted
+    assert backend.replayed == 4

@@ -1,11 +1,17 @@
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 
-from gpu_consumer.render import warmup
+from gpu_consumer.render import engines, protocol, warmup
+from gpu_consumer.render.graphs import Recording
 from gpu_consumer.render.pipeline import Pipeline
+from gpu_consumer.render.progress import Report
 from gpu_consumer.render.protocol import Size
 from gpu_consumer.startup import ModelRefusedError
+from tests.support.graphs import FailingBackend
 from tests.support.models import load_of
 from tests.support.rendering import open_pipeline, weights_gone_bad
 
@@ -32,3 +38,34 @@ def test_failure_is_a_refusal(pipeline: Pipeline) -> None:
     assert refusal.value.message == (
         "The model in /models/bad failed its warm-up render of 64x64: The model produced numbers that are not finite."
     )
+
+
+@pytest.mark.parametrize("scale", [0.0, 7.5])
+def test_warm_up_has_the_models_default_guidance(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, scale: float
+) -> None:
+    """What is compiled or captured for the warm-up is what nearly all jobs need."""
+    asked: list[protocol.RenderRequest] = []
+    render = pipeline.render
+
+    def noting(request: protocol.RenderRequest, report: Report, abort: Event) -> protocol.Outcome:
+        asked.append(request)
+        return render(request, report, abort)
+
+    monkeypatch.setattr(pipeline, "render", noting)
+    warmup.warm_up(pipeline, load_of("/models/tiny", guidance_scale=scale))
+    assert [request.input.guidance_scale for request in asked] == [scale]
+
+
+def test_after_a_failed_capture_the_size_is_rendered_again(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process whose device was lost by a capture is never called warm."""
+
+    class Losing(FailingBackend):
+        def record(self, compute: Callable[[], Any]) -> Recording:
+            opened._model.vae.decoder.conv_out.bias.data.fill_(float("nan"))
+            raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(engines, "CudaBackend", Losing)
+    opened = open_pipeline(tiny_model, cuda_graphs=True)
+    with pytest.raises(ModelRefusedError, match="failed its warm-up render of 64x64"):
+        warmup.warm_up(opened, load_of(tiny_model, cuda_graphs=True))

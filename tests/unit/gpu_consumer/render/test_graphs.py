@@ -1,0 +1,89 @@
+"""Graphs of a network's forward. tests/gpu/test_graphs.py runs the same suite on CUDA's."""
+
+import pytest
+import torch
+
+from gpu_consumer.render.graphs import Backend, Graphed, GraphError, Recording, time_in_single_precision
+from tests.support.graphs import FailingBackend, ForgetfulBackend, GraphedSuite, Network, PlainBackend, call
+
+
+class TestPlainBackend(GraphedSuite):
+    @pytest.fixture
+    def device(self) -> str:
+        return "cpu"
+
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return PlainBackend()
+
+
+def learned(backend: Backend) -> tuple[Network, Graphed]:
+    """A network whose call waits to be recorded."""
+    network = Network()
+    graphed = Graphed(network, backend, time_in_single_precision)
+    graphed.serve(True)
+    graphed.learning = True
+    call(network, "cpu")
+    graphed.learning = False
+    return network, graphed
+
+
+def test_what_can_not_be_captured_is_computed_eagerly() -> None:
+    """The failure is raised once, and the network goes on as before."""
+    network, graphed = learned(FailingBackend())
+    with pytest.raises(RuntimeError, match="operation not permitted"):
+        graphed.record()
+    calls = network.calls
+    call(network, "cpu")
+    assert network.calls == calls + 1
+    graphed.record()  # nothing is left to record
+
+
+def test_a_graph_that_computes_other_numbers_is_refused() -> None:
+    """A graph is compared with the network on other numbers than it was recorded with, so a baked-in value shows."""
+    network, graphed = learned(ForgetfulBackend())
+    with pytest.raises(GraphError, match="other numbers"):
+        graphed.record()
+    calls = network.calls
+    call(network, "cpu")
+    assert network.calls == calls + 1
+
+
+def test_buffers_outlive_the_mode_that_they_are_filled_in() -> None:
+    """Calls are learned and served in inference mode, as the decoder's are, and outside of it."""
+    network = Network()
+    graphed = Graphed(network, PlainBackend(), time_in_single_precision)
+    graphed.serve(True)
+    graphed.learning = True
+    with torch.inference_mode():
+        first = call(network, "cpu")
+    graphed.record()
+    with torch.inference_mode():
+        assert torch.equal(call(network, "cpu"), first)
+    assert torch.equal(call(network, "cpu"), first)
+
+
+class Blocks(torch.nn.Module):
+    def forward(self, latent: torch.Tensor) -> torch.Tensor:
+        return latent.sin()
+
+
+def test_a_single_tensor_is_an_output_too() -> None:
+    """A decoder returns no tuple."""
+    recordings: list[Recording] = []
+
+    class Noting(PlainBackend):
+        def record(self, compute: object) -> Recording:
+            recordings.append(super().record(compute))  # type: ignore[arg-type]
+            return recordings[-1]
+
+    decoder = Blocks()
+    graphed = Graphed(decoder, Noting())
+    graphed.serve(True)
+    graphed.learning = True
+    latent = torch.randn(1, 4)
+    decoder(latent)
+    graphed.record()
+    decoded = decoder(latent)
+    assert torch.equal(decoded, latent.sin())
+    assert decoded.data_ptr() != recordings[0].output.data_ptr()
