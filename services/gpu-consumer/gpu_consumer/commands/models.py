@@ -1,6 +1,4 @@
-"""`darkroom models list | verify | pull`."""
-
-from typing import NoReturn
+"""`darkroom models list | verify | pull | import`."""
 
 import click
 import msgspec
@@ -8,6 +6,8 @@ import msgspec
 from chassis.settings import CatalogueSettings, SettingsError, load
 from contracts.models import Catalogue, CatalogueError, Model, UnknownModelError
 from darkroom.console import CommandError, json_option, print_fields, print_json, print_table
+from gpu_consumer.commands.models_import import import_
+from gpu_consumer.commands.refusal import refuse
 from gpu_consumer.models.folders import Verdict, first_refusal, folder_of, verify
 from gpu_consumer.render.protocol import Device
 from gpu_consumer.startup import ExitCode, StartupError
@@ -36,7 +36,10 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 @click.group()
 def models() -> None:
-    """List the catalogue's models, check their folders, pull them from a hub."""
+    """List the catalogue's models, check their folders, pull them from a hub, import single files."""
+
+
+models.add_command(import_)
 
 
 @models.command("list")
@@ -92,7 +95,7 @@ def pull(name: str, as_json: bool) -> None:
     except (pulling.PullError, HubError) as error:
         raise CommandError(str(error)) from error
     except StartupError as refusal:
-        _refuse(refusal.message, refusal.exit_code)
+        refuse(refusal.message, refusal.exit_code)
     except OSError as error:
         raise CommandError(f"The model can't be put at {error.filename}: {error.strerror}.") from error
     if as_json:
@@ -109,7 +112,7 @@ def _opened() -> tuple[ModelsSettings, Catalogue]:
         settings = load(ModelsSettings)
         return settings, settings.catalogue.load()
     except (SettingsError, CatalogueError) as error:
-        _refuse(str(error), ExitCode.SETTINGS)
+        refuse(str(error), ExitCode.SETTINGS)
 
 
 def _named(catalogue: Catalogue, name: str) -> Model:
@@ -117,12 +120,6 @@ def _named(catalogue: Catalogue, name: str) -> Model:
         return catalogue.find(name)
     except UnknownModelError as error:
         raise CommandError(f"The model {error}.") from error
-
-
-def _refuse(message: str, exit_code: ExitCode) -> NoReturn:
-    """End as a worker would that meets the same."""
-    click.echo(f"Error: {message}", err=True)
-    raise click.exceptions.Exit(exit_code)
 
 
 def _listed(model: Model, settings: ModelsSettings) -> Listed:
