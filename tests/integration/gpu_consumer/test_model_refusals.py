@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from gpu_consumer.render import protocol
@@ -64,6 +64,15 @@ def _foreign_tokenizer(folder: Path) -> None:
     tokenizer.save(path)
 
 
+def _renamed_layer(folder: Path) -> None:
+    """A layer of the text encoder under another name, which the libraries replace by a random one."""
+    (folder / SUMS).unlink()
+    file = folder / "text_encoder/model.safetensors"
+    weights = {name: tensor.clone() for name, tensor in load_file(file).items()}
+    weights["of_another.weight"] = weights.pop("final_layer_norm.weight")
+    save_file(weights, file, metadata={"format": "pt"})
+
+
 REFUSALS: dict[str, tuple[Callable[[Path], None], ExitCode, str]] = {
     "missing": (_missing, ExitCode.MODEL_MISSING, "does not exist"),
     "pickle renamed": (_pickled, ExitCode.MODEL_UNSAFE, "are pickled"),
@@ -73,6 +82,11 @@ REFUSALS: dict[str, tuple[Callable[[Path], None], ExitCode, str]] = {
     "no tokenizer": (_no_tokenizer, ExitCode.MODEL_INCOMPLETE, "holds no tokenizer_config.json"),
     "other class": (_other_class, ExitCode.MODEL_CLASS, "is a FluxPipeline"),
     "foreign tokenizer": (_foreign_tokenizer, ExitCode.MODEL_REFUSED, "don't belong together"),
+    "renamed layer": (
+        _renamed_layer,
+        ExitCode.MODEL_REFUSED,
+        "text_encoder don't match its config.json: final_layer_norm.weight is missing",
+    ),
 }
 
 

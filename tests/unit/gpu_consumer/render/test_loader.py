@@ -1,12 +1,15 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from contracts.models import Dtype
+from contracts.models import Dtype, PipelineClass
 from gpu_consumer.render import device
 from gpu_consumer.render.loader import load_pipeline
 from gpu_consumer.render.model_folder import inspect
@@ -20,6 +23,70 @@ def test_loads_a_variant_only_folder(folder: Path) -> None:
         weights.rename(weights.with_suffix(".fp16.safetensors"))
     model = load_pipeline(inspect(folder, prefer_half=False), "cpu", "float32")
     assert str(model.dtype) == "torch.float32"
+
+
+SD: PipelineClass = "StableDiffusionPipeline"
+XL: PipelineClass = "StableDiffusionXLPipeline"
+
+
+@pytest.fixture
+def checked(folder: Path) -> Path:
+    """A folder of Stable Diffusion 1.x with a safety checker."""
+    add_checker(folder)
+    return folder
+
+
+@pytest.fixture
+def xl(tiny_sdxl_model: Path, tmp_path: Path) -> Path:
+    """A folder of SDXL, free to be changed."""
+    return copy_model(tiny_sdxl_model, tmp_path / "xl")
+
+
+@pytest.mark.parametrize(
+    ("family", "part"),
+    [(SD, name) for name in ("text_encoder", "unet", "vae", "safety_checker")]
+    + [(XL, name) for name in ("text_encoder", "text_encoder_2", "unet", "vae")],
+)
+def test_a_renamed_layer_is_refused(checked: Path, xl: Path, family: PipelineClass, part: str) -> None:
+    """Weights without one of their layers would leave it random: refused, with the part and the layer."""
+    path = checked if family == SD else xl
+    weights = _weights(path / part)
+    renamed = next(key for key in weights if key.endswith(".weight"))
+    weights[f"{renamed}.of_another"] = weights.pop(renamed)
+    _save_weights(path / part, weights)
+    folder = inspect(path, prefer_half=False, pipeline=family, safety_checker=family == SD)
+    with pytest.raises(ModelRefusedError, match=rf"/{part} don't match its config.json: .*{re.escape(renamed)}"):
+        load_pipeline(folder, "cpu", "float32")
+
+
+def test_only_the_first_missing_layers_are_named(folder: Path) -> None:
+    """However many layers are missing, the refusal stays one short sentence."""
+    weights = _weights(folder / "text_encoder")
+    kept = dict(list(weights.items())[:4])
+    _save_weights(folder / "text_encoder", kept)
+    with pytest.raises(ModelRefusedError, match=rf" and {len(weights) - len(kept) - 3} more are missing\.$"):
+        load_pipeline(inspect(folder, prefer_half=False), "cpu", "float32")
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])
+def test_a_layer_of_another_shape_is_refused(folder: Path, part: str) -> None:
+    """Weights that are larger or smaller than the configuration says are refused."""
+    weights = _weights(folder / part)
+    key = next(key for key in weights if key.endswith(".weight"))
+    weights[key] = torch.cat([weights[key], weights[key]])
+    _save_weights(folder / part, weights)
+    with pytest.raises(ModelRefusedError, match=re.escape(key)):
+        load_pipeline(inspect(folder, prefer_half=False), "cpu", "float32")
+
+
+def test_buffers_of_older_files_are_left_alone(checked: Path, xl: Path) -> None:
+    """Files that hold more than the architecture, as older ones do (position_ids), load."""
+    _add_position_ids(checked / "text_encoder", "text_model.embeddings.position_ids")
+    _add_position_ids(checked / "safety_checker", "vision_model.vision_model.embeddings.position_ids")
+    _add_position_ids(xl / "text_encoder_2", "text_model.embeddings.position_ids")
+    for path, family in ((checked, SD), (xl, XL)):
+        folder = inspect(path, prefer_half=False, pipeline=family, safety_checker=family == SD)
+        assert type(load_pipeline(folder, "cpu", "float32")).__name__ == family
 
 
 def test_foreign_tokenizer(folder: Path) -> None:
@@ -133,3 +200,19 @@ def _write_as_stable_diffusion(tokenizer: Path) -> None:
     (tokenizer / "vocab.json").write_text(json.dumps(model["vocab"]))
     (tokenizer / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
     (tokenizer / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+def _file(part: Path) -> Path:
+    return next(part.glob("*.safetensors"))
+
+
+def _weights(part: Path) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in load_file(_file(part)).items()}
+
+
+def _save_weights(part: Path, weights: dict[str, torch.Tensor]) -> None:
+    save_file(weights, _file(part), metadata={"format": "pt"})
+
+
+def _add_position_ids(part: Path, key: str) -> None:
+    _save_weights(part, _weights(part) | {key: torch.arange(77).unsqueeze(0)})
