@@ -1,18 +1,20 @@
 """`python -m tests.support.faulty_render FD`: the real render process, whose model breaks where a prompt says so.
 
-The pipeline of diffusers is wrapped, after its last step: what the render process makes of it is the product's own.
+The fault comes after the last step of denoising: what the render process makes of it is the product's own.
 """
 
 import os
 import signal
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
 
+from contracts.api import JobInput
 from gpu_consumer.render.__main__ import main
+from gpu_consumer.render.pipeline import Pipeline
+from gpu_consumer.render.previews import Previews
+from gpu_consumer.render.progress import Progress
 
 KILLED, CRASHES, HANGS, DEVICE_LOST = "is killed", "crashes", "hangs", "loses its device"
 NOT_FINITE, RAISES, NO_MEMORY_ONCE = "makes no numbers", "raises", "has no memory once"
@@ -43,17 +45,17 @@ FAULTS: dict[str, Callable[[], object]] = {
 
 
 def break_as_told() -> None:
-    render = StableDiffusionPipeline.__call__
+    denoise = Pipeline._denoise
 
-    def broken(self: Any, prompt: str, **arguments: Any) -> Any:
-        answer = render(self, prompt, **arguments)
-        if prompt in FAULTS:
-            FAULTS[prompt]()
-        if prompt == NOT_FINITE:
-            answer.images *= float("nan")
-        return answer
+    def broken(
+        self: Pipeline, wanted: JobInput, seeds: list[int], progress: Progress, previews: Previews | None
+    ) -> torch.Tensor:
+        latents = denoise(self, wanted, seeds, progress, previews)
+        if wanted.prompt in FAULTS:
+            FAULTS[wanted.prompt]()
+        return latents * float("nan") if wanted.prompt == NOT_FINITE else latents
 
-    StableDiffusionPipeline.__call__ = broken
+    Pipeline._denoise = broken  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from gpu_consumer.render.loader import load_pipeline
 from gpu_consumer.render.model_folder import ModelFolder
 from gpu_consumer.render.previews import PreviewMap, Previews
 from gpu_consumer.render.progress import Progress, RenderAborted, Report
+from gpu_consumer.render.prompts import PromptCache
 
 
 class Economy(msgspec.Struct):
@@ -41,6 +42,7 @@ class Pipeline:
         self._model = model
         self._device = load.device
         self._device_name = device_name
+        self._prompts = PromptCache(model)
         self._scheduler_config: dict[str, Any] = dict(model.scheduler.config)
         self.engines = Engines(model, load)
         self._batches = Batches(load.device, compiled=load.compile)
@@ -159,8 +161,7 @@ class Pipeline:
         self._model.scheduler = scheduler
         self.engines.prepare_denoise(_size(wanted), wanted.guidance_scale)
         latents: torch.Tensor = self._model(
-            prompt=wanted.prompt,
-            negative_prompt=wanted.negative_prompt,
+            **self._prompts.embed(wanted.prompt, wanted.negative_prompt, wanted.guidance_scale),
             num_inference_steps=wanted.num_inference_steps,
             guidance_scale=wanted.guidance_scale,
             width=wanted.width,

@@ -1,10 +1,12 @@
 """Stable Diffusion 2.x and XL, each in its own shape, beside the 1.x that all other tests render with."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 
 from contracts.errors import JobErrorCode
 from gpu_consumer.render import decoding, schedulers
@@ -29,6 +31,30 @@ def second(tiny_sd2_model: Path) -> Pipeline:
     return open_pipeline(tiny_sd2_model)
 
 
+SCHEDULER_NAMES = {"PNDMScheduler": "pndm", "DDIMScheduler": "ddim", "EulerDiscreteScheduler": "euler"}
+
+
+@pytest.fixture(params=["tiny_model", "tiny_sd2_model", "tiny_sdxl_model"])
+def plain(request: pytest.FixtureRequest) -> Any:
+    """The plain diffusers pipeline of each family, as anybody would load it."""
+    folder: Path = request.getfixturevalue(request.param)
+    plain: Any = DiffusionPipeline.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+    plain.set_progress_bar_config(disable=True)
+    return plain
+
+
+def test_a_prompt_alone_renders_what_diffusers_renders(plain: Any) -> None:
+    """A job that names nothing but a prompt is the plain pipeline's picture, with all of its defaults, to the byte."""
+    scheduler = SCHEDULER_NAMES[type(plain.scheduler).__name__]
+    guidance = inspect.signature(type(plain).__call__).parameters["guidance_scale"].default
+    side = plain.unet.config.sample_size * plain.vae_scale_factor
+    ours = open_pipeline(Path(plain.name_or_path), pipeline=type(plain).__name__)
+    made = render(ours, prompt="a lighthouse", scheduler=scheduler, guidance_scale=guidance, width=side, height=side)
+    generator = torch.Generator("cpu").manual_seed(7)
+    picture = plain("a lighthouse", num_inference_steps=3, generator=generator).images[0]
+    assert made.images[0].rgb == picture.tobytes()
+
+
 def theirs(pipeline: Pipeline, **changes: Any) -> bytes:
     """What the diffusers pipeline itself makes of an input."""
     wanted = job_input(**changes)
@@ -38,7 +64,7 @@ def theirs(pipeline: Pipeline, **changes: Any) -> bytes:
     )
     picture = model(
         wanted.prompt,
-        negative_prompt=wanted.negative_prompt,
+        negative_prompt=wanted.negative_prompt or None,
         num_inference_steps=wanted.num_inference_steps,
         guidance_scale=wanted.guidance_scale,
         width=wanted.width,
@@ -48,10 +74,24 @@ def theirs(pipeline: Pipeline, **changes: Any) -> bytes:
     return bytes(picture.tobytes())
 
 
-def test_own_decode_equals_the_pipelines(xl: Pipeline, half_xl: Pipeline, second: Pipeline) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"negative_prompt": "grey"}, {"guidance_scale": 1.0}, {"width": 128}],
+    ids=lambda change: next(iter(change), "defaults"),
+)
+def test_own_decode_equals_the_pipelines(
+    xl: Pipeline, half_xl: Pipeline, second: Pipeline, change: dict[str, Any]
+) -> None:
     """The pictures of the other families are bit-identical to those of their diffusers pipelines, halves included."""
     for pipeline in (xl, half_xl, second):
-        assert render(pipeline).images[0].rgb == theirs(pipeline)
+        assert render(pipeline, **change).images[0].rgb == theirs(pipeline, **change)
+
+
+@pytest.mark.parametrize("scheduler", schedulers.NAMES)
+def test_every_scheduler_equals_the_pipelines(xl: Pipeline, second: Pipeline, scheduler: str) -> None:
+    """With every scheduler, velocity predicted or noise."""
+    for pipeline in (xl, second):
+        assert render(pipeline, scheduler=scheduler).images[0].rgb == theirs(pipeline, scheduler=scheduler)
 
 
 @pytest.mark.parametrize("name", schedulers.NAMES)
