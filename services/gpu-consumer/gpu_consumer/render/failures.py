@@ -3,6 +3,7 @@
 import torch
 
 from contracts.errors import JobErrorCode
+from gpu_consumer.render import memory
 from gpu_consumer.render.protocol import FailureKind, RenderFailed
 
 MESSAGE_LIMIT = 500
@@ -10,7 +11,20 @@ MESSAGE_LIMIT = 500
 
 # cuDNN, cuBLAS and the CPU allocator report a lack of memory as a plain RuntimeError.
 _MEMORY_PHRASES = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-_DEVICE_LOST_PHRASES = ("CUDA error", "CUDNN_STATUS_EXECUTION_FAILED", "CUBLAS_STATUS_EXECUTION_FAILED")
+_DEVICE_LOST_PHRASES = (
+    "CUDA error",
+    "CUDA driver error",
+    "Triton Error [CUDA]",
+    "CUDNN_STATUS_EXECUTION_FAILED",
+    "CUBLAS_STATUS_EXECUTION_FAILED",
+)
+
+# torch skips each cuDNN engine whose workspace does not fit and reports only that none is left. The error also has
+# causes that more memory does not remove (ATen/native/cudnn/Conv_v8.cpp).
+_NO_ENGINE_PHRASES = ("unable to find an engine",)
+SCARCE_SHARE = 0.1
+"""Free memory below this share of the GPU explains a missing cuDNN engine. The workspaces of a VAE's largest
+convolutions take gigabytes."""
 
 
 class InputNotRenderableError(ValueError):
@@ -34,7 +48,7 @@ _OWN: dict[type[Exception], JobErrorCode] = {
 
 
 def classify(error: Exception) -> RenderFailed:
-    """The failure that `error` stands for.
+    """The failure that `error` stands for. Call it while the error is handled, before memory is given back.
 
     Out of memory is transient: whether it is the job's first time is for the service to count.
     """
@@ -48,16 +62,24 @@ def classify(error: Exception) -> RenderFailed:
 
 
 def is_out_of_memory(error: Exception) -> bool:
+    """Whether more memory would have helped. Call it while the error is handled, before memory is given back."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _MEMORY_PHRASES)
+    if not isinstance(error, RuntimeError):
+        return False
+    return _says(error, _MEMORY_PHRASES) or (_says(error, _NO_ENGINE_PHRASES) and memory.free_share() < SCARCE_SHARE)
 
 
 def _is_device_lost(error: Exception) -> bool:
     """After an illegal access or a lost device, every later CUDA call fails too: the process must be replaced."""
     if isinstance(error, torch.AcceleratorError):
         return True
-    return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _DEVICE_LOST_PHRASES)
+    return isinstance(error, RuntimeError) and _says(error, _DEVICE_LOST_PHRASES)
+
+
+def _says(error: Exception, phrases: tuple[str, ...]) -> bool:
+    text = str(error).lower()
+    return any(phrase.lower() in text for phrase in phrases)
 
 
 def _failed(code: JobErrorCode, error: Exception, kind: FailureKind) -> RenderFailed:

@@ -48,6 +48,20 @@ def total(device: Device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def free_share() -> float:
+    """Of the GPU's memory, between 0 and 1: what this process can still take, its own unused cache included.
+
+    1 where no GPU is in use.
+    """
+    if not torch.cuda.is_initialized():
+        return 1.0
+    most = total("cuda")
+    reserved, allocated = torch.cuda.memory_reserved(), torch.cuda.memory_allocated()
+    left_on_the_gpu, _ = torch.cuda.mem_get_info()
+    left_to_us = min(left_on_the_gpu, most - reserved)
+    return max(0, left_to_us + reserved - allocated) / most
+
+
 def release() -> None:
     """Give back what a failed render held. Call it outside the `except`: the traceback holds tensors."""
     gc.collect()

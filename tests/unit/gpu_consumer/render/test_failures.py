@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from contracts.errors import JobErrorCode
-from gpu_consumer.render.failures import MESSAGE_LIMIT, classify
+from gpu_consumer.render import memory
+from gpu_consumer.render.failures import MESSAGE_LIMIT, classify, is_out_of_memory
 from gpu_consumer.render.protocol import FailureKind
 
 
@@ -20,6 +21,10 @@ from gpu_consumer.render.protocol import FailureKind
         (MemoryError(), JobErrorCode.OUT_OF_MEMORY, "transient"),
         (torch.AcceleratorError("CUDA error: an illegal memory access"), JobErrorCode.RENDER_PROCESS_LOST, "fatal"),
         (RuntimeError("CUDA error: device-side assert triggered"), JobErrorCode.RENDER_PROCESS_LOST, "fatal"),
+        (RuntimeError("Triton Error [CUDA]: an illegal memory access"), JobErrorCode.RENDER_PROCESS_LOST, "fatal"),
+        (RuntimeError("CUDA driver error: device not ready"), JobErrorCode.RENDER_PROCESS_LOST, "fatal"),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), JobErrorCode.OUT_OF_MEMORY, "transient"),
+        (RuntimeError("CUDA driver error: out of memory"), JobErrorCode.OUT_OF_MEMORY, "transient"),
         (ValueError("`height` and `width` have to be divisible"), JobErrorCode.PIPELINE_ERROR, "permanent"),
         (ValueError("CUDA error in a prompt"), JobErrorCode.PIPELINE_ERROR, "permanent"),
     ],
@@ -29,6 +34,33 @@ def test_classification(error: Exception, code: JobErrorCode, kind: FailureKind)
     failure = classify(error)
     assert (failure.code, failure.kind) == (code, kind)
     assert type(error).__name__ in failure.message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Unable to find an engine to execute this computation",
+        "GET was unable to find an engine to execute this computation",
+        "FIND was unable to find an engine to execute this computation after trying 9 plans",
+    ],
+)
+def test_a_missing_engine_is_a_lack_of_memory_where_memory_is_scarce(
+    message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cuDNN says the same of workspaces that don't fit and of computations that it can't do: free memory decides."""
+    error = RuntimeError(message)
+    monkeypatch.setattr(memory, "free_share", lambda: 0.02)
+    assert is_out_of_memory(error)
+    assert classify(error).code is JobErrorCode.OUT_OF_MEMORY
+    monkeypatch.setattr(memory, "free_share", lambda: 0.5)
+    assert not is_out_of_memory(error)
+    assert classify(error).code is JobErrorCode.PIPELINE_ERROR
+
+
+def test_scarce_memory_explains_no_other_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full memory does not make a lack of memory of an error that says something else."""
+    monkeypatch.setattr(memory, "free_share", lambda: 0.0)
+    assert classify(RuntimeError("shape mismatch")).code is JobErrorCode.PIPELINE_ERROR
 
 
 def test_real_allocation_failure() -> None:

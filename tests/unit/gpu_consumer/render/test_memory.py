@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -32,6 +34,31 @@ def test_render_tells_its_peak(pipeline: Pipeline) -> None:
     """A render tells how much memory it took at the highest, and a larger picture takes more."""
     small, large = (render(pipeline, width=side, height=side, num_inference_steps=1) for side in (64, 768))
     assert large.peak_memory_bytes > small.peak_memory_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("fraction", "left_on_the_gpu", "share"), [(1.0, 2 << 30, 0.3), (1.0, 1 << 30, 0.2), (0.8, 3 << 30, 0.25)]
+)
+def test_free_share_of_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, fraction: float, left_on_the_gpu: int, share: float
+) -> None:
+    """What this process can still take: what is left on the GPU, within its own limit, and what it has in reserve."""
+    figures = {
+        "is_initialized": True,
+        "get_device_properties": SimpleNamespace(total_memory=10 << 30),
+        "get_per_process_memory_fraction": fraction,
+        "memory_reserved": 7 << 30,
+        "memory_allocated": 6 << 30,
+        "mem_get_info": (left_on_the_gpu, 10 << 30),
+    }
+    for name, figure in figures.items():
+        monkeypatch.setattr(torch.cuda, name, lambda figure=figure: figure)
+    assert memory.free_share() == pytest.approx(share)
+
+
+def test_free_share_without_a_gpu() -> None:
+    """Where no GPU is in use, its memory explains nothing."""
+    assert memory.free_share() == 1.0
 
 
 def test_total() -> None:
