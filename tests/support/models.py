@@ -64,7 +64,7 @@ def ready(**changes: Any) -> Ready:
 
 def picture(image: RenderedImage, **changes: Any) -> Picture:
     """A picture as it comes from the render process, with changes."""
-    defaults: dict[str, Any] = {"index": 0, "tiled": False}
+    defaults: dict[str, Any] = {"index": 0, "batch_size": 1, "tiled": False, "vae_dtype": "float32"}
     return Picture(image=image, **(defaults | changes))
 
 
@@ -77,6 +77,7 @@ def rendered(**changes: Any) -> Rendered:
         "steps": 3,
         "peak_memory_bytes": 500_000_000,
         "tiled": False,
+        "vae_dtype": "float32",
     }
     return Rendered(**(defaults | changes))
 

@@ -13,13 +13,14 @@ SMALLEST_TILE = 4
 
 
 @torch.inference_mode()
-def decode(model: DiffusionPipeline, latent: torch.Tensor, *, tiled: bool) -> torch.Tensor:
+def decode(model: DiffusionPipeline, latent: torch.Tensor, dtype: torch.dtype, *, tiled: bool) -> torch.Tensor:
     """The pixels of one picture (1 x 3 x height x width, single precision, about -1 to 1) from its scaled latents.
 
-    Raises NonFiniteOutputError, and whatever torch raises when memory does not suffice; the VAE is as it was then too.
+    The VAE computes in `dtype`. Raises NonFiniteOutputError, and whatever torch raises when memory does not suffice;
+    the VAE is as it was then too.
     """
     vae = model.vae
-    with precision(vae, bearable(model)), _tiles(vae, latent) if tiled else contextlib.nullcontext():
+    with precision(vae, dtype), _tiles(vae, latent) if tiled else contextlib.nullcontext():
         unscaled = unscale(vae, latent.to(vae.dtype))
         pixels: torch.Tensor = vae.decode(unscaled, return_dict=False)[0].float()
     if not torch.isfinite(pixels).all():
@@ -81,16 +82,22 @@ def _statistics(vae: AutoencoderKL, like: torch.Tensor) -> tuple[torch.Tensor, t
 
 @contextlib.contextmanager
 def precision(vae: AutoencoderKL, dtype: torch.dtype) -> Iterator[None]:
-    """Compute in another precision for a while. Left in it, the VAE would fail every later job."""
+    """Compute in another precision for a while. Left in it, the VAE would fail every later job.
+
+    Afterwards the weights are in the same place in memory as before, where captured CUDA graphs read them.
+    """
     before = vae.dtype
     if before == dtype:
         yield
         return
+    weights = [(parameter, parameter.data) for parameter in vae.parameters()]
     try:
         vae.to(dtype)
         yield
     finally:
         vae.to(before)
+        for parameter, data in weights:
+            parameter.data = data
 
 
 @contextlib.contextmanager

@@ -16,7 +16,9 @@ from contracts.errors import JobErrorCode
 from contracts.models import Dtype
 from gpu_consumer.render import decoding, memory, protocol, safety, schedulers
 from gpu_consumer.render.batches import Batches
+from gpu_consumer.render.decoder import Decoder
 from gpu_consumer.render.device import StepFence
+from gpu_consumer.render.economy import Economy
 from gpu_consumer.render.engines import Engines
 from gpu_consumer.render.failures import InputNotRenderableError, classify, is_out_of_memory
 from gpu_consumer.render.loader import load_pipeline
@@ -24,15 +26,6 @@ from gpu_consumer.render.model_folder import ModelFolder
 from gpu_consumer.render.previews import PreviewMap, Previews
 from gpu_consumer.render.progress import Progress, RenderAborted, Report
 from gpu_consumer.render.prompts import PromptCache
-
-
-class Economy(msgspec.Struct):
-    """How sparingly a render uses memory. It goes on more sparingly when it must, never back."""
-
-    batch: int
-    """Pictures denoised together, at most."""
-    tiled: bool
-    """Decoded in tiles."""
 
 
 class Pipeline:
@@ -46,6 +39,7 @@ class Pipeline:
         self._scheduler_config: dict[str, Any] = dict(model.scheduler.config)
         self.engines = Engines(model, load)
         self._batches = Batches(load.device, compiled=load.compile)
+        self._decoder = Decoder(model, self.engines)
 
     @classmethod
     def load(cls, folder: ModelFolder, load: protocol.Load, device_name: str = "cpu") -> Self:
@@ -55,7 +49,7 @@ class Pipeline:
     @property
     def dtype(self) -> Dtype:
         """Of the weights."""
-        return cast(Dtype, str(self._model.dtype).removeprefix("torch."))
+        return _name(self._model.dtype)
 
     @functools.cached_property
     def preview_map(self) -> PreviewMap:
@@ -92,7 +86,7 @@ class Pipeline:
         progress.stop_if_told()
         latents = self._denoise_all(request, economy, progress, previews)
         denoised = time.perf_counter()
-        self._decode_all(request, economy, latents, progress, report)
+        dtypes = self._decode_all(request, economy, latents, progress, report)
         finished = time.perf_counter()
         return protocol.Rendered(
             batch_size=max(len(batch) for batch in latents),
@@ -101,6 +95,7 @@ class Pipeline:
             steps=progress.steps,
             peak_memory_bytes=memory.peak(self._device),
             tiled=economy.tiled,
+            vae_dtype=_name(max(dtypes, key=lambda dtype: dtype.itemsize)),
         )
 
     def _check(self, wanted: JobInput) -> None:
@@ -180,31 +175,25 @@ class Pipeline:
         batches: list[torch.Tensor],
         progress: Progress,
         report: Report,
-    ) -> None:
-        """Hand over each picture as soon as it is decoded."""
-        wanted = request.input
-        economy.tiled = request.frugal
-        latents = [latent for batch in batches for latent in batch.split(1)]
-        for index, (seed, latent) in enumerate(zip(_seeds(wanted), latents, strict=True)):
+    ) -> list[torch.dtype]:
+        """Hand over each picture as soon as it is decoded. What each was decoded in."""
+        wanted, dtypes = request.input, []
+        self._decoder.begin(_size(wanted), economy, frugal=request.frugal)
+        latents = [(latent, len(batch)) for batch in batches for latent in batch.split(1)]
+        for index, (seed, (latent, together)) in enumerate(zip(_seeds(wanted), latents, strict=True)):
             progress.stop_if_told()
-            pixels = self._decode(wanted, latent, economy)
-            safety.check(self._model, pixels, seed)
-            image = protocol.RenderedImage(wanted.width, wanted.height, seed, decoding.to_rgb(pixels))
-            report(protocol.Picture(index=index, image=image, tiled=economy.tiled))
-
-    def _decode(self, wanted: JobInput, latent: torch.Tensor, economy: Economy) -> torch.Tensor:
-        """One picture's pixels; in tiles when memory does not suffice for the whole."""
-        if not economy.tiled:
-            try:
-                self.engines.prepare_decode(_size(wanted), tiled=False)
-                return decoding.decode(self._model, latent, tiled=False)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-            memory.release()
-            economy.tiled = True
-        self.engines.prepare_decode(_size(wanted), tiled=True)
-        return decoding.decode(self._model, latent, tiled=True)
+            decoded = self._decoder.decode(_size(wanted), latent, economy)
+            safety.check(self._model, decoded.pixels, seed)
+            picture = protocol.Picture(
+                index=index,
+                image=protocol.RenderedImage(wanted.width, wanted.height, seed, decoding.to_rgb(decoded.pixels)),
+                batch_size=together,
+                tiled=economy.tiled,
+                vae_dtype=_name(decoded.dtype),
+            )
+            report(picture)
+            dtypes.append(decoded.dtype)
+        return dtypes
 
     def _did_not_fit(self, wanted: JobInput, economy: Economy) -> str:
         pictures = "1 picture" if wanted.num_images == 1 else f"{wanted.num_images} pictures"
@@ -219,6 +208,10 @@ class Pipeline:
 
 def _size(wanted: JobInput) -> protocol.Size:
     return protocol.Size(wanted.width, wanted.height)
+
+
+def _name(dtype: torch.dtype) -> Dtype:
+    return cast(Dtype, str(dtype).removeprefix("torch."))
 
 
 def _seeds(wanted: JobInput) -> list[int]:

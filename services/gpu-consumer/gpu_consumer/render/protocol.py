@@ -135,8 +135,12 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     index: int
     """From 0."""
     image: RenderedImage
+    batch_size: int
+    """Pictures that it was denoised together with, itself included."""
     tiled: bool
     """It did not fit whole and was decoded in tiles."""
+    vae_dtype: Dtype
+    """What the VAE decoded it in: float32 too where float16 overflowed."""
 
 
 class Phases(msgspec.Struct, frozen=True):
@@ -160,6 +164,8 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """As Ready.memory_bytes, at its highest during this render."""
     tiled: bool
     """At least one picture was decoded in tiles."""
+    vae_dtype: Dtype
+    """What the VAE decoded in; the widest where pictures differ."""
 
 
 class Aborted(msgspec.Struct, frozen=True, tag=True):

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -5,9 +6,10 @@ import torch
 from diffusers import AutoencoderKL
 
 from contracts.errors import JobErrorCode
-from gpu_consumer.render import decoding
+from gpu_consumer.render import decoding, memory
+from gpu_consumer.render.decoder import Decoder
 from gpu_consumer.render.pipeline import Pipeline
-from tests.support.rendering import failure, render
+from tests.support.rendering import failure, open_pipeline, render
 
 
 class FailingDecode:
@@ -26,27 +28,119 @@ class FailingDecode:
         return self._decode(*args, **kwargs)
 
 
-def test_decode_out_of_memory_is_tried_in_tiles(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A decode that runs out of memory is tried once more in tiles, and the next job is whole again."""
-    before = render(pipeline)
-    decode = FailingDecode(pipeline, failures=1)
-    monkeypatch.setattr(pipeline._model.vae, "decode", decode)
-    assert render(pipeline).tiled
-    assert decode.tiled == [False, True]
-    after = render(pipeline)
-    assert after.images == before.images
-    assert not after.tiled
+@pytest.fixture
+def fresh(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """The pipeline with no size found to need tiles yet."""
+    monkeypatch.setattr(pipeline, "_decoder", Decoder(pipeline._model, pipeline._decoder._engines))
+    return pipeline
 
 
-def test_out_of_memory_is_transient(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decode_out_of_memory_is_tried_in_tiles(fresh: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decode that runs out of memory is tried once more in tiles, as are the job's pictures after it."""
+    before = render(fresh, num_images=2)
+    assert not before.tiled
+    decode = FailingDecode(fresh, failures=1)
+    monkeypatch.setattr(fresh._model.vae, "decode", decode)
+    made = render(fresh, num_images=2)
+    assert decode.tiled == [False, True, True]
+    assert [picture.tiled for picture in made.pictures] == [True, True]
+    assert made.images != before.images
+
+
+def test_a_size_that_only_decodes_in_tiles_is_remembered(
+    fresh: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Later jobs of the size are decoded in tiles from the start, other sizes whole; the log is told once."""
+    decode = FailingDecode(fresh, failures=1)
+    monkeypatch.setattr(fresh._model.vae, "decode", decode)
+    first, again = render(fresh), render(fresh)
+    assert decode.tiled == [False, True, True]
+    assert again.images == first.images
+    assert not render(fresh, width=72).tiled
+    assert capsys.readouterr().out == (
+        "A picture of 64x64 does not fit into memory when it is decoded whole. Pictures of this size are decoded in "
+        "tiles until the render process is started again.\n"
+    )
+
+
+def test_tiles_that_were_asked_for_are_not_remembered(fresh: Pipeline) -> None:
+    """A job that is decoded in tiles for its own reasons leaves the next one of its size whole."""
+    assert render(fresh, frugal=True).tiled
+    assert not render(fresh).tiled
+
+
+def test_out_of_memory_is_transient(fresh: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decode that does not fit in tiles either fails for now, tells what was tried, and the process goes on."""
-    before = render(pipeline)
+    before = render(fresh)
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline._model.vae, "decode", FailingDecode(pipeline, failures=2))
-        failed = failure(pipeline)
+        patched.setattr(fresh._model.vae, "decode", FailingDecode(fresh, failures=2))
+        failed = failure(fresh)
     assert (failed.code, failed.kind) == (JobErrorCode.OUT_OF_MEMORY, "transient")
     assert failed.message.startswith("64x64, 1 picture, decoded in tiles, did not fit in the ")
-    assert render(pipeline).images == before.images
+    assert render(fresh).images == before.images
+
+
+def test_a_lack_of_memory_in_disguise_is_tried_in_tiles(fresh: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory is scarce, a decode that finds no cuDNN engine is tried in tiles like any lack of memory."""
+    decode = fresh._model.vae.decode
+
+    def without_engine(*args: Any, **named: Any) -> Any:
+        if not fresh._model.vae.use_tiling:
+            raise RuntimeError("GET was unable to find an engine to execute this computation")
+        return decode(*args, **named)
+
+    monkeypatch.setattr(fresh._model.vae, "decode", without_engine)
+    assert failure(fresh).code is JobErrorCode.PIPELINE_ERROR
+    monkeypatch.setattr(memory, "free_share", lambda: 0.01)
+    assert render(fresh).tiled
+
+
+@pytest.fixture
+def half(tiny_model: Path) -> Pipeline:
+    """In half precision, as on a GPU."""
+    return open_pipeline(tiny_model, dtype="float16")
+
+
+def make_overflow(vae: AutoencoderKL) -> None:
+    """Let the decoder compute with numbers beyond 65,504, which its last normalisation makes ordinary again."""
+    vae.decoder.conv_in.weight.data.mul_(3e4)
+
+
+def test_vae_that_overflows_in_half_decodes_in_single_precision(half: Pipeline) -> None:
+    """Where half precision makes NaN of finite latents, the picture is decoded in single precision, and says so."""
+    assert render(half).pictures[0].vae_dtype == "float16"
+    make_overflow(half._model.vae)
+    made = render(half, num_images=2)
+    assert [picture.vae_dtype for picture in made.pictures] == ["float32", "float32"]
+    assert made.vae_dtype == "float32"
+    assert all(max(picture.image.rgb) > min(picture.image.rgb) for picture in made.pictures)
+    assert half._model.vae.dtype == torch.float16
+
+
+def test_single_precision_is_not_remembered(half: Pipeline) -> None:
+    """A picture that half precision bears is decoded in it, whatever overflowed before: its bytes are the same."""
+    before = render(half)
+    weights = half._model.vae.decoder.conv_in.weight.data.clone()
+    make_overflow(half._model.vae)
+    assert render(half).vae_dtype == "float32"
+    half._model.vae.decoder.conv_in.weight.data.copy_(weights)
+    after = render(half)
+    assert (after.vae_dtype, after.images) == ("float16", before.images)
+
+
+def test_overflow_in_single_precision_too_fails(half: Pipeline) -> None:
+    """A VAE that makes NaN in single precision too fails the job for good."""
+    half._model.vae.decoder.conv_out.bias.data.fill_(float("nan"))
+    assert failure(half).code is JobErrorCode.NON_FINITE_OUTPUT
+
+
+def test_latents_that_are_not_finite_are_not_decoded_again(half: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NaN that the UNet made is NaN in every precision: the job fails after one decode."""
+    half._model.unet.conv_out.bias.data.fill_(float("nan"))
+    decode = FailingDecode(half, failures=0)
+    monkeypatch.setattr(half._model.vae, "decode", decode)
+    assert failure(half).code is JobErrorCode.NON_FINITE_OUTPUT
+    assert len(decode.tiled) == 1
 
 
 def test_tiles_are_smaller_than_the_picture(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,11 +169,13 @@ def test_tiles_resemble_the_whole(pipeline: Pipeline) -> None:
 
 
 def test_single_precision_lasts_as_long_as_the_decode(pipeline: Pipeline) -> None:
-    """A VAE that was raised to another precision is back in its own, even when its decode ran out of memory."""
+    """A VAE that was raised to another precision is back in its own and in its place, even after a failure."""
     vae = pipeline._model.vae
+    places = [weights.data_ptr() for weights in vae.parameters()]
     with pytest.raises(torch.OutOfMemoryError):
         _run_out_of_memory_in_double(vae)
     assert vae.dtype == torch.float32
+    assert [weights.data_ptr() for weights in vae.parameters()] == places
 
 
 def _run_out_of_memory_in_double(vae: AutoencoderKL) -> None:
