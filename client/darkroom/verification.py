@@ -9,17 +9,29 @@ with Client(url, key) as darkroom:
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 
-from contracts.api import Job, Receipt
+from contracts.api import Execution, Job, Receipt
 from contracts.pictures import Origin, Picture
 from contracts.states import JobStatus
 from darkroom import picture_files
 from darkroom.client import Client
 from darkroom.errors import DarkroomError, NotVerifiableError
+
+_EXECUTION = {
+    "layout": "layout",
+    "compiled": "compilation",
+    "cuda_graphs": "CUDA graphs",
+    "attention": "attention",
+    "tf32_convolutions": "TF32 convolutions",
+    "tf32_products": "TF32 matrix products",
+    "cpu_capability": "CPU capability",
+    "cpu_threads": "CPU threads",
+}
+"""Field of Execution -> what people read."""
 
 Verdict = Literal["identical", "same_pixels", "different"]
 
@@ -91,14 +103,34 @@ def _reason(job: Job) -> str:
 def _changed(then: Origin | None, now: Receipt | None) -> Iterator[Changed]:
     if then is None or now is None:
         return
-    before, after = (_flat(made) for made in (then, now))
+    before, after = ({**_flat(made), **made.versions} for made in (then, now))
     for name in sorted(before.keys() | after.keys()):
         old, new = (values.get(name, "none") for values in (before, after))
-        if old != new:
+        if old is not None and new is not None and old != new:
             yield Changed(name, old, new)
 
 
-def _flat(made: Origin | Receipt) -> dict[str, str]:
-    tiled = "in tiles" if made.tiled else "whole"
-    values = {"model revision": made.model_revision, "dtype": made.dtype, "device": made.device, "decoded": tiled}
-    return values | made.versions
+def _flat(made: Origin | Receipt) -> dict[str, str | None]:
+    """What shaped the pixels, by the names that people read; None where it is unknown."""
+    return {
+        "model revision": made.model_revision,
+        "dtype": made.dtype,
+        "device": made.device,
+        "decoded": "in tiles" if made.tiled else "whole",
+        "VAE dtype": made.vae_dtype,
+        "pictures in its batch": None if made.batch_size is None else str(made.batch_size),
+    } | _executed(made.execution)
+
+
+def _executed(execution: Execution | None) -> dict[str, str | None]:
+    if execution is None:
+        return dict.fromkeys(_EXECUTION.values())
+    told = msgspec.structs.asdict(execution)
+    return {words: _words(told[name]) for name, words in _EXECUTION.items()}
+
+
+def _words(value: Any) -> str:
+    """A value that people read: of a yes or no, of a count or none, or of a name."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "none" if value is None else str(value)

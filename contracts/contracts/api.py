@@ -119,6 +119,27 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True):
     steps: int | None = None
 
 
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """How the networks are executed, as far as it changes the last bits of a picture."""
+
+    layout: str
+    """Of UNet and VAE in memory: contiguous or channels_last."""
+    compiled: bool
+    """By torch.compile, for the sizes that the model was warmed up for."""
+    cuda_graphs: bool
+    """Captured as CUDA graphs, for those sizes."""
+    attention: str
+    """diffusers' attention processors."""
+    tf32_convolutions: bool
+    """Convolutions of single precision multiply in TF32; SDXL's VAE computes in single precision."""
+    tf32_products: bool
+    """The same of matrix products."""
+    cpu_capability: str
+    """The vector instructions that torch chose. On a GPU too: the noise is drawn on the CPU."""
+    cpu_threads: int | None
+    """That compute; null on a GPU."""
+
+
 class PictureReceipt(msgspec.Struct, frozen=True):
     seed: int
     sha256: str
@@ -141,6 +162,9 @@ class Receipt(msgspec.Struct, frozen=True):
     """Pictures rendered together, at most; a GPU's last bits may depend on it."""
     tiled: bool = False
     """Decoded in tiles, for lack of memory, which shows in the last bits."""
+    vae_dtype: str | None = None
+    """What the VAE decoded in: float32 where float16 overflowed. The widest where pictures differ."""
+    execution: Execution | None = None
     pictures: list[PictureReceipt] = []
 
 

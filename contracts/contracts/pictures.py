@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from contracts.api import MAX_SEED, JobInput, NegativePrompt, OutputFormat, Prompt
+from contracts.api import MAX_SEED, Execution, JobInput, NegativePrompt, OutputFormat, Prompt
 
 PARAMETERS_KEYWORD = "parameters"
 """Of the PNG text chunk that holds `parameters`."""
@@ -61,6 +61,12 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Library -> version."""
     tiled: bool = False
     """Decoded in tiles."""
+    vae_dtype: str | None = None
+    """What the VAE decoded this picture in; None where that is unknown."""
+    batch_size: int | None = None
+    """Pictures that this one was rendered together with, itself included; None where that is unknown."""
+    execution: Execution | None = None
+    """None where that is unknown."""
 
 
 class Picture(msgspec.Struct, frozen=True, tag_field="type", tag="darkroom.picture.v1"):

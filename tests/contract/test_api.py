@@ -12,6 +12,7 @@ from starlette.routing import Route as StarletteRoute
 from contracts.api import (
     ROUTES,
     CancelReply,
+    Execution,
     Job,
     JobError,
     JobInput,
@@ -33,6 +34,16 @@ JOB_ID = UUID("01993b5c-0000-7000-8000-000000000001")
 AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 SHA256 = "0" * 64
 
+EXECUTION = Execution(
+    layout="contiguous",
+    compiled=False,
+    cuda_graphs=False,
+    attention="AttnProcessor2_0",
+    tf32_convolutions=False,
+    tf32_products=False,
+    cpu_capability="AVX2",
+    cpu_threads=2,
+)
 JOB = Job(
     id=JOB_ID,
     status=JobStatus.SUCCEEDED,
@@ -47,7 +58,7 @@ JOB = Job(
     max_attempts=4,
     progress=JobProgress(20, 20, 1.0),
     outputs=[Output(0, "http://edge/p.png", AT, "image/png", 64, 64, 9, SHA256, 7)],
-    receipt=Receipt("r", "ddim", "float32", "cpu", {"torch": "2"}),
+    receipt=Receipt("r", "ddim", "float32", "cpu", {"torch": "2"}, vae_dtype="float32", execution=EXECUTION),
     metrics=JobMetrics(1.5, 2.5, 3.5),
     metadata={"for": "Ada"},
     urls=job_urls(JOB_ID),
@@ -64,7 +75,9 @@ JOB_JSON = (
     b'"height":64,"size_bytes":9,"sha256":"' + SHA256.encode() + b'","seed":7}],"outputs_removed_at":null,"error":null,'
     b'"dead_lettered":false,'
     b'"receipt":{"model_revision":"r","scheduler":"ddim","dtype":"float32","device":"cpu","versions":{"torch":"2"},'
-    b'"manifest_sha256":null,"batch_size":1,"tiled":false,"pictures":[]},'
+    b'"manifest_sha256":null,"batch_size":1,"tiled":false,"vae_dtype":"float32","execution":{"layout":"contiguous",'
+    b'"compiled":false,"cuda_graphs":false,"attention":"AttnProcessor2_0","tf32_convolutions":false,'
+    b'"tf32_products":false,"cpu_capability":"AVX2","cpu_threads":2},"pictures":[]},'
     b'"metrics":{"queue_ms":1.5,"inference_ms":2.5,"store_ms":3.5},"metadata":{"for":"Ada"},"user_id":null,"retried_from":null,'
     b'"urls":{"self":"/v1/jobs/01993b5c-0000-7000-8000-000000000001",'
     b'"cancel":"/v1/jobs/01993b5c-0000-7000-8000-000000000001/cancel",'

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from contracts import pictures
+from contracts.api import Execution
 from contracts.models import Scheduler
 from contracts.pictures import NotAPictureError, Origin, Picture, PictureInput
 
@@ -22,11 +23,35 @@ INPUT = PictureInput(
     height=128,
     seed=8,
 )
+EXECUTION = Execution(
+    layout="channels_last",
+    compiled=False,
+    cuda_graphs=True,
+    attention="AttnProcessor2_0",
+    tf32_convolutions=True,
+    tf32_products=False,
+    cpu_capability="AVX2",
+    cpu_threads=None,
+)
 ORIGIN = Origin(
-    model_revision="sha256:0123456789abcdef", dtype="float16", device="a GPU", versions={"torch": "2", "diffusers": "1"}
+    model_revision="sha256:0123456789abcdef",
+    dtype="float16",
+    device="a GPU",
+    versions={"torch": "2", "diffusers": "1"},
+    vae_dtype="float32",
+    batch_size=4,
+    execution=EXECUTION,
 )
 PICTURE = Picture("tiny", INPUT, ORIGIN)
 JSON = (
+    '{"type":"darkroom.picture.v1","model":"tiny","input":{"prompt":"a cat, sitting","negative_prompt":"blur",'
+    '"num_inference_steps":20,"guidance_scale":7.0,"scheduler":"euler_a","width":64,"height":128,"seed":8,'
+    '"output_format":"png"},"origin":{"model_revision":"sha256:0123456789abcdef","dtype":"float16","device":"a GPU",'
+    '"versions":{"diffusers":"1","torch":"2"},"tiled":false,"vae_dtype":"float32","batch_size":4,"execution":{'
+    '"layout":"channels_last","compiled":false,"cuda_graphs":true,"attention":"AttnProcessor2_0",'
+    '"tf32_convolutions":true,"tf32_products":false,"cpu_capability":"AVX2","cpu_threads":null}}}'
+)
+EARLIER_JSON = (
     '{"type":"darkroom.picture.v1","model":"tiny","input":{"prompt":"a cat, sitting","negative_prompt":"blur",'
     '"num_inference_steps":20,"guidance_scale":7.0,"scheduler":"euler_a","width":64,"height":128,"seed":8,'
     '"output_format":"png"},"origin":{"model_revision":"sha256:0123456789abcdef","dtype":"float16","device":"a GPU",'
@@ -46,6 +71,12 @@ def test_the_exact_form_is_pinned() -> None:
     """A picture's own record is exactly this text, the libraries in alphabetical order, and decodes for ever."""
     assert pictures.encode(PICTURE) == JSON
     assert pictures.decode(JSON) == PICTURE
+
+
+def test_a_picture_that_tells_less_is_read() -> None:
+    """A record of before pictures told how the networks computed is read, with that unknown."""
+    less = msgspec.structs.replace(ORIGIN, vae_dtype=None, batch_size=None, execution=None)
+    assert pictures.decode(EARLIER_JSON) == msgspec.structs.replace(PICTURE, origin=less)
 
 
 def test_the_common_form_is_pinned() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.api import JobInput
+from contracts.api import Execution, JobInput
 from gpu_consumer.render.protocol import Load, Phases, Picture, Ready, Rendered, RenderedImage, Size
 
 DEFAULTS: dict[str, Any] = {
@@ -47,6 +47,21 @@ def load_of(folder: Path | str, **changes: Any) -> Load:
     return Load(**(defaults | changes))
 
 
+def execution(**changes: Any) -> Execution:
+    """How a CPU executes a model, with changes."""
+    defaults: dict[str, Any] = {
+        "layout": "contiguous",
+        "compiled": False,
+        "cuda_graphs": False,
+        "attention": "AttnProcessor2_0",
+        "tf32_convolutions": False,
+        "tf32_products": False,
+        "cpu_capability": "AVX2",
+        "cpu_threads": 2,
+    }
+    return Execution(**(defaults | changes))
+
+
 def ready(**changes: Any) -> Ready:
     """A warm render process's word, with changes."""
     defaults: dict[str, Any] = {
@@ -55,6 +70,7 @@ def ready(**changes: Any) -> Ready:
         "model_revision": "sha256:0123456789abcdef",
         "manifest_sha256": None,
         "versions": {"torch": "2"},
+        "execution": execution(),
         "load_seconds": 1.5,
         "warmup_seconds": 0.5,
         "memory_bytes": 400_000_000,

@@ -1,4 +1,4 @@
-"""What is told of how pictures were made: on the job's record, and inside the pictures."""
+"""Provenance stored on the job and in each picture."""
 
 from contracts.api import JobInput, PictureReceipt, Receipt
 from contracts.objects import StoredOutput
@@ -7,13 +7,16 @@ from gpu_consumer.render.protocol import Picture, Ready, Rendered
 
 
 def origin_of(ready: Ready, made: Picture | Rendered) -> Origin:
-    """As far as it shows in the pixels."""
+    """What shaped the pixels besides the input: of one picture, or of all that were rendered alike."""
     return Origin(
         model_revision=ready.model_revision,
         dtype=ready.dtype,
         device=ready.device,
         versions=ready.versions,
         tiled=made.tiled,
+        vae_dtype=made.vae_dtype,
+        batch_size=made.batch_size,
+        execution=ready.execution,
     )
 
 
@@ -28,5 +31,7 @@ def receipt_of(ready: Ready, wanted: JobInput, rendered: Rendered, outputs: tupl
         manifest_sha256=ready.manifest_sha256,
         batch_size=rendered.batch_size,
         tiled=rendered.tiled,
+        vae_dtype=rendered.vae_dtype,
+        execution=ready.execution,
         pictures=[PictureReceipt(output.seed, output.sha256) for output in outputs],
     )

@@ -13,6 +13,7 @@ from contracts.states import JobStatus
 from darkroom.cli import main
 from darkroom.errors import NotVerifiableError
 from darkroom.verification import Changed, Verification, verify
+from tests.support.models import execution
 from tests.unit.client.answers import AT, JOB_ID, KEY, Script, failed, job, output, problem, reply
 from tests.unit.client.picture_files import ORIGIN, picture_file, with_a_pixel_changed
 
@@ -58,6 +59,34 @@ def test_what_renders_otherwise_is_told() -> None:
         Changed("device", "cpu", "a GPU"),
         Changed("model revision", "sha256:0123456789abcdef", "sha256:fedc"),
         Changed("torch", "2", "3"),
+    ]
+
+
+EXECUTION = execution(layout="contiguous", cuda_graphs=False, cpu_threads=2)
+EXACT = msgspec.structs.replace(ORIGIN, vae_dtype="float32", batch_size=4, execution=EXECUTION)
+
+
+def test_what_computes_otherwise_is_told() -> None:
+    """Layout, compilation, graphs, precisions, threads and batch that are not what they were are named."""
+    now = execution(layout="channels_last", cuda_graphs=True, cpu_threads=None, tf32_convolutions=True)
+    receipt = msgspec.structs.replace(RECEIPT, vae_dtype="float16", batch_size=1, execution=now)
+    told = found(picture_file(origin=EXACT), picture_file(with_a_pixel_changed()), receipt)
+    assert told.changed == [
+        Changed("CPU threads", "2", "none"),
+        Changed("CUDA graphs", "off", "on"),
+        Changed("TF32 convolutions", "off", "on"),
+        Changed("VAE dtype", "float32", "float16"),
+        Changed("layout", "contiguous", "channels_last"),
+        Changed("pictures in its batch", "4", "1"),
+    ]
+
+
+def test_what_is_unknown_explains_nothing() -> None:
+    """Where picture or receipt does not tell how the networks computed, no change of that is claimed."""
+    told = found(picture_file(), picture_file(), msgspec.structs.replace(RECEIPT, execution=EXECUTION))
+    assert told.changed == []
+    assert found(picture_file(origin=EXACT), picture_file(), RECEIPT).changed == [
+        Changed("pictures in its batch", "4", "1")
     ]
 
 

@@ -1,17 +1,20 @@
-"""What is told of how pictures were made."""
+"""Provenance stored on the job and in each picture."""
 
 from contracts.api import PictureReceipt, Receipt
 from contracts.objects import StoredOutput
 from gpu_consumer.receipts import origin_of, receipt_of
-from tests.support.models import job_input, ready, rendered
+from gpu_consumer.render.protocol import RenderedImage
+from tests.support.models import execution, job_input, picture, ready, rendered
 
-READY = ready(device="NVIDIA H200", dtype="float16", manifest_sha256="ab" * 32)
+EXECUTION = execution(layout="channels_last", cuda_graphs=True, cpu_threads=None)
+READY = ready(device="NVIDIA H200", dtype="float16", manifest_sha256="ab" * 32, execution=EXECUTION)
 OUTPUTS = tuple(StoredOutput(index, "key", "image/png", 64, 64, 9, f"{index}" * 64, 7 + index) for index in range(2))
 
 
 def test_a_receipt_has_all_that_shows_in_the_pictures() -> None:
-    """Model, manifest, scheduler, precision, device, versions, batch, tiles, and each picture's seed and digest."""
-    receipt = receipt_of(READY, job_input(scheduler="heun"), rendered(batch_size=2, tiled=True), OUTPUTS)
+    """Model, manifest, scheduler, precisions, device, versions, how they computed, batch, tiles, and the pictures."""
+    made = rendered(batch_size=2, tiled=True, vae_dtype="float32")
+    receipt = receipt_of(READY, job_input(scheduler="heun"), made, OUTPUTS)
     assert receipt == Receipt(
         model_revision="sha256:0123456789abcdef",
         scheduler="heun",
@@ -21,11 +24,15 @@ def test_a_receipt_has_all_that_shows_in_the_pictures() -> None:
         manifest_sha256="ab" * 32,
         batch_size=2,
         tiled=True,
+        vae_dtype="float32",
+        execution=EXECUTION,
         pictures=[PictureReceipt(7, "0" * 64), PictureReceipt(8, "1" * 64)],
     )
 
 
 def test_a_picture_s_origin_is_the_process_that_rendered_it() -> None:
-    """And whether it had to decode in tiles."""
-    origin = origin_of(READY, rendered(tiled=True))
-    assert (origin.device, origin.dtype, origin.tiled) == ("NVIDIA H200", "float16", True)
+    """And the picture's own batch, tiles and precision."""
+    made = picture(RenderedImage(1, 1, 7, b"rgb"), batch_size=4, tiled=True, vae_dtype="float32")
+    origin = origin_of(READY, made)
+    assert (origin.device, origin.dtype, origin.execution) == ("NVIDIA H200", "float16", EXECUTION)
+    assert (origin.batch_size, origin.tiled, origin.vae_dtype) == (4, True, "float32")

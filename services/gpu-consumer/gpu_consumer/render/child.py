@@ -59,7 +59,7 @@ def _open(load: protocol.Load, connection: socket.socket) -> Pipeline:
         manifest_sha256=load.manifest_sha256,
         safety_checker=load.safety_checker,
     )
-    from gpu_consumer.render import device, loader, memory, pipeline, warmup
+    from gpu_consumer.render import device, execution, memory, pipeline, warmup
 
     device.limit_threads(load.cpu_threads)
     device.demand_determinism()
@@ -73,7 +73,8 @@ def _open(load: protocol.Load, connection: socket.socket) -> Pipeline:
         dtype=opened.dtype,
         model_revision=folder.revision,
         manifest_sha256=folder.manifest_sha256,
-        versions=loader.VERSIONS,
+        versions=execution.versions(load.device),
+        execution=opened.execution,
         load_seconds=loaded - started,
         warmup_seconds=time.perf_counter() - loaded,
         memory_bytes=memory.held(load.device),

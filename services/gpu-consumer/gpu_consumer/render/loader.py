@@ -24,13 +24,6 @@ from gpu_consumer.render.model_parts import parts_of
 from gpu_consumer.render.protocol import Device
 from gpu_consumer.startup import ModelRefusedError
 
-VERSIONS = {
-    "torch": str(torch.__version__),
-    "diffusers": diffusers.__version__,
-    "transformers": transformers.__version__,
-}
-
-
 _CLASSES: dict[PipelineClass, type[DiffusionPipeline]] = {
     "StableDiffusionPipeline": StableDiffusionPipeline,
     "StableDiffusionXLPipeline": StableDiffusionXLPipeline,

@@ -14,7 +14,7 @@ from diffusers import DiffusionPipeline
 from contracts.api import MAX_SEED, JobInput
 from contracts.errors import JobErrorCode
 from contracts.models import Dtype
-from gpu_consumer.render import decoding, memory, protocol, safety, schedulers
+from gpu_consumer.render import decoding, execution, memory, protocol, safety, schedulers
 from gpu_consumer.render.batches import Batches
 from gpu_consumer.render.decoder import Decoder
 from gpu_consumer.render.device import StepFence
@@ -39,6 +39,7 @@ class Pipeline:
         self._scheduler_config: dict[str, Any] = dict(model.scheduler.config)
         self.engines = Engines(model, load)
         self._batches = Batches(load.device, compiled=load.compile)
+        self.execution = execution.describe(model, load)
         self._decoder = Decoder(model, self.engines)
 
     @classmethod

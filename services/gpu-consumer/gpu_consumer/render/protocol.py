@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from contracts.api import JobInput
+from contracts.api import Execution, JobInput
 from contracts.errors import JobErrorCode
 from contracts.models import Dtype, PipelineClass
 from gpu_consumer.startup import StartupCode
@@ -88,6 +88,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Of the folder's manifest; None where there is none."""
     versions: dict[str, str]
     """Library -> version, of those that shape a picture."""
+    execution: Execution
     load_seconds: float
     """Import of the libraries included."""
     warmup_seconds: float
