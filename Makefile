@@ -3,6 +3,7 @@
 # PYTHON=python3.12    another interpreter for the virtual environment
 # DARKROOM_HOME=path   another folder than .darkroom for the stack's state; DARKROOM_PORT sets the edge's port
 # ARGS="..."           more arguments for pytest, or for the command behind the target
+# GPU_SECONDS=150      how long `make gpu` may run: after it no test begins, and the run fails
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -21,6 +22,11 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 PIP := $(BIN)/pip --disable-pip-version-check -qq
 LOCAL := $(BIN)/python -m darkroom_local
+
+# What needs a GPU runs around a PyTorch with CUDA that the machine brings, where it brings one: torch is never replaced.
+GPU_VENV := .venv-gpu
+GPU_PYTHON = $(shell test -e $(GPU_VENV)/.ready && echo $(GPU_VENV)/bin/python || echo $(BIN)/python)
+GPU_SECONDS ?= 150
 
 # In the order of their dependence. The worker's extra is what renders; torch itself is installed before, by itself.
 DISTRIBUTIONS := contracts services/chassis client services/gateway services/gpu-consumer[render] services/status \
@@ -94,9 +100,21 @@ test: setup ## Run every test on real parts (ARGS="-k name" picks some)
 chaos: setup ## Run the tests that kill, freeze and restart, the long ones included
 	@$(BIN)/pytest -m "(chaos or long) and not gpu" $(ARGS)
 
+.PHONY: gpu-setup
+gpu-setup: ## Install what gpu and bench-gpu need, around a PyTorch with CUDA where this machine brings one
+	@if [ -e $(GPU_VENV)/.ready ] || $(PYTHON) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null; \
+		then $(MAKE) $(GPU_VENV)/.ready; else $(MAKE) setup; fi
+
+$(GPU_VENV)/.ready: constraints.txt deploy/local/gpu-packages.txt deploy/local/gpu-environment
+	@echo "Making the virtual environment in $(GPU_VENV), around the PyTorch of $(PYTHON)"
+	@deploy/local/gpu-environment $(PYTHON) $(GPU_VENV)
+	@touch $@
+
+# The conftest.py above tests/gpu is left out: it needs the packages of all services.
 .PHONY: gpu
-gpu: setup ## Run the tests that need a CUDA device, and print what they measure
-	@$(BIN)/pytest -m gpu -s $(ARGS) tests/gpu
+gpu: gpu-setup ## Run the tests that need a CUDA device, and print what they measure (ARGS="-m gpu" adds the long ones)
+	@$(GPU_PYTHON) -m pytest -m "gpu and not long" -s --confcutdir=tests/gpu -p tests.support.models \
+		--session-timeout=$(GPU_SECONDS) $(ARGS) tests/gpu
 
 .PHONY: lint
 lint: setup ## Check style, format and the direction of imports
@@ -126,8 +144,8 @@ bench-idle: setup ## Measure the idle share of the render process alone (ARGS="-
 	@$(BIN)/python -m bench.idle $(ARGS)
 
 .PHONY: bench-gpu
-bench-gpu: setup ## On a GPU, measure Stable Diffusion 1.5 at full size with random weights
-	@$(BIN)/python -m bench.gpu $(ARGS)
+bench-gpu: gpu-setup ## On a GPU, measure full-size models with each option, in seven minutes (ARGS="--seconds 900")
+	@$(GPU_PYTHON) -m bench.gpu $(ARGS)
 
 .PHONY: shapes
 shapes: setup ## Train the model shapes anew (85 minutes on two cores; ARGS="--denoiser-minutes 30")
@@ -139,5 +157,5 @@ shapes-score: setup ## Render the captions that shapes has never seen, and score
 
 .PHONY: clean
 clean: down ## Stop the stack; remove the virtual environment and caches, never the stack's data
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) $(GPU_VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

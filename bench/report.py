@@ -72,11 +72,11 @@ def write_idle(name: str, what: str, paces: Mapping[str, Sequence[Pace]]) -> Pat
     return _record(now, f"{_processor()} idle {name}", "\n".join(lines))
 
 
-def write_gpu(device: str, lines: Sequence[str]) -> Path:
-    """Write the report of a GPU and return its path."""
+def write_gpu(device: str, lines: Sequence[str], folder: Path = RESULTS) -> Path:
+    """Write the report of a GPU, over an earlier one of this day, and return its path."""
     now = datetime.now(UTC)
     title = f"# {device}, {now:%Y-%m-%d %H:%M} UTC"
-    return _record(now, device, "\n".join([title, "", machine(), "", *lines, ""]))
+    return _record(now, f"{device} gpu", "\n".join([title, "", machine(), "", *lines]), folder)
 
 
 def pace_table(paces: Mapping[str, Sequence[Pace]]) -> list[str]:
@@ -162,8 +162,8 @@ def _megabytes(memory: Mapping[str, float], name: str) -> str:
     return f"{memory[name]:.0f}" if name in memory else "none"
 
 
-def _record(now: datetime, name: str, text: str) -> Path:
-    path = RESULTS / f"{now:%Y-%m-%d}-{_slug(name)}.md"
+def _record(now: datetime, name: str, text: str, folder: Path = RESULTS) -> Path:
+    path = folder / f"{now:%Y-%m-%d}-{_slug(name)}.md"
     path.write_text(text)
     return path
 

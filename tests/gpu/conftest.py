@@ -1,4 +1,7 @@
-"""A full-sized Stable Diffusion 1.5 with random weights, warm on the GPU. Without a GPU every test here is skipped."""
+"""A full-sized Stable Diffusion 1.5 with random weights, warm on the GPU. Without a GPU every test here fails.
+
+Each run ends with a table of the tests and of the figures that they measured.
+"""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from _pytest.terminal import TerminalReporter
 
 from gpu_consumer.render import device, memory, warmup
 from gpu_consumer.render.pipeline import Pipeline
@@ -25,16 +29,40 @@ def on_gpu(folder: Path, **changes: object) -> Load:
     return load_of(folder, **({"device": "cuda", "dtype": "float16", "sizes": SIZES} | changes))
 
 
+FIGURES: dict[str, list[str]] = {}
+"""What was measured, by the test's id."""
+
+
 def tell(figures: str) -> None:
-    """Shown by `make gpu`."""
-    print(f"\n{figures}", end="")  # noqa: T201 - figures are half of what these tests are run for
+    """Show figures at once, and in the table at the end."""
+    print(f"\n{figures}", end="", flush=True)  # noqa: T201 - figures are half of what these tests are run for
+    test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]
+    FIGURES.setdefault(test, []).append(figures)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Print the table, where tests of this folder were run."""
+    reports = [
+        report
+        for outcome in ("passed", "failed", "error", "skipped")
+        for report in terminalreporter.getreports(outcome)
+        if "gpu" in report.keywords
+    ]
+    if not reports:
+        return
+    terminalreporter.section("GPU")
+    terminalreporter.write_line("| test | outcome | s | figures |")
+    terminalreporter.write_line("|---|---|---:|---|")
+    for report in sorted(reports, key=lambda report: report.nodeid):
+        name, told = report.nodeid.rpartition("/")[2], "; ".join(FIGURES.get(report.nodeid, []))
+        terminalreporter.write_line(f"| {name} | {report.outcome} | {report.duration:.1f} | {told} |")
 
 
 @pytest.fixture(scope="session")
 def gpu() -> str:
-    """The GPU's name."""
+    """The GPU's name. Without one the tests fail: who runs them has been promised a GPU."""
     if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
+        pytest.fail("torch finds no CUDA device on this machine.", pytrace=False)
     device.demand_determinism()
     return device.confirm("cuda")
 
@@ -51,6 +79,14 @@ def warm(full_size_model: Path) -> Pipeline:
     """One warm pipeline for all tests, as a worker has one for its jobs."""
     pipeline = open_pipeline(full_size_model, device="cuda", dtype="float16", sizes=SIZES)
     warmup.warm_up(pipeline, on_gpu(full_size_model))
+    return pipeline
+
+
+@pytest.fixture(scope="session")
+def graphed(full_size_model: Path) -> Pipeline:
+    """As `warm`, with CUDA graphs."""
+    pipeline = open_pipeline(full_size_model, device="cuda", dtype="float16", sizes=SIZES, cuda_graphs=True)
+    warmup.warm_up(pipeline, on_gpu(full_size_model, cuda_graphs=True))
     return pipeline
 
 

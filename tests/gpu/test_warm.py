@@ -55,7 +55,7 @@ def test_figures(full_size_model: Path, warm: Pipeline, gpu: str) -> None:
     assert warmed - started < 60
 
 
-@pytest.mark.parametrize("option", ["channels_last", "compile"])
+@pytest.mark.parametrize("option", ["channels_last", pytest.param("compile", marks=pytest.mark.long)])
 def test_options_render_the_same(full_size_model: Path, warm: Pipeline, option: str) -> None:
     """The other memory layout and compiled code make nearly the same picture, and each twice the same."""
     sizes = SIZES[:1]

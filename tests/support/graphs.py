@@ -155,7 +155,7 @@ class GraphedSuite:
         graphed.serve(True)
         assert torch.equal(call(network, device, seed=1), wanted)
         with torch.no_grad():
-            network.mix.bias += 1
+            network.mix.bias.add_(1)
         changed = call(network, device, seed=1)
         assert torch.allclose(changed, wanted + 2.0)  # `call` has the time 2
         assert counting.replayed == 3
