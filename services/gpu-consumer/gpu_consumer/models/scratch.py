@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,8 @@ class ScratchBusyError(Exception):
 def scratch_beside(folder: Path) -> Iterator[Path]:
     """An empty folder on the same file system that only this process works in, gone afterwards.
 
-    A process that is killed leaves it, and the next one clears it. Raises ScratchBusyError.
+    A process that is killed leaves it, and the next one clears it. Its name is never used twice: what a killed process
+    had started may still write for a moment. Raises ScratchBusyError.
     """
     scratch = folder.parent / f".{folder.name}-import"
     scratch.mkdir(exist_ok=True)
@@ -25,7 +27,7 @@ def scratch_beside(folder: Path) -> Iterator[Path]:
         _lock(handle, scratch)
         _clear(scratch)
         try:
-            yield scratch
+            yield Path(tempfile.mkdtemp(dir=scratch))
         finally:
             shutil.rmtree(scratch)
     finally:
