@@ -13,6 +13,7 @@ from bench.backlog import JOBS, Pace, work_off
 from bench.measures import Submitter, request
 from bench.progress import Progress
 from bench.report import write_idle
+from bench.slow_worker import DECODE_MS
 from bench.stack import MODEL, Target, private_stack
 from bench.workers import worker
 
@@ -25,13 +26,14 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-async def main(size: int, steps: int, rounds: int) -> None:
+async def main(size: int, steps: int, rounds: int, decode_ms: float) -> None:
     with private_stack() as target:
         database = await asyncpg.connect(target.database)
         with target.without_worker():
-            paces = await compare(target, database, size, steps, rounds)
+            paces = await compare(target, database, size, steps, rounds, decode_ms=decode_ms)
         await database.close()
-    what = f"{MODEL}, {size}x{size}, {steps} steps. Medians over the rounds, of which there were {rounds}."
+    decode = f", the decode made {decode_ms:g} ms slower" if decode_ms else ""
+    what = f"{MODEL}, {size}x{size}, {steps} steps{decode}. Medians over the rounds, of which there were {rounds}."
     print(write_idle(f"{MODEL} {size}", what, paces).read_text())
 
 
@@ -42,6 +44,7 @@ async def compare(
     steps: int = STEPS,
     rounds: int = ROUNDS,
     progress: Progress = print,
+    decode_ms: float = 0,
 ) -> dict[str, list[Pace]]:
     """Each variant's paces, a round each in turn, so that a noisy minute strikes both alike."""
     submitter = Submitter(target.gateway, target.key, request(MODEL, steps, width=size, height=size))
@@ -50,7 +53,8 @@ async def compare(
         for name, settings in VARIANTS.items():
             progress(f"idle share, round {number + 1} of {rounds}: {name}")
             jobs = [submitter.submit() for _ in range(JOBS)]  # before the worker: a backlog from its first job on
-            with worker(target, settings):
+            module, slower = ("bench.slow_worker", {DECODE_MS: str(decode_ms)}) if decode_ms else ("gpu_consumer", {})
+            with worker(target, {**settings, **slower}, module):
                 paces[name].append(await work_off(database, jobs))
     return paces
 
@@ -60,4 +64,5 @@ if __name__ == "__main__":
     parser.add_argument("--size", type=int, default=SIZE, help="width and height in pixels")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--decode-ms", type=float, default=0, help="how much slower to make each job's decode")
     asyncio.run(main(**vars(parser.parse_args())))

@@ -28,10 +28,10 @@ class Worker:
 
 
 @contextmanager
-def worker(target: Target, settings: Mapping[str, str]) -> Iterator[Worker]:
+def worker(target: Target, settings: Mapping[str, str], module: str = "gpu_consumer") -> Iterator[Worker]:
     """Start a worker with these settings over the stack's, wait until it is warm, and stop it in the end."""
     url = f"http://127.0.0.1:{target.settings['DARKROOM_CONSUMER_PORT']}"
-    command = [str(target.checkout.python), "-m", "gpu_consumer"]
+    command = [str(target.checkout.python), "-m", module]
     with (target.home / "logs" / "bench-worker.log").open("ab") as log:
         process = subprocess.Popen(command, env={**target.environment, **settings}, stdout=log, stderr=log)
     try:

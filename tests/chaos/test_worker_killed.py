@@ -1,10 +1,12 @@
 """A worker's process dies; the job does not."""
 
+import asyncio
 import signal
 
 import pytest
 
 from contracts.topology import work_queue
+from gpu_consumer.startup import ExitCode
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess, render_process
 from tests.support.stack import DROPPED, MODEL, WARM_SECONDS, Stack
@@ -15,12 +17,13 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 LONG_LEASE_SECONDS = 120
 HISTORIES = {
     "before_claim": [("heir", "succeeded")],
+    "after_claim": [("victim", "lost"), ("heir", "succeeded")],
     "while_rendering": [("victim", "lost"), ("heir", "succeeded")],
     "after_upload": [("victim", "lost"), ("heir", "succeeded")],
     "after_settle": [("victim", "succeeded")],
 }
 """Where the worker is killed -> the attempts that must be told."""
-LEFTOVERS = {"before_claim": 0, "while_rendering": 1, "after_upload": 1, "after_settle": 1}
+LEFTOVERS = {"before_claim": 0, "after_claim": 1, "while_rendering": 1, "after_upload": 1, "after_settle": 1}
 """Where the worker is killed -> the messages that its heir finds to be of no use."""
 
 
@@ -36,6 +39,7 @@ async def test_a_killed_worker_leaves_one_result(stack: Stack, client: Client, p
     heir = await stack.worker("heir", model=model)
     (job,) = await client.succeeded(job_id)
     attempts = await stack.ledger.attempts(job_id)
+    assert job.attempt == len(attempts) - (point == "after_claim"), "what had not begun does not count"
     assert [(attempt.worker, attempt.outcome) for attempt in attempts] == HISTORIES[point]
     assert [attempt.code for attempt in attempts if attempt.outcome == "lost"] == ["worker_lost"] * (len(attempts) - 1)
     assert len(stack.pictures(job_id)) == len(job.outputs) == 1
@@ -98,6 +102,26 @@ async def test_a_killed_render_process_is_told_and_replaced(
     await stack.rendered_by(attempt.worker, client)
     assert worker.pid == pid
     assert worker.returncode is None
+
+
+async def test_a_gpu_that_loses_different_jobs_closes_its_worker(stack: Stack, client: Client) -> None:
+    """It leaves with a code after which starting again may help, and the jobs have their attempts back."""
+    model = stack.spare_model()
+    sick = await stack.worker("sick", model=model)
+    lost = [await client.submit(model, steps=300) for _ in range(2)]
+    for job_id in lost:
+        await client.rendering(job_id)
+        render_process(sick).kill()
+    assert await sick.wait() == ExitCode.DEVICE_FAILING
+    assert "2 different jobs in a row lost the render process" in sick.output()
+    for job in await asyncio.gather(*map(client.job, lost)):
+        assert (job.status, job.attempt) == ("queued", 0)
+
+    healthy = await stack.worker("healthy", model=model)
+    for job in await client.succeeded(*lost):
+        assert job.attempt == 1
+    assert [await stack.ledger.outcomes(job_id) for job_id in lost] == [["retried", "succeeded"]] * 2
+    assert await healthy.stop() == 0
 
 
 async def _waits(stack: Stack, model: str, messages: int) -> bool:

@@ -48,6 +48,7 @@ IMPOSSIBLE_JOBS = [
     ("failure_has_a_reason", JobStatus.FAILED, {"error": "NULL"}),
     ("dead_lettered_means_failed", JobStatus.EXPIRED, {"dead_lettered": "true"}),
     ("jobs_cost_check", JobStatus.QUEUED, {"cost": "-1"}),
+    ("jobs_refunds_check", JobStatus.QUEUED, {"refunds": "4"}),
     ("only_the_finished_are_deleted", JobStatus.QUEUED, {"deleted_at": "now()"}),
     ("deadline_has_its_time", JobStatus.QUEUED, {"deadline": "interval '1 hour'"}),
     ("deadline_has_its_time", JobStatus.QUEUED, {"deadline_at": "now()"}),

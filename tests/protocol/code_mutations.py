@@ -70,7 +70,9 @@ IN_CODE = (
     CodeMutation("an orphan is acked", gpu_consumer.store, "_absence", _obsolete, "has vanished"),
     CodeMutation("an unheard reject is left at that", Parking, "bury", _do_nothing, "has vanished"),
     CodeMutation("a heartbeat without a job gives up", Lease, "_claim_again", _give_up, "nothing will bring it"),
-    CodeMutation("a settle without a job gives up", Settlement, "_find_out", _not_ours, "nothing will bring it"),
+    CodeMutation(
+        "a settle without a job gives up", Settlement, "_find_out", _not_ours, "nothing will bring it|has vanished"
+    ),
     CodeMutation(
         "a failure is counted again",
         Settlement,
@@ -78,7 +80,7 @@ IN_CODE = (
         _claim_whatever_was_found_out,
         "attempts of job .* failed, of .* that met a failure",
     ),
-    CodeMutation("a failure without a job acks", Store, "look", _not_ours, "nothing will bring it"),
+    CodeMutation("a failure without a job acks", Store, "look", _not_ours, "nothing will bring it|has vanished"),
     CodeMutation(
         "a render does not look at its deadline",
         Lease,

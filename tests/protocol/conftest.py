@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
+import gpu_consumer.attempt
 import gpu_consumer.consumer
 import gpu_consumer.parking
 import gpu_consumer.waiting
@@ -53,6 +54,7 @@ def puppet_strings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The consumer's channels are puppets, and nobody waits out a pause between two tries."""
     monkeypatch.setattr(gpu_consumer.consumer, "Slot", PuppetSlot)
     monkeypatch.setattr(gpu_consumer.consumer, "ABORT_SECONDS", 3600.0)
+    monkeypatch.setattr(gpu_consumer.attempt, "CLAIM_SECONDS", 3600.0)
     for module in (gpu_consumer.waiting, gpu_consumer.parking):
         monkeypatch.setattr(module, "asyncio", _Impatient("asyncio"))
 

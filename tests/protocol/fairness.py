@@ -25,6 +25,7 @@ FAIR = {
     "upload": True,
     "ack": None,
     "reject": None,
+    "fetch": None,
 }
 QUICK = FAIR.keys() - {"render"}
 

@@ -93,11 +93,18 @@ def only_a_free_job_is_begun(now: Snapshot) -> Iterator[str]:
 
 
 def attempts_are_counted(now: Snapshot) -> Iterator[str]:
-    """`attempt` counts the generation's claims without the released ones, and stays within max_attempts."""
-    spent = Counter((row.job_id, row.generation) for row in now.attempts if row.outcome != "released")
+    """`attempt` counts the generation's claims without the refunded ones, and stays within max_attempts."""
+    spent = Counter((row.job_id, row.generation) for row in now.attempts if not row.refunded)
     for job in now.jobs:
         if job.attempt != spent[job.key] or job.attempt > job.max_attempts:
             yield f"job {job.key} counts {job.attempt} attempts of {job.max_attempts}, {spent[job.key]} were spent"
+
+
+def the_released_are_refunded(now: Snapshot) -> Iterator[str]:
+    """A job that was given back untried has its attempt back."""
+    for row in now.attempts:
+        if row.outcome == "released" and not row.refunded:
+            yield f"an attempt that was released counts for job {row.job_id}"
 
 
 def every_claim_is_on_record(now: Snapshot) -> Iterator[str]:
@@ -212,6 +219,7 @@ PROMISES: tuple[Promise, ...] = (
     versions_rise_by_one,
     only_a_free_job_is_begun,
     attempts_are_counted,
+    the_released_are_refunded,
     every_claim_is_on_record,
     attempts_end_with_the_lease,
     the_dead_have_letters,

@@ -37,7 +37,32 @@ IN_SCHEMA = (
         "a stale write shows|the open attempt rows",
     ),
     Mutation("a return leaves no message", "PERFORM enqueue_message(job, the_lane);", "", "nothing will bring it"),
-    Mutation("a release is not refunded", "WHEN 'released' THEN 1", "WHEN 'released' THEN 0", "attempts of", rare=True),
+    Mutation(
+        "a release is not refunded",
+        "refund := the_outcome = 'released' OR",
+        "refund :=",
+        "an attempt that was released counts",
+        rare=True,
+    ),
+    Mutation(
+        "a lost attempt counts though its render had not begun",
+        "OR (the_outcome = 'lost' AND job.step IS NULL AND job.refunds < 3)",
+        "",
+        "a reaped attempt is not counted as it should be",
+    ),
+    Mutation(
+        "a lost attempt does not count though its render had begun",
+        "AND job.step IS NULL AND job.refunds < 3",
+        "AND job.refunds < 3",
+        "a reaped attempt is not counted as it should be",
+    ),
+    Mutation(
+        "a streak's refund takes what was rendered",
+        "WHERE lease_token = ANY (the_tokens) AND outcome = 'retried' AND NOT refunded",
+        "WHERE outcome = 'retried' AND NOT refunded",
+        "an attempt was refunded that lost no render process",
+        rare=True,
+    ),
     Mutation(
         "a failed job has no dead letter", "IF job.status = 'failed' THEN", "IF false THEN", "dead letters .* failures"
     ),
@@ -49,7 +74,7 @@ IN_SCHEMA = (
     ),
     Mutation(
         "an attempt's row stays open",
-        "UPDATE attempts SET ended_at = clock_timestamp(), outcome = the_outcome, error = the_error\n"
+        "UPDATE attempts SET ended_at = clock_timestamp(), outcome = the_outcome, error = the_error, refunded = refund\n"
         "    WHERE lease_token = the_token;",
         "",
         "the open attempt rows",

@@ -3,7 +3,7 @@
 from tests.protocol.broker import in_order
 from tests.protocol.events import PICK, WHETHER, event
 from tests.protocol.machine import Frame
-from tests.protocol.snapshot import Letter, Snapshot
+from tests.protocol.snapshot import Job, Letter, Snapshot
 
 
 class OperationsRules(Frame):
@@ -16,6 +16,15 @@ class OperationsRules(Frame):
         for job in before.jobs:
             untouched = job.lease_over or self.now.job(job.id).lease_token == job.lease_token
             self.promise(untouched, "a good lease was reaped")
+            self._check_refund(job)
+
+    def _check_refund(self, before: Job) -> None:
+        """An attempt that was lost before its render began does not count, three times a job at the most."""
+        after = self.now.job(before.id)
+        if before.lease_over and after.status == "queued":
+            refunded = before.step is None and before.refunds < 3
+            self.stage.seen["refund of what had not begun"] += refunded
+            self.promise(after.attempt == before.attempt - refunded, "a reaped attempt is not counted as it should be")
 
     @event(2, lambda self: any(job.expired for job in self.now.having("queued")))
     def overlong_waits_end(self) -> None:

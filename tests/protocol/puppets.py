@@ -70,12 +70,12 @@ class PuppetProcess:
 
     async def render(self, wanted: JobInput, on_step: OnStep, *, on_picture: OnPicture, **_: object) -> Outcome:
         self.told_to_abort = False
-        on_step(Step(1, 2))
+        on_step(Step(1, 1))  # the only one: what follows is the decode
         ending = await self._strings.pause("render", _job_at_hand())
         if ending in (Ending.FATAL, Ending.LOST):
             self.ready = None
         if ending is Ending.LOST:
-            raise RenderProcessLostError(Loss("SIGKILL", "SIGKILL"), Step(1, 2), ())
+            raise RenderProcessLostError(Loss("SIGKILL", "SIGKILL"), Step(1, 1), ())
         if ending is Ending.ABORTED:
             return Aborted(1)
         if ending in FAILURES:
@@ -111,6 +111,10 @@ class PuppetStore:
     def __init__(self, strings: Strings, store: Store) -> None:
         self._strings = strings
         self._store = store
+
+    @property
+    def lease_seconds(self) -> float:
+        return self._store.lease_seconds
 
     async def claim(self, message: RenderMessage, token: UUID, *, rendered: bool = False) -> Any:
         kind, key = "rendered claim" if rendered else "claim", (message.job_id, message.generation)
@@ -151,11 +155,14 @@ class PuppetLine:
 
     def deliver(self, message: Message) -> None:
         assert self.listening is not None
+        self.listening.set_result(self.hand_over(message))
+        self.listening = None  # one message, and its subscription is canceled
+
+    def hand_over(self, message: Message) -> "PuppetDelivery":
         delivery = PuppetDelivery(self, self.broker.deliver(message), message)
         self.held.append(delivery)
         self.at_hand.append(delivery)
-        self.listening.set_result(delivery)
-        self.listening = None  # one message, and its subscription is canceled
+        return delivery
 
     def lose(self, delivery: "PuppetDelivery") -> None:
         """The delivery's channel closes: the broker takes the message back, the worker hears nothing of it."""
@@ -199,11 +206,15 @@ class PuppetDelivery:
 
 
 class PuppetSlot:
-    """gpu_consumer.slot.Slot: subscribes for one message, and holds it."""
+    """gpu_consumer.slot.Slot: subscribes for one message, or fetches one that waits, and holds it."""
 
     def __init__(self, line: PuppetLine, queue: str, usage: Usage, empty_answers: EmptyAnswers) -> None:
         self._line = line
         self._delivery: PuppetDelivery | None = None
+
+    async def fetch(self) -> PuppetDelivery | None:
+        self._delivery = await self._line.strings.pause("fetch")
+        return self._delivery
 
     async def take(self, gate: Gate) -> PuppetDelivery | None:
         self._line.listening = arrival = asyncio.get_running_loop().create_future()

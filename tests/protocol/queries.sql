@@ -17,7 +17,7 @@ WITH announced AS (
 SELECT jsonb_build_object(
     'jobs', (SELECT coalesce(jsonb_agg(jsonb_build_object(
         'id', id, 'status', status, 'version', version, 'generation', generation, 'attempt', attempt,
-        'max_attempts', max_attempts, 'worker', worker, 'lease_token', lease_token,
+        'max_attempts', max_attempts, 'refunds', refunds, 'worker', worker, 'lease_token', lease_token,
         'cancel_requested', cancel_requested_at IS NOT NULL, 'expired', least(expires_at, deadline_at) <= now(),
         'waiting', coalesce(next_attempt_at > now(), false),
         'lease_over', coalesce(lease_expires_at < now(), false), 'dead_lettered', dead_lettered,
@@ -30,7 +30,7 @@ SELECT jsonb_build_object(
     ) ORDER BY id), '[]') FROM outbox),
     'attempts', (SELECT coalesce(jsonb_agg(jsonb_build_object(
         'lease_token', lease_token, 'job_id', job_id, 'generation', generation, 'attempt', attempt,
-        'worker', worker, 'outcome', outcome
+        'worker', worker, 'outcome', outcome, 'refunded', refunded
     ) ORDER BY started_at, lease_token), '[]') FROM attempts),
     'letters', (SELECT coalesce(jsonb_agg(jsonb_build_object(
         'id', id, 'kind', kind, 'status', status, 'job_id', job_id, 'generation', generation, 'reason', reason,

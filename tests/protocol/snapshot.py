@@ -23,6 +23,7 @@ class Job(msgspec.Struct, frozen=True):
     generation: int
     attempt: int
     max_attempts: int
+    refunds: int
     worker: str | None
     lease_token: UUID | None
     cancel_requested: bool
@@ -61,6 +62,7 @@ class Attempt(msgspec.Struct, frozen=True):
     attempt: int
     worker: str
     outcome: str | None
+    refunded: bool
 
 
 class Letter(msgspec.Struct, frozen=True):

@@ -49,6 +49,9 @@ EVERY_WAY = {
     "replay before delete",
     "delete before replay",
     "forgotten",
+    "claim ahead",
+    "refund of what had not begun",
+    "refund of a streak",
 }
 """Every transition, every end of an attempt, every row of the ingest, and all that the world did to them.
 

@@ -10,8 +10,9 @@ from contracts.models import load_catalogue
 from contracts.topology import topology
 from gpu_consumer.bench import Bench
 from gpu_consumer.consumer import Consumer
-from gpu_consumer.gate import NAME, OWN_DATABASE, RENDERER, RESUMED, Gate
+from gpu_consumer.gate import DATABASE, NAME, OWN_DATABASE, RENDERER, RESUMED, Gate
 from gpu_consumer.lease import Interruption
+from gpu_consumer.loss_streak import LossStreak
 from gpu_consumer.parking import Parking
 from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.renderer import Renderer
@@ -36,7 +37,8 @@ class Worker:
         self.strings = Strings()
         self.line = PuppetLine(self.strings, broker)
         self.process = PuppetProcess(self.strings)
-        self.gate = Gate(NAME, RENDERER, RESUMED, OWN_DATABASE)
+        self.gate = Gate(NAME, RENDERER, RESUMED, DATABASE, OWN_DATABASE)
+        self.losses = LossStreak()
         self._store = Store(database, name, uuid4(), AN_HOUR)
         self.aborting = False
         self._stop = asyncio.Event()
@@ -49,6 +51,7 @@ class Worker:
             "parking": Parking(cast(Any, broker), cast(Any, broker), declared, LANES),
             "empty_answers": EmptyAnswers(),
             "progress": ProgressFeed(cast(Any, None)),
+            "losses": self.losses,
         }
         self._session = Session(
             self._store,
@@ -110,6 +113,11 @@ class Worker:
         for attempt in self._consumer._attempts.values():
             if attempt.lease is not None and attempt.lease.claimed.job_id == job_id:
                 attempt.lease.interrupt(Interruption.DEADLINE)
+
+    async def close_for_its_gpu(self) -> None:
+        """Different jobs lost the render process in a row: their attempts are refunded, and the worker stops."""
+        self.begin_drain()
+        await self._store.refund(self.losses.tokens)
 
     def begin_drain(self) -> None:
         """SIGTERM: no new message."""

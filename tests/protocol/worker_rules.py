@@ -29,6 +29,14 @@ class WorkerRules(Frame):
         line.deliver(self.pick(message, in_order(self.world.broker.work)))
         self.let_follow()
 
+    @event(4, lambda self: self.world.pauses("fetch"), index=PICK, message=PICK, waits=WHETHER)
+    def message_is_fetched_ahead(self, index: int, message: int, waits: bool) -> None:
+        """While the job before is decoded. Where nothing waits, the worker asks again once the GPU is free."""
+        worker, pause = self.pick(index, self.world.pauses("fetch"))
+        waiting = in_order(self.world.broker.work) if waits else []
+        self.stage.seen["claim ahead"] += bool(waiting)
+        self.end(pause, worker.line.hand_over(self.pick(message, waiting)) if waiting else None)
+
     @event(6, lambda self: self.world.pauses("claim"), index=PICK, answer=ANSWERS)
     def claim_is_answered(self, index: int, answer: Answer) -> None:
         """A claim takes what may be taken, and leaves everything else alone."""
@@ -191,6 +199,21 @@ class WorkerRules(Frame):
     def render_process_dies_during_the_claim(self, index: int) -> None:
         self.pick(index, self.workers(lambda worker: worker.claims_with_a_warm_process)).lose_process()
         self.let_follow()
+
+    @event(4, lambda self: self._with_a_sick_gpu(), index=PICK)
+    def worker_closes_for_its_gpu(self, index: int) -> None:
+        """The attempts of its streak are refunded, but for jobs that are at their end, and three times a job."""
+        before = self.now
+        worker = self.pick(index, self._with_a_sick_gpu())
+        self.step(worker.close_for_its_gpu())
+        known = {row.lease_token for row in before.attempts if row.refunded}
+        refunded = [row for row in self.now.attempts if row.refunded and row.lease_token not in known]
+        self.stage.seen["refund of a streak"] += bool(refunded)
+        strangers = [row for row in refunded if row.lease_token not in worker.losses.tokens]
+        self.promise(not strangers, "an attempt was refunded that lost no render process")
+
+    def _with_a_sick_gpu(self) -> list[Worker]:
+        return self.workers(lambda worker: worker.losses.is_sick and not worker.draining)
 
     @event(2, lambda self: self.workers(lambda worker: worker.process.ready is None), index=PICK)
     def render_process_is_restarted(self, index: int) -> None:

@@ -61,6 +61,7 @@ def at_a_step(render: Method, strike: Strike) -> Method:
 
 POINTS = {
     "before_claim": Point("gpu_consumer.store", "Store", "claim", before),
+    "after_claim": Point("gpu_consumer.store", "Store", "claim", after),
     "while_rendering": Point("gpu_consumer.render.process", "RenderProcess", "render", at_a_step),
     "before_upload": Point("chassis.storage", "Storage", "put", before),
     "after_upload": Point("chassis.storage", "Storage", "put", after),

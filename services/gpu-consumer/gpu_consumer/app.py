@@ -15,8 +15,9 @@ from contracts.topology import Lanes, topology
 from gpu_consumer import metrics
 from gpu_consumer.bench import Bench
 from gpu_consumer.consumer import SLOTS, Consumer
-from gpu_consumer.gate import NAME, OWN_DATABASE, RENDERER, RESUMED, Gate
+from gpu_consumer.gate import DATABASE, NAME, OWN_DATABASE, RENDERER, RESUMED, Gate
 from gpu_consumer.gpu_monitor import Gpu, GpuMonitor
+from gpu_consumer.loss_streak import LossStreak
 from gpu_consumer.parking import Parking
 from gpu_consumer.pictures import Pictures
 from gpu_consumer.presence import Presence
@@ -56,7 +57,7 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
     database = Database(settings.database, "gpu-consumer")
     consuming = Broker(settings.broker.amqp_url, f"{settings.name} consuming")
     publishing = Broker(settings.broker.amqp_url, f"{settings.name} publishing")
-    gate = Gate(NAME, RENDERER, RESUMED, OWN_DATABASE)
+    gate = Gate(NAME, RENDERER, RESUMED, DATABASE, OWN_DATABASE)
     gate.allow(OWN_DATABASE)  # until a message tells otherwise
     store = Store(database, settings.name, uuid4(), settings.lease_seconds)
     gpu = Gpu.find() if settings.device == "cuda" else None
@@ -67,6 +68,7 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
     renderer = Renderer(process, gate, usage)
     progress = ProgressFeed(Announcer(publishing))
     empty_answers = EmptyAnswers()
+    losses = LossStreak()
     bench = Bench(
         model=model,
         gate=gate,
@@ -78,6 +80,7 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
         parking=Parking(Publisher(publishing), publishing, declared, lanes),
         empty_answers=empty_answers,
         progress=progress,
+        losses=losses,
         heartbeat_seconds=settings.heartbeat_seconds,
         render_seconds=settings.render_seconds,
         head_start_seconds=HEAD_START_SECONDS if settings.overlap else 0,
@@ -94,7 +97,9 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
         gpu_id=gpu.uuid if gpu else None,
         beat_seconds=settings.heartbeat_seconds,
     )
-    worker = Worker(gate, presence, session, store, renderer, progress, monitor, consumer, settings.drain_seconds)
+    worker = Worker(
+        gate, presence, session, store, renderer, progress, monitor, losses, consumer, settings.drain_seconds
+    )
     health = Health(
         {
             "model": renderer.check,

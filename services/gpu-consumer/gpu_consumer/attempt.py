@@ -15,7 +15,7 @@ from chassis.trace import trace_id
 from contracts.messages import RenderMessage, UndecodableMessageError, decode_render
 from gpu_consumer import failures, metrics
 from gpu_consumer.bench import Bench
-from gpu_consumer.gate import OWN_DATABASE
+from gpu_consumer.gate import DATABASE, OWN_DATABASE
 from gpu_consumer.lease import Lease
 from gpu_consumer.outcome import Dead, Discarded, Disposal, Outcome, Stage, Succeeded
 from gpu_consumer.receipts import origin_of, receipt_of
@@ -35,6 +35,9 @@ from gpu_consumer.store import (
 from gpu_consumer.waiting import first_of, until_answered
 
 T = TypeVar("T")
+CLAIM_SECONDS = 5.0
+"""How long a claim may take. Then the message goes back: other workers may reach Postgres, and a message that is held
+unclaimed for longer may be taken for lost."""
 CLAIM_GRACE_SECONDS = 2.0
 """How long a worker that drains waits for the answer to a claim on its way."""
 
@@ -47,14 +50,21 @@ log = structlog.get_logger()
 
 
 class Attempt:
-    """`run` handles the message to its end; `gpu_free` is set as soon as the next one may render."""
+    """`run` handles the message to its end.
 
-    def __init__(self, bench: Bench, delivery: Delivery) -> None:
+    `denoised` is set once its last step is done and decoding begins, `gpu_free` as soon as the next job may render.
+    """
+
+    def __init__(self, bench: Bench, delivery: Delivery, turn: asyncio.Event | None = None) -> None:
+        """`turn` is set once this job may render; without one it may at once."""
+        self.denoised = asyncio.Event()
         self.gpu_free = asyncio.Event()
         self.lease: Lease | None = None
         self._bench = bench
         self._delivery = delivery
+        self._turn = turn
         self._delivered_at = time.perf_counter()
+        self._claim_sent_at = time.monotonic()
 
     async def run(self) -> Disposal:
         """What is to become of the message."""
@@ -107,27 +117,36 @@ class Attempt:
         return Disposal.ACK
 
     async def _claim(self, message: RenderMessage) -> Verdict | None:
-        """None when the worker drains. A claim in doubt is repeated under one token until Postgres answers."""
-        if self._bench.gate.draining:
+        """None when the worker drains, or when Postgres does not answer in time: no message is taken until it does.
+
+        A claim in doubt is repeated under one token.
+        """
+        gate, token = self._bench.gate, uuid4()
+        if gate.draining:
             return None
-        token = uuid4()
+        self._claim_sent_at = time.monotonic()
         claiming = asyncio.create_task(until_answered(lambda: self._bench.store.claim(message, token)))
-        await first_of(claiming, self._bench.gate.wait_draining())
-        if not claiming.done():
+        await first_of(claiming, gate.wait_draining(), asyncio.sleep(CLAIM_SECONDS))
+        if not claiming.done() and self._bench.gate.draining:
             # It may have taken effect already: cut off, the job would be nobody's until its lease is over.
             await first_of(claiming, asyncio.sleep(CLAIM_GRACE_SECONDS))
         if not claiming.done():
             claiming.cancel()
+            gate.forbid(DATABASE, "The database does not answer claims.")
             return None
         return claiming.result()
 
     async def _carry_out(self, claimed: Claimed, message: RenderMessage) -> Disposal:
         bench = self._bench
         metrics.PHASE_SECONDS.labels(metrics.Phase.CLAIM).observe(time.perf_counter() - self._delivered_at)
-        async with Lease(bench.store, claimed, message, bench.heartbeat_seconds) as self.lease:
-            result = await self._guarded(Stage.RENDER, Rendering(bench, self.lease).run())
+        lease = Lease(bench.store, claimed, message, bench.heartbeat_seconds, self._claim_sent_at)
+        async with lease as self.lease:
+            rendering = Rendering(bench, self.lease, self._turn, self.denoised)
+            result = await self._guarded(Stage.RENDER, rendering.run())
             self.gpu_free.set()
             ended_at = time.perf_counter()
+            if isinstance(result, Finished):
+                bench.losses.note_success()
             async with bench.storing:
                 await bench.usage.let_next_begin(bench.head_start_seconds)
                 if isinstance(result, Finished):
@@ -145,6 +164,7 @@ class Attempt:
         letter = Message(self._delivery.body, json_safe(self._delivery.headers))
         settled = await self._bench.settlement.settle(lease.claimed, outcome, message, letter)
         if isinstance(settled, str):
+            self._bench.losses.note_outcome(lease.claimed, outcome)
             return Disposal.REJECT if settled == "failed" else Disposal.ACK
         return await self._dispose(settled, message)
 
@@ -175,4 +195,5 @@ class Attempt:
         """Its turn to be stored has come."""
         waited = finished.waited_seconds + time.perf_counter() - ended_at
         metrics.PHASE_SECONDS.labels(metrics.Phase.WAIT).observe(waited)
-        metrics.OVERHEAD_SECONDS.observe(ended_at - self._delivered_at - finished.rendered.inference_ms / 1000)
+        idle_since = self._delivered_at if finished.turn_at is None else finished.turn_at
+        metrics.OVERHEAD_SECONDS.observe(ended_at - idle_since - finished.rendered.inference_ms / 1000)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from contracts.models import Model
 from gpu_consumer.gate import Gate
+from gpu_consumer.loss_streak import LossStreak
 from gpu_consumer.parking import Parking
 from gpu_consumer.pictures import Pictures
 from gpu_consumer.progress import ProgressFeed
@@ -29,6 +30,7 @@ class Bench:
     parking: Parking
     empty_answers: EmptyAnswers
     progress: ProgressFeed
+    losses: LossStreak
     heartbeat_seconds: float
     render_seconds: float
     head_start_seconds: float

@@ -1,4 +1,4 @@
-"""Takes one message at a time and hands it to an attempt: one renders, one is stored, none is held idle."""
+"""Takes one message at a time and hands it to an attempt: one renders, one is stored or claimed ahead."""
 
 import asyncio
 from collections import deque
@@ -26,9 +26,10 @@ log = structlog.get_logger()
 
 
 class Consumer(Loop):
-    """A round: wait until the gate is open and a slot is free, take a message, wait until the GPU is free again.
+    """A round: wait until the gate is open and a slot is free, take a message, wait until its job is denoised.
 
-    An attempt has a task of its own, which outlives the channel that its message came through.
+    While a job is decoded, a message that waits may be taken and its job claimed ahead, to render as soon as the GPU is
+    free. An attempt has a task of its own, which outlives the channel that its message came through.
     """
 
     name = "consumer"
@@ -60,7 +61,7 @@ class Consumer(Loop):
             self._release(slot)
             return True
         attempt = self._begin(slot, delivery)
-        await first_of(attempt.gpu_free.wait(), gate.wait_draining())
+        await first_of(attempt.denoised.wait(), attempt.gpu_free.wait(), gate.wait_draining())
         return True
 
     async def drain(self, seconds: float) -> None:
@@ -102,7 +103,7 @@ class Consumer(Loop):
             if not self._declared:
                 await self._broker.declare(self._topology)
                 self._declared = True
-            return await slot.take(self._bench.gate)
+            return await self._ask(slot)
         except BrokerUnavailableError:
             self._declared = False  # the queue may be what is missing
             self._release(slot)
@@ -110,9 +111,27 @@ class Consumer(Loop):
         finally:
             self._bench.usage.delivered()
 
+    async def _ask(self, slot: Slot) -> Delivery | None:
+        """While the GPU decodes, a message that waits; else the next one. None when the gate closed first.
+
+        Never a subscription while the GPU is busy: it would take what comes from a worker that is idle.
+        """
+        gate, busy = self._bench.gate, self._on_gpu()
+        if busy is not None and gate.is_open:
+            waiting = await slot.fetch()
+            if waiting is not None:
+                return waiting
+            await first_of(busy.gpu_free.wait(), gate.wait_closed())
+        return await slot.take(gate) if gate.is_open else None
+
+    def _on_gpu(self) -> Attempt | None:
+        """The attempt that has the GPU, or will have it first."""
+        return next((attempt for attempt in self._attempts.values() if not attempt.gpu_free.is_set()), None)
+
     def _begin(self, slot: Slot, delivery: Delivery) -> Attempt:
         metrics.STATE.state("rendering")
-        attempt = Attempt(self._bench, delivery)
+        before = self._on_gpu()
+        attempt = Attempt(self._bench, delivery, before.gpu_free if before else None)
         task = asyncio.create_task(self._see_through(attempt, slot, delivery))
         self._attempts[task] = attempt
         task.add_done_callback(self._attempts.pop)

@@ -8,6 +8,8 @@ RENDERER = "renderer"
 """The model is warm."""
 RESUMED = "resumed"
 """The model is not paused."""
+DATABASE = "database"
+"""Postgres answers claims in time."""
 OWN_DATABASE = "own_database"
 """The queue's messages speak of jobs of the database that the worker is connected to."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import msgspec
@@ -13,16 +13,24 @@ from chassis.loops import Loop
 from gpu_consumer import metrics
 from gpu_consumer.usage import Usage
 
+_NOT_OFFERED = (
+    pynvml.NVML_ERROR_NOT_SUPPORTED,
+    pynvml.NVML_ERROR_NO_PERMISSION,
+    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
+)
+
 log = structlog.get_logger()
 
 
 class Reading(msgspec.Struct, frozen=True):
+    """What the GPU answers; None for each figure that it, or its driver, does not offer."""
+
     uuid: str
-    utilisation: float
+    utilisation: float | None
     """From 0 to 1: the part of the last moments in which a kernel ran."""
-    memory_used_bytes: int
-    memory_total_bytes: int
-    temperature_celsius: int
+    memory_used_bytes: int | None
+    memory_total_bytes: int | None
+    temperature_celsius: int | None
 
 
 class Gpu:
@@ -52,14 +60,16 @@ class Gpu:
 
     def read(self) -> Reading | None:
         """Takes milliseconds: call it in a thread. None when the GPU does not answer."""
+        handle = self._handle
         try:
-            memory = pynvml.nvmlDeviceGetMemoryInfo(self._handle)
+            memory = _if_offered(pynvml.nvmlDeviceGetMemoryInfo, handle)
+            utilisation = _if_offered(pynvml.nvmlDeviceGetUtilizationRates, handle)
             return Reading(
-                uuid=pynvml.nvmlDeviceGetUUID(self._handle),
-                utilisation=pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu / 100,
-                memory_used_bytes=memory.used,
-                memory_total_bytes=memory.total,
-                temperature_celsius=pynvml.nvmlDeviceGetTemperature(self._handle, pynvml.NVML_TEMPERATURE_GPU),
+                uuid=pynvml.nvmlDeviceGetUUID(handle),
+                utilisation=utilisation and utilisation.gpu / 100,
+                memory_used_bytes=memory and memory.used,
+                memory_total_bytes=memory and memory.total,
+                temperature_celsius=_if_offered(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
             )
         except pynvml.NVMLError as error:
             log.debug("the GPU tells nothing", reason=str(error))
@@ -80,7 +90,7 @@ class GpuMonitor(Loop):
     async def run_once(self) -> bool:
         self._usage.account()
         if self._gpu is not None and (reading := await asyncio.to_thread(self._gpu.read)) is not None:
-            _tell(reading)
+            _publish(reading)
         return False
 
 
@@ -91,8 +101,23 @@ def _handle(name: str) -> Any:
     return pynvml.nvmlDeviceGetHandleByIndex(int(name or 0))
 
 
-def _tell(reading: Reading) -> None:
-    metrics.GPU_UTILISATION.labels(reading.uuid).set(reading.utilisation)
-    metrics.GPU_MEMORY_USED_BYTES.labels(reading.uuid).set(reading.memory_used_bytes)
-    metrics.GPU_MEMORY_TOTAL_BYTES.labels(reading.uuid).set(reading.memory_total_bytes)
-    metrics.GPU_TEMPERATURE.labels(reading.uuid).set(reading.temperature_celsius)
+def _if_offered(reading: Callable[..., Any], *arguments: Any) -> Any:
+    """What NVML answers; None where this GPU or driver does not offer it: MIG slices and vGPUs lack some readings."""
+    try:
+        return reading(*arguments)
+    except pynvml.NVMLError as error:
+        if error.value not in _NOT_OFFERED:
+            raise
+        return None
+
+
+def _publish(reading: Reading) -> None:
+    figures = (
+        (metrics.GPU_UTILISATION, reading.utilisation),
+        (metrics.GPU_MEMORY_USED_BYTES, reading.memory_used_bytes),
+        (metrics.GPU_MEMORY_TOTAL_BYTES, reading.memory_total_bytes),
+        (metrics.GPU_TEMPERATURE, reading.temperature_celsius),
+    )
+    for gauge, figure in figures:
+        if figure is not None:
+            gauge.labels(reading.uuid).set(figure)

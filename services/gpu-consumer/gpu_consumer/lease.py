@@ -16,6 +16,9 @@ from gpu_consumer.render.protocol import Step
 from gpu_consumer.store import Claimed, Store, Verdict
 from gpu_consumer.waiting import first_of, until_answered
 
+CONFIRM_PAUSE_SECONDS = 0.5
+"""Between two tries to confirm a lease while Postgres is away."""
+
 log = structlog.get_logger()
 
 
@@ -53,7 +56,10 @@ class Lease:
     in a crash, or the lease ran out while this process was frozen. The render goes on under the fresh token.
     """
 
-    def __init__(self, store: Store, claimed: Claimed, message: RenderMessage, heartbeat_seconds: float) -> None:
+    def __init__(
+        self, store: Store, claimed: Claimed, message: RenderMessage, heartbeat_seconds: float, held_since: float
+    ) -> None:
+        """`held_since`: when the claim was sent, by this process's time.monotonic."""
         self.claimed = claimed
         """The claim that holds now: its token fences the next write."""
         self.interruption: Interruption | None = None
@@ -66,6 +72,9 @@ class Lease:
         """The last that was done."""
         self.cancel_requested_at: float | None = None
         """When the cancel was asked for, by this process's time.perf_counter."""
+        self._held_at = held_since
+        """When the latest write that found the job ours was sent."""
+        self._beaten = asyncio.Event()
         self._rendered = False
         self._hurry = asyncio.Event()
         self._interrupted = asyncio.Event()
@@ -91,8 +100,11 @@ class Lease:
         await asyncio.wait([self._keeping])
 
     def progress(self, step: Step) -> None:
-        """Goes onto the job's record with the next heartbeat."""
+        """Put the step on the job's record with the next heartbeat; the first one at once: the attempt counts now."""
+        begins = self.step is None
         self.step = step
+        if begins:
+            self.hurry()
 
     def hurry(self) -> None:
         """Beat now: a cancel may be waiting."""
@@ -111,6 +123,20 @@ class Lease:
 
     async def wait_interrupted(self) -> None:
         await self._interrupted.wait()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether no other worker can have the job yet: it was ours less than one lease ago."""
+        return time.monotonic() - self._held_at < self._store.lease_seconds
+
+    async def confirm(self) -> None:
+        """Return once the job is known to be ours, or once there is a reason to stop. Postgres may be away."""
+        while not (self.fresh or self.interruption):
+            self._beaten.clear()
+            self.hurry()
+            await first_of(self._beaten.wait(), self.wait_interrupted())
+            if not self.fresh:
+                await first_of(self.wait_interrupted(), asyncio.sleep(CONFIRM_PAUSE_SECONDS))
 
     async def keep_rendered(self) -> bool:
         """Hold the job of a finished render, which no passed time may take away; whether it is held."""
@@ -131,6 +157,7 @@ class Lease:
     async def beat(self) -> None:
         """Extend the lease once. Postgres being away interrupts nothing: every write is fenced."""
         step, steps = (self.step.step, self.step.steps) if self.step else (None, None)
+        sent_at = time.monotonic()
         try:
             answer = await self._store.heartbeat(self.claimed, step, steps)
         except (DatabaseUnavailableError, DatabaseBusyError, TransactionClashError) as error:
@@ -138,16 +165,18 @@ class Lease:
             return
         if answer is None:
             await self._claim_again()
-        elif answer.cancel_requested:
+            return
+        self._held_at = sent_at
+        if answer.cancel_requested:
             self.cancel_requested_at = time.perf_counter() - answer.cancel_age_seconds
             self.interrupt(Interruption.CANCEL)
 
     async def _claim_again(self) -> None:
-        token = uuid4()
+        token, sent_at = uuid4(), time.monotonic()
         verdict = await until_answered(lambda: self._store.claim(self._message, token, rendered=self._rendered))
         if isinstance(verdict, Claimed):
             log.warning("the job was claimed again", attempt=verdict.attempt)
-            self.claimed = verdict
+            self.claimed, self._held_at = verdict, sent_at
         else:
             self.verdict = verdict
             self.interrupt(Interruption.LEASE_LOST)
@@ -160,3 +189,4 @@ class Lease:
                 return
             if not self.lost:
                 await self.beat()
+            self._beaten.set()

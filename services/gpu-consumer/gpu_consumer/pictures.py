@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
@@ -13,6 +14,8 @@ from gpu_consumer import metrics, png
 from gpu_consumer.render.protocol import RenderedImage
 from gpu_consumer.store import Claimed
 
+ENCODERS = 2
+"""Pictures of a job encoded at a time: the event loop and the render process need the processor, too."""
 PAUSES_SECONDS = (0.2, 1.0)
 """Between the tries within one attempt; a longer outage is for the retry lanes."""
 
@@ -22,6 +25,7 @@ log = structlog.get_logger()
 class Pictures:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
+        self._encoders = ThreadPoolExecutor(ENCODERS, thread_name_prefix="encode")
 
     async def store(
         self, claimed: Claimed, wanted: JobInput, images: tuple[RenderedImage, ...], origin: Origin
@@ -34,7 +38,8 @@ class Pictures:
         self, claimed: Claimed, wanted: JobInput, index: int, image: RenderedImage, origin: Origin
     ) -> StoredOutput:
         with metrics.PHASE_SECONDS.labels(metrics.Phase.ENCODE).time():
-            body, digest = await asyncio.to_thread(_encode, image, wanted, claimed.model, origin)
+            loop = asyncio.get_running_loop()
+            body, digest = await loop.run_in_executor(self._encoders, _encode, image, wanted, claimed.model, origin)
         picture = StoredOutput(
             index=index,
             key=output_key(claimed.job_id, index, digest, wanted.output_format),

@@ -16,7 +16,11 @@ from gpu_consumer.store import queries
 from gpu_consumer.waiting import first_of, until_answered
 
 PATIENCE_SECONDS = 3.0
-"""How long a name may stay locked before a living twin is assumed: Postgres may not yet have seen a death."""
+"""How long a name may stay locked at the start before a living twin is assumed: Postgres may not yet have seen a
+death."""
+RENEWAL_PATIENCE_SECONDS = 40.0
+"""The same after a lost connection. A network cut leaves the session half open at the server, and the name locked,
+until the role's keepalives end it, after 25 s (docs/operating.md, "The database")."""
 PAUSE_SECONDS = 0.2
 
 log = structlog.get_logger()
@@ -42,8 +46,7 @@ class Presence:
 
     async def acquire(self) -> None:
         """Wait for Postgres and lock the name. Raises NameTakenError when a living worker has it."""
-        await until_answered(self._connect)
-        self._gate.allow(NAME)
+        await self._take_name(PATIENCE_SECONDS)
 
     async def run(self) -> None:
         """Watch the connection and renew it, name and all. Raises NameTakenError when a twin was faster."""
@@ -51,7 +54,7 @@ class Presence:
             await self._until_lost()
             self._gate.forbid(NAME)
             log.warning("the worker's connection to the database is lost")
-            await self.acquire()
+            await self._take_name(RENEWAL_PATIENCE_SECONDS)
             log.info("the worker's name is locked again")
 
     async def close(self) -> None:
@@ -60,16 +63,20 @@ class Presence:
         if connection is not None:
             connection.terminate()
 
-    async def _connect(self) -> None:
+    async def _take_name(self, patience: float) -> None:
+        await until_answered(lambda: self._connect(patience))
+        self._gate.allow(NAME)
+
+    async def _connect(self, patience: float) -> None:
         await self.close()
         self._connection = await connect_alone(self._settings, "gpu-consumer-presence")
         async with translated_errors():
-            await self._lock(self._connection)
+            await self._lock(self._connection, patience)
             channel = await queries.cancel_channel(self._connection, worker=self._worker)
             await self._connection.add_listener(channel, self._hear)
 
-    async def _lock(self, connection: asyncpg.Connection) -> None:
-        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    async def _lock(self, connection: asyncpg.Connection, patience: float) -> None:
+        deadline = asyncio.get_running_loop().time() + patience
         while not await queries.take_name(connection, worker=self._worker):
             if asyncio.get_running_loop().time() > deadline:
                 raise NameTakenError(

@@ -49,7 +49,8 @@ SELECT (job).id, (job).generation, (job).lease_token, (job).attempt, (job).queue
     (job).error ->> 'code' AS previous_error,
     extract(epoch FROM (job).deadline_at - now())::float8 AS deadline_seconds,
     (SELECT count(*)::int FROM attempts
-     WHERE job_id = (job).id AND generation = (job).generation AND error ->> 'code' = 'render_process_lost')
+     WHERE job_id = (job).id AND generation = (job).generation AND NOT refunded
+        AND error ->> 'code' = 'render_process_lost')
         AS process_losses,
     record_delivery(job, 'job.started'), set_config('synchronous_commit', 'off', true)
 FROM claimed;
@@ -61,7 +62,8 @@ SELECT jobs.id, generation, status, lease_token, attempt, queue AS model, merged
     error ->> 'code' AS previous_error, dead_lettered,
     extract(epoch FROM deadline_at - now())::float8 AS deadline_seconds,
     (SELECT count(*)::int FROM attempts
-     WHERE job_id = jobs.id AND generation = jobs.generation AND error ->> 'code' = 'render_process_lost')
+     WHERE job_id = jobs.id AND generation = jobs.generation AND NOT refunded
+        AND error ->> 'code' = 'render_process_lost')
         AS process_losses,
     next_attempt_at IS NOT NULL AS waits,
     (extract(epoch FROM next_attempt_at - now()) * 1000)::float8 AS wait_ms,
@@ -84,6 +86,9 @@ SELECT finish_job(:job_id, :generation, :token, :status, :error, :outputs, :rece
 
 -- name: give_back(job_id, token, outcome, error, lane, delay, body, headers)$
 SELECT return_job(:job_id, :token, :outcome, :error, :lane, :delay, :body, :headers);
+
+-- name: refund(tokens)$
+SELECT refund_attempts(:tokens);
 
 -- name: add_detail(token, detail)!
 -- What only operators see: it must not be on the job's record, which its submitter reads.

@@ -11,7 +11,7 @@ from gpu_consumer.gate import RENDERER, Gate
 from gpu_consumer.render.loss import Loss, LossKind
 from gpu_consumer.render.process import OnPicture, OnPreview, OnStep, RenderProcess
 from gpu_consumer.render.protocol import Aborted, Outcome, Ready, Rendered, RenderFailed
-from gpu_consumer.startup import StartupError
+from gpu_consumer.startup import RenderProcessStuckError, StartupError
 from gpu_consumer.suspicion import Suspicion
 from gpu_consumer.usage import Usage
 
@@ -118,6 +118,8 @@ class Renderer:
         for _ in range(RESTARTS - 1):
             try:
                 return await self._process.restart()
+            except RenderProcessStuckError:
+                raise
             except StartupError as error:
                 log.warning("render process did not start", error=error.message, retry_seconds=PAUSE_SECONDS)
                 await asyncio.sleep(PAUSE_SECONDS)

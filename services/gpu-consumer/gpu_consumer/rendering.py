@@ -1,7 +1,8 @@
-"""From a claimed job to its pixels: check, wait until the model is warm, render, stop when that is wanted."""
+"""From a claimed job to its pixels: check, wait for the GPU, render, stop when that is wanted."""
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 import structlog
@@ -33,14 +34,18 @@ class Finished:
     """The word of the process that rendered it."""
     waited_seconds: float
     """For a warm process."""
+    turn_at: float | None
+    """When the GPU was free for it, by time.perf_counter; None where it was free already."""
 
 
 class Rendering:
-    """One attempt's use of the renderer."""
+    """One attempt's use of the renderer, once its `turn` has come. `denoised` is set after its last step."""
 
-    def __init__(self, bench: Bench, lease: Lease) -> None:
+    def __init__(self, bench: Bench, lease: Lease, turn: asyncio.Event | None, denoised: asyncio.Event) -> None:
         self._bench = bench
         self._lease = lease
+        self._turn = turn
+        self._denoised = denoised
         self._images: list[RenderedImage] = []
 
     @property
@@ -52,6 +57,7 @@ class Rendering:
         wanted = failures.accepted_input(self._claimed, self._bench.model)
         if isinstance(wanted, Dead):
             return wanted
+        turn_at = await self._take_turn()
         asked_at = time.perf_counter()
         ready = await self._warm()
         if ready is None:
@@ -64,19 +70,35 @@ class Rendering:
         match answer:
             case Rendered():
                 _observe(answer)
-                return Finished(wanted, tuple(self._images), answer, ready, waited)
+                return Finished(wanted, tuple(self._images), answer, ready, waited, turn_at)
             case Failure():
                 return failures.render_failed(answer, self._claimed, self._lease.step)
             case Aborted():
                 assert self._lease.interruption is not None  # nobody else aborts
                 return self._lease.interruption.outcome(self._lease.step)
 
+    @property
+    def _given_up(self) -> bool:
+        """Whether the job is to be given up before it begins."""
+        return self._lease.interruption is not None or self._bench.gate.draining
+
+    async def _unless_given_up(self, *awaitables: Awaitable[object]) -> None:
+        """Wait for one of these, or until the job is given up."""
+        await first_of(*awaitables, self._lease.wait_interrupted(), self._bench.gate.wait_draining())
+
+    async def _take_turn(self) -> float | None:
+        """Wait for the GPU; when that was, or None if it was free already."""
+        if self._turn is None or self._turn.is_set():
+            return None
+        await self._unless_given_up(self._turn.wait())
+        return time.perf_counter()
+
     async def _warm(self) -> Ready | None:
-        """None when the job is to be given up before it begins."""
-        gate, renderer, lease = self._bench.gate, self._bench.renderer, self._lease
-        while renderer.ready is None and not (lease.interruption or gate.draining):
-            await first_of(renderer.warm(), lease.wait_interrupted(), gate.wait_draining())
-        return None if lease.interruption or gate.draining else renderer.ready
+        """Wait until the model is warm and the job is known to be ours. None when it is given up before it begins."""
+        renderer, lease = self._bench.renderer, self._lease
+        while not self._given_up and (renderer.ready is None or not lease.fresh):
+            await self._unless_given_up(renderer.warm() if renderer.ready is None else lease.confirm())
+        return None if self._given_up else renderer.ready
 
     async def _render(self, wanted: JobInput) -> Rendered | Aborted | Failure:
         """Render, and abort when interrupted or when it takes too long; a render that is done by then stands."""
@@ -100,6 +122,8 @@ class Rendering:
 
     def _on_step(self, step: protocol.Step) -> None:
         self._lease.progress(step)
+        if step.step == step.steps:
+            self._denoised.set()
         job = self._claimed
         self._bench.progress.report(Progress(job.job_id, job.generation, job.attempt, step.step, step.steps))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
-from gpu_consumer.gate import RESUMED, Gate
+from gpu_consumer.gate import DATABASE, RESUMED, Gate
 from gpu_consumer.render.protocol import Ready
 from gpu_consumer.store import Store
 from gpu_consumer.waiting import until_answered
@@ -75,6 +75,7 @@ class Session:
     async def open(self) -> None:
         """Record the session, and learn whether the model is paused."""
         self._obey(paused=await until_answered(lambda: self._store.open_session(self._model)))
+        self._gate.allow(DATABASE)
 
     async def run(self) -> None:
         while True:
@@ -86,6 +87,7 @@ class Session:
         try:
             await self._describe(self._ready())
             await self._beat()
+            self._gate.allow(DATABASE)
         except _UNANSWERED as error:
             log.warning("the session's beat failed", error=str(error))
 

@@ -66,6 +66,18 @@ class Slot:
         self._inbox: deque[AbstractIncomingMessage] = deque()
         """What the channel's subscription brought and nobody took yet; one at the most, by the prefetch."""
 
+    async def fetch(self) -> Delivery | None:
+        """The next message that waits; None where there is none. Raises BrokerUnavailableError.
+
+        It leaves a message that has yet to come to those who subscribed for one.
+        """
+        channel = await self._open()
+        try:
+            return await self._get(await channel.get_queue(self._queue, ensure=False))
+        except _LOST as error:
+            await self.close()
+            raise BrokerUnavailableError(str(error) or type(error).__name__) from error
+
     async def take(self, gate: Gate) -> Delivery | None:
         """The next message; None when the gate closed first. Raises BrokerUnavailableError.
 
@@ -92,16 +104,21 @@ class Slot:
         None when the gate closed or the channel was lost.
         """
         while True:
-            # One that came as its subscription ended is served first.
-            if self._inbox:
-                return Delivery(self._inbox.popleft())
-            asked_at = time.monotonic()
-            waiting = await queue.get(fail=False, timeout=ANSWER_TIMEOUT_SECONDS)
-            if waiting:
-                return Delivery(waiting)
-            self._empty_answers.note(asked_at)
+            waiting = await self._get(queue)
+            if waiting is not None:
+                return waiting
             if not await self._subscribe_for_a_while(channel, queue, gate):
                 return None
+
+    async def _get(self, queue: AbstractQueue) -> Delivery | None:
+        if self._inbox:  # one that came as its subscription ended is served first
+            return Delivery(self._inbox.popleft())
+        asked_at = time.monotonic()
+        waiting = await queue.get(fail=False, timeout=ANSWER_TIMEOUT_SECONDS)
+        if waiting is None:
+            self._empty_answers.note(asked_at)
+            return None
+        return Delivery(waiting)
 
     async def _subscribe_for_a_while(self, channel: AbstractChannel, queue: AbstractQueue, gate: Gate) -> bool:
         """Wait for a message in the inbox, or until it is time to ask again; False when there is no use in going on."""

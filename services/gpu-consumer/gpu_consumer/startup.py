@@ -23,13 +23,15 @@ class ExitCode(IntEnum):
     MODEL_DAMAGED = 69
     """The model's files are truncated or altered, or their manifest is not the one that the catalogue pins."""
     RENDER_PROCESS = 70
-    """The render process died, or did not get ready in time."""
+    """The render process died, did not get ready in time, or can't be ended."""
     MODEL_INCOMPLETE = 71
     """A part of the model is not there: a tokenizer, weights, a configuration, a manifest that is pinned."""
     MODEL_CLASS = 72
     """The model is of a class that is not served, or of another than the catalogue says."""
     MODEL_REFUSED = 73
     """The model's files look right, but can't be loaded, don't belong together, or fail the warm-up."""
+    DEVICE_FAILING = 74
+    """Different jobs in a row lost the render process. Start again after a pause that grows."""
 
     @property
     def permanent(self) -> bool:
@@ -49,6 +51,7 @@ _IS_PERMANENT = {
     ExitCode.MODEL_INCOMPLETE: True,
     ExitCode.MODEL_CLASS: True,
     ExitCode.MODEL_REFUSED: True,
+    ExitCode.DEVICE_FAILING: False,
 }
 
 
@@ -62,6 +65,7 @@ class StartupCode(StrEnum):
     MODEL_CLASS = "model_class"
     MODEL_REFUSED = "model_refused"
     DEVICE_MISSING = "device_missing"
+    DEVICE_FAILING = "device_failing"
     RENDER_PROCESS_FAILED = "render_process_failed"
     NAME_TAKEN = "name_taken"
 
@@ -126,11 +130,22 @@ class DeviceMissingError(StartupError):
     exit_code = ExitCode.DEVICE
 
 
+class DeviceFailingError(StartupError):
+    """Different jobs in a row lost the render process: the GPU is suspected."""
+
+    code = StartupCode.DEVICE_FAILING
+    exit_code = ExitCode.DEVICE_FAILING
+
+
 class RenderProcessFailedError(StartupError):
-    """The render process died, or did not get ready in time."""
+    """The render process died, did not get ready in time, or can't be ended."""
 
     code = StartupCode.RENDER_PROCESS_FAILED
     exit_code = ExitCode.RENDER_PROCESS
+
+
+class RenderProcessStuckError(RenderProcessFailedError):
+    """The render process survived SIGKILL and still holds the GPU: another one can't be started."""
 
 
 class NameTakenError(StartupError):
@@ -150,6 +165,7 @@ _ERRORS: dict[StartupCode, type[StartupError]] = {
         ModelDamagedError,
         ModelClassError,
         DeviceMissingError,
+        DeviceFailingError,
         RenderProcessFailedError,
         NameTakenError,
     )

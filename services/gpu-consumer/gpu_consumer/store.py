@@ -91,6 +91,11 @@ class Store:
         self._session_id = session_id
         self._lease = timedelta(seconds=lease_seconds)
 
+    @property
+    def lease_seconds(self) -> float:
+        """How long a claim or a heartbeat keeps the job."""
+        return self._lease.total_seconds()
+
     async def open_session(self, model: str) -> bool:
         """Record this session, and end those that the worker left open before; whether the model is paused."""
         async with self._database.connection() as connection:
@@ -209,6 +214,11 @@ class Store:
         """Give the job back as if it had not been tried. Returns as `retry` does."""
         async with self._database.connection() as connection:
             return await self._give_back(connection, claimed, outcome="released")
+
+    async def refund(self, tokens: list[UUID]) -> int:
+        """Refund these attempts, whose losses were not their jobs' fault; how many could be."""
+        async with self._database.connection() as connection:
+            return int(await queries.refund(connection, tokens=tokens))
 
     async def reap_predecessor(self) -> int:
         """Return all jobs held under this worker's name, which the caller has locked; how many there were."""

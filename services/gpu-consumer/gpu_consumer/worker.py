@@ -9,12 +9,16 @@ import structlog
 from gpu_consumer.consumer import Consumer
 from gpu_consumer.gate import Gate
 from gpu_consumer.gpu_monitor import GpuMonitor
+from gpu_consumer.loss_streak import LossStreak
 from gpu_consumer.presence import Presence
 from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.renderer import Renderer
 from gpu_consumer.session import Session
 from gpu_consumer.store import Store
 from gpu_consumer.waiting import first_of, until_answered
+
+REFUND_SECONDS = 60.0
+"""How long a worker that closes waits for Postgres to refund its losses."""
 
 log = structlog.get_logger()
 
@@ -31,6 +35,7 @@ class Worker:
         renderer: Renderer,
         progress: ProgressFeed,
         monitor: GpuMonitor,
+        losses: LossStreak,
         consumer: Consumer,
         drain_seconds: float,
     ) -> None:
@@ -41,6 +46,7 @@ class Worker:
         self._renderer = renderer
         self._progress = progress
         self._monitor = monitor
+        self._losses = losses
         self._consumer = consumer
         self._drain_seconds = drain_seconds
 
@@ -56,6 +62,7 @@ class Worker:
                 self._renderer.run(),
                 self._progress.run(),
                 self._monitor.run(stop),
+                self._losses.watch(),
             )
             for work in tasks:
                 task = asyncio.create_task(work)
@@ -65,6 +72,8 @@ class Worker:
             await self._consumer.run(stop)
             await closing
             await self._consumer.drain(self._drain_seconds)
+            if self._losses.is_sick:
+                await self._refund_losses()
             for task in standing:
                 if task.done():
                     task.result()
@@ -81,6 +90,17 @@ class Worker:
         if reaped:
             log.warning("jobs of a lost predecessor went back to the queue", jobs=reaped)
         await self._session.open()
+
+    async def _refund_losses(self) -> None:
+        """The jobs of the streak get their attempts back. Postgres may be away, but not for ever."""
+        tokens = self._losses.tokens
+        try:
+            async with asyncio.timeout(REFUND_SECONDS):
+                refunded = await until_answered(lambda: self._store.refund(tokens))
+        except TimeoutError:
+            log.warning("the attempts of a failing GPU were not refunded, since the database does not answer")
+        else:
+            log.warning("attempts of a failing GPU were refunded", attempts=refunded, of=len(tokens))
 
     async def _close_gate(self, stop: asyncio.Event) -> None:
         await stop.wait()

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from gpu_consumer.app import App, build
-from gpu_consumer.gate import NAME, RENDERER, RESUMED
+from gpu_consumer.gate import DATABASE, NAME, RENDERER, RESUMED
 from gpu_consumer.render.process import RenderProcess
 from tests.integration.gpu_consumer.workshop import Workshop
 
@@ -33,9 +33,8 @@ class Line:
         await self.app.database.__aexit__(None, None, None)
 
     def start(self) -> None:
-        self.app.bench.gate.allow(NAME)
-        self.app.bench.gate.allow(RENDERER)
-        self.app.bench.gate.allow(RESUMED)
+        for condition in (NAME, RENDERER, RESUMED, DATABASE):
+            self.app.bench.gate.allow(condition)
         self._running = asyncio.create_task(self.app.consumer.run(self._stop))
 
     async def stop(self, drain_seconds: float = 30) -> None:

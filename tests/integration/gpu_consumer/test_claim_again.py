@@ -53,10 +53,11 @@ async def test_a_claim_that_postgres_lost_is_made_again_by_the_settle(
     workshop: Workshop, warm_process: RenderProcess
 ) -> None:
     """A finished render is late for nothing: it takes a job that has expired meanwhile, and settles it."""
-    async with Line(workshop, warm_process, lease_seconds="600") as line:  # no heartbeat comes before the settle
+    # After the first step's report no heartbeat comes before the settle.
+    async with Line(workshop, warm_process, lease_seconds="600") as line:
         line.start()
         job_id = await workshop.submit(job_input(num_inference_steps=100))
-        await workshop.reached(job_id, "running")
+        await workshop.stepping(job_id)
         await workshop.lose_claim(
             job_id,
             "expires_at = now() - interval '1 second', next_attempt_at = now() + interval '1 hour',"
@@ -127,7 +128,7 @@ async def test_a_failure_is_never_claimed_again(workshop: Workshop, warm_process
         message = await workshop.add_job(job_input(num_inference_steps=100))
         await workshop.publish(message)
         line.start()
-        await workshop.reached(message.job_id, "running")
+        await workshop.stepping(message.job_id)
         await workshop.lose_claim(message.job_id)
         await eventually(workshop.anything_parked, what="the message is parked")
         job = await workshop.job(message.job_id)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from contracts.messages import encode_render
 from contracts.topology import DEAD_QUEUE, LANE_HEADER
-from gpu_consumer.gate import OWN_DATABASE
+from gpu_consumer.gate import DATABASE, OWN_DATABASE
 from tests.contract.test_messages import JOB_ID, RENDER_BYTES
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import LONG, Workshop
@@ -50,6 +50,24 @@ async def test_claim_records_the_attempt_and_the_started_event(line: Line) -> No
     assert (attempt["lease_token"], attempt["outcome"]) == (job["lease_token"], None)
     (delivery,) = await shop.rows("SELECT event FROM webhook_deliveries")
     assert delivery["event"] == "job.started"
+
+
+async def test_a_message_that_can_not_be_claimed_in_time_is_given_back(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held unclaimed it could be taken for lost: others get it, and this worker waits until Postgres answers again."""
+    monkeypatch.setattr("gpu_consumer.attempt.CLAIM_SECONDS", 0.3)
+    shop, gate = line.workshop, line.app.bench.gate
+    message = await shop.add_job()
+    async with line.app.database.transaction() as holder:
+        await holder.execute("SELECT FROM jobs WHERE id = $1 FOR UPDATE", message.job_id)
+        line.start()
+        await shop.publish(message)
+        await eventually(lambda: not gate.holds(DATABASE), what="no message is taken")
+        await shop.waiting_becomes(1)
+    gate.allow(DATABASE)
+    await shop.reached(message.job_id, "succeeded")
+    assert await shop.outcomes(message.job_id) == ["succeeded"]
 
 
 async def test_a_message_that_is_not_due_is_parked_in_the_lane_that_covers_the_rest(line: Line) -> None:

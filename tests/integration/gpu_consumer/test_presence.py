@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gpu_consumer.gate import NAME, Gate
-from gpu_consumer.presence import Presence
+from gpu_consumer.presence import PATIENCE_SECONDS, RENEWAL_PATIENCE_SECONDS, Presence
 from gpu_consumer.startup import NameTakenError
 from tests.integration.gpu_consumer.workshop import Workshop
 from tests.support.waiting import eventually
@@ -79,8 +79,41 @@ async def test_the_name_is_locked_and_cancels_are_heard_again_after_a_loss(
     running.cancel()
 
 
-async def test_a_worker_whose_name_was_taken_meanwhile_gives_up(workshop: Workshop, standing: Standing) -> None:
+async def test_a_half_open_session_of_its_own_is_outlived(workshop: Workshop, standing: Standing) -> None:
+    """After a network cut the server holds the name until it notices: longer than a worker waits at its start."""
+    running = asyncio.create_task(standing.presence.run())
+    half_open = await asyncpg.connect(workshop.environment["DARKROOM_DATABASE_URL"])
+    taking = asyncio.create_task(half_open.execute(TAKE_NAME))
+
+    async def in_line() -> bool:
+        return bool(await workshop.rows(WAITS_FOR_LOCK))
+
+    await eventually(in_line)
+    await workshop.execute(CUT)
+    await taking
+    await asyncio.sleep(PATIENCE_SECONDS + 1)
+    assert not running.done()
+    half_open.terminate()
+    await asyncio.wait_for(standing.gate.wait_for(NAME), 10)
+    running.cancel()
+
+
+async def test_a_renewal_waits_longer_than_a_half_open_session_lives(workshop: Workshop) -> None:
+    """By the session defaults that every migration sets, with ten seconds to spare."""
+    (row,) = await workshop.rows(
+        "SELECT current_setting('tcp_keepalives_idle')::int + current_setting('tcp_keepalives_interval')::int"
+        " * current_setting('tcp_keepalives_count')::int AS keepalives,"
+        " current_setting('tcp_user_timeout')::int / 1000 AS user_timeout"
+    )
+    assert 0 < row["keepalives"] <= RENEWAL_PATIENCE_SECONDS - 10
+    assert 0 < row["user_timeout"] <= RENEWAL_PATIENCE_SECONDS - 10
+
+
+async def test_a_worker_whose_name_was_taken_meanwhile_gives_up(
+    workshop: Workshop, standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A twin that was faster after a loss has the name for good."""
+    monkeypatch.setattr("gpu_consumer.presence.RENEWAL_PATIENCE_SECONDS", 1.0)
     running = asyncio.create_task(standing.presence.run())
     twin = await asyncpg.connect(workshop.environment["DARKROOM_DATABASE_URL"])
     taking = asyncio.create_task(twin.execute(TAKE_NAME))

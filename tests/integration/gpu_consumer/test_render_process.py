@@ -14,9 +14,14 @@ import pytest
 import structlog
 
 from contracts.errors import JobErrorCode
-from gpu_consumer.render import protocol
+from gpu_consumer.render import child_process, protocol
 from gpu_consumer.render.process import Limits, RenderProcess, RenderProcessLostError
-from gpu_consumer.startup import DeviceMissingError, ExitCode, RenderProcessFailedError
+from gpu_consumer.startup import (
+    DeviceMissingError,
+    ExitCode,
+    RenderProcessFailedError,
+    RenderProcessStuckError,
+)
 from tests.support.models import job_input, load_of
 from tests.support.waiting import eventually
 
@@ -276,6 +281,36 @@ async def test_dies_with_the_service(tiny_model: Path) -> None:
     service.kill()
     await service.wait()
     await eventually(lambda: not psutil.pid_exists(pid), what="the render process to die")
+
+
+async def test_a_process_that_survives_sigkill_is_not_waited_for(
+    own: RenderProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is stuck in its driver: its render is lost in bounded time, and no other process is started beside it.
+
+    The kernel's refusal to end it is stood in for by a SIGKILL that is not sent.
+    """
+    monkeypatch.setattr(child_process, "KILL_SECONDS", 0.5)
+    monkeypatch.setattr(os, "killpg", lambda pid, number: None)
+    begun, pid = asyncio.Event(), own.pid
+    assert pid is not None
+    rendering = asyncio.create_task(own.render(LONG, at_step(1, begun.set)))
+    await begun.wait()
+    os.kill(pid, signal.SIGSTOP)
+    lost = asyncio.create_task(own.wait_lost())
+    try:
+        async with asyncio.timeout(10):
+            with pytest.raises(RenderProcessLostError, match="hung"):
+                await rendering
+            assert (await lost).loss.kind == "hung"
+            assert own.ready is None
+            with pytest.raises(RenderProcessStuckError, match=f"pid {pid}, survived SIGKILL") as stuck:
+                await own.restart()
+            assert stuck.value.exit_code == ExitCode.RENDER_PROCESS
+            await own.stop()
+        assert psutil.pid_exists(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
 
 
 async def test_a_device_that_is_not_there(tiny_model: Path) -> None:

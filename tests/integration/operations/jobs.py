@@ -26,7 +26,8 @@ INSERT = """
 CLAIM = """
     WITH claimed AS (
         UPDATE jobs SET status = 'running', attempt = attempt + 1, lease_token = gen_random_uuid(),
-            lease_expires_at = now() + $2::text::interval, started_at = now(), next_attempt_at = NULL, worker = $3
+            lease_expires_at = now() + $2::text::interval, started_at = now(), next_attempt_at = NULL, worker = $3,
+            step = 1, steps = 4
         WHERE id = $1 RETURNING *
     )
     INSERT INTO attempts (lease_token, job_id, generation, attempt, worker, session_id)

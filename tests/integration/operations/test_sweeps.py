@@ -1,4 +1,5 @@
 import asyncio
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -61,6 +62,27 @@ async def test_a_lost_job_ends_when_it_must(pool: Database, jobs: Jobs, columns:
     assert await jobs.value("SELECT count(*) FROM outbox") == 0
     assert await jobs.value("SELECT event FROM webhook_deliveries WHERE job_id = $1", job_id) == f"job.{status}"
     assert await jobs.value("SELECT count(*) FROM dead_letters") == (1 if status == "failed" else 0)
+
+
+async def test_a_lost_job_that_had_not_begun_has_its_attempt_back(pool: Database, jobs: Jobs) -> None:
+    """Three times at the most; then it counts, since the job itself may be what its workers don't survive."""
+    job_id = await jobs.queued()
+    await jobs.set(job_id, max_attempts="1")
+    rescue = await _vigilant(pool)
+    found = []
+    for _ in range(4):
+        await jobs.claim(job_id, lease="-1 second")
+        await jobs.set(job_id, step="NULL")
+        await rescue.run_once()
+        found.append(await _counted(jobs, job_id))
+    assert found == [("queued", 0, 1), ("queued", 0, 2), ("queued", 0, 3), ("failed", 1, 3)]
+    refunded = await jobs.fetch("SELECT refunded FROM attempts WHERE job_id = $1 ORDER BY started_at", job_id)
+    assert [row["refunded"] for row in refunded] == [True, True, True, False]
+
+
+async def _counted(jobs: Jobs, job_id: UUID) -> tuple[str, int, int]:
+    job = await jobs.row(job_id)
+    return job["status"], job["attempt"], job["refunds"]
 
 
 async def test_two_rescues_take_each_job_once(pool: Database, jobs: Jobs) -> None:
@@ -214,6 +236,6 @@ async def test_silent_sessions_are_ended(pool: Database, jobs: Jobs) -> None:
 
 async def test_a_sweep_raises_what_postgres_says(pool: Database, jobs: Jobs) -> None:
     """An error of the database is raised to the loop, which logs it and tries again."""
-    await jobs.execute("ALTER TABLE jobs RENAME TO hidden")
-    with pytest.raises(asyncpg.UndefinedTableError):
+    await jobs.execute("ALTER TABLE jobs RENAME COLUMN expires_at TO hidden")
+    with pytest.raises(asyncpg.UndefinedColumnError):
         await Expire(pool).run_once()

@@ -7,7 +7,7 @@ import pynvml
 import pytest
 from prometheus_client import REGISTRY
 
-from gpu_consumer.gpu_monitor import Gpu, GpuMonitor
+from gpu_consumer.gpu_monitor import Gpu, GpuMonitor, Reading
 from gpu_consumer.usage import Usage
 
 UUID = "GPU-0aa1"
@@ -81,6 +81,33 @@ async def test_without_a_driver_nothing_is_watched(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(pynvml, "nvmlInit", no_library)
     assert Gpu.find({}) is None
     await GpuMonitor(Usage(), None).run_once()
+
+
+@pytest.mark.parametrize("code", [pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_NO_PERMISSION])
+def test_a_reading_that_is_not_offered_drops_only_itself(
+    nvml: None, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """A MIG slice has no utilisation, and its memory is told all the same."""
+
+    def refuse(handle: str) -> None:
+        raise pynvml.NVMLError(code)
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetUtilizationRates", refuse)
+    gpu = Gpu.find({})
+    assert gpu is not None
+    assert gpu.read() == Reading("of number 0", None, MEMORY.used, MEMORY.total, 63)
+
+
+async def test_a_round_leaves_out_what_is_not_offered(nvml: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other gauges are set, and the missing one has no sample of this GPU."""
+
+    def refuse(handle: str, sensor: int) -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTemperature", refuse)
+    await GpuMonitor(Usage(), Gpu.find({"CUDA_VISIBLE_DEVICES": "1"})).run_once()
+    assert _sample("darkroom_gpu_memory_used_bytes", gpu="of number 1") == MEMORY.used
+    assert REGISTRY.get_sample_value("darkroom_gpu_temperature_celsius", {"gpu": "of number 1"}) is None
 
 
 async def test_a_gpu_that_stops_answering_is_survived(nvml: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,19 @@ from gpu_consumer.lease import Interruption, Lease
 from gpu_consumer.outcome import Canceled, Dead, Discarded, Expired, Released
 from gpu_consumer.render.protocol import Step
 from gpu_consumer.store import Beat, Claimed, Obsolete, Store, Verdict
+from tests.support.waiting import eventually
 
 MESSAGE = Render(uuid4(), 1, "tiny", "")
 CLAIMED = Claimed(uuid4(), 1, uuid4(), 1, "tiny", b"{}", None)
 
 
+LEASE_SECONDS = 15.0
+
+
 class Answers:
     """Stands in for the store's heartbeat: each beat gets the next answer, the last one for ever."""
+
+    lease_seconds = LEASE_SECONDS
 
     def __init__(self, *answers: Beat | Exception | None) -> None:
         self._answers = list(answers)
@@ -44,8 +50,9 @@ class Answers:
         return answer
 
 
-def lease_on(answers: Answers, seconds: float = 60) -> Lease:
-    return Lease(cast(Store, answers), CLAIMED, MESSAGE, seconds)
+def lease_on(answers: Answers, seconds: float = 60, age: float = 0.0) -> Lease:
+    """One that was claimed `age` seconds ago."""
+    return Lease(cast(Store, answers), CLAIMED, MESSAGE, seconds, time.monotonic() - age)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +80,47 @@ async def test_a_beat_carries_the_latest_step() -> None:
     lease.progress(Step(3, 20))
     await lease.beat()
     assert answers.steps == [(None, None), (3, 20)]
+
+
+async def test_the_first_step_is_reported_at_once() -> None:
+    """From then on the attempt counts, whatever becomes of its worker; later steps wait for the next beat."""
+    answers = Answers(Beat(cancel_requested=False))
+    async with lease_on(answers) as lease:
+        lease.progress(Step(1, 20))
+        await eventually(lambda: answers.steps == [(1, 20)])
+        lease.progress(Step(2, 20))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert answers.steps == [(1, 20)]
+
+
+@pytest.mark.parametrize(("age", "fresh"), [(0.0, True), (LEASE_SECONDS - 1, True), (LEASE_SECONDS, False)])
+async def test_a_lease_is_fresh_for_as_long_as_no_other_worker_can_have_the_job(age: float, fresh: bool) -> None:
+    """By this process's own clock, from the moment in which the claim was sent; such a lease needs no beat."""
+    answers = Answers(Beat(cancel_requested=False))
+    async with lease_on(answers, age=age) as lease:
+        assert lease.fresh == fresh
+        await asyncio.wait_for(lease.confirm(), 5)
+        assert lease.fresh
+    assert len(answers.steps) == (0 if fresh else 1)
+
+
+async def test_a_lease_that_can_not_be_confirmed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is rendered on it while Postgres is away."""
+    monkeypatch.setattr("gpu_consumer.lease.CONFIRM_PAUSE_SECONDS", 0.01)
+    answers = Answers(DatabaseUnavailableError("away"), DatabaseUnavailableError("away"), Beat(cancel_requested=False))
+    async with lease_on(answers, age=LEASE_SECONDS) as lease:
+        await asyncio.wait_for(lease.confirm(), 5)
+        assert lease.fresh
+    assert len(answers.steps) == 3
+
+
+async def test_a_lease_that_is_lost_is_not_confirmed() -> None:
+    """The reason to stop is there instead."""
+    async with lease_on(Answers(None), age=LEASE_SECONDS) as lease:
+        await asyncio.wait_for(lease.confirm(), 5)
+        assert lease.lost
+        assert not lease.fresh
 
 
 async def test_hurry_beats_before_the_interval_is_over() -> None:

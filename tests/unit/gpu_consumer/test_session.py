@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from chassis.postgres import DatabaseUnavailableError
-from gpu_consumer.gate import RESUMED, Gate
+from gpu_consumer.gate import DATABASE, RESUMED, Gate
 from gpu_consumer.session import PROOF_SECONDS, EmptyAnswers, Session
 from gpu_consumer.store import Store
 from tests.support.clocks import Clock
@@ -49,7 +49,7 @@ def record() -> Record:
 
 @pytest.fixture
 def gate() -> Gate:
-    return Gate(RESUMED)
+    return Gate(RESUMED, DATABASE)
 
 
 @pytest.fixture
@@ -106,6 +106,18 @@ async def test_a_session_says_once_what_it_renders_on(session: Session, record: 
     await session.run_once()
     await session.run_once()
     assert record.written == [("described", READY.device, "GPU-1"), ("beat", None, None), ("beat", None, None)]
+
+
+async def test_a_beat_that_is_answered_opens_the_gate_for_claims(session: Session, record: Record, gate: Gate) -> None:
+    """A worker that gave a message up since Postgres did not answer takes the next one once it does."""
+    await session.open()
+    gate.forbid(DATABASE)
+    record.away = True
+    await session.run_once()
+    assert not gate.is_open
+    record.away = False
+    await session.run_once()
+    assert gate.is_open
 
 
 async def test_a_beat_that_fails_changes_nothing(session: Session, record: Record, gate: Gate) -> None:

@@ -51,6 +51,8 @@ CREATE TABLE jobs (
     generation          integer NOT NULL DEFAULT 1 CHECK (generation >= 1),   -- rises with every replay
     attempt             integer NOT NULL DEFAULT 0,     -- starts again with every generation
     max_attempts        integer NOT NULL DEFAULT 4 CHECK (max_attempts >= 1),
+    refunds             smallint NOT NULL DEFAULT 0     -- attempts given back though their worker lost them
+        CHECK (refunds BETWEEN 0 AND 3),
 
     ttl                 interval NOT NULL,              -- bounds waiting
     deadline            interval,                       -- bounds waiting and rendering
@@ -69,7 +71,7 @@ CREATE TABLE jobs (
     session_id          uuid,                           -- and in which of its lives: worker_sessions
     lease_token         uuid,
     lease_expires_at    timestamptz,
-    step                integer,
+    step                integer,                        -- null until the attempt's render has begun
     steps               integer,
 
     error               jsonb,                          -- contracts.api.JobError; of the latest failed attempt
@@ -174,6 +176,7 @@ CREATE TABLE attempts (
     started_at  timestamptz NOT NULL DEFAULT now(),
     ended_at    timestamptz,
     outcome     text CHECK (outcome IN ('succeeded', 'failed', 'canceled', 'expired', 'retried', 'released', 'lost')),
+    refunded    boolean NOT NULL DEFAULT false,         -- it does not count in jobs.attempt
     error       jsonb,
     CONSTRAINT ended_means_outcome CHECK ((ended_at IS NULL) = (outcome IS NULL))
 );
@@ -348,7 +351,8 @@ END $$;
 
 -- A holder gives its job back unfinished. A wanted cancel wins; then the deadline and the attempts decide: queued again
 -- (waiting in a lane where one is named), or at its end. `the_outcome` says why: 'retried' and 'lost' spend the attempt,
--- 'released' refunds it. Returns the status that the job came to, or null when the caller no longer holds it.
+-- 'released' refunds it. A lost attempt whose render had not begun is refunded too, three times a job at the most.
+-- Returns the status that the job came to, or null when the caller no longer holds it.
 CREATE FUNCTION return_job(
     the_job uuid, the_token uuid, the_outcome text, the_error jsonb DEFAULT NULL,
     the_lane text DEFAULT NULL, the_delay interval DEFAULT NULL,
@@ -357,6 +361,7 @@ CREATE FUNCTION return_job(
 DECLARE
     job jobs;
     due timestamptz;
+    refund boolean;
     final text;
     final_error jsonb := the_error;
 BEGIN
@@ -366,11 +371,12 @@ BEGIN
     END IF;
 
     due := clock_timestamp() + coalesce(the_delay, '0');
+    refund := the_outcome = 'released' OR (the_outcome = 'lost' AND job.step IS NULL AND job.refunds < 3);
     final := CASE
         WHEN job.cancel_requested_at IS NOT NULL THEN 'canceled'
         WHEN the_outcome = 'lost' AND job.expires_at <= due THEN 'expired'
         WHEN the_outcome = 'lost' AND job.deadline_at <= due THEN 'expired'
-        WHEN the_outcome <> 'released' AND job.attempt >= job.max_attempts THEN 'failed'
+        WHEN NOT refund AND job.attempt >= job.max_attempts THEN 'failed'
         WHEN the_outcome = 'retried' AND job.deadline_at <= due THEN 'expired'
     END;
     IF final IS NOT NULL THEN
@@ -386,15 +392,37 @@ BEGIN
     UPDATE jobs SET
         status = 'queued', queued_at = clock_timestamp(), lease_token = NULL, lease_expires_at = NULL,
         step = NULL, steps = NULL,
-        attempt = attempt - CASE the_outcome WHEN 'released' THEN 1 ELSE 0 END,
+        attempt = attempt - refund::integer, refunds = refunds + (refund AND the_outcome = 'lost')::integer,
         error = coalesce(the_error, error), next_attempt_at = CASE WHEN the_delay IS NOT NULL THEN due END,
         announced_at = due
     WHERE id = job.id
     RETURNING * INTO job;
-    UPDATE attempts SET ended_at = clock_timestamp(), outcome = the_outcome, error = the_error
+    UPDATE attempts SET ended_at = clock_timestamp(), outcome = the_outcome, error = the_error, refunded = refund
     WHERE lease_token = the_token;
     PERFORM enqueue_message(job, the_lane);
     RETURN 'queued';
+END $$;
+
+-- Refund attempts that failed because of the GPU they ran on, each as long as its job waits or runs in the same
+-- generation, three times a job at the most. Returns how many were refunded.
+CREATE FUNCTION refund_attempts(the_tokens uuid[]) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    failed record;
+    refunds_made integer := 0;
+BEGIN
+    FOR failed IN
+        SELECT lease_token, job_id, generation FROM attempts
+        WHERE lease_token = ANY (the_tokens) AND outcome = 'retried' AND NOT refunded
+        ORDER BY job_id, started_at
+    LOOP
+        UPDATE jobs SET attempt = attempt - 1, refunds = refunds + 1
+        WHERE id = failed.job_id AND generation = failed.generation AND status IN ('queued', 'running') AND refunds < 3;
+        IF FOUND THEN
+            UPDATE attempts SET refunded = true WHERE lease_token = failed.lease_token;
+            refunds_made := refunds_made + 1;
+        END IF;
+    END LOOP;
+    RETURN refunds_made;
 END $$;
 
 -- What a job's record says when its deadline passed before it was rendered: contracts.api.JobError.

@@ -8,16 +8,20 @@ import socket
 import sys
 from typing import Self
 
+import structlog
+
 from gpu_consumer.render import protocol
 from gpu_consumer.render.host_memory import KillCount
 from gpu_consumer.render.log_tail import LogTail
 from gpu_consumer.render.loss import STOPPED, Loss, loss_by_exit
+from gpu_consumer.waiting import first_of
 
 PROGRAM = "gpu_consumer.render"
 READ_BUFFER_BYTES = 1 << 20
 REAP_SECONDS = 5.0
 """How long a process that closed its connection may take to exit by itself."""
-
+KILL_SECONDS = 10.0
+"""How long a process may survive SIGKILL. One that waits in the GPU's driver (state D) may do so for ever."""
 LOG_TURNS = 3
 """Turns of the event loop in which what was written before an answer is read after it."""
 
@@ -32,6 +36,8 @@ _ENVIRONMENT = {
     "PYTORCH_ALLOC_CONF": "expandable_segments:True",  # fewer out-of-memory failures from fragmentation
     "PYTHONUNBUFFERED": "1",
 }
+
+log = structlog.get_logger()
 
 
 class ConnectionLostError(Exception):
@@ -52,6 +58,7 @@ class ChildProcess:
         self._tail_task = asyncio.create_task(self._tail.run())
         self._kills_for_memory = KillCount(process.pid)
         self._known_loss: Loss | None = None
+        self._stuck = asyncio.Event()
 
     @classmethod
     async def spawn(cls) -> Self:
@@ -119,12 +126,18 @@ class ChildProcess:
         except (asyncio.IncompleteReadError, ConnectionError, protocol.ProtocolError) as error:
             raise ConnectionLostError(str(error)) from error
 
-    async def wait(self) -> int:
-        """The return code, once it has exited and its output is read to the end, or for as long as that may take."""
-        returncode = await self._process.wait()
+    @property
+    def stuck(self) -> bool:
+        """Whether it survived SIGKILL. Nobody waits for its end any more."""
+        return self._stuck.is_set()
+
+    async def wait(self) -> None:
+        """Return once it has exited and its output is read to the end, or once it is stuck."""
+        await first_of(self._process.wait(), self._stuck.wait())
+        if self.stuck:
+            return
         self._known_loss = self.loss  # now: a kill that is counted later was another's
         await asyncio.wait([self._tail_task], timeout=REAP_SECONDS)  # a process that it started may hold its output
-        return returncode
 
     async def end(self, seconds: float, loss: Loss = STOPPED) -> None:
         """Close the connection, which ends it; kill it, for the reason `loss`, if it has not exited after `seconds`."""
@@ -143,7 +156,12 @@ class ChildProcess:
             # The session is its own: what torch.compile started in it goes too.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-        await self.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KILL_SECONDS):
+                await self.wait()
+        if self.returncode is None:
+            log.error("the render process survived SIGKILL", pid=self.pid, seconds=KILL_SECONDS)
+            self._stuck.set()
         self._writer.close()
 
 

@@ -10,7 +10,7 @@ from contracts.api import JobInput
 from gpu_consumer.render import protocol
 from gpu_consumer.render.child_process import REAP_SECONDS, ChildProcess, ConnectionLostError
 from gpu_consumer.render.loss import STOPPED, Loss, LossKind
-from gpu_consumer.startup import RenderProcessFailedError, startup_error
+from gpu_consumer.startup import RenderProcessFailedError, RenderProcessStuckError, startup_error
 
 OnStep = Callable[[protocol.Step], None]
 """Called on the event loop after each step; it must not block."""
@@ -66,7 +66,7 @@ class RenderProcess:
     @property
     def ready(self) -> protocol.Ready | None:
         """What was loaded, while the process lives and can render; else None."""
-        return self._ready if self.pid is not None else None
+        return self._ready if self._child is not None and self.pid is not None and not self._child.stuck else None
 
     @property
     def pid(self) -> int | None:
@@ -141,8 +141,17 @@ class RenderProcess:
         return RenderProcessLostError(child.loss, None, child.last_lines)
 
     async def restart(self) -> protocol.Ready:
-        """Replace the process, whatever its state. Raises StartupError."""
+        """Replace the process, whatever its state. Raises StartupError.
+
+        Raises RenderProcessStuckError where the old one survived SIGKILL: it still holds the GPU.
+        """
+        child = self._child
         await self.stop()
+        if child is not None and child.stuck:
+            raise RenderProcessStuckError(
+                f"The render process, pid {child.pid}, survived SIGKILL, so it is stuck in the GPU's driver and still"
+                " holds the GPU. If it stays (ps shows state D), restart the machine."
+            )
         return await self.start()
 
     async def stop(self) -> None:
