@@ -130,7 +130,9 @@ def _executed(execution: Execution | None) -> dict[str, str | None]:
 
 
 def _words(value: Any) -> str:
-    """A value that people read: of a yes or no, of a count or none, or of a name."""
+    """A value that people read: of a yes or no, of a list, of a count or none, or of a name."""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
     return "none" if value is None else str(value)

@@ -124,10 +124,11 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
 
     layout: str
     """Of UNet and VAE in memory: contiguous or channels_last."""
-    compiled: bool
-    """By torch.compile, for the sizes that the model was warmed up for."""
+    compiled: list[str]
+    """Sizes that torch.compile made code for, such as `512x512`, with ` unguided` where that is for renders without
+    guidance; all others run as they are."""
     cuda_graphs: bool
-    """Captured as CUDA graphs, for those sizes."""
+    """Captured as CUDA graphs where that works, which replay the same kernels."""
     attention: str
     """diffusers' attention processors."""
     tf32_convolutions: bool

@@ -36,7 +36,7 @@ SHA256 = "0" * 64
 
 EXECUTION = Execution(
     layout="contiguous",
-    compiled=False,
+    compiled=[],
     cuda_graphs=False,
     attention="AttnProcessor2_0",
     tf32_convolutions=False,
@@ -76,7 +76,7 @@ JOB_JSON = (
     b'"dead_lettered":false,'
     b'"receipt":{"model_revision":"r","scheduler":"ddim","dtype":"float32","device":"cpu","versions":{"torch":"2"},'
     b'"manifest_sha256":null,"batch_size":1,"tiled":false,"vae_dtype":"float32","execution":{"layout":"contiguous",'
-    b'"compiled":false,"cuda_graphs":false,"attention":"AttnProcessor2_0","tf32_convolutions":false,'
+    b'"compiled":[],"cuda_graphs":false,"attention":"AttnProcessor2_0","tf32_convolutions":false,'
     b'"tf32_products":false,"cpu_capability":"AVX2","cpu_threads":2},"pictures":[]},'
     b'"metrics":{"queue_ms":1.5,"inference_ms":2.5,"store_ms":3.5},"metadata":{"for":"Ada"},"user_id":null,"retried_from":null,'
     b'"urls":{"self":"/v1/jobs/01993b5c-0000-7000-8000-000000000001",'

@@ -25,7 +25,7 @@ INPUT = PictureInput(
 )
 EXECUTION = Execution(
     layout="channels_last",
-    compiled=False,
+    compiled=["512x512"],
     cuda_graphs=True,
     attention="AttnProcessor2_0",
     tf32_convolutions=True,
@@ -48,7 +48,7 @@ JSON = (
     '"num_inference_steps":20,"guidance_scale":7.0,"scheduler":"euler_a","width":64,"height":128,"seed":8,'
     '"output_format":"png"},"origin":{"model_revision":"sha256:0123456789abcdef","dtype":"float16","device":"a GPU",'
     '"versions":{"diffusers":"1","torch":"2"},"tiled":false,"vae_dtype":"float32","batch_size":4,"execution":{'
-    '"layout":"channels_last","compiled":false,"cuda_graphs":true,"attention":"AttnProcessor2_0",'
+    '"layout":"channels_last","compiled":["512x512"],"cuda_graphs":true,"attention":"AttnProcessor2_0",'
     '"tf32_convolutions":true,"tf32_products":false,"cpu_capability":"AVX2","cpu_threads":null}}}'
 )
 EARLIER_JSON = (

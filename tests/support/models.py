@@ -51,7 +51,7 @@ def execution(**changes: Any) -> Execution:
     """How a CPU executes a model, with changes."""
     defaults: dict[str, Any] = {
         "layout": "contiguous",
-        "compiled": False,
+        "compiled": [],
         "cuda_graphs": False,
         "attention": "AttnProcessor2_0",
         "tf32_convolutions": False,

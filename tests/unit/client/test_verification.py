@@ -68,7 +68,9 @@ EXACT = msgspec.structs.replace(ORIGIN, vae_dtype="float32", batch_size=4, execu
 
 def test_what_computes_otherwise_is_told() -> None:
     """Layout, compilation, graphs, precisions, threads and batch that are not what they were are named."""
-    now = execution(layout="channels_last", cuda_graphs=True, cpu_threads=None, tf32_convolutions=True)
+    now = execution(
+        layout="channels_last", cuda_graphs=True, cpu_threads=None, tf32_convolutions=True, compiled=["64x64"]
+    )
     receipt = msgspec.structs.replace(RECEIPT, vae_dtype="float16", batch_size=1, execution=now)
     told = found(picture_file(origin=EXACT), picture_file(with_a_pixel_changed()), receipt)
     assert told.changed == [
@@ -76,6 +78,7 @@ def test_what_computes_otherwise_is_told() -> None:
         Changed("CUDA graphs", "off", "on"),
         Changed("TF32 convolutions", "off", "on"),
         Changed("VAE dtype", "float32", "float16"),
+        Changed("compilation", "none", "64x64"),
         Changed("layout", "contiguous", "channels_last"),
         Changed("pictures in its batch", "4", "1"),
     ]

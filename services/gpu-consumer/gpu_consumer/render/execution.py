@@ -30,7 +30,7 @@ def describe(model: DiffusionPipeline, load: Load) -> Execution:
     on_gpu = load.device == "cuda"
     return Execution(
         layout="channels_last" if load.channels_last else "contiguous",
-        compiled=load.compile,
+        compiled=_compiled(load),
         cuda_graphs=load.cuda_graphs,
         attention=_attention(model),
         tf32_convolutions=on_gpu and torch.backends.cudnn.allow_tf32,
@@ -38,6 +38,13 @@ def describe(model: DiffusionPipeline, load: Load) -> Execution:
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         cpu_threads=None if on_gpu else torch.get_num_threads(),
     )
+
+
+def _compiled(load: Load) -> list[str]:
+    """Engines chooses by size and guidance, so a model that was warmed up for others renders a size by other code."""
+    guidance = "" if load.guidance_scale > 1 else " unguided"
+    sizes = sorted(f"{size.width}x{size.height}{guidance}" for size in load.sizes)
+    return sizes if load.compile else []
 
 
 def _cudnn() -> str:

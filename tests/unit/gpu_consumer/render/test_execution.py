@@ -7,6 +7,7 @@ import torch
 
 from gpu_consumer.render import execution
 from gpu_consumer.render.pipeline import Pipeline
+from gpu_consumer.render.protocol import Size
 from tests.support.models import load_of
 
 FOLDER = "/models/tiny"
@@ -15,7 +16,7 @@ FOLDER = "/models/tiny"
 def test_execution_on_a_cpu(pipeline: Pipeline) -> None:
     """On a CPU its vector instructions and threads are told, and nothing of TF32, which it has not."""
     told = execution.describe(pipeline._model, load_of(FOLDER))
-    assert (told.layout, told.compiled, told.cuda_graphs) == ("contiguous", False, False)
+    assert (told.layout, told.compiled, told.cuda_graphs) == ("contiguous", [], False)
     assert told.attention == "AttnProcessor2_0"
     assert (told.tf32_convolutions, told.tf32_products) == (False, False)
     assert told.cpu_capability == torch.backends.cpu.get_cpu_capability()
@@ -24,9 +25,18 @@ def test_execution_on_a_cpu(pipeline: Pipeline) -> None:
 
 
 def test_execution_follows_the_order(pipeline: Pipeline) -> None:
-    """Layout, compilation and CUDA graphs are told as they were ordered."""
-    told = execution.describe(pipeline._model, load_of(FOLDER, channels_last=True, compile=True, cuda_graphs=True))
-    assert (told.layout, told.compiled, told.cuda_graphs) == ("channels_last", True, True)
+    """Layout and CUDA graphs are told as they were ordered."""
+    told = execution.describe(pipeline._model, load_of(FOLDER, channels_last=True, cuda_graphs=True))
+    assert (told.layout, told.compiled, told.cuda_graphs) == ("channels_last", [], True)
+
+
+@pytest.mark.parametrize(
+    ("guidance", "sizes"), [(7.5, ["512x512", "512x768"]), (1.0, ["512x512 unguided", "512x768 unguided"])]
+)
+def test_compiled_sizes(pipeline: Pipeline, guidance: float, sizes: list[str]) -> None:
+    """What is compiled is told by the sizes and the guidance that the code is for: other renders run other code."""
+    load = load_of(FOLDER, compile=True, sizes=(Size(512, 768), Size(512, 512)), guidance_scale=guidance)
+    assert execution.describe(pipeline._model, load).compiled == sizes
 
 
 @pytest.fixture
