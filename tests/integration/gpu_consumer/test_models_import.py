@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from contracts.models import load_catalogue
 from gpu_consumer.models.families import Family
@@ -145,6 +146,14 @@ async def test_prediction_of_stable_diffusion_2(tiny_sd2_model: Path, tmp_path: 
     assert scheduler["prediction_type"] == "epsilon"
 
 
+def trap_for_torch(place: Path) -> Path:
+    """A folder for the module path in which torch is a file that leaves a trace when it is imported."""
+    trap = place / "trap"
+    trap.mkdir()
+    (trap / "torch.py").write_text(f"open({str(place / 'imported')!r}, 'w')")
+    return trap
+
+
 REFUSED: dict[str, tuple[dict[str, tuple[int, ...]], ExitCode, str]] = {
     "LoRA": ({"lora_unet_mid_block_attentions_0.lora_up.weight": (8, 4)}, ExitCode.MODEL_CLASS, "holds a LoRA"),
     "VAE": ({"decoder.mid.block_1.norm1.weight": (8,)}, ExitCode.MODEL_CLASS, "holds a VAE"),
@@ -157,14 +166,19 @@ async def test_refused_before_torch(
     desk: Desk, tmp_path: Path, shapes: dict[str, tuple[int, ...]], code: ExitCode, words: str
 ) -> None:
     """What is no checkpoint is refused by its header with a worker's exit code, and torch is never imported."""
-    trap = tmp_path / "trap"
-    trap.mkdir()
-    (trap / "torch.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')")
     file = write_header(tmp_path / "x.safetensors", shapes)
-    finished = await desk.run(file=file, PYTHONPATH=str(trap))
+    finished = await desk.run(file=file, PYTHONPATH=str(trap_for_torch(tmp_path)))
     assert (finished.exit_code, words in finished.err, "Traceback" in finished.err) == (code, True, False), finished.err
     assert not (tmp_path / "imported").exists()
     assert desk.left() == []
+
+
+async def test_pickle_is_never_opened(desk: Desk, tmp_path: Path) -> None:
+    """A .ckpt is refused as a pickle by its first bytes."""
+    torch.save({"state_dict": {"model.diffusion_model.input_blocks.0.0.weight": torch.ones(8)}}, tmp_path / "x.ckpt")
+    finished = await desk.run(file=tmp_path / "x.ckpt", PYTHONPATH=str(trap_for_torch(tmp_path)))
+    assert (finished.exit_code, "is pickled" in finished.err) == (ExitCode.MODEL_UNSAFE, True)
+    assert not (tmp_path / "imported").exists()
 
 
 async def test_refused_while_converting(desk: Desk, tiny_model: Path) -> None:

@@ -1,5 +1,7 @@
 """A single-file checkpoint, read by its header alone: names and shapes of the tensors, and what it says of itself."""
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,11 @@ class Checkpoint(msgspec.Struct, frozen=True):
     def has(self, prefix: str) -> bool:
         """Whether the name of a tensor begins so."""
         return any(name.startswith(prefix) for name in self.tensors)
+
+    def numbers(self, prefixes: Iterable[str]) -> int:
+        """How many numbers the tensors hold whose names begin so."""
+        starts = tuple(prefixes)
+        return sum(math.prod(tensor.shape) for name, tensor in self.tensors.items() if name.startswith(starts))
 
 
 def read(path: Path) -> Checkpoint:

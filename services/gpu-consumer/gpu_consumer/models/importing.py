@@ -1,6 +1,7 @@
 """Makes a checked model folder of a single-file checkpoint: whole, or not at all."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ IMPORTED = "IMPORTED"
 """Marks a folder as imported, and holds what from and how; no other folder is taken for the same."""
 
 Report = Callable[[str], None]
+_BYTES: dict[Dtype, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
 
 
 class ImportingError(Exception):
@@ -121,6 +123,7 @@ def carry_out(request: Request, planned: Plan, report: Report) -> Imported:
         recipe = _recipe(request, fresh)
         if _is_taken(request.folder):
             return _found(request.folder, planned.entry, recipe)
+        _check_room(request, planned)
         converted = conversion.convert(_conversion(request, planned, fresh), report)
         mark = Mark(checkpoint=request.file.name, recipe=recipe, manifest_sha256=converted.manifest_sha256)
         (fresh / IMPORTED).write_bytes(msgspec.json.format(msgspec.json.encode(mark)) + b"\n")
@@ -155,6 +158,17 @@ def _check_free(folder: Path) -> None:
     if _is_taken(folder) and not (folder / IMPORTED).is_file():
         raise ImportingError(
             f"The folder {folder} holds something that was not imported, and is left alone; choose another --path."
+        )
+
+
+def _check_room(request: Request, planned: Plan) -> None:
+    """Before long work. Raises ImportingError."""
+    starts = families.prefixes(planned.family, planned.checkpoint).values()
+    needed = planned.checkpoint.numbers(starts) * _BYTES[request.dtype]
+    free = shutil.disk_usage(request.folder.parent).free
+    if free < needed:
+        raise ImportingError(
+            f"The model needs {needed / 1e9:.1f} GB beside {request.folder}, and {free / 1e9:.1f} GB are free there."
         )
 
 

@@ -62,7 +62,8 @@ def _convert_part(conversion: Conversion, name: str, class_name: str) -> None:
         model, named = _network(_NETWORKS[class_name], conversion, name, tensors)
     contiguous = {key: tensor.contiguous() for key, tensor in named.items()}
     lacking = model.load_state_dict(contiguous, strict=False, assign=True).missing_keys
-    _check_complete(conversion, name, lacking)
+    if lacking:
+        raise _lacking(conversion, name, lacking)
     _check_finite(conversion, name, model)
     folder = Path(conversion.folder) / name
     model.save_pretrained(folder, safe_serialization=True)
@@ -92,7 +93,10 @@ def _network(cls: Any, conversion: Conversion, name: str, tensors: Tensors) -> t
     with init_empty_weights():
         model = cls.from_config(config)
     rename = SINGLE_FILE_LOADABLE_CLASSES[cls.__name__]["checkpoint_mapping_fn"]
-    return model, rename(checkpoint=tensors, config=config)
+    try:
+        return model, rename(checkpoint=tensors, config=dict(model.config))
+    except KeyError as error:
+        raise _lacking(conversion, name, [error.args[0]]) from error
 
 
 def _text_encoder(cls: Any, conversion: Conversion, name: str, tensors: Tensors) -> tuple[Any, Tensors]:
@@ -117,12 +121,11 @@ def _without_text_model(tensors: Tensors) -> Tensors:
     return {name.removeprefix("text_model."): tensor for name, tensor in tensors.items()}
 
 
-def _check_complete(conversion: Conversion, name: str, lacking: list[str]) -> None:
-    if lacking:
-        raise ModelIncompleteError(
-            f"The checkpoint {conversion.checkpoint} lacks {len(lacking)} of the tensors of its {name}, such as "
-            f"{min(lacking)}."
-        )
+def _lacking(conversion: Conversion, name: str, tensors: list[str]) -> ModelIncompleteError:
+    return ModelIncompleteError(
+        f"The checkpoint {conversion.checkpoint} lacks {len(tensors)} of the tensors of its {name}, such as "
+        f"{min(tensors)}; a pruned model needs its own configuration (--config)."
+    )
 
 
 def _check_finite(conversion: Conversion, name: str, model: Any) -> None:
@@ -143,8 +146,6 @@ def attempt(conversion: Conversion, report: Report) -> Event:
         return Failed(refusal.code, refusal.message)
     except (MemoryError, torch.OutOfMemoryError) as error:
         return _out_of_memory(error)
-    except KeyError as error:
-        return Failed(ModelIncompleteError.code, f"The checkpoint {conversion.checkpoint} lacks the tensor {error}.")
     except Exception as error:
         # Whatever the libraries raise about weights that they can't use, the answer is the same.
         if "can't allocate memory" in str(error):

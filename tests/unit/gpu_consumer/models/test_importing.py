@@ -1,7 +1,9 @@
 """What is decided by a header alone."""
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,6 +96,15 @@ def test_mark_of_another_import(tmp_path: Path, tokenizer: Path) -> None:
         with pytest.raises(ImportingError, match="left alone"):
             importing.carry_out(wanted, importing.plan(wanted), lambda step: None)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == [IMPORTED]
+
+
+def test_full_disk(tmp_path: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that does not fit the disk is refused before it is converted, with what it needs and what is free."""
+    wanted = request(tmp_path, tokenizer, dtype="float32", shapes={"first_stage_model.big": (500_000_000,)})
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100_000_000))
+    with pytest.raises(ImportingError, match=r"needs 2\.4 GB beside .*, and 0\.1 GB are free"):
+        importing.carry_out(wanted, importing.plan(wanted), lambda step: None)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_names(tmp_path: Path, tokenizer: Path) -> None:

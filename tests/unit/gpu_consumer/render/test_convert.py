@@ -133,6 +133,27 @@ def test_missing_tensor(tiny_model: Path, tmp_path: Path) -> None:
     refused = refusal(file, tiny_model, tmp_path / "model")
     assert refused.exit_code == ExitCode.MODEL_INCOMPLETE
     assert "lacks 1 of the tensors of its unet, such as mid_block.resnets.0.norm1.weight" in refused.message
+    assert "--config" in refused.message
+
+
+def test_missing_condition_of_sdxl(tiny_sdxl_model: Path, tmp_path: Path) -> None:
+    """A UNet of SDXL without the layers for sizes is refused in the same way."""
+    file = spoilt(tiny_sdxl_model, tmp_path / "single.safetensors", label_emb__0__0__weight=None)
+    refused = refusal(file, tiny_sdxl_model, tmp_path / "model")
+    assert refused.exit_code == ExitCode.MODEL_INCOMPLETE
+    assert "of its unet, such as label_emb.0.0.weight" in refused.message
+
+
+def test_configuration_that_leaves_out_defaults(tiny_model: Path, tmp_path: Path) -> None:
+    """A configuration that names only what differs from the classes' own defaults is enough."""
+    file = write_checkpoint(tiny_model, tmp_path / "single.safetensors")
+    order = conversion_of(file, tiny_model, tmp_path / "model")
+    config = tmp_path / "model/vae/config.json"
+    numbers = json.loads(config.read_text())
+    del numbers["layers_per_block"]  # 1, as the tiny model has it
+    config.write_text(json.dumps(numbers))
+    convert.convert(order, lambda step: None)
+    assert picture(tmp_path / "model") == picture(tiny_model)
 
 
 def test_foreign_shape(tiny_model: Path, tmp_path: Path) -> None:
