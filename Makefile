@@ -4,6 +4,7 @@
 # DARKROOM_HOME=path   another folder than .darkroom for the stack's state; DARKROOM_PORT sets the edge's port
 # ARGS="..."           more arguments for pytest, or for the command behind the target
 # GPU_SECONDS=150      how long `make gpu` may run: after it no test begins, and the run fails
+# GPU_PACKAGES=file    what is installed beside a machine's own PyTorch: shorter where the machine has the rest
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -27,6 +28,7 @@ LOCAL := $(BIN)/python -m darkroom_local
 GPU_VENV := .venv-gpu
 GPU_PYTHON = $(shell test -e $(GPU_VENV)/.ready && echo $(GPU_VENV)/bin/python || echo $(BIN)/python)
 GPU_SECONDS ?= 150
+GPU_PACKAGES ?= deploy/local/gpu-packages.txt
 
 # In the order of their dependence. The worker's extra is what renders; torch itself is installed before, by itself.
 DISTRIBUTIONS := contracts services/chassis client services/gateway services/gpu-consumer[render] services/status \
@@ -105,9 +107,9 @@ gpu-setup: ## Install what gpu and bench-gpu need, around a PyTorch with CUDA wh
 	@if [ -e $(GPU_VENV)/.ready ] || $(PYTHON) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null; \
 		then $(MAKE) $(GPU_VENV)/.ready; else $(MAKE) setup; fi
 
-$(GPU_VENV)/.ready: constraints.txt deploy/local/gpu-packages.txt deploy/local/gpu-environment
+$(GPU_VENV)/.ready: constraints.txt $(GPU_PACKAGES) deploy/local/gpu-environment
 	@echo "Making the virtual environment in $(GPU_VENV), around the PyTorch of $(PYTHON)"
-	@deploy/local/gpu-environment $(PYTHON) $(GPU_VENV)
+	@deploy/local/gpu-environment $(PYTHON) $(GPU_VENV) $(GPU_PACKAGES)
 	@touch $@
 
 # The conftest.py above tests/gpu is left out: it needs the packages of all services.

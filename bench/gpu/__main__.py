@@ -24,9 +24,11 @@ def main(plan: Plan, results: Path) -> int:
             recorded[:] = [write_gpu(name, report(session), results)]
 
     session = Session(plan, stopwatch(), record)
-    asyncio.run(session.run())
-    print("\n" + "\n".join(report(session)))
-    print(f"Recorded in {recorded[0]}." if recorded else "Nothing was measured, so nothing is recorded.")
+    try:
+        asyncio.run(session.run())
+    finally:  # what was measured is worth seeing however the run ends
+        print("\n" + "\n".join(report(session)))
+        print(f"Recorded in {recorded[0]}." if recorded else "Nothing was measured, so nothing is recorded.")
     for mistake in session.mistakes:
         print(f"Failed: {mistake}.")
     return 1 if session.mistakes else 0

@@ -1,6 +1,5 @@
 """CUDA graphs on a GPU: the same bytes as without, whatever came before, and eager renders where none fits."""
 
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -120,25 +119,6 @@ def test_a_failed_capture_serves_eagerly(
     _take(5 << 29)  # fits once the cache is given back, which no capture forbids that is still open
     crowd.go()
     assert render(failing, **SMALL).images == wanted
-
-
-def test_memory_of_graphs(full_size_model: Path, gpu: str) -> None:
-    """What the graphs of one size reserve, and how long they take to capture, is told."""
-    figures = []
-    for wanted in (False, True):
-        memory.release()
-        before = torch.cuda.memory_reserved()
-        changes: dict[str, Any] = {"sizes": SIZES[:1], "cuda_graphs": wanted}
-        pipeline = open_pipeline(full_size_model, device="cuda", dtype="float16", **changes)
-        started = time.perf_counter()
-        warmup.warm_up(pipeline, on_gpu(full_size_model, **changes))
-        seconds = time.perf_counter() - started
-        memory.release()
-        figures.append((seconds, (torch.cuda.memory_reserved() - before) / memory.GIBIBYTE))
-        del pipeline
-    (plain_s, plain), (graphed_s, graphed) = figures
-    tell(f"warm-up {plain_s:.1f} -> {graphed_s:.1f} s, reserved {plain:.2f} -> {graphed:.2f} GiB")
-    assert graphed < plain + 4
 
 
 def test_a_graph_of_a_large_batch_leaves_no_capture_open(gpu: str) -> None:

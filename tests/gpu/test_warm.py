@@ -43,7 +43,7 @@ def test_figures(full_size_model: Path, warm: Pipeline, gpu: str) -> None:
     memory.release()
     tell(f"held {memory.held('cuda') / memory.GIBIBYTE:.2f} GiB")
     for size in SIZES:
-        renders = [render(warm, width=size.width, height=size.height, num_inference_steps=STEPS) for _ in range(5)]
+        renders = [render(warm, width=size.width, height=size.height, num_inference_steps=STEPS) for _ in range(3)]
         denoise = median(rendered.phases.denoise for rendered in renders)
         decode = median(rendered.phases.decode for rendered in renders)
         peak = max(rendered.peak_memory_bytes for rendered in renders) / memory.GIBIBYTE

@@ -23,8 +23,6 @@ from gpu_consumer.tiny.build import scheduler
 from gpu_consumer.tiny.tokenizer import MAX_TOKENS, train_tokenizer
 
 SEED = 15
-CONTRAST_GAIN = 8.0
-"""Untrained, the decoder makes flat grey, and one flat grey is like another."""
 LARGE_TEXT = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
 """CLIP ViT-L/14's."""
 BIG_TEXT = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20}
@@ -120,12 +118,10 @@ def _text(tokenizer: CLIPTokenizer, size: dict[str, int], **changes: Any) -> CLI
 
 
 def _vae(**changes: Any) -> AutoencoderKL:
-    vae = AutoencoderKL(
+    return AutoencoderKL(
         block_out_channels=(128, 256, 512, 512),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         layers_per_block=2,
         **changes,
     )
-    vae.decoder.conv_out.weight.mul_(CONTRAST_GAIN)
-    return vae

@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from gpu_consumer.render.graphs import Backend, Graphed, GraphError, Recording, time_in_single_precision
+from gpu_consumer.render.graphs import (
+    Backend,
+    CudaBackend,
+    Graphed,
+    GraphError,
+    Recording,
+    time_in_single_precision,
+)
+from tests.support.fake_cuda import FakeCuda
 from tests.support.graphs import FailingBackend, ForgetfulBackend, GraphedSuite, Network, PlainBackend, call
 
 
@@ -87,3 +95,55 @@ def test_a_single_tensor_is_an_output_too() -> None:
     decoded = decoder(latent)
     assert torch.equal(decoded, latent.sin())
     assert decoded.data_ptr() != recordings[0].output.data_ptr()
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    fake = FakeCuda()
+    fake.install(monkeypatch)
+    return fake
+
+
+def test_captures_share_a_stream_and_a_pool(cuda: FakeCuda) -> None:
+    """Memory between input and output is had once for all graphs; each is computed once before it is captured."""
+    backend, computed = CudaBackend(), []
+
+    def compute() -> torch.Tensor:
+        computed.append(cuda.current)
+        return torch.ones(1)
+
+    for number in range(3):
+        assert torch.equal(backend.record(compute).output, torch.ones(1))
+        assert len(computed) == 2 * (number + 1)
+    assert len(set(cuda.captured_into)) == 1
+    assert set(computed) == {cuda.captured_into[0][0]}
+    assert cuda.current == "default"
+
+
+def test_a_failed_capture_leaves_stream_and_allocator_as_they_were(cuda: FakeCuda) -> None:
+    """The error is passed on; the next capture has a stream and a pool of its own."""
+    backend, calls = CudaBackend(), []
+
+    def waiting() -> torch.Tensor:
+        calls.append(cuda.current)
+        if len(calls) == 2:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return torch.ones(1)
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        backend.record(waiting)
+    assert (cuda.current, cuda.open_pools) == ("default", set())
+    backend.record(lambda: torch.ones(1))
+    ((stream, _),) = cuda.captured_into
+    assert stream not in calls
+
+
+def test_a_failure_before_the_capture_is_passed_on(cuda: FakeCuda) -> None:
+    """The allocator counts no capture as under way then, and to tell it so raises; that is not the reason told."""
+
+    def failing() -> torch.Tensor:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        CudaBackend().record(failing)
+    assert cuda.current == "default"
