@@ -74,8 +74,8 @@ IN_SCHEMA = (
     ),
     Mutation(
         "an attempt's row stays open",
-        "UPDATE attempts SET ended_at = clock_timestamp(), outcome = the_outcome, error = the_error, refunded = refund\n"
-        "    WHERE lease_token = the_token;",
+        "UPDATE attempts SET ended_at = clock_timestamp(), outcome = the_outcome, error = the_error,"
+        " refunded = refund\n    WHERE lease_token = the_token;",
         "",
         "the open attempt rows",
     ),

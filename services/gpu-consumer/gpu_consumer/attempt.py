@@ -18,7 +18,7 @@ from gpu_consumer.bench import Bench
 from gpu_consumer.gate import DATABASE, OWN_DATABASE
 from gpu_consumer.lease import Lease
 from gpu_consumer.outcome import Dead, Discarded, Disposal, Outcome, Stage, Succeeded
-from gpu_consumer.receipts import origin_of, receipt_of
+from gpu_consumer.receipts import receipt_of
 from gpu_consumer.rendering import Finished, Rendering
 from gpu_consumer.slot import Delivery
 from gpu_consumer.store import (
@@ -174,9 +174,7 @@ class Attempt:
         wanted, rendered, ready = finished.wanted, finished.rendered, finished.ready
         started = time.perf_counter()
         try:
-            outputs = await self._bench.pictures.store(
-                lease.claimed, wanted, finished.images, origin_of(ready, rendered)
-            )
+            outputs = await self._bench.pictures.store(lease.claimed, wanted, finished.pictures, ready)
         except StorageUnavailableError as error:
             return failures.storage_unavailable(error)
         seconds = time.perf_counter() - started

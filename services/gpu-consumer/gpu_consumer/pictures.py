@@ -11,7 +11,8 @@ from contracts.api import JobInput
 from contracts.objects import CONTENT_TYPES, StoredOutput, output_key
 from contracts.pictures import Origin
 from gpu_consumer import metrics, png
-from gpu_consumer.render.protocol import RenderedImage
+from gpu_consumer.receipts import origin_of
+from gpu_consumer.render.protocol import Picture, Ready, RenderedImage
 from gpu_consumer.store import Claimed
 
 ENCODERS = 2
@@ -28,21 +29,20 @@ class Pictures:
         self._encoders = ThreadPoolExecutor(ENCODERS, thread_name_prefix="encode")
 
     async def store(
-        self, claimed: Claimed, wanted: JobInput, images: tuple[RenderedImage, ...], origin: Origin
+        self, claimed: Claimed, wanted: JobInput, pictures: tuple[Picture, ...], ready: Ready
     ) -> tuple[StoredOutput, ...]:
         """Encode and store them all. Raises StorageUnavailableError when S3 stays away."""
-        stored = [self._store(claimed, wanted, index, image, origin) for index, image in enumerate(images)]
+        stored = [self._store(claimed, wanted, picture, origin_of(ready, picture)) for picture in pictures]
         return tuple(await asyncio.gather(*stored))
 
-    async def _store(
-        self, claimed: Claimed, wanted: JobInput, index: int, image: RenderedImage, origin: Origin
-    ) -> StoredOutput:
+    async def _store(self, claimed: Claimed, wanted: JobInput, picture: Picture, origin: Origin) -> StoredOutput:
+        image = picture.image
         with metrics.PHASE_SECONDS.labels(metrics.Phase.ENCODE).time():
             loop = asyncio.get_running_loop()
             body, digest = await loop.run_in_executor(self._encoders, _encode, image, wanted, claimed.model, origin)
-        picture = StoredOutput(
-            index=index,
-            key=output_key(claimed.job_id, index, digest, wanted.output_format),
+        output = StoredOutput(
+            index=picture.index,
+            key=output_key(claimed.job_id, picture.index, digest, wanted.output_format),
             content_type=CONTENT_TYPES[wanted.output_format],
             width=image.width,
             height=image.height,
@@ -51,17 +51,17 @@ class Pictures:
             seed=image.seed,
         )
         with metrics.PHASE_SECONDS.labels(metrics.Phase.PUT).time():
-            await self._put(picture, body)
-        return picture
+            await self._put(output, body)
+        return output
 
-    async def _put(self, picture: StoredOutput, body: bytes) -> None:
+    async def _put(self, output: StoredOutput, body: bytes) -> None:
         for pause in PAUSES_SECONDS:
             try:
-                return await self._storage.put(picture.key, body, picture.content_type)
+                return await self._storage.put(output.key, body, output.content_type)
             except StorageUnavailableError as error:
                 log.warning("storing failed", error=str(error), retry_seconds=pause)
                 await asyncio.sleep(pause)
-        return await self._storage.put(picture.key, body, picture.content_type)
+        return await self._storage.put(output.key, body, output.content_type)
 
 
 def _encode(image: RenderedImage, wanted: JobInput, model: str, origin: Origin) -> tuple[bytes, str]:

@@ -6,8 +6,8 @@ from contracts.pictures import Origin
 from gpu_consumer.render.protocol import Picture, Ready, Rendered
 
 
-def origin_of(ready: Ready, made: Picture | Rendered) -> Origin:
-    """What shaped the pixels besides the input: of one picture, or of all that were rendered alike."""
+def origin_of(ready: Ready, made: Picture) -> Origin:
+    """What shaped a picture's pixels besides the input."""
     return Origin(
         model_revision=ready.model_revision,
         dtype=ready.dtype,

@@ -15,7 +15,7 @@ from gpu_consumer.lease import Interruption, Lease
 from gpu_consumer.outcome import Dead, Outcome, Released
 from gpu_consumer.render import protocol
 from gpu_consumer.render.process import RenderProcessLostError
-from gpu_consumer.render.protocol import Aborted, Picture, Ready, Rendered, RenderedImage
+from gpu_consumer.render.protocol import Aborted, Picture, Ready, Rendered
 from gpu_consumer.renderer import Failure
 from gpu_consumer.store import Claimed
 from gpu_consumer.waiting import first_of
@@ -28,7 +28,7 @@ class Finished:
     """A render that waits to be stored."""
 
     wanted: JobInput
-    images: tuple[RenderedImage, ...]
+    pictures: tuple[Picture, ...]
     rendered: Rendered
     ready: Ready
     """The word of the process that rendered it."""
@@ -46,7 +46,7 @@ class Rendering:
         self._lease = lease
         self._turn = turn
         self._denoised = denoised
-        self._images: list[RenderedImage] = []
+        self._pictures: list[Picture] = []
 
     @property
     def _claimed(self) -> Claimed:
@@ -70,7 +70,7 @@ class Rendering:
         match answer:
             case Rendered():
                 _observe(answer)
-                return Finished(wanted, tuple(self._images), answer, ready, waited, turn_at)
+                return Finished(wanted, tuple(self._pictures), answer, ready, waited, turn_at)
             case Failure():
                 return failures.render_failed(answer, self._claimed, self._lease.step)
             case Aborted():
@@ -128,7 +128,7 @@ class Rendering:
         self._bench.progress.report(Progress(job.job_id, job.generation, job.attempt, step.step, step.steps))
 
     def _on_picture(self, picture: Picture) -> None:
-        self._images.append(picture.image)
+        self._pictures.append(picture)
 
     def _on_preview(self, preview: protocol.Preview) -> None:
         job = self._claimed

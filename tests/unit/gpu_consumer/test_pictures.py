@@ -2,21 +2,23 @@
 
 import threading
 import time
+from io import BytesIO
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
+from PIL import Image
 
 from contracts.api import JobInput
+from contracts.pictures import PICTURE_KEYWORD, Origin, decode
 from gpu_consumer.pictures import ENCODERS, Pictures
-from gpu_consumer.receipts import origin_of
 from gpu_consumer.render.protocol import RenderedImage
 from gpu_consumer.store import Claimed
-from tests.support.models import ready, rendered
+from tests.support.models import picture, ready
 
 INPUT = JobInput("a lighthouse", "", 2, 7.5, "ddim", 64, 64, 7, 8, "png")
 CLAIMED = Claimed(UUID(int=1), 1, uuid4(), 1, "tiny", b"{}", None)
-IMAGES = tuple(RenderedImage(64, 64, seed, bytes(64 * 64 * 3)) for seed in range(8))
+PICTURES = tuple(picture(RenderedImage(64, 64, seed, bytes(64 * 64 * 3)), index=seed) for seed in range(8))
 
 
 class Bucket:
@@ -24,9 +26,11 @@ class Bucket:
 
     def __init__(self) -> None:
         self.keys: list[str] = []
+        self.bodies: dict[str, bytes] = {}
 
     async def put(self, key: str, body: bytes, content_type: str) -> None:
         self.keys.append(key)
+        self.bodies[key] = body
 
 
 async def test_two_threads_encode_however_many_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +49,24 @@ async def test_two_threads_encode_however_many_pictures(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("gpu_consumer.png.encode", encode)
     bucket = Bucket()
-    stored = await Pictures(cast(Any, bucket)).store(CLAIMED, INPUT, IMAGES, origin_of(ready(), rendered()))
+    stored = await Pictures(cast(Any, bucket)).store(CLAIMED, INPUT, PICTURES, ready())
     assert most == ENCODERS == 2
     assert [output.seed for output in stored] == list(range(8))
     assert sorted(bucket.keys) == sorted(output.key for output in stored)
+
+
+async def test_each_picture_tells_its_own_making() -> None:
+    """One that had to be decoded in tiles, or in another precision, marks none of its siblings."""
+    bucket = Bucket()
+    tiled = picture(PICTURES[0].image, index=0, tiled=True, vae_dtype="float16")
+    whole = picture(PICTURES[1].image, index=1, tiled=False, vae_dtype="float32")
+    await Pictures(cast(Any, bucket)).store(CLAIMED, INPUT, (tiled, whole), ready())
+    origins = [_origin_in(bucket.bodies[key]) for key in sorted(bucket.keys)]
+    assert [(origin.tiled, origin.vae_dtype) for origin in origins] == [(True, "float16"), (False, "float32")]
+
+
+def _origin_in(body: bytes) -> Origin:
+    with Image.open(BytesIO(body)) as opened:
+        origin = decode(opened.text[PICTURE_KEYWORD]).origin  # type: ignore[attr-defined]
+    assert origin is not None
+    return origin

@@ -79,7 +79,8 @@ def test_the_bytes_are_those_without_the_cache(
 ) -> None:
     """What comes out of the cache renders what the pipeline makes of the prompts themselves, alone and in a batch."""
     monkeypatch.setattr(family, "_batches", Batches("cuda", compiled=False))
-    wanted: dict[str, Any] = {"negative_prompt": "grey", "guidance_scale": guidance, "num_images": pictures, "scheduler": "euler"}
+    wanted: dict[str, Any] = {"negative_prompt": "grey", "guidance_scale": guidance, "num_images": pictures}
+    wanted["scheduler"] = "euler"
     monkeypatch.setattr(family, "_prompts", PromptCache(family._model))
     first, again = (render(family, **wanted) for _ in range(2))
     monkeypatch.setattr(family, "_prompts", Uncached())
