@@ -1,4 +1,4 @@
-"""`python -m bench.gpu.backlog FOLDER`: the idle share of a whole worker over a backlog, on the whole stack.
+"""`python -m bench.gpu.backlog FOLDER DEVICE`: the idle share of a whole worker over a backlog, on the whole stack.
 
 Prints one line of JSON: the pace of each variant, by name. The folder is that of the full-size Stable Diffusion 1.5.
 """
@@ -51,11 +51,11 @@ def missing_part() -> str | None:
     return None
 
 
-async def main(folder: Path) -> dict[str, Pace]:
+async def main(folder: Path, device: str) -> dict[str, Pace]:
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as temporary:
         catalogue = Path(temporary) / "models.toml"
         catalogue.write_text(CATALOGUE)
-        os.environ |= {"DARKROOM_MODELS_FILE": str(catalogue), "DARKROOM_DEVICE": "cuda"}
+        os.environ |= {"DARKROOM_MODELS_FILE": str(catalogue), "DARKROOM_DEVICE": device}
 
         def prepare(models_home: Path) -> None:
             (models_home / MODEL).symlink_to(folder)
@@ -77,4 +77,4 @@ async def measure(target: Target) -> dict[str, Pace]:
 
 
 if __name__ == "__main__":
-    print(msgspec.json.encode(asyncio.run(main(Path(sys.argv[1])))).decode())
+    print(msgspec.json.encode(asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))).decode())

@@ -11,6 +11,11 @@ GRACE_SECONDS = 20.0
 class ChildError(Exception):
     """It failed; the message is the last line that it wrote."""
 
+    def __init__(self, module: str, returncode: int, errors: str) -> None:
+        self.lines = errors.strip().splitlines()
+        """All that it wrote to its standard error."""
+        super().__init__(self.lines[-1] if self.lines else f"{module} ended with {returncode}")
+
 
 async def output_of(module: str, *arguments: str) -> str:
     """What `python -m module` printed. Raises ChildError. When this is canceled the program is ended."""
@@ -25,8 +30,7 @@ async def output_of(module: str, *arguments: str) -> str:
         if process.returncode is None:
             await _end(process)
     if process.returncode:
-        lines = errors.decode(errors="replace").strip().splitlines()
-        raise ChildError(lines[-1] if lines else f"{module} ended with {process.returncode}")
+        raise ChildError(module, process.returncode, errors.decode(errors="replace"))
     return out.decode()
 
 

@@ -23,6 +23,10 @@ class ProcessLog:
     def lines(self) -> list[str]:
         return list(self._lines)
 
+    def add(self, lines: list[str]) -> None:
+        """Keep the lines of another program too."""
+        self._lines.extend(lines)
+
     def listen(self) -> None:
         """Take all that this process would log from now on."""
         structlog.configure(processors=[self._take])

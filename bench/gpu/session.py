@@ -117,6 +117,7 @@ class Session:
                 await output_of("bench.gpu.models", subject.name, str(folder), self.plan.device)
                 self._written[subject] = folder
             except ChildError as error:
+                self._log.add(error.lines)
                 self._written[subject] = NotMeasured(str(error).rstrip("."), failed=True)
         return self._written[subject]
 
@@ -132,7 +133,7 @@ class Session:
         self._progress(WHOLE)
         try:
             async with asyncio.timeout(self._seconds_left()):
-                printed = await output_of("bench.gpu.backlog", str(folder))
+                printed = await output_of("bench.gpu.backlog", str(folder), self.plan.device)
         except TimeoutError:
             return TIME_IS_OVER
         except ChildError as error:
