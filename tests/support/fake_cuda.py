@@ -1,6 +1,7 @@
 """As much of torch.cuda as captures need, with CUDAGraph.cpp's behaviour where a capture fails, and no GPU."""
 
 import contextlib
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ class FakeCuda:
         self.open_pools: set[int] = set()
         self.captured_into: list[tuple[str, int]] = []
         """Stream and pool of each capture that succeeded."""
+        self.pointed_at: list[weakref.ref[FakeGraph]] = []
+        """Graphs that the allocator of pinned memory still points at: those whose capture failed."""
         self._made = 0
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +51,9 @@ class FakeCuda:
     def _capture(self, graph: "FakeGraph", pool: int, stream: "FakeStream") -> Iterator[None]:
         before, self.current = self.current, stream.name
         self.open_pools.add(pool)
+        self.pointed_at.append(weakref.ref(graph))
         yield  # an error within goes on from here: neither stream nor pool is as before
+        self.pointed_at.pop()
         self.open_pools.remove(pool)
         self.current = before
         self.captured_into.append((stream.name, pool))

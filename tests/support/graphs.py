@@ -148,11 +148,13 @@ class GraphedSuite:
     ) -> None:
         """After a stay in another precision the graph computes with the weights as they are now."""
         wanted = call(network, device, seed=1)
+        places = [weight.data_ptr() for weight in network.parameters()]
         with torch.inference_mode():
             network.double()
             network.float()
         occupied = [torch.full_like(weight, torch.nan) for weight in network.parameters() for _ in range(8)]
         graphed.serve(True)
+        assert [weight.data_ptr() for weight in network.parameters()] == places
         assert torch.equal(call(network, device, seed=1), wanted)
         with torch.no_grad():
             network.mix.bias.add_(1)

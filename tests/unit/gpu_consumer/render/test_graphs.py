@@ -1,5 +1,7 @@
 """Graphs of a network's forward. tests/gpu/test_graphs.py runs the same suite on CUDA's."""
 
+import gc
+
 import pytest
 import torch
 
@@ -133,6 +135,8 @@ def test_a_failed_capture_leaves_stream_and_allocator_as_they_were(cuda: FakeCud
     with pytest.raises(RuntimeError, match="not permitted"):
         backend.record(waiting)
     assert (cuda.current, cuda.open_pools) == ("default", set())
+    gc.collect()
+    assert [graph() is None for graph in cuda.pointed_at] == [False]
     backend.record(lambda: torch.ones(1))
     ((stream, _),) = cuda.captured_into
     assert stream not in calls
