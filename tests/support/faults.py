@@ -47,6 +47,20 @@ def after(method: Method, strike: Strike) -> Method:
     return struck
 
 
+def after_the_second(method: Method, strike: Strike) -> Method:
+    calls = 0
+
+    async def struck(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        answer = await method(*arguments, **named)
+        calls += 1
+        if calls == 2:
+            strike()
+        return answer
+
+    return struck
+
+
 def at_a_step(render: Method, strike: Strike) -> Method:
     async def struck(process: Any, wanted: Any, on_step: Callable[[Any], None], **named: Any) -> Any:
         def count(step: Any) -> None:
@@ -61,7 +75,7 @@ def at_a_step(render: Method, strike: Strike) -> Method:
 
 POINTS = {
     "before_claim": Point("gpu_consumer.store", "Store", "claim", before),
-    "after_claim": Point("gpu_consumer.store", "Store", "claim", after),
+    "after_second_claim": Point("gpu_consumer.store", "Store", "claim", after_the_second),
     "while_rendering": Point("gpu_consumer.render.process", "RenderProcess", "render", at_a_step),
     "before_upload": Point("chassis.storage", "Storage", "put", before),
     "after_upload": Point("chassis.storage", "Storage", "put", after),

@@ -18,6 +18,8 @@ class Line:
         self.process = process
         self._stop = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self.renewing: asyncio.Task[None] | None = None
+        """Replaces lost render processes, where a test lets that happen."""
         self.app: App = build(workshop.settings(**settings), workshop.model(), process)
 
     async def __aenter__(self) -> Self:

@@ -1,6 +1,7 @@
 """Failures while rendering, told apart: the true reason on the record, the process replaced, the next job fine."""
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,8 +16,10 @@ from prometheus_client import REGISTRY
 
 from contracts.api import Receipt
 from contracts.topology import DEAD_QUEUE
+from gpu_consumer.gate import RENDERER
 from gpu_consumer.render import child_process
 from gpu_consumer.render.process import Limits, RenderProcess
+from gpu_consumer.startup import RenderProcessStuckError
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop, load
 from tests.support import faulty_render as faulty
@@ -38,12 +41,12 @@ async def faulty_line(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     home = shop.environment["DARKROOM_MODELS_HOME"]
     process = RenderProcess(load(Path(home) / "tiny"), Limits(step=SILENCE_SECONDS))
     async with Line(shop, process) as line:
-        renewing = asyncio.create_task(line.app.bench.renderer.run())
+        line.renewing = asyncio.create_task(line.app.bench.renderer.run())
         line.start()
         yield line
         await line.stop()
-        renewing.cancel()
-        await asyncio.wait([renewing])
+        line.renewing.cancel()
+        await asyncio.wait([line.renewing])
         await process.stop()
 
 
@@ -90,6 +93,30 @@ async def test_each_loss_tells_its_reason_and_the_next_job_is_fine(
             assert any(last_line in line for line in (await last_error(workshop, job_id))["last_lines"] or [""])
             await eventually(partial(lost_once_more, kind, before))
             await next_job_is_fine(workshop)
+
+
+@pytest.mark.timeout(300)
+async def test_a_process_that_survives_sigkill_is_not_replaced(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hangs in its driver: the attempt ends as lost in bounded time, and the worker is not ready any more.
+
+    The kernel's refusal to end it is stood in for by a SIGKILL that is not sent.
+    """
+    async with faulty_line(workshop, monkeypatch) as line:
+        monkeypatch.setattr(child_process, "KILL_SECONDS", 0.5)
+        monkeypatch.setattr(os, "killpg", lambda pid, number: None)
+        job = await workshop.reached_attempt_end(await workshop.submit(job_input(prompt=faulty.HANGS)))
+        error = msgspec.json.decode(job["error"])
+        assert (job["status"], error["code"]) == ("queued", "render_process_lost")
+        assert "hung for 8 s" in error["message"]
+        renewing = line.renewing
+        assert renewing is not None
+        with pytest.raises(RenderProcessStuckError):
+            await asyncio.wait_for(renewing, 10)
+        assert not line.app.bench.gate.holds(RENDERER)
+        with pytest.raises(RuntimeError, match="not loaded"):
+            await line.app.bench.renderer.check()
 
 
 @pytest.mark.timeout(300)
