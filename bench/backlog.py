@@ -28,7 +28,8 @@ class Pace(msgspec.Struct, frozen=True):
 
     From one claim to the next, one job is rendered, and all else that passes is overhead: pixels to the worker, the
     next message, its claim, the request to the render process. Claim to claim the offsets cancel out, so nothing has
-    to be measured inside.
+    to be measured inside. Only the first job's differs: it is claimed by an idle worker, the others while the job
+    before them is decoded. So the time begins with the second claim.
     """
 
     jobs: int
@@ -36,15 +37,15 @@ class Pace(msgspec.Struct, frozen=True):
     """Median."""
     overhead: Latency
     idle_share: float
-    """Of the time between the first claim and the last: the part in which the render process did not render."""
+    """Of the time between the second claim and the last: the part in which the render process did not render."""
 
     @classmethod
     def of(cls, taken: Sequence[Taken]) -> "Pace":
-        """`taken` in any order, two jobs at least."""
-        line = sorted(taken, key=lambda job: job.started_at)
+        """`taken` in any order, four jobs at least."""
+        line = sorted(taken, key=lambda job: job.started_at)[1:]
         gaps = [_milliseconds(one, other) - one.inference_ms for one, other in pairwise(line)]
         return cls(
-            jobs=len(line),
+            jobs=len(taken),
             inference_ms=statistics.median(job.inference_ms for job in line),
             overhead=Latency.of(gaps),
             idle_share=sum(gaps) / _milliseconds(line[0], line[-1]),

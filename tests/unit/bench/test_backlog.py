@@ -20,9 +20,15 @@ def test_what_is_not_rendered_is_idle() -> None:
     assert pace.idle_share == pytest.approx(1 / 11)
 
 
+def test_the_first_claim_does_not_count() -> None:
+    """It comes to an idle worker, the others 30 ms before the render before them ends: no share is negative for it."""
+    ahead = [0.0, *(70.0 + 110 * number for number in range(5))]
+    assert Pace.of(taken(*ahead, inference_ms=100)).idle_share == pytest.approx(1 / 11)
+
+
 def test_the_last_render_does_not_count() -> None:
     """Nothing is known of what follows the last claim, so its render, however long, changes no share."""
-    line = taken(0, 110, 220, inference_ms=100)
+    line = taken(0, 110, 220, 330, inference_ms=100)
     longer = [*line[:-1], Taken(line[-1].started_at, 100_000)]
     assert Pace.of(longer).idle_share == Pace.of(line).idle_share
 
@@ -32,7 +38,7 @@ def test_one_long_gap_is_in_the_share_but_not_in_the_median() -> None:
     claims = [110.0 * number for number in range(20)]
     pace = Pace.of(taken(*claims, claims[-1] + 1100, inference_ms=100))
     assert pace.overhead.median == pytest.approx(10)
-    assert pace.idle_share == pytest.approx((19 * 10 + 1000) / (19 * 110 + 1100))
+    assert pace.idle_share == pytest.approx((18 * 10 + 1000) / (18 * 110 + 1100))
 
 
 def test_rounds_are_told_by_their_medians() -> None:
