@@ -10,6 +10,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 LOOK_NOW = "UPDATE object_sweeps SET due_at = now() WHERE job_id = $1::text::uuid RETURNING job_id"
 
 
+@pytest.mark.long
 async def test_a_frozen_worker_s_late_upload_is_swept(stack: Stack, client: Client) -> None:
     """What it stores after the deletion goes too: a deleted job's pictures are looked for until none comes any more."""
     model = stack.spare_model()

@@ -19,6 +19,7 @@ JOBS_OF = "SELECT id::text AS id FROM jobs WHERE model = $1 ORDER BY id"
 LOCKED = "SELECT count(*) FROM outbox WHERE id NOT IN (SELECT id FROM outbox FOR UPDATE SKIP LOCKED)"
 
 
+@pytest.mark.long
 async def test_a_gateway_frozen_in_a_batch_lets_go_of_it(stack: Stack, gateway: ServiceProcess) -> None:
     """Another relay publishes the batch within 30 s, and a job of it that was lost meanwhile is rendered again.
 

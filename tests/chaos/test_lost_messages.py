@@ -24,6 +24,7 @@ LOST = (5, 20, 21)
 """The places in the line of the messages that are lost."""
 
 
+@pytest.mark.long
 async def test_a_purged_queue_s_jobs_are_rendered(stack: Stack, client: Client) -> None:
     """A worker asks the queue, is answered "empty", and within two minutes each job has a message again, and one."""
     model = stack.spare_model()

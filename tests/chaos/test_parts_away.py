@@ -16,6 +16,7 @@ HEALED_SECONDS = 120
 """Nothing that an outage leaves behind waits for longer."""
 
 
+@pytest.mark.long
 async def test_rabbitmq_restarted_under_load(private_rabbitmq: BrokerFactory, start_stack: StackFactory) -> None:
     """Without RabbitMQ running jobs settle and posts are accepted; with it back each job has had one attempt.
 

@@ -60,6 +60,7 @@ async def test_a_worker_that_wakes_before_another_took_its_job(stack: Stack, cli
     assert await stack.queues.waiting(work_queue(model)) == 0
 
 
+@pytest.mark.long
 async def test_a_worker_frozen_before_it_settles_is_refused(stack: Stack, client: Client) -> None:
     """The settle of a worker whose lease ran out changes nothing: the other's picture and receipt stand."""
     model = stack.spare_model()

@@ -26,7 +26,13 @@ LEFTOVERS = {"before_claim": 0, "while_rendering": 1, "after_upload": 1, "after_
 """Where the worker is killed -> the messages that its heir finds to be of no use."""
 
 
-@pytest.mark.parametrize("point", HISTORIES)
+OFTEN = "while_rendering"
+"""The point that every run of the tests tries; the others take as long and are for `make chaos`."""
+
+
+@pytest.mark.parametrize(
+    "point", [pytest.param(point, marks=[] if point == OFTEN else [pytest.mark.long]) for point in HISTORIES]
+)
 async def test_a_killed_worker_leaves_one_result(stack: Stack, client: Client, point: str) -> None:
     """Wherever SIGKILL meets a worker, its job ends with one result, and the attempt history tells what happened."""
     model = stack.spare_model()

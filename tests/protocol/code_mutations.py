@@ -14,6 +14,7 @@ from gpu_consumer.session import Session
 from gpu_consumer.settle import Settlement
 from gpu_consumer.store import Obsolete, Store, Verdict
 from gpu_consumer.waiting import until_answered
+from tests.protocol.mutations import LOST
 
 
 @dataclass(frozen=True)
@@ -69,18 +70,17 @@ async def _claim_as_if_unrendered(store: Store, message: RenderMessage, token: A
 IN_CODE = (
     CodeMutation("an orphan is acked", gpu_consumer.store, "_absence", _obsolete, "has vanished"),
     CodeMutation("an unheard reject is left at that", Parking, "bury", _do_nothing, "has vanished"),
-    CodeMutation("a heartbeat without a job gives up", Lease, "_claim_again", _give_up, "nothing will bring it"),
-    CodeMutation(
-        "a settle without a job gives up", Settlement, "_find_out", _not_ours, "nothing will bring it|has vanished"
-    ),
+    CodeMutation("a heartbeat without a job gives up", Lease, "_claim_again", _give_up, LOST),
+    CodeMutation("a settle without a job gives up", Settlement, "_find_out", _not_ours, LOST),
     CodeMutation(
         "a failure is counted again",
         Settlement,
         "_find_out",
         _claim_whatever_was_found_out,
         "attempts of job .* failed, of .* that met a failure",
+        rare=True,
     ),
-    CodeMutation("a failure without a job acks", Store, "look", _not_ours, "nothing will bring it|has vanished"),
+    CodeMutation("a failure without a job acks", Store, "look", _not_ours, LOST),
     CodeMutation(
         "a render does not look at its deadline",
         Lease,

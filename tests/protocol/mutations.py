@@ -14,6 +14,8 @@ import operations.retention.store
 import operations.store
 from contracts.schema import snapshot
 
+LOST = "nothing will bring it|has vanished|no rest after"
+"""What a job is found to be that no message brings to a worker, whichever promise is looked at first."""
 FUNCTION = re.compile(r"CREATE FUNCTION .*?\$\$;", re.DOTALL)
 
 
@@ -36,7 +38,7 @@ IN_SCHEMA = (
         "ELSE status = 'running'",
         "a stale write shows|the open attempt rows",
     ),
-    Mutation("a return leaves no message", "PERFORM enqueue_message(job, the_lane);", "", "nothing will bring it"),
+    Mutation("a return leaves no message", "PERFORM enqueue_message(job, the_lane);", "", LOST),
     Mutation(
         "a release is not refunded",
         "refund := the_outcome = 'released' OR",
@@ -91,6 +93,7 @@ IN_SCHEMA = (
         "WHEN the_outcome = 'retried' AND job.deadline_at <= due THEN 'expired'",
         "",
         "a retry waits beyond its deadline",
+        rare=True,
     ),
 )
 IN_CONSUMER = (
@@ -137,7 +140,7 @@ IN_CONSUMER = (
         "a paused model's message is acked",
         "EXISTS (SELECT FROM paused_models WHERE paused_models.model = queue) AS paused",
         "false AS paused",
-        "nothing will bring it",
+        LOST,
     ),
     Mutation(
         "a purged job's message is an orphan's",
@@ -151,7 +154,7 @@ IN_OPERATIONS = (
         "a replay leaves no message",
         "SELECT enqueue_message(jobs) FROM jobs WHERE id = :job_id;",
         "SELECT :job_id::uuid;",
-        "nothing will bring it",
+        LOST,
     ),
     Mutation("a replay is not marked", "SET status = 'replaying' WHERE", "SET kind = kind WHERE", "is open instead of"),
     Mutation(
@@ -194,7 +197,7 @@ IN_OPERATIONS = (
         "a queued job outlives its deadline",
         "status = 'queued' AND least(expires_at, deadline_at) <= now()",
         "status = 'queued' AND expires_at <= now()",
-        "an overlong wait went on",
+        "an overlong wait went on|no rest after",
     ),
     Mutation(
         "an orphan is not recorded",
@@ -234,7 +237,7 @@ IN_GATEWAY = (
         "a job is accepted without a message",
         "SELECT id, generation, model FROM accepted\n",
         "SELECT id, generation, model FROM accepted WHERE false\n",
-        "nothing will bring it",
+        LOST,
     ),
     Mutation(
         "the relay forgets what may not have arrived",
@@ -242,7 +245,7 @@ IN_GATEWAY = (
         "        + least(interval '1 minute', make_interval(secs => :seconds * 2 ^ least(failures, 10)))\n"
         "WHERE",
         "DELETE FROM outbox WHERE :seconds::float > 0 AND",
-        "nothing will bring it",
+        LOST,
     ),
     Mutation(
         "a deleted job's letters stay open",

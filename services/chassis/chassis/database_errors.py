@@ -38,12 +38,16 @@ class DatabaseError(Exception):
 
 
 class DatabaseUnavailableError(DatabaseError):
-    """Postgres can't be reached, is shutting down, or has no schema yet."""
+    """Postgres can't be reached, is shutting down, or has no schema: see SchemaMissingError."""
 
     def __init__(self, reason: str, *, in_doubt: bool = True) -> None:
         super().__init__(reason)
         self.in_doubt = in_doubt
         """Whether the last statement may have taken effect. False when it was never sent."""
+
+
+class SchemaMissingError(DatabaseUnavailableError):
+    """The database is not migrated, or is being restored: a table or a function is not there. Nothing was done."""
 
 
 class DatabaseBusyError(DatabaseError):
@@ -106,7 +110,7 @@ def _translation(error: Exception, in_doubt: bool) -> Exception | None:
         return TransactionClashError(reason)
     if isinstance(error, _NO_SCHEMA):
         what_to_do = "run `darkroom migrate` unless a restore is under way"
-        return DatabaseUnavailableError(f"{reason}; {what_to_do}", in_doubt=False)
+        return SchemaMissingError(f"{reason}; {what_to_do}", in_doubt=False)
     if isinstance(error, _AWAY):
         return DatabaseUnavailableError(reason, in_doubt=in_doubt)
     return None

@@ -16,6 +16,7 @@ from chassis.database_errors import (
     DatabaseBusyError,
     DatabaseError,
     DatabaseUnavailableError,
+    SchemaMissingError,
     TransactionClashError,
     translated_errors,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "DatabaseBusyError",
     "DatabaseError",
     "DatabaseUnavailableError",
+    "SchemaMissingError",
     "TransactionClashError",
     "connect_alone",
     "load_queries",

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bench.gpu.subjects import TINY
 
 
@@ -19,6 +21,7 @@ def run(results: Path, *arguments: str, **environment: str) -> subprocess.Comple
     )
 
 
+@pytest.mark.long
 def test_tiny_models_are_measured_and_recorded(tmp_path: Path) -> None:
     """Both models have a table with figures; what needs CUDA is listed as not available, and is no failure."""
     done = run(tmp_path, "--device", "cpu", "--seconds", "150")

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from chassis.database_errors import describe
-from chassis.postgres import BadDataError, Database, DatabaseUnavailableError
+from chassis.postgres import BadDataError, Database, DatabaseUnavailableError, SchemaMissingError
 from chassis.settings import DatabaseSettings
 from darkroom_local.ports import LOOPBACK, free_port
 from tests.integration.chassis import refused_rows
@@ -83,7 +83,7 @@ def test_an_error_without_a_sqlstate_is_told_by_its_class() -> None:
 async def test_a_database_without_its_schema_is_away(empty_database: str, sql: str) -> None:
     """It is not migrated yet, or being restored: that passes, and nothing was done."""
     async with Database(DatabaseSettings(database_url=empty_database), "test") as pool:
-        with pytest.raises(DatabaseUnavailableError, match=r"does not exist; run `darkroom migrate`") as caught:
+        with pytest.raises(SchemaMissingError, match=r"does not exist; run `darkroom migrate`") as caught:
             async with pool.connection() as connection:
                 await connection.execute(sql)
     assert not caught.value.in_doubt

@@ -249,6 +249,7 @@ async def test_pull_holds_to_the_pinned_manifest(place: Place, hub: Hub) -> None
     assert not (place.home / "small").exists()
 
 
+@pytest.mark.long
 async def test_hubs_that_give_nothing(place: Place, hub: Hub) -> None:
     """No hub in the catalogue, no such repository, no such commit, a gate, nobody there: a sentence each."""
     place.describe(("small", ""))

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from chassis.postgres import Database, DatabaseUnavailableError
+from chassis.postgres import Database, DatabaseUnavailableError, SchemaMissingError
 from chassis.settings import DatabaseSettings, SettingsError, load
 from darkroom.console import CommandError
 
@@ -31,9 +31,9 @@ def with_database(use: Callable[[Database], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(session())
+    except SchemaMissingError as error:
+        raise CommandError("The database has no Darkroom schema; run `darkroom migrate` first.") from error
     except DatabaseUnavailableError as error:
         raise CommandError(f"Postgres can't be reached ({error}); check DARKROOM_DATABASE_URL.") from error
-    except asyncpg.UndefinedTableError as error:
-        raise CommandError("The database has no Darkroom schema; run `darkroom migrate` first.") from error
     except asyncpg.PostgresError as error:
         raise CommandError(f"Postgres refuses: {error}.") from error
