@@ -95,7 +95,7 @@ logs: setup ## Show the logs (ARGS="gateway rabbitmq" picks some)
 	@$(LOCAL) logs $(ARGS)
 
 .PHONY: test
-test: setup ## Run every test on real parts (ARGS="-k name" picks some)
+test: setup ## Run the tests on real parts, all but the long ones (ARGS="-k name" picks some)
 	@$(BIN)/pytest -m "not long and not gpu" $(ARGS)
 
 .PHONY: chaos
