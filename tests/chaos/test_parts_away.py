@@ -96,6 +96,7 @@ async def test_postgres_killed_under_load(private_postgres: DatabaseFactory, sta
     assert await stack.ledger.count("dead_letters") == 0
 
 
+@pytest.mark.long
 async def test_s3_down_for_longer_than_the_first_retry(
     private_s3: ObjectStoreFactory, start_stack: StackFactory
 ) -> None:

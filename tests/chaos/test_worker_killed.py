@@ -124,6 +124,7 @@ async def test_a_killed_render_process_is_told_and_replaced(
     assert worker.returncode is None
 
 
+@pytest.mark.long
 async def test_a_gpu_that_loses_different_jobs_closes_its_worker(stack: Stack, client: Client) -> None:
     """It leaves with a code after which starting again may help, and the jobs have their attempts back."""
     model = stack.spare_model()

@@ -114,6 +114,7 @@ async def test_a_private_postgres_keeps_its_data_over_a_power_cut(private_postgr
 
 
 @pytest.mark.chaos
+@pytest.mark.long
 async def test_a_private_rabbitmq_keeps_its_messages_over_a_restart(private_rabbitmq: BrokerFactory) -> None:
     """A private node may be restarted; what was confirmed before is delivered after, on the same URL."""
     broker = await private_rabbitmq()

@@ -53,6 +53,7 @@ def test_what_does_not_fit_into_the_time_fails_the_run(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_a_missing_gpu_fails_the_run(tmp_path: Path) -> None:
     """Every variant says that there is no CUDA device; nothing counts as skipped."""
     done = run(tmp_path, "--device", "cuda", "--seconds", "100", CUDA_VISIBLE_DEVICES="")

@@ -41,6 +41,7 @@ async def test_interrupted_by_a_person(desk: Desk) -> None:
     assert desk.left() == []
 
 
+@pytest.mark.long
 async def test_killed_import(desk: Desk) -> None:
     """A killed import takes its conversion with it, leaves a hidden folder alone, and the next one clears that."""
     running = await Running.start(desk)
@@ -54,6 +55,7 @@ async def test_killed_import(desk: Desk) -> None:
     assert (desk.model / IMPORTED).is_file()
 
 
+@pytest.mark.long
 async def test_one_import_at_a_time(desk: Desk) -> None:
     """A second import into the same folder says that another is at work."""
     running = await Running.start(desk)
