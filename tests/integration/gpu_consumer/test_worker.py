@@ -95,6 +95,10 @@ async def test_a_worker_s_life(workshop: Workshop, start_service: ServiceFactory
     await workshop.reached(after := await workshop.submit(), "succeeded", seconds=60)
     assert await workshop.outcomes(after) == ["succeeded"]
 
+    async def described() -> bool:
+        return bool(await workshop.rows("SELECT FROM worker_sessions WHERE ended_at IS NULL AND device IS NOT NULL"))
+
+    await eventually(described, what="a beat of the session told what it renders on")
     (session,) = await workshop.rows("SELECT * FROM worker_sessions WHERE ended_at IS NULL")
     assert (await workshop.attempts(after))[0]["session_id"] == session["id"]
     assert (session["worker"], session["model"], session["device"]) == ("anna", "tiny", "cpu")
