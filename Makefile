@@ -35,7 +35,7 @@ DISTRIBUTIONS := contracts services/chassis client services/gateway services/gpu
 	services/operations deploy/local
 TOOLS := hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout ruff scipy testcontainers types-cachetools types-psutil
 SOURCES := contracts client services deploy/local tests bench training
-PACKAGES := contracts/contracts client/darkroom services/chassis/chassis services/gateway/gateway \
+PACKAGES := contracts/darkroom_contracts client/darkroom services/chassis/chassis services/gateway/gateway \
 	services/gpu-consumer/gpu_consumer services/status/status services/operations/operations \
 	deploy/local/darkroom_local tests bench training
 

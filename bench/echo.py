@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from chassis.health import Health
 from chassis.service import Address, run, serve
-from contracts.api import JobRequest
+from darkroom_contracts.api import JobRequest
 
 _decoder = msgspec.json.Decoder(JobRequest)
 

@@ -10,8 +10,8 @@ import msgspec
 
 from bench.gpu.results import Measured
 from bench.gpu.subjects import Subject, Variant, load_of
-from contracts.api import JobInput
-from contracts.pictures import Origin
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.pictures import Origin
 from gpu_consumer import png
 from gpu_consumer.gpu_monitor import Gpu
 from gpu_consumer.render import protocol

@@ -3,8 +3,8 @@
 import msgspec
 
 from bench.measures import NEGATIVE_PROMPT, PROMPT
-from contracts.api import JobInput
-from contracts.models import PipelineClass
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.models import PipelineClass
 from gpu_consumer.render.protocol import Device, Load, Size
 
 SCHEDULER = "dpmpp_2m_karras"

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import httpx
 import msgspec
 
-from contracts.api import CancelReply, Job, JobInputRequest, JobRequest, Output, OutputFormat, Problem
-from contracts.states import TERMINAL, JobStatus
 from darkroom.errors import ApiError, BrokenDownloadError, StillRunningError, UnreachableError
+from darkroom_contracts.api import CancelReply, Job, JobInputRequest, JobRequest, Output, OutputFormat, Problem
+from darkroom_contracts.states import TERMINAL, JobStatus
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from contracts.api import Job
-from contracts.states import JobStatus
 from darkroom.client import Client
 from darkroom.console import CommandError, json_option, print_fields, print_json
 from darkroom.errors import DarkroomError
+from darkroom_contracts.api import Job
+from darkroom_contracts.states import JobStatus
 
 
 @click.command()

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from contracts.api import Problem
+from darkroom_contracts.api import Problem
 
 
 class DarkroomError(Exception):

@@ -9,9 +9,9 @@ from xml.sax.saxutils import unescape
 
 from PIL import Image, ImageChops
 
-from contracts import pictures
-from contracts.api import OutputFormat
 from darkroom.errors import NotVerifiableError
+from darkroom_contracts import pictures
+from darkroom_contracts.api import OutputFormat
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """More than the largest picture that a Darkroom can store."""

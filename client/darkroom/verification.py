@@ -14,12 +14,12 @@ from uuid import UUID
 
 import msgspec
 
-from contracts.api import Execution, Job, Receipt
-from contracts.pictures import Origin, Picture
-from contracts.states import JobStatus
 from darkroom import picture_files
 from darkroom.client import Client
 from darkroom.errors import DarkroomError, NotVerifiableError
+from darkroom_contracts.api import Execution, Job, Receipt
+from darkroom_contracts.pictures import Origin, Picture
+from darkroom_contracts.states import JobStatus
 
 _EXECUTION = {
     "layout": "layout",

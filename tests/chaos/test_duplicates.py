@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from contracts.messages import v1
-from contracts.states import JobStatus
-from contracts.topology import work_queue
+from darkroom_contracts.messages import v1
+from darkroom_contracts.states import JobStatus
+from darkroom_contracts.topology import work_queue
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess
 from tests.support.queues import TRACEPARENT

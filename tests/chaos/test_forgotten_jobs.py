@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from contracts.topology import DEAD_EXCHANGE, work_queue
+from darkroom_contracts.topology import DEAD_EXCHANGE, work_queue
 from tests.support.backups import back_up, restore
 from tests.support.http_client import Client, request
 from tests.support.stack import DROPPED, MODEL, Stack

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from contracts.topology import JOB_ID_HEADER, work_queue
+from darkroom_contracts.topology import JOB_ID_HEADER, work_queue
 from tests.support.fixtures import BrokerFactory
 from tests.support.http_client import Client
 from tests.support.stack import DROPPED, MODEL, Stack

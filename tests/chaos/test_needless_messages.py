@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from contracts.topology import work_queue
+from darkroom_contracts.topology import work_queue
 from tests.support.fixtures import BrokerFactory, DatabaseFactory
 from tests.support.http_client import Client
 from tests.support.stack import LEASE_SECONDS, MODEL, WARM_SECONDS, Stack

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from contracts.states import JobStatus
+from darkroom_contracts.states import JobStatus
 from tests.support.fixtures import BrokerFactory, DatabaseFactory, ObjectStoreFactory
 from tests.support.load import Load
 from tests.support.stack import MODEL

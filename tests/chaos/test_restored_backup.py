@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.states import JobStatus
+from darkroom_contracts.states import JobStatus
 from tests.support.backups import back_up, restore
 from tests.support.http_client import Client, request
 from tests.support.stack import MODEL, Stack

@@ -8,8 +8,8 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from chassis.amqp import Broker, Publisher
-from contracts.states import JobStatus
-from contracts.topology import JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, Lanes, topology, work_queue
+from darkroom_contracts.states import JobStatus
+from darkroom_contracts.topology import JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, Lanes, topology, work_queue
 from tests.support.http_client import Client
 from tests.support.queues import Queues
 from tests.support.stack import RETRY_DELAYS, Stack

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.topology import work_queue
+from darkroom_contracts.topology import work_queue
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess
 from tests.support.stack import DISCARDED, MODEL, WARM_SECONDS, Stack

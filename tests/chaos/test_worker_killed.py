@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from contracts.topology import work_queue
+from darkroom_contracts.topology import work_queue
 from gpu_consumer.startup import ExitCode
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess, render_process

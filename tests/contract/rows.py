@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from contracts.states import JobStatus
+from darkroom_contracts.states import JobStatus
 
 NOTHING_SET = {
     "attempt": "0",

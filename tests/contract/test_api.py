@@ -9,7 +9,7 @@ import pytest
 from starlette.routing import Match
 from starlette.routing import Route as StarletteRoute
 
-from contracts.api import (
+from darkroom_contracts.api import (
     ROUTES,
     CancelReply,
     Execution,
@@ -26,9 +26,9 @@ from contracts.api import (
     WebhookEvent,
     job_urls,
 )
-from contracts.objects import CONTENT_TYPES, EXTENSIONS, output_key
-from contracts.states import JobStatus
-from contracts.webhooks import EVENTS, TERMINAL_EVENTS
+from darkroom_contracts.objects import CONTENT_TYPES, EXTENSIONS, output_key
+from darkroom_contracts.states import JobStatus
+from darkroom_contracts.webhooks import EVENTS, TERMINAL_EVENTS
 
 JOB_ID = UUID("01993b5c-0000-7000-8000-000000000001")
 AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

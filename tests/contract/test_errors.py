@@ -1,4 +1,4 @@
-from contracts.errors import ApiError, JobErrorCode
+from darkroom_contracts.errors import ApiError, JobErrorCode
 
 
 def test_the_codes_of_problems_are_pinned() -> None:

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from contracts.api import JobInput
-from contracts.messages import decode_render, encode_render, v2
-from contracts.messages.v1 import (
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.messages import decode_render, encode_render, v2
+from darkroom_contracts.messages.v1 import (
     CONTENT_TYPE,
     Preview,
     Progress,

@@ -6,8 +6,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.api import JobInputRequest
-from contracts.models import Catalogue, CatalogueError, Model, OutOfBoundsError, UnknownModelError, load_catalogue
+from darkroom_contracts.api import JobInputRequest
+from darkroom_contracts.models import (
+    Catalogue,
+    CatalogueError,
+    Model,
+    OutOfBoundsError,
+    UnknownModelError,
+    load_catalogue,
+)
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "models.toml"
 

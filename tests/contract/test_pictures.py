@@ -8,10 +8,10 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from contracts import pictures
-from contracts.api import Execution
-from contracts.models import Scheduler
-from contracts.pictures import NotAPictureError, Origin, Picture, PictureInput
+from darkroom_contracts import pictures
+from darkroom_contracts.api import Execution
+from darkroom_contracts.models import Scheduler
+from darkroom_contracts.pictures import NotAPictureError, Origin, Picture, PictureInput
 
 INPUT = PictureInput(
     prompt="a cat, sitting",

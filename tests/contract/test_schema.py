@@ -3,8 +3,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from contracts.schema import OUTSIDE, Migration, migrations, snapshot
-from contracts.states import JobStatus
+from darkroom_contracts.schema import OUTSIDE, Migration, migrations, snapshot
+from darkroom_contracts.states import JobStatus
 from operations.migrate import migrate
 from tests.contract.rows import insert_job, update
 from tests.support.services import Services

@@ -3,7 +3,7 @@ from contextlib import suppress
 import asyncpg
 import pytest
 
-from contracts.states import TERMINAL, TRANSITIONS, JobStatus
+from darkroom_contracts.states import TERMINAL, TRANSITIONS, JobStatus
 from tests.contract.rows import insert_job, move_job
 
 PAIRS = [(before, after) for before in JobStatus for after in JobStatus if before != after]

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.topology import DEFAULT_RETRY_DELAYS, Lanes, topology
+from darkroom_contracts.topology import DEFAULT_RETRY_DELAYS, Lanes, topology
 
 WORK_ARGUMENTS = {
     "x-queue-type": "quorum",

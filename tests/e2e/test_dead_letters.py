@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.states import JobStatus
-from contracts.topology import work_queue
+from darkroom_contracts.states import JobStatus
+from darkroom_contracts.topology import work_queue
 from tests.support.http_client import Client
 from tests.support.processes import ServiceProcess, render_process
 from tests.support.stack import MODEL, Stack

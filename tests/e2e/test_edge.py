@@ -17,8 +17,8 @@ import pytest
 from starlette.applications import Starlette
 
 from chassis.service import Address, http_server
-from contracts.api import MAX_BODY_BYTES, ROUTES, Problem, Route
-from contracts.errors import ApiError
+from darkroom_contracts.api import MAX_BODY_BYTES, ROUTES, Problem, Route
+from darkroom_contracts.errors import ApiError
 from darkroom_local.parts import Caddy
 from darkroom_local.ports import LOOPBACK, free_port
 from tests.support.endpoints import Bucket

@@ -6,7 +6,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from contracts.states import JobStatus
+from darkroom_contracts.states import JobStatus
 from tests.support.http_client import Client
 from tests.support.stack import MODEL
 

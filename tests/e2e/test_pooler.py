@@ -7,7 +7,7 @@ import pytest
 
 from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
-from contracts.states import JobStatus
+from darkroom_contracts.states import JobStatus
 from darkroom_local.ports import free_port
 from tests.support import pgbouncer
 from tests.support.http_client import Client

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from contracts.api import Job
 from darkroom import Client as PublicClient
 from darkroom.errors import NotVerifiableError
 from darkroom.verification import Verification, verify
+from darkroom_contracts.api import Job
 from tests.support.http_client import Client
 from tests.support.stack import MODEL, Stack
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render import memory, protocol, schedulers
 from gpu_consumer.render.batches import Batches
 from gpu_consumer.render.decoder import Decoder

@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render import memory, protocol, schedulers, warmup
 from gpu_consumer.render.graphs import Backend, CudaBackend, Graphed, time_in_single_precision
 from gpu_consumer.render.pipeline import Pipeline

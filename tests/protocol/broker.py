@@ -10,8 +10,16 @@ from itertools import count
 from typing import Any
 
 from chassis.amqp import BrokerUnavailableError, RefusedError, UnroutableError
-from contracts.messages import decode_render, v1
-from contracts.topology import DEAD_EXCHANGE, LANE_HEADER, RETRY_EXCHANGE, WORK_EXCHANGE, Lanes, Topology, work_queue
+from darkroom_contracts.messages import decode_render, v1
+from darkroom_contracts.topology import (
+    DEAD_EXCHANGE,
+    LANE_HEADER,
+    RETRY_EXCHANGE,
+    WORK_EXCHANGE,
+    Lanes,
+    Topology,
+    work_queue,
+)
 from tests.protocol.snapshot import Key
 
 DELIVERY_LIMIT = 1

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import gpu_consumer.store
 import operations.replay
-from contracts.messages import RenderMessage
+from darkroom_contracts.messages import RenderMessage
 from gpu_consumer.lease import Interruption, Lease
 from gpu_consumer.parking import Parking
 from gpu_consumer.session import Session

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
-from contracts.webhooks import EVENTS as WEBHOOK_EVENTS
+from darkroom_contracts.webhooks import EVENTS as WEBHOOK_EVENTS
 from tests.protocol.events import PICK, event, number, one_of, several
 from tests.protocol.fairness import go_on, let_everything_end
 from tests.protocol.invariants import BrokenPromiseError, breaches_of

@@ -12,7 +12,7 @@ import gateway.store
 import gpu_consumer.store
 import operations.retention.store
 import operations.store
-from contracts.schema import snapshot
+from darkroom_contracts.schema import snapshot
 
 LOST = "nothing will bring it|has vanished|no rest after"
 """What a job is found to be that no message brings to a worker, whichever promise is looked at first."""

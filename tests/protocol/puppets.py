@@ -10,11 +10,11 @@ from uuid import UUID
 import structlog
 
 from chassis.storage import StorageUnavailableError
-from contracts.api import JobInput
-from contracts.errors import JobErrorCode
-from contracts.messages import RenderMessage
-from contracts.objects import StoredOutput
-from contracts.topology import Topology
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.messages import RenderMessage
+from darkroom_contracts.objects import StoredOutput
+from darkroom_contracts.topology import Topology
 from gpu_consumer.gate import Gate
 from gpu_consumer.render.loss import Loss
 from gpu_consumer.render.process import OnPicture, OnStep, RenderProcessLostError

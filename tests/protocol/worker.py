@@ -6,8 +6,8 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 from chassis.postgres import Database
-from contracts.models import load_catalogue
-from contracts.topology import topology
+from darkroom_contracts.models import load_catalogue
+from darkroom_contracts.topology import topology
 from gpu_consumer.bench import Bench
 from gpu_consumer.consumer import Consumer
 from gpu_consumer.gate import DATABASE, NAME, OWN_DATABASE, RENDERER, RESUMED, Gate

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from chassis.loops import Loop
-from contracts.api import JobInput
+from darkroom_contracts.api import JobInput
 from gateway.batch import Committer
 from gateway.relay import Relay
 from gateway.store import GoneError, JobStore, OutboxStore

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from contracts.api import JobInput
+from darkroom_contracts.api import JobInput
 from gpu_consumer.render.__main__ import main
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.previews import Previews

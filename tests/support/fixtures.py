@@ -8,7 +8,7 @@ from typing import TypeVar
 import asyncpg
 import pytest
 
-from contracts.models import Catalogue, load_catalogue
+from darkroom_contracts.models import Catalogue, load_catalogue
 from tests.support.endpoints import Broker, Bucket, Controlled, Database, ObjectStore
 from tests.support.processes import ServiceProcess
 from tests.support.servers import Server, discard_all

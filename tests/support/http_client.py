@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from contracts.api import Job, Output
-from contracts.states import TERMINAL, JobStatus
+from darkroom_contracts.api import Job, Output
+from darkroom_contracts.states import TERMINAL, JobStatus
 
 PAUSE_SECONDS = 0.05
 

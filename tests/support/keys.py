@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 
 from chassis.keys import ApiKey
-from contracts.api import Scope
+from darkroom_contracts.api import Scope
 
 
 async def insert_key(

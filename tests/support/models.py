@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.api import Execution, JobInput
+from darkroom_contracts.api import Execution, JobInput
 from gpu_consumer.render.protocol import Load, Phases, Picture, Ready, Rendered, RenderedImage, Size
 
 DEFAULTS: dict[str, Any] = {

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 import aio_pika
 from aio_pika.abc import AbstractChannel
 
-from contracts.messages import v1
-from contracts.topology import JOB_ID_HEADER, WORK_EXCHANGE
+from darkroom_contracts.messages import v1
+from darkroom_contracts.topology import JOB_ID_HEADER, WORK_EXCHANGE
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.api import Scope
+from darkroom_contracts.api import Scope
 from darkroom_local.program import base_environment
 from tests.support.endpoints import Bucket
 from tests.support.http_client import Client

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from contracts.topology import work_queue
+from darkroom_contracts.topology import work_queue
 from tests.support.http_client import Client
 from tests.support.stack import IDLE_MODEL, Stack
 from tests.support.waiting import eventually

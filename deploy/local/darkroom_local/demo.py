@@ -9,10 +9,10 @@ from PIL import Image
 from rich.progress import BarColumn, Progress, TextColumn
 from rich_pixels import Pixels
 
-from contracts.api import Job
-from contracts.states import JobStatus
 from darkroom import Client
 from darkroom.errors import DarkroomError
+from darkroom_contracts.api import Job
+from darkroom_contracts.states import JobStatus
 from darkroom_local.console import console
 from darkroom_local.errors import LocalError
 

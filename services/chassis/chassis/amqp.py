@@ -14,7 +14,7 @@ from aio_pika.exceptions import AMQPError
 from aiormq.channel import Channel
 
 from chassis.confirms import ConfirmedChannel, Message, Receipt, wait_for_answers
-from contracts.topology import Topology
+from darkroom_contracts.topology import Topology
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 PUBLISH_TIMEOUT_SECONDS = 5.0

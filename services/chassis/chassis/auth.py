@@ -12,8 +12,8 @@ from chassis.coalesce import Coalescer
 from chassis.keys import ApiKey
 from chassis.postgres import Database, load_queries
 from chassis.problems import ProblemError
-from contracts.api import Scope
-from contracts.errors import ApiError
+from darkroom_contracts.api import Scope
+from darkroom_contracts.errors import ApiError
 
 CACHE_SECONDS = 5.0
 """How long a looked-up key is trusted, and so how long a revoked one may still work."""

@@ -18,8 +18,8 @@ from chassis.auth import Authenticator, Caller
 from chassis.health import Health
 from chassis.problems import ProblemError, answer
 from chassis.trace import trace_id, traceparent_from
-from contracts.api import ROUTES, Route, Service
-from contracts.errors import ApiError
+from darkroom_contracts.api import ROUTES, Route, Service
+from darkroom_contracts.errors import ApiError
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 

@@ -13,7 +13,7 @@ import zlib
 
 import msgspec
 
-from contracts.api import Scope
+from darkroom_contracts.api import Scope
 
 _ALPHABET = string.ascii_letters + string.digits
 _ID_LENGTH, _SECRET_LENGTH, _CHECKSUM_LENGTH = 12, 27, 6

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
-from contracts.api import Problem
-from contracts.errors import ApiError
+from darkroom_contracts.api import Problem
+from darkroom_contracts.errors import ApiError
 
 log = structlog.get_logger()
 

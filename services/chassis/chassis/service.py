@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from chassis.health import Health
 from chassis.settings import Port, SettingsError
-from contracts.models import CatalogueError
+from darkroom_contracts.models import CatalogueError
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from contracts.models import Catalogue, load_catalogue
+from darkroom_contracts.models import Catalogue, load_catalogue
 
 PREFIX = "DARKROOM_"
 Port = Annotated[int, Meta(ge=1, le=65535)]

@@ -3,7 +3,7 @@
 from chassis import logs, service
 from chassis.service import Address
 from chassis.settings import load
-from contracts.models import Catalogue
+from darkroom_contracts.models import Catalogue
 from gateway.app import open_gateway
 from gateway.settings import Settings
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from chassis.loops import Loop
 from chassis.problems import ProblemError
-from contracts.errors import ApiError
+from darkroom_contracts.errors import ApiError
 from gateway.store import JobStore
 
 INTERVAL_SECONDS = 2.0

@@ -11,9 +11,9 @@ from chassis.auth import Authenticator
 from chassis.health import Health
 from chassis.http import build_app
 from chassis.loops import Loop
-from contracts.api import Service
-from contracts.models import Catalogue
-from contracts.topology import Lanes
+from darkroom_contracts.api import Service
+from darkroom_contracts.models import Catalogue
+from darkroom_contracts.topology import Lanes
 from gateway.admission import Admission
 from gateway.batch import Committer
 from gateway.connections import Connections

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 import msgspec
 
 from chassis.problems import ProblemError
-from contracts.api import JobRequest
-from contracts.errors import ApiError
+from darkroom_contracts.api import JobRequest
+from darkroom_contracts.errors import ApiError
 
 _decode = msgspec.json.Decoder(JobRequest).decode
 

@@ -11,8 +11,8 @@ from chassis.auth import Caller
 from chassis.http import Endpoint, read_body, reply
 from chassis.postgres import DatabaseError
 from chassis.problems import ProblemError
-from contracts.api import MAX_BODY_BYTES
-from contracts.errors import ApiError
+from darkroom_contracts.api import MAX_BODY_BYTES
+from darkroom_contracts.errors import ApiError
 from gateway import metrics
 from gateway.decoding import invalid
 from gateway.intake import Intake

@@ -13,10 +13,10 @@ from chassis.auth import Caller
 from chassis.postgres import BadDataError, DatabaseUnavailableError
 from chassis.problems import ProblemError, unavailable
 from chassis.single_flight import SingleFlight
-from contracts.api import MAX_SEED, CancelReply, JobInput, JobInputRequest
-from contracts.errors import ApiError
-from contracts.models import Catalogue, Model, OutOfBoundsError, UnknownModelError
-from contracts.states import TERMINAL
+from darkroom_contracts.api import MAX_SEED, CancelReply, JobInput, JobInputRequest
+from darkroom_contracts.errors import ApiError
+from darkroom_contracts.models import Catalogue, Model, OutOfBoundsError, UnknownModelError
+from darkroom_contracts.states import TERMINAL
 from gateway.admission import Admission
 from gateway.batch import CommitFailedError, Committer, CommitterFullError
 from gateway.decoding import decode_request, invalid

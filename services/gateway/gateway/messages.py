@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from contracts.api import JobInput
-from contracts.messages.v2 import Render
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.messages.v2 import Render
 
 _decode_input = msgspec.json.Decoder(JobInput).decode
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode

@@ -18,10 +18,10 @@ from chassis.amqp import BrokerUnavailableError
 from chassis.confirms import Answer, Message, Receipt, wait_for_answers
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database
-from contracts.messages import encode_render
-from contracts.messages.v1 import CONTENT_TYPE
-from contracts.messages.v2 import Render
-from contracts.topology import JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, WORK_EXCHANGE
+from darkroom_contracts.messages import encode_render
+from darkroom_contracts.messages.v1 import CONTENT_TYPE
+from darkroom_contracts.messages.v2 import Render
+from darkroom_contracts.topology import JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, WORK_EXCHANGE
 from gateway import metrics
 from gateway.circuits import Circuits
 from gateway.courier import Courier

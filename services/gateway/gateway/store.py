@@ -10,9 +10,9 @@ import msgspec
 import structlog
 
 from chassis.postgres import Connection, Database, load_queries
-from contracts.api import CancelReply, JobInput
-from contracts.messages.v2 import Render
-from contracts.states import TERMINAL, JobStatus
+from darkroom_contracts.api import CancelReply, JobInput
+from darkroom_contracts.messages.v2 import Render
+from darkroom_contracts.states import TERMINAL, JobStatus
 from gateway.messages import UnreadableJobError, render_message
 from gateway.submission import Acceptance, DeletedJob, RecordedJob, Submission, TenantKey
 

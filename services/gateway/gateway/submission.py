@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from contracts.api import Job, JobInput, WebhookEvent, job_urls
-from contracts.states import JobStatus
+from darkroom_contracts.api import Job, JobInput, WebhookEvent, job_urls
+from darkroom_contracts.states import JobStatus
 
 TenantKey: TypeAlias = tuple[UUID, str]
 """A tenant's idempotency key."""

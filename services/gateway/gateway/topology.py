@@ -7,7 +7,7 @@ import structlog
 
 from chassis.amqp import Broker
 from chassis.loops import Loop
-from contracts.topology import Lanes, topology
+from darkroom_contracts.topology import Lanes, topology
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ import structlog
 from chassis import logs
 from chassis.service import Address, refusing_bad_settings, run, serve
 from chassis.settings import load
-from contracts.models import Model
+from darkroom_contracts.models import Model
 from gpu_consumer.app import build, render_process
 from gpu_consumer.settings import Settings
 from gpu_consumer.startup import StartupError

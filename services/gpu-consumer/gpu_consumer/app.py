@@ -10,8 +10,8 @@ from chassis.amqp import Announcer, Broker, Publisher
 from chassis.health import Health
 from chassis.postgres import Database
 from chassis.storage import Storage
-from contracts.models import Model
-from contracts.topology import Lanes, topology
+from darkroom_contracts.models import Model
+from darkroom_contracts.topology import Lanes, topology
 from gpu_consumer import metrics
 from gpu_consumer.bench import Bench
 from gpu_consumer.consumer import SLOTS, Consumer

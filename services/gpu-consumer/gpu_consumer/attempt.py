@@ -12,7 +12,7 @@ import structlog
 from chassis.headers import json_safe
 from chassis.storage import StorageUnavailableError
 from chassis.trace import trace_id
-from contracts.messages import RenderMessage, UndecodableMessageError, decode_render
+from darkroom_contracts.messages import RenderMessage, UndecodableMessageError, decode_render
 from gpu_consumer import failures, metrics
 from gpu_consumer.bench import Bench
 from gpu_consumer.gate import DATABASE, OWN_DATABASE

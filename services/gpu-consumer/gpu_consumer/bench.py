@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from contracts.models import Model
+from darkroom_contracts.models import Model
 from gpu_consumer.gate import Gate
 from gpu_consumer.loss_streak import LossStreak
 from gpu_consumer.parking import Parking

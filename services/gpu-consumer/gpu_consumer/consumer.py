@@ -8,7 +8,7 @@ import structlog
 
 from chassis.amqp import Broker, BrokerUnavailableError
 from chassis.loops import Loop
-from contracts.topology import Topology, work_queue
+from darkroom_contracts.topology import Topology, work_queue
 from gpu_consumer import metrics
 from gpu_consumer.attempt import Attempt
 from gpu_consumer.bench import Bench

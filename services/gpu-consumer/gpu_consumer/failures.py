@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 
 from chassis.storage import StorageUnavailableError
-from contracts.api import JobInput
-from contracts.errors import JobErrorCode
-from contracts.models import Model, OutOfBoundsError
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.models import Model, OutOfBoundsError
 from gpu_consumer.outcome import Dead, Retry, Stage, failure
 from gpu_consumer.render.process import RenderProcessLostError
 from gpu_consumer.render.protocol import Step

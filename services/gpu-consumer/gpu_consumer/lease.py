@@ -9,8 +9,8 @@ from uuid import uuid4
 import structlog
 
 from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
-from contracts.errors import JobErrorCode
-from contracts.messages import RenderMessage
+from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.messages import RenderMessage
 from gpu_consumer.outcome import Canceled, Dead, Discarded, Expired, Outcome, Released, Stage, failure
 from gpu_consumer.render.protocol import Step
 from gpu_consumer.store import Claimed, Store, Verdict

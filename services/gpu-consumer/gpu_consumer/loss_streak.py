@@ -3,7 +3,7 @@
 import asyncio
 from uuid import UUID
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.outcome import Dead, Outcome, Retry
 from gpu_consumer.startup import DeviceFailingError
 from gpu_consumer.store import Claimed

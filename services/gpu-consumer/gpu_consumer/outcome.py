@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from contracts.api import JobError, Receipt
-from contracts.errors import JobErrorCode
-from contracts.objects import StoredOutput
+from darkroom_contracts.api import JobError, Receipt
+from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.objects import StoredOutput
 from gpu_consumer.render.protocol import Step
 
 MESSAGE_LIMIT = 1000

@@ -6,9 +6,9 @@ from typing import Any
 import structlog
 
 from chassis.amqp import Broker, BrokerUnavailableError, Publisher, RefusedError, UnroutableError
-from contracts.messages import RenderMessage, encode_render
-from contracts.messages.v1 import CONTENT_TYPE
-from contracts.topology import DEAD_EXCHANGE, JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, Lane, Lanes, Topology
+from darkroom_contracts.messages import RenderMessage, encode_render
+from darkroom_contracts.messages.v1 import CONTENT_TYPE
+from darkroom_contracts.topology import DEAD_EXCHANGE, JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, Lane, Lanes, Topology
 
 TRIES = 3
 PAUSE_SECONDS = 1.0

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from chassis.storage import Storage, StorageUnavailableError
-from contracts.api import JobInput
-from contracts.objects import CONTENT_TYPES, StoredOutput, output_key
-from contracts.pictures import Origin
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.objects import CONTENT_TYPES, StoredOutput, output_key
+from darkroom_contracts.pictures import Origin
 from gpu_consumer import metrics, png
 from gpu_consumer.receipts import origin_of
 from gpu_consumer.render.protocol import Picture, Ready, RenderedImage

@@ -1,4 +1,4 @@
-"""Encodes rendered pictures, with what made them inside (contracts/pictures.py).
+"""Encodes rendered pictures, with what made them inside (contracts/darkroom_contracts/pictures.py).
 
 A PNG carries the common tools' text in a `parameters` chunk and our own in a `darkroom` chunk. A JPEG or WebP has the
 former as its EXIF user comment and the latter in its XMP packet: in one EXIF segment, which a JPEG bounds to 64 KiB,
@@ -10,8 +10,8 @@ from xml.sax.saxutils import escape
 
 from PIL import Image
 
-from contracts import pictures
-from contracts.api import JobInput, OutputFormat
+from darkroom_contracts import pictures
+from darkroom_contracts.api import JobInput, OutputFormat
 from gpu_consumer import png_file
 from gpu_consumer.render.protocol import RenderedImage
 

@@ -5,8 +5,8 @@ import asyncio
 import structlog
 
 from chassis.amqp import Announcer, BrokerUnavailableError
-from contracts.messages.v1 import CONTENT_TYPE, Preview, Progress, encode
-from contracts.topology import EVENTS_EXCHANGE
+from darkroom_contracts.messages.v1 import CONTENT_TYPE, Preview, Progress, encode
+from darkroom_contracts.topology import EVENTS_EXCHANGE
 
 PAUSE_SECONDS = 0.25
 

@@ -1,8 +1,8 @@
 """Provenance stored on the job and in each picture."""
 
-from contracts.api import JobInput, PictureReceipt, Receipt
-from contracts.objects import StoredOutput
-from contracts.pictures import Origin
+from darkroom_contracts.api import JobInput, PictureReceipt, Receipt
+from darkroom_contracts.objects import StoredOutput
+from darkroom_contracts.pictures import Origin
 from gpu_consumer.render.protocol import Picture, Ready, Rendered
 
 

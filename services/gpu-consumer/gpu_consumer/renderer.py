@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import structlog
 
-from contracts.api import JobInput
+from darkroom_contracts.api import JobInput
 from gpu_consumer import metrics
 from gpu_consumer.gate import RENDERER, Gate
 from gpu_consumer.render.loss import Loss, LossKind

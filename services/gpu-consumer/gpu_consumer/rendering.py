@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from contracts.api import JobInput
-from contracts.messages.v1 import Preview, Progress
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.messages.v1 import Preview, Progress
 from gpu_consumer import failures, metrics
 from gpu_consumer.bench import Bench
 from gpu_consumer.lease import Interruption, Lease

@@ -17,7 +17,7 @@ from chassis.settings import (
     SettingsError,
     StorageSettings,
 )
-from contracts.models import Model, UnknownModelError
+from darkroom_contracts.models import Model, UnknownModelError
 from gpu_consumer.render.protocol import Device
 
 WorkerName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import structlog
 
-from contracts.messages import RenderMessage
-from contracts.topology import Lanes
+from darkroom_contracts.messages import RenderMessage
+from darkroom_contracts.topology import Lanes
 from gpu_consumer import metrics
 from gpu_consumer.outcome import Canceled, Dead, Discarded, Expired, Outcome, Released, Retry, Succeeded
 from gpu_consumer.store import Claimed, Message, Store, Verdict

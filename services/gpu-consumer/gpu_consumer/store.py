@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 
 from chassis.postgres import Connection, Database, load_queries
-from contracts.api import JobError
-from contracts.messages import RenderMessage, v2
-from contracts.topology import Lane
+from darkroom_contracts.api import JobError
+from darkroom_contracts.messages import RenderMessage, v2
+from darkroom_contracts.topology import Lane
 from gpu_consumer.outcome import Succeeded
 from gpu_consumer.render.protocol import Ready
 
@@ -30,7 +30,7 @@ class Claimed(msgspec.Struct, frozen=True):
     attempt: int
     model: str
     input: bytes
-    """contracts.api.JobInput as JSON."""
+    """darkroom_contracts.api.JobInput as JSON."""
     previous_error: str | None
     """Code of the failure before this attempt."""
     process_losses: int = 0

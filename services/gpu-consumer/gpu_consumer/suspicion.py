@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from contracts.api import JobInput
-from contracts.errors import JobErrorCode
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render.protocol import RenderFailed, Size
 
 FAILURES_IN_A_ROW = 2

@@ -10,7 +10,7 @@ from chassis.loops import Loop
 from chassis.postgres import Database
 from chassis.service import Address, serve
 from chassis.storage import Storage
-from contracts.api import Service
+from darkroom_contracts.api import Service
 from operations.ingest import Ingest
 from operations.metrics import QueueMetrics
 from operations.retention.loops import (

@@ -15,10 +15,10 @@ from chassis.amqp import Broker, close_quietly
 from chassis.headers import json_safe
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database
-from contracts.api import JobError
-from contracts.errors import JobErrorCode
-from contracts.messages import RenderMessage, UndecodableMessageError, decode_render, v2
-from contracts.topology import DEAD_QUEUE, Lanes, topology
+from darkroom_contracts.api import JobError
+from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.messages import RenderMessage, UndecodableMessageError, decode_render, v2
+from darkroom_contracts.topology import DEAD_QUEUE, Lanes, topology
 from operations import store
 from operations.metrics import INGESTED
 from operations.records import Orphan

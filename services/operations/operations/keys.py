@@ -7,7 +7,7 @@ import msgspec
 
 from chassis.keys import ApiKey
 from chassis.postgres import Database
-from contracts.api import Scope
+from darkroom_contracts.api import Scope
 from operations import store
 from operations.records import KeyRecord
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import asyncpg
 import structlog
 
-from contracts.schema import Migration, migrations
+from darkroom_contracts.schema import Migration, migrations
 from operations import store
 from operations.migrator import (
     APPLICATION,

@@ -16,7 +16,7 @@ import asyncpg
 import msgspec
 
 from chassis.database_errors import describe, remove_contents
-from contracts.schema import Migration
+from darkroom_contracts.schema import Migration
 from operations import store
 from operations.records import AppliedMigration
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from contracts.api import JobInput, JobRequest
-from contracts.messages import UndecodableMessageError, decode_render, v2
-from contracts.models import Catalogue, OutOfBoundsError, UnknownModelError
-from contracts.webhooks import TERMINAL_EVENTS
+from darkroom_contracts.api import JobInput, JobRequest
+from darkroom_contracts.messages import UndecodableMessageError, decode_render, v2
+from darkroom_contracts.models import Catalogue, OutOfBoundsError, UnknownModelError
+from darkroom_contracts.webhooks import TERMINAL_EVENTS
 from operations.records import RevivedJob
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from contracts.api import JobError, JobInput, Scope, WebhookEvent
+from darkroom_contracts.api import JobError, JobInput, Scope, WebhookEvent
 
 SWEEP_HOLD = timedelta(minutes=5)
 """For how long a sweep of a job's objects may be under way once it is claimed."""

@@ -9,8 +9,8 @@ from uuid import UUID
 import msgspec
 
 from chassis.postgres import Connection, Database
-from contracts.models import Catalogue
-from contracts.states import JobStatus
+from darkroom_contracts.models import Catalogue
+from darkroom_contracts.states import JobStatus
 from operations import store
 from operations.letters import UnknownLetterError
 from operations.orphans import UnfitMessageError, read_message, revived_job

@@ -9,7 +9,7 @@ import msgspec
 
 from chassis.keys import ApiKey
 from chassis.postgres import Connection, load_queries
-from contracts.api import JobError
+from darkroom_contracts.api import JobError
 from operations.records import (
     SWEEP_HOLD,
     AppliedMigration,

@@ -10,8 +10,8 @@ import structlog
 
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database, DatabaseUnavailableError
-from contracts.api import JobError
-from contracts.errors import JobErrorCode
+from darkroom_contracts.api import JobError
+from darkroom_contracts.errors import JobErrorCode
 from operations import store
 from operations.metrics import SWEPT
 

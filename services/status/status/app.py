@@ -12,8 +12,8 @@ from chassis.health import Health
 from chassis.http import build_app
 from chassis.loops import Loop
 from chassis.postgres import Database
-from contracts.api import Service
-from contracts.models import Catalogue
+from darkroom_contracts.api import Service
+from darkroom_contracts.models import Catalogue
 from status.endpoints import endpoints
 from status.jobs import Jobs
 from status.live import LiveProgress, ProgressListener

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from chassis.auth import Caller
 from chassis.http import Endpoint, reply
 from chassis.problems import ProblemError
-from contracts.api import ModelList
-from contracts.errors import ApiError
+from darkroom_contracts.api import ModelList
+from darkroom_contracts.errors import ApiError
 from status.jobs import GoneError, Jobs, NoSuchJobError
 
 # The view changes by the step, and its picture URLs expire.

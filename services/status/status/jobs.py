@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from contracts.api import Job
+from darkroom_contracts.api import Job
 from status.live import LiveProgress
 from status.outlook import Queues
 from status.reads import JobReads

@@ -13,8 +13,8 @@ from prometheus_client import Counter
 
 from chassis.amqp import Broker
 from chassis.loops import Loop
-from contracts.messages.v1 import Preview, Progress, UndecodableMessageError, decode_live
-from contracts.topology import EVENTS_EXCHANGE, EXCHANGES, Topology
+from darkroom_contracts.messages.v1 import Preview, Progress, UndecodableMessageError, decode_live
+from darkroom_contracts.topology import EVENTS_EXCHANGE, EXCHANGES, Topology
 
 log = structlog.get_logger()
 

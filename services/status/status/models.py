@@ -1,7 +1,7 @@
 """The catalogue as clients see it: names and bounds, but not where the weights lie."""
 
-from contracts.api import AllowedSize, ModelList, ModelView, NumberRange, WholeNumberRange
-from contracts.models import Catalogue, Model, Range
+from darkroom_contracts.api import AllowedSize, ModelList, ModelView, NumberRange, WholeNumberRange
+from darkroom_contracts.models import Catalogue, Model, Range
 
 
 def list_models(catalogue: Catalogue) -> ModelList:

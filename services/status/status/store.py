@@ -8,9 +8,9 @@ from uuid import UUID
 import msgspec
 
 from chassis.postgres import Database, load_queries
-from contracts.api import JobError, JobInput, JobMetrics, Receipt
-from contracts.objects import StoredOutput
-from contracts.states import JobStatus
+from darkroom_contracts.api import JobError, JobInput, JobMetrics, Receipt
+from darkroom_contracts.objects import StoredOutput
+from darkroom_contracts.states import JobStatus
 
 EXACT_UP_TO = 1000
 """Positions in the queue are counted up to here."""

@@ -4,10 +4,10 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from contracts.api import Job, JobProgress, Output, job_urls
-from contracts.messages.v1 import Progress
-from contracts.objects import StoredOutput
-from contracts.states import JobStatus
+from darkroom_contracts.api import Job, JobProgress, Output, job_urls
+from darkroom_contracts.messages.v1 import Progress
+from darkroom_contracts.objects import StoredOutput
+from darkroom_contracts.states import JobStatus
 from status.outlook import Outlook
 from status.signing import SignedUrls
 from status.store import JobRow

@@ -9,7 +9,7 @@ import pytest
 from bench.backlogs import Backlog, fill, job_paths
 from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
-from contracts.states import JobStatus
+from darkroom_contracts.states import JobStatus
 from status.store import JobRow, Store
 from tests.support.keys import insert_key
 

@@ -22,7 +22,7 @@ from chassis.http import build_app
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database
 from chassis.settings import DatabaseSettings, LogSettings
-from contracts.api import ROUTES, Scope, Service
+from darkroom_contracts.api import ROUTES, Scope, Service
 
 MARK = "heliotropeheron"
 """Stands for a prompt; PostgreSQL or asyncpg quotes it in each of the errors."""

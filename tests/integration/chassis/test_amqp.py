@@ -9,7 +9,7 @@ import pytest
 
 from chassis import amqp
 from chassis.amqp import Announcer, Broker, BrokerUnavailableError, Publisher, RefusedError, UnroutableError
-from contracts.topology import (
+from darkroom_contracts.topology import (
     DEAD_QUEUE,
     EVENTS_EXCHANGE,
     LANE_HEADER,

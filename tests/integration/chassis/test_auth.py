@@ -15,7 +15,7 @@ from chassis.keys import ApiKey
 from chassis.postgres import Database
 from chassis.problems import ProblemError
 from chassis.settings import DatabaseSettings
-from contracts.api import Scope
+from darkroom_contracts.api import Scope
 from tests.support.clocks import Clock
 from tests.support.keys import insert_key
 

@@ -9,7 +9,7 @@ from aiormq.channel import Channel
 
 from chassis.amqp import Broker, BrokerUnavailableError, Publisher
 from chassis.confirms import Answer, ConfirmedChannel, Message, Receipt, wait_for_answers
-from contracts.topology import WORK_EXCHANGE, Lanes, topology, work_queue
+from darkroom_contracts.topology import WORK_EXCHANGE, Lanes, topology, work_queue
 from tests.integration.chassis.wire import wire_to
 
 SECONDS = 10.0

@@ -9,7 +9,7 @@ import pytest
 from chassis.amqp import Broker
 from chassis.postgres import Database
 from chassis.settings import load
-from contracts.models import Catalogue
+from darkroom_contracts.models import Catalogue
 from gateway.app import open_gateway
 from gateway.settings import Settings
 from gateway.store import JobStore

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import asyncpg
 
-from contracts.api import JobInput
-from contracts.webhooks import TERMINAL_EVENTS
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.webhooks import TERMINAL_EVENTS
 from gateway.identifiers import uuid7
 from gateway.submission import Submission, hash_body
 

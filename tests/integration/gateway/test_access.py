@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from chassis.keys import ApiKey
-from contracts.api import Scope
+from darkroom_contracts.api import Scope
 from tests.integration.gateway.clients import BODY, bearer, counts, submit
 from tests.support.keys import make_key
 

@@ -9,8 +9,8 @@ import pytest
 
 from chassis.problems import ProblemError
 from chassis.settings import load
-from contracts.errors import ApiError
-from contracts.models import Catalogue
+from darkroom_contracts.errors import ApiError
+from darkroom_contracts.models import Catalogue
 from gateway.admission import Admission
 from gateway.app import open_gateway
 from gateway.settings import Settings

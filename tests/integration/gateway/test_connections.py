@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from chassis.settings import load
-from contracts.models import Catalogue
+from darkroom_contracts.models import Catalogue
 from gateway.app import open_gateway
 from gateway.settings import Settings
 from gateway.store import JobStore

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from chassis.postgres import Database
-from contracts.models import Catalogue
+from darkroom_contracts.models import Catalogue
 from operations.replay import Replayed, ReplayRefusedError, replay
 from tests.integration.gateway.clients import bearer, submit
 from tests.integration.gateway.test_acts import START, SUCCEED, cancel

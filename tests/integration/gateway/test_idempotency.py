@@ -6,7 +6,7 @@ import asyncpg
 import httpx
 
 from chassis.settings import load
-from contracts.models import Catalogue
+from darkroom_contracts.models import Catalogue
 from gateway.app import open_gateway
 from gateway.settings import Settings
 from tests.integration.gateway.clients import BODY, counts, http_client, submit

@@ -10,8 +10,8 @@ import pytest
 from chassis.amqp import Broker
 from chassis.confirms import Message, Receipt
 from chassis.postgres import Database
-from contracts.messages import decode_render
-from contracts.topology import Lanes, work_queue
+from darkroom_contracts.messages import decode_render
+from darkroom_contracts.topology import Lanes, work_queue
 from gateway.courier import Courier
 from gateway.relay import Relay
 from gateway.store import OutboxStore

@@ -10,8 +10,8 @@ import pytest
 from chassis.amqp import BrokerUnavailableError
 from chassis.postgres import CONNECT_TIMEOUT_SECONDS, Database, DatabaseUnavailableError
 from chassis.settings import load
-from contracts.models import Catalogue
-from contracts.topology import work_queue
+from darkroom_contracts.models import Catalogue
+from darkroom_contracts.topology import work_queue
 from gateway.app import open_gateway
 from gateway.batch import LARGEST_BATCH, Committer
 from gateway.relay import Relay

@@ -7,7 +7,7 @@ import asyncpg
 import httpx
 
 from chassis.service import BAD_SETTINGS_EXIT_CODE
-from contracts.topology import work_queue
+from darkroom_contracts.topology import work_queue
 from tests.integration.gateway.clients import BODY, bearer, counts
 from tests.integration.gateway.conftest import Environment
 from tests.support.fixtures import ServiceFactory

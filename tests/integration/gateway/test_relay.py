@@ -14,8 +14,8 @@ import pytest
 from chassis.amqp import Broker, BrokerUnavailableError
 from chassis.confirms import Message, Receipt
 from chassis.postgres import Database
-from contracts.messages import decode_render
-from contracts.topology import JOB_ID_HEADER, LANE_HEADER, WORK_EXCHANGE, Lanes, work_queue
+from darkroom_contracts.messages import decode_render
+from darkroom_contracts.topology import JOB_ID_HEADER, LANE_HEADER, WORK_EXCHANGE, Lanes, work_queue
 from gateway import store as gateway_store
 from gateway.courier import Courier
 from gateway.relay import Relay

@@ -8,10 +8,10 @@ import pytest
 
 from chassis.amqp import Broker
 from chassis.postgres import Database
-from contracts.api import JobInput
-from contracts.messages import decode_render, encode_render
-from contracts.messages.v2 import Render
-from contracts.topology import Lanes, work_queue
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.messages import decode_render, encode_render
+from darkroom_contracts.messages.v2 import Render
+from darkroom_contracts.topology import Lanes, work_queue
 from gateway.courier import Courier
 from gateway.relay import Relay
 from gateway.store import JobStore, OutboxStore

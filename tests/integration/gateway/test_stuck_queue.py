@@ -12,9 +12,9 @@ import pytest
 from chassis.amqp import Broker
 from chassis.confirms import Message, wait_for_answers
 from chassis.postgres import Database
-from contracts.messages import decode_render
-from contracts.messages.v1 import CONTENT_TYPE
-from contracts.topology import WORK_EXCHANGE, Lanes, work_queue
+from darkroom_contracts.messages import decode_render
+from darkroom_contracts.messages.v1 import CONTENT_TYPE
+from darkroom_contracts.topology import WORK_EXCHANGE, Lanes, work_queue
 from gateway.courier import Courier
 from gateway.relay import LONGEST_BATCH_SECONDS, Relay
 from gateway.store import LARGEST_SHARE, OutboxStore

@@ -10,8 +10,8 @@ import httpx
 import msgspec
 import pytest
 
-from contracts.api import MAX_BODY_BYTES, Job
-from contracts.states import JobStatus
+from darkroom_contracts.api import MAX_BODY_BYTES, Job
+from darkroom_contracts.states import JobStatus
 from tests.integration.gateway.clients import BODY, counts, submit
 
 JSON = {"content-type": "application/json"}

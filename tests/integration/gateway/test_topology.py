@@ -4,7 +4,7 @@ import aio_pika
 import pytest
 
 from chassis.amqp import Broker, BrokerUnavailableError
-from contracts.topology import Lanes, work_queue
+from darkroom_contracts.topology import Lanes, work_queue
 from gateway.topology import Declarer
 from tests.support.queues import Queues
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from contracts.messages import encode_render
-from contracts.topology import DEAD_QUEUE, work_queue
+from darkroom_contracts.messages import encode_render
+from darkroom_contracts.topology import DEAD_QUEUE, work_queue
 from gpu_consumer.render.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import LONG, Workshop

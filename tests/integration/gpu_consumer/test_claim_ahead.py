@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from chassis.amqp import Broker
-from contracts.topology import work_queue
+from darkroom_contracts.topology import work_queue
 from gpu_consumer.gate import RESUMED
 from gpu_consumer.render import child_process
 from gpu_consumer.render.process import RenderProcess

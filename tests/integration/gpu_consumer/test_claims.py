@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from contracts.messages import encode_render
-from contracts.topology import DEAD_QUEUE, LANE_HEADER
+from darkroom_contracts.messages import encode_render
+from darkroom_contracts.topology import DEAD_QUEUE, LANE_HEADER
 from gpu_consumer.gate import DATABASE, OWN_DATABASE
 from tests.contract.test_messages import JOB_ID, RENDER_BYTES
 from tests.integration.gpu_consumer.line import Line

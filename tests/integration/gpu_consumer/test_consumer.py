@@ -12,9 +12,9 @@ from aio_pika.abc import AbstractQueue
 from PIL import Image
 
 from chassis.amqp import Announcer, Broker
-from contracts.api import Receipt
-from contracts.messages.v1 import Preview, Progress, UndecodableMessageError, decode_preview, decode_progress
-from contracts.topology import EVENTS_EXCHANGE
+from darkroom_contracts.api import Receipt
+from darkroom_contracts.messages.v1 import Preview, Progress, UndecodableMessageError, decode_preview, decode_progress
+from darkroom_contracts.topology import EVENTS_EXCHANGE
 from gpu_consumer.progress import ProgressFeed
 from gpu_consumer.render.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line

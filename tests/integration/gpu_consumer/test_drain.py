@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from contracts.messages.v1 import encode
-from contracts.topology import work_queue
+from darkroom_contracts.messages.v1 import encode
+from darkroom_contracts.topology import work_queue
 from gpu_consumer.renderer import Renderer
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import LONG

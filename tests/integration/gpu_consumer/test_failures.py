@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
-from contracts.api import Receipt
-from contracts.topology import DEAD_QUEUE
+from darkroom_contracts.api import Receipt
+from darkroom_contracts.topology import DEAD_QUEUE
 from gpu_consumer.gate import RENDERER
 from gpu_consumer.render import child_process
 from gpu_consumer.render.process import Limits, RenderProcess

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
-from contracts.topology import work_queue
+from darkroom_contracts.topology import work_queue
 from gpu_consumer.render.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import LONG, Workshop

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from contracts.models import load_catalogue
+from darkroom_contracts.models import load_catalogue
 from gpu_consumer.models.families import Family
 from gpu_consumer.models.vocabularies import BPE_FILE
 from gpu_consumer.render.manifest import SUMS, digest

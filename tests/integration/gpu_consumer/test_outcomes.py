@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from contracts.topology import DEAD_QUEUE
+from darkroom_contracts.topology import DEAD_QUEUE
 from tests.integration.gpu_consumer.line import Line
 from tests.support.models import job_input
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import structlog
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render import child_process, protocol
 from gpu_consumer.render.process import Limits, RenderProcess, RenderProcessLostError
 from gpu_consumer.startup import (

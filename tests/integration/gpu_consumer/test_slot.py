@@ -8,8 +8,8 @@ import pytest
 
 import gpu_consumer.slot as slot_module
 from chassis.amqp import Broker
-from contracts.messages.v1 import encode
-from contracts.topology import work_queue
+from darkroom_contracts.messages.v1 import encode
+from darkroom_contracts.topology import work_queue
 from gpu_consumer.gate import RENDERER, Gate
 from gpu_consumer.session import EmptyAnswers
 from gpu_consumer.slot import Slot

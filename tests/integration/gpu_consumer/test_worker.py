@@ -13,7 +13,7 @@ import psutil
 import pytest
 from msgspec.structs import replace
 
-from contracts.topology import DEAD_QUEUE
+from darkroom_contracts.topology import DEAD_QUEUE
 from darkroom_local.probes import http_status
 from gpu_consumer.startup import ExitCode
 from tests.integration.gpu_consumer.test_presence import TAKE_NAME

@@ -17,11 +17,11 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from chassis.amqp import Broker, Publisher, UnroutableError
 from chassis.postgres import DatabaseUnavailableError
 from chassis.settings import load as load_settings
-from contracts.api import JobInput
-from contracts.messages import RenderMessage, encode_render, v2
-from contracts.messages.v1 import CONTENT_TYPE, Render
-from contracts.models import Model, load_catalogue
-from contracts.topology import JOB_ID_HEADER, WORK_EXCHANGE, Lanes, topology, work_queue
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.messages import RenderMessage, encode_render, v2
+from darkroom_contracts.messages.v1 import CONTENT_TYPE, Render
+from darkroom_contracts.models import Model, load_catalogue
+from darkroom_contracts.topology import JOB_ID_HEADER, WORK_EXCHANGE, Lanes, topology, work_queue
 from gpu_consumer.render.protocol import Device, Load
 from gpu_consumer.settings import Settings
 from gpu_consumer.store import Store

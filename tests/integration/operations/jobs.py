@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from contracts.api import JobInput
-from contracts.messages import encode_render, v2
-from contracts.messages.v1 import Render, encode
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.messages import encode_render, v2
+from darkroom_contracts.messages.v1 import Render, encode
 from tests.support.ids import NOW, aged_id
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

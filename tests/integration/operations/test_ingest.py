@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractChannel
 from chassis.amqp import Broker, BrokerUnavailableError
 from chassis.postgres import Database, DatabaseUnavailableError
 from chassis.settings import DatabaseSettings
-from contracts.topology import DEAD_EXCHANGE, DEAD_QUEUE, WORK_DELIVERY_LIMIT, Lanes, topology, work_queue
+from darkroom_contracts.topology import DEAD_EXCHANGE, DEAD_QUEUE, WORK_DELIVERY_LIMIT, Lanes, topology, work_queue
 from operations.ingest import BATCH, Ingest, Ingested, ingest
 from tests.integration.operations.jobs import Jobs, message
 from tests.support.fixtures import DatabaseFactory

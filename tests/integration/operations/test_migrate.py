@@ -3,7 +3,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from contracts.schema import migrations
+from darkroom_contracts.schema import migrations
 from darkroom_local.ports import free_port
 from operations.migrate import MigrationError, migrate
 

@@ -12,8 +12,8 @@ import pytest
 from chassis.postgres import Database
 from chassis.settings import StorageSettings
 from chassis.storage import Storage, StorageUnavailableError
-from contracts.models import Catalogue
-from contracts.objects import job_prefix, output_key
+from darkroom_contracts.models import Catalogue
+from darkroom_contracts.objects import job_prefix, output_key
 from darkroom_local.ports import LOOPBACK, free_port
 from operations.replay import ReplayRefusedError, replay
 from operations.retention import objects

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from contracts.schema import OUTSIDE, Migration, migrations
+from darkroom_contracts.schema import OUTSIDE, Migration, migrations
 from darkroom_local.program import base_environment
 from operations.migrate import MigrationError, Patience, migrate
 from tests.integration.operations.jobs import Jobs

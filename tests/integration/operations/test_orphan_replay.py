@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from chassis.postgres import Database
-from contracts.messages import v2
-from contracts.models import Catalogue
+from darkroom_contracts.messages import v2
+from darkroom_contracts.models import Catalogue
 from operations.ingest import Ingested, ingest
 from operations.replay import Replayed, ReplayRefusedError, replay
 from tests.integration.operations.commands import darkroom

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chassis.postgres import Database
-from contracts.messages import v1
+from darkroom_contracts.messages import v1
 from operations.ingest import Ingested, ingest
 from operations.retention import store as retention
 from tests.integration.operations.jobs import INPUT, Jobs, complete_message, message

@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from chassis.postgres import Database
-from contracts.models import Catalogue
+from darkroom_contracts.models import Catalogue
 from operations.ingest import ingest
 from operations.letters import UnknownLetterError
 from operations.replay import Replayed, ReplayRefusedError, replay

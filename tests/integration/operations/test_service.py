@@ -9,8 +9,8 @@ import pytest
 from aio_pika.exceptions import DeliveryError
 
 from chassis.amqp import Broker
-from contracts.schema import migrations
-from contracts.topology import DEAD_EXCHANGE, Lanes, topology
+from darkroom_contracts.schema import migrations
+from darkroom_contracts.topology import DEAD_EXCHANGE, Lanes, topology
 from darkroom_local.probes import http_status
 from darkroom_local.program import base_environment
 from tests.integration.operations.jobs import Jobs

@@ -12,7 +12,7 @@ import pytest
 
 from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
-from contracts.schema import migrations
+from darkroom_contracts.schema import migrations
 from darkroom_local.ports import free_port
 from darkroom_local.program import base_environment
 from operations.migrate import MigrationError, migrate

@@ -7,8 +7,8 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from contracts.api import Receipt
-from contracts.objects import StoredOutput, output_key
+from darkroom_contracts.api import Receipt
+from darkroom_contracts.objects import StoredOutput, output_key
 from tests.support.keys import insert_key
 from tests.support.models import job_input
 

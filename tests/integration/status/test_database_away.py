@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from chassis.settings import load
-from contracts.models import Catalogue
+from darkroom_contracts.models import Catalogue
 from darkroom_local.ports import LOOPBACK, free_port
 from status.app import open_status
 from status.settings import Settings

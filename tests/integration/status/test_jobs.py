@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from contracts.api import Job
+from darkroom_contracts.api import Job
 from tests.integration.status.jobs import TenantJobs
 from tests.support.models import job_input
 

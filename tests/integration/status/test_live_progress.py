@@ -9,9 +9,9 @@ import pytest
 
 from chassis.amqp import Announcer, Broker, BrokerUnavailableError, Publisher, UnroutableError
 from chassis.settings import load
-from contracts.messages.v1 import CONTENT_TYPE, Progress, encode
-from contracts.models import Catalogue
-from contracts.topology import EVENTS_EXCHANGE
+from darkroom_contracts.messages.v1 import CONTENT_TYPE, Progress, encode
+from darkroom_contracts.models import Catalogue
+from darkroom_contracts.topology import EVENTS_EXCHANGE
 from status.app import Status, open_status
 from status.live import LiveProgress, ProgressListener
 from status.settings import Settings

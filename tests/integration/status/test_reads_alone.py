@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from chassis.postgres import RELEASE_TIMEOUT_SECONDS
 from chassis.settings import load
-from contracts.models import Catalogue
+from darkroom_contracts.models import Catalogue
 from status.app import open_status
 from status.settings import Settings
 from tests.integration.chassis.wire import wire_to

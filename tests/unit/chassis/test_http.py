@@ -16,8 +16,8 @@ from chassis.health import Health
 from chassis.http import Endpoint, build_app, read_body, reply
 from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from chassis.problems import ProblemError
-from contracts.api import ROUTES, Scope, Service
-from contracts.errors import ApiError
+from darkroom_contracts.api import ROUTES, Scope, Service
+from darkroom_contracts.errors import ApiError
 
 AT_MOST = 100
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.keys import ApiKey
-from contracts.api import Scope
+from darkroom_contracts.api import Scope
 
 KEY = ApiKey(Scope.CLIENT, "a1B2c3D4e5F6", "s" * 27)
 

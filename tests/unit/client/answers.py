@@ -9,9 +9,9 @@ from uuid import UUID
 import httpx
 import msgspec
 
-from contracts.api import Job, JobError, JobInput, JobProgress, Output, Problem, job_urls
-from contracts.states import JobStatus
 from darkroom import Client
+from darkroom_contracts.api import Job, JobError, JobInput, JobProgress, Output, Problem, job_urls
+from darkroom_contracts.states import JobStatus
 
 JOB_ID = UUID("01993b5c-0000-7000-8000-000000000001")
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)

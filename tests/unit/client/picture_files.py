@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from contracts.api import JobInput
-from contracts.pictures import Origin
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.pictures import Origin
 from gpu_consumer import png
 from gpu_consumer.render.protocol import RenderedImage
 from tests.support.models import job_input

@@ -2,10 +2,10 @@ import httpx
 import msgspec
 import pytest
 
-from contracts.api import CancelReply, JobRequest
-from contracts.states import JobStatus
 from darkroom import ApiError, BrokenDownloadError, StillRunningError, UnreachableError
 from darkroom.client import LONGEST_POLL_SECONDS, TRIES
+from darkroom_contracts.api import CancelReply, JobRequest
+from darkroom_contracts.states import JobStatus
 from tests.unit.client.answers import JOB_ID, KEY, PICTURE, Script, job, output, problem, reply, running
 
 

@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import darkroom.commands
-from contracts.api import CancelReply
-from contracts.states import JobStatus
 from darkroom.cli import main
+from darkroom_contracts.api import CancelReply
+from darkroom_contracts.states import JobStatus
 from tests.unit.client.answers import JOB_ID, KEY, PICTURE, Script, failed, job, output, problem, reply, running
 
 

@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from contracts import pictures
-from contracts.api import OutputFormat
-from contracts.pictures import picture_of
 from darkroom.errors import NotVerifiableError
 from darkroom.picture_files import MAX_FILE_BYTES, Difference, compare, read
+from darkroom_contracts import pictures
+from darkroom_contracts.api import OutputFormat
+from darkroom_contracts.pictures import picture_of
 from tests.unit.client.picture_files import ORIGIN, picture_file, wanted, with_a_pixel_changed
 
 FORMATS = get_args(OutputFormat)

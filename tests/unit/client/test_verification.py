@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import darkroom.commands
-from contracts.api import CancelReply, Output, Receipt
-from contracts.states import JobStatus
 from darkroom.cli import main
 from darkroom.errors import NotVerifiableError
 from darkroom.verification import Changed, Verification, verify
+from darkroom_contracts.api import CancelReply, Output, Receipt
+from darkroom_contracts.states import JobStatus
 from tests.support.models import execution
 from tests.unit.client.answers import AT, JOB_ID, KEY, Script, failed, job, output, problem, reply
 from tests.unit.client.picture_files import ORIGIN, picture_file, with_a_pixel_changed

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from chassis.problems import ProblemError
-from contracts.api import DEFAULT_TTL_SECONDS, JobRequest
-from contracts.webhooks import TERMINAL_EVENTS
+from darkroom_contracts.api import DEFAULT_TTL_SECONDS, JobRequest
+from darkroom_contracts.webhooks import TERMINAL_EVENTS
 from gateway.decoding import decode_request
 
 PROMPT = {"prompt": "a lighthouse"}

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from chassis.auth import Caller
 from chassis.problems import ProblemError
-from contracts.api import Scope
-from contracts.models import Catalogue, Model, Range
+from darkroom_contracts.api import Scope
+from darkroom_contracts.models import Catalogue, Model, Range
 from gateway.intake import Intake
 
 SIDE = Range(64, 512, 64)

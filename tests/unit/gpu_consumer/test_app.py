@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from chassis.settings import load
-from contracts.models import Range, load_catalogue
+from darkroom_contracts.models import Range, load_catalogue
 from gpu_consumer.app import render_process
 from gpu_consumer.settings import Settings
 

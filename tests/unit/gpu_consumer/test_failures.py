@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from chassis.storage import StorageUnavailableError
-from contracts.errors import JobErrorCode
-from contracts.models import Model, Range
+from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.models import Model, Range
 from gpu_consumer import failures
 from gpu_consumer.outcome import MESSAGE_LIMIT, Dead, Retry, Stage, failure
 from gpu_consumer.render.loss import Loss

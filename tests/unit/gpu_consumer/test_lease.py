@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError
-from contracts.messages import RenderMessage
-from contracts.messages.v1 import Render
+from darkroom_contracts.messages import RenderMessage
+from darkroom_contracts.messages.v1 import Render
 from gpu_consumer.lease import Interruption, Lease
 from gpu_consumer.outcome import Canceled, Dead, Discarded, Expired, Released
 from gpu_consumer.render.protocol import Step

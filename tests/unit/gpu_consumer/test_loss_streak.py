@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.loss_streak import LossStreak
 from gpu_consumer.outcome import Canceled, Dead, Outcome, Retry, Stage, failure
 from gpu_consumer.startup import DeviceFailingError, ExitCode

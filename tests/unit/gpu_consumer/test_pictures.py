@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from PIL import Image
 
-from contracts.api import JobInput
-from contracts.pictures import PICTURE_KEYWORD, Origin, decode
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.pictures import PICTURE_KEYWORD, Origin, decode
 from gpu_consumer.pictures import ENCODERS, Pictures
 from gpu_consumer.render.protocol import RenderedImage
 from gpu_consumer.store import Claimed

@@ -4,10 +4,10 @@ from typing import get_args
 import pytest
 from PIL import Image
 
-from contracts import pictures
-from contracts.api import JobInput, OutputFormat
-from contracts.objects import CONTENT_TYPES
-from contracts.pictures import Origin, Picture, picture_of
+from darkroom_contracts import pictures
+from darkroom_contracts.api import JobInput, OutputFormat
+from darkroom_contracts.objects import CONTENT_TYPES
+from darkroom_contracts.pictures import Origin, Picture, picture_of
 from gpu_consumer.png import EXIF_IFD, USER_COMMENT, encode
 from gpu_consumer.render.protocol import RenderedImage
 from tests.support.models import job_input

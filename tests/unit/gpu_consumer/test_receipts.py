@@ -1,7 +1,7 @@
 """Provenance stored on the job and in each picture."""
 
-from contracts.api import PictureReceipt, Receipt
-from contracts.objects import StoredOutput
+from darkroom_contracts.api import PictureReceipt, Receipt
+from darkroom_contracts.objects import StoredOutput
 from gpu_consumer.receipts import origin_of, receipt_of
 from gpu_consumer.render.protocol import RenderedImage
 from tests.support.models import execution, job_input, picture, ready, rendered

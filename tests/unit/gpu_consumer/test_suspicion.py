@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render.protocol import RenderFailed, Size
 from gpu_consumer.suspicion import Suspicion
 from tests.support.models import job_input

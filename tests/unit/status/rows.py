@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from contracts.api import JobMetrics
-from contracts.states import JobStatus
+from darkroom_contracts.api import JobMetrics
+from darkroom_contracts.states import JobStatus
 from status.store import JobRow
 from tests.support.models import job_input
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.messages.v1 import Preview, Progress, Render, encode
+from darkroom_contracts.messages.v1 import Preview, Progress, Render, encode
 from status.live import EVENTS, LiveProgress
 from tests.unit.status.rows import numbered
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from contracts.api import AllowedSize
-from contracts.models import Catalogue, load_catalogue
+from darkroom_contracts.api import AllowedSize
+from darkroom_contracts.models import Catalogue, load_catalogue
 from status.models import list_models
 
 CATALOGUE = Path(__file__).parents[3] / "deploy" / "models.toml"

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from chassis.settings import StorageSettings
-from contracts.api import JobMetrics, JobProgress
-from contracts.messages.v1 import Progress
-from contracts.objects import StoredOutput
-from contracts.states import JobStatus
+from darkroom_contracts.api import JobMetrics, JobProgress
+from darkroom_contracts.messages.v1 import Progress
+from darkroom_contracts.objects import StoredOutput
+from darkroom_contracts.states import JobStatus
 from status.outlook import Outlook
 from status.signing import SignedUrls
 from status.view import job_view, progress_of

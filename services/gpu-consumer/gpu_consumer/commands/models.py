@@ -4,8 +4,8 @@ import click
 import msgspec
 
 from chassis.settings import CatalogueSettings, SettingsError, load
-from contracts.models import Catalogue, CatalogueError, Model, UnknownModelError
 from darkroom.console import CommandError, json_option, print_fields, print_json, print_table
+from darkroom_contracts.models import Catalogue, CatalogueError, Model, UnknownModelError
 from gpu_consumer.commands.models_import import import_
 from gpu_consumer.commands.refusal import refuse
 from gpu_consumer.models.folders import Verdict, first_refusal, folder_of, verify

@@ -7,8 +7,8 @@ import click
 import msgspec
 
 from chassis.settings import CatalogueSettings, SettingsError, load
-from contracts.models import CatalogueError, Dtype
 from darkroom.console import CommandError, json_option, print_fields, print_json
+from darkroom_contracts.models import CatalogueError, Dtype
 from gpu_consumer.commands.refusal import refuse
 from gpu_consumer.models import entries, importing
 from gpu_consumer.models.families import PredictionType

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.models import PipelineClass
+from darkroom_contracts.models import PipelineClass
 from gpu_consumer.models.checkpoint import Checkpoint
 from gpu_consumer.models.families import UNET, Family, PredictionType, prefixes
 from gpu_consumer.models.foreign import CONV_IN

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.models import Catalogue, CatalogueError, Dtype, Model, Range, load_catalogue
+from darkroom_contracts.models import Catalogue, CatalogueError, Dtype, Model, Range, load_catalogue
 from gpu_consumer.models.architectures import Architecture
 from gpu_consumer.models.families import Family
 

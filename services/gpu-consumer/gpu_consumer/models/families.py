@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Literal
 
-from contracts.models import PipelineClass
+from darkroom_contracts.models import PipelineClass
 from gpu_consumer.models import foreign
 from gpu_consumer.models.checkpoint import Checkpoint
 from gpu_consumer.startup import ModelClassError, ModelIncompleteError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from contracts.models import Model
+from darkroom_contracts.models import Model
 from gpu_consumer.render.model_folder import ModelFolder, inspect
 from gpu_consumer.render.protocol import Device
 from gpu_consumer.startup import ExitCode, StartupCode, StartupError

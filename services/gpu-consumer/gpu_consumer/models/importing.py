@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from contracts.models import Dtype, Model
+from darkroom_contracts.models import Dtype, Model
 from gpu_consumer.models import architectures, checkpoint, conversion, entries, families, skeletons
 from gpu_consumer.models.architectures import Architecture
 from gpu_consumer.models.checkpoint import Checkpoint

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from contracts.models import Model
+from darkroom_contracts.models import Model
 from gpu_consumer.models import hub
 from gpu_consumer.models.folders import inspect_model
 from gpu_consumer.models.selection import choose

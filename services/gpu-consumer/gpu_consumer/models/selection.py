@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from contracts.models import Model
+from darkroom_contracts.models import Model
 from gpu_consumer.render.manifest import SUMS
 from gpu_consumer.render.model_folder import INDEX
 from gpu_consumer.render.model_parts import Part, parts_of

@@ -8,7 +8,7 @@ import torch
 import transformers
 from diffusers import DiffusionPipeline
 
-from contracts.api import Execution
+from darkroom_contracts.api import Execution
 from gpu_consumer.render.protocol import Device, Load
 
 

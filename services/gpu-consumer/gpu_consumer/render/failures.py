@@ -2,7 +2,7 @@
 
 import torch
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render import memory
 from gpu_consumer.render.protocol import FailureKind, RenderFailed
 

@@ -18,7 +18,7 @@ from diffusers import (
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from transformers import CLIPImageProcessorPil, CLIPTextModel, CLIPTextModelWithProjection
 
-from contracts.models import Dtype, PipelineClass
+from darkroom_contracts.models import Dtype, PipelineClass
 from gpu_consumer.render.model_folder import ModelFolder
 from gpu_consumer.render.model_parts import parts_of
 from gpu_consumer.render.protocol import Device

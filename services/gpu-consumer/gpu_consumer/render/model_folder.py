@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 
 import msgspec
 
-from contracts.models import PipelineClass
+from darkroom_contracts.models import PipelineClass
 from gpu_consumer.render import manifest
 from gpu_consumer.render.manifest import SUMS as SUMS
 from gpu_consumer.render.model_parts import LIBRARIES, Part, parts_of

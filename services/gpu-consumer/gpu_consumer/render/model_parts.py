@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from contracts.models import PipelineClass
+from darkroom_contracts.models import PipelineClass
 
 LIBRARIES = frozenset({"diffusers", "transformers", "stable_diffusion"})
 """Where a model's index may take classes from; the loader would import any other library that it names."""

@@ -11,9 +11,9 @@ import msgspec
 import torch
 from diffusers import DiffusionPipeline
 
-from contracts.api import MAX_SEED, JobInput
-from contracts.errors import JobErrorCode
-from contracts.models import Dtype
+from darkroom_contracts.api import MAX_SEED, JobInput
+from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.models import Dtype
 from gpu_consumer.render import decoding, execution, memory, protocol, safety, schedulers
 from gpu_consumer.render.batches import Batches
 from gpu_consumer.render.decoder import Decoder

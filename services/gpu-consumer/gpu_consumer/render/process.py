@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from contracts.api import JobInput
+from darkroom_contracts.api import JobInput
 from gpu_consumer.render import protocol
 from gpu_consumer.render.child_process import REAP_SECONDS, ChildProcess, ConnectionLostError
 from gpu_consumer.render.loss import STOPPED, Loss, LossKind

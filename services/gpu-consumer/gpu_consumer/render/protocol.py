@@ -13,9 +13,9 @@ from typing import Literal
 
 import msgspec
 
-from contracts.api import Execution, JobInput
-from contracts.errors import JobErrorCode
-from contracts.models import Dtype, PipelineClass
+from darkroom_contracts.api import Execution, JobInput
+from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.models import Dtype, PipelineClass
 from gpu_consumer.startup import StartupCode
 
 HEADER_BYTES = 4

@@ -3,7 +3,7 @@
 import time
 from threading import Event
 
-from contracts.api import JobInput
+from darkroom_contracts.api import JobInput
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.progress import Progressed
 from gpu_consumer.render.protocol import Load, RenderFailed, RenderRequest, Size

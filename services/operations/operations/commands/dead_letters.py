@@ -8,8 +8,8 @@ import click
 import msgspec
 
 from chassis.settings import CatalogueSettings, load
-from contracts.models import Catalogue, CatalogueError
 from darkroom.console import CommandError, json_option, print_fields, print_json, print_table
+from darkroom_contracts.models import Catalogue, CatalogueError
 from operations.commands.session import with_database
 from operations.letters import UnknownLetterError, list_letters, show_letter
 from operations.records import AttemptRecord, Letter

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import click
 
-from contracts.api import Scope
 from darkroom.console import CommandError, json_option, print_fields, print_json, print_table
+from darkroom_contracts.api import Scope
 from operations.commands.session import with_database
 from operations.keys import KeyRequestError, create_key, list_keys, revoke_key
 

@@ -13,7 +13,7 @@ import structlog
 from chassis.loops import Loop
 from chassis.postgres import Database
 from chassis.storage import Storage
-from contracts.objects import job_prefix
+from darkroom_contracts.objects import job_prefix
 from operations.metrics import SWEPT
 from operations.records import SWEEP_HOLD
 from operations.retention import store

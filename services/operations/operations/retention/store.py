@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from chassis.postgres import Connection, load_queries
-from contracts.objects import StoredOutput
+from darkroom_contracts.objects import StoredOutput
 
 queries = load_queries("operations.retention")
 _decode_outputs = msgspec.json.Decoder(list[StoredOutput]).decode

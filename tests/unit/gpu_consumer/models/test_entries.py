@@ -4,7 +4,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.models import Catalogue, CatalogueError, Model, load_catalogue
+from darkroom_contracts.models import Catalogue, CatalogueError, Model, load_catalogue
 from gpu_consumer.models import architectures, entries
 from gpu_consumer.models.families import Family, PredictionType
 

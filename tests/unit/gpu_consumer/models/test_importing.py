@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contracts.models import CatalogueError
+from darkroom_contracts.models import CatalogueError
 from gpu_consumer.models import importing, skeletons
 from gpu_consumer.models.importing import IMPORTED, ImportingError, Request
 from gpu_consumer.startup import StartupError

@@ -4,7 +4,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.models import Model
+from darkroom_contracts.models import Model
 from gpu_consumer.models.selection import choose
 from gpu_consumer.startup import ModelIncompleteError, ModelUnsafeError, StartupError
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render.batches import Batches
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.protocol import Size

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from contracts.models import PipelineClass
+from darkroom_contracts.models import PipelineClass
 from gpu_consumer.models import architectures, families, skeletons
 from gpu_consumer.models.checkpoint import read
 from gpu_consumer.models.conversion import Conversion, Failed

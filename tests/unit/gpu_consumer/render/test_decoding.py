@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render import decoding, memory
 from gpu_consumer.render.decoder import Decoder
 from gpu_consumer.render.pipeline import Pipeline

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render import protocol, schedulers
 from gpu_consumer.render.pipeline import Pipeline
 from tests.support.rendering import Watcher, attempt, failure, render, weights_gone_bad

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render import memory
 from gpu_consumer.render.failures import MESSAGE_LIMIT, classify, is_out_of_memory
 from gpu_consumer.render.protocol import FailureKind

@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render import decoding, schedulers
 from gpu_consumer.render.pipeline import Pipeline
 from tests.support.models import job_input

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from contracts.models import Dtype, PipelineClass
+from darkroom_contracts.models import Dtype, PipelineClass
 from gpu_consumer.render import device
 from gpu_consumer.render.loader import load_pipeline
 from gpu_consumer.render.model_folder import inspect

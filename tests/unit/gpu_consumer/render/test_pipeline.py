@@ -5,7 +5,7 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
 from PIL import Image
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render import protocol, schedulers
 from gpu_consumer.render.pipeline import Pipeline
 from tests.support.models import job_input

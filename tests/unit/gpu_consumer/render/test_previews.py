@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render import protocol, schedulers
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.previews import PreviewMap, Previews

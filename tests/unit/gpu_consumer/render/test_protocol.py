@@ -1,6 +1,6 @@
 import pytest
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render import protocol
 from gpu_consumer.startup import StartupCode
 from tests.support.models import job_input, load_of, picture, ready, rendered

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.render.pipeline import Pipeline
 from tests.support.model_folders import add_checker
 from tests.support.rendering import failure, open_pipeline, render

@@ -3,7 +3,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from contracts.models import load_catalogue
+from darkroom_contracts.models import load_catalogue
 from gpu_consumer.render import schedulers
 
 CATALOGUE = Path(__file__).parents[4] / "deploy/models.toml"

@@ -10,8 +10,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from contracts.api import JobInput, Timestamp, WebhookEvent
-from contracts.messages import v1
+from darkroom_contracts.api import JobInput, Timestamp, WebhookEvent
+from darkroom_contracts.messages import v1
 
 Text = Annotated[str, Meta(max_length=4096, pattern=r"^[^\x00]*$")]
 """Bounded, and without the NUL that Postgres refuses: what an orphan's letter keeps of a message comes from here."""

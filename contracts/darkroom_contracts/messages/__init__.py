@@ -1,6 +1,6 @@
 """Messages between services, a module a version. The version lives in each message's tag."""
 
-from contracts.messages.v1 import UndecodableMessageError
-from contracts.messages.v2 import RenderMessage, decode_render, encode_render
+from darkroom_contracts.messages.v1 import UndecodableMessageError
+from darkroom_contracts.messages.v2 import RenderMessage, decode_render, encode_render
 
 __all__ = ["RenderMessage", "UndecodableMessageError", "decode_render", "encode_render"]

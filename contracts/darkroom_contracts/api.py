@@ -11,8 +11,8 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from contracts.states import JobStatus
-from contracts.webhooks import TERMINAL_EVENTS
+from darkroom_contracts.states import JobStatus
+from darkroom_contracts.webhooks import TERMINAL_EVENTS
 
 MAX_SEED = 2**32 - 1
 MAX_BODY_BYTES = 64 * 1024

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import msgspec
 from msgspec import Meta
 
-from contracts.api import JobInput, JobInputRequest
+from darkroom_contracts.api import JobInput, JobInputRequest
 
 T = TypeVar("T")
 Scheduler = Literal["ddim", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_karras", "unipc", "lcm", "pndm", "heun"]

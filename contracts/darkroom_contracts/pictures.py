@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from contracts.api import MAX_SEED, Execution, JobInput, NegativePrompt, OutputFormat, Prompt
+from darkroom_contracts.api import MAX_SEED, Execution, JobInput, NegativePrompt, OutputFormat, Prompt
 
 PARAMETERS_KEYWORD = "parameters"
 """Of the PNG text chunk that holds `parameters`."""
