@@ -14,7 +14,7 @@ DECODE_MS = "BENCH_DECODE_MS"
 
 def run_worker() -> None:
     from gpu_consumer.__main__ import main
-    from gpu_consumer.render import child_process
+    from gpu_consumer.renderer import child_process
 
     child_process.PROGRAM = "bench.slow_worker"
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])

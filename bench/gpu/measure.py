@@ -12,10 +12,10 @@ from bench.gpu.results import Measured
 from bench.gpu.subjects import Subject, Variant, load_of
 from darkroom_contracts.api import JobInput
 from darkroom_contracts.pictures import Origin
-from gpu_consumer import png
-from gpu_consumer.gpu_monitor import Gpu
-from gpu_consumer.render import protocol
-from gpu_consumer.render.process import Limits, RenderProcess
+from gpu_consumer import protocol
+from gpu_consumer.pictures import png
+from gpu_consumer.renderer.process import Limits, RenderProcess
+from gpu_consumer.worker.gpu_monitor import Gpu
 
 FEWEST, MOST, ENOUGH_SECONDS = 3, 10, 4.0
 """Renders of a series: at least three, then no more once it took so long."""

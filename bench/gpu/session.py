@@ -16,8 +16,8 @@ from bench.gpu.process_log import ProcessLog
 from bench.gpu.results import Measured, NotMeasured, Result, mistakes
 from bench.gpu.subjects import FULL, TINY, VARIANTS, Subject, Variant, in_order
 from bench.progress import Progress
-from gpu_consumer.render.process import RenderProcessLostError
-from gpu_consumer.render.protocol import Device
+from gpu_consumer.protocol import Device
+from gpu_consumer.renderer.process import RenderProcessLostError
 from gpu_consumer.startup import StartupError
 
 TIME_IS_OVER = NotMeasured("the time was over", failed=True)

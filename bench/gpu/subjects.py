@@ -5,7 +5,7 @@ import msgspec
 from bench.measures import NEGATIVE_PROMPT, PROMPT
 from darkroom_contracts.api import JobInput
 from darkroom_contracts.models import PipelineClass
-from gpu_consumer.render.protocol import Device, Load, Size
+from gpu_consumer.protocol import Device, Load, Size
 
 SCHEDULER = "dpmpp_2m_karras"
 GUIDANCE = 7.5

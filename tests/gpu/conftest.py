@@ -11,9 +11,9 @@ import pytest
 import torch
 from _pytest.terminal import TerminalReporter
 
+from gpu_consumer.protocol import Load, Size
 from gpu_consumer.render import device, memory, warmup
 from gpu_consumer.render.pipeline import Pipeline
-from gpu_consumer.render.protocol import Load, Size
 from tests.support.full_size import write_sd15
 from tests.support.models import load_of
 from tests.support.rendering import open_pipeline

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from darkroom_contracts.errors import JobErrorCode
-from gpu_consumer.render import memory, protocol, schedulers
+from gpu_consumer import protocol
+from gpu_consumer.render import memory, schedulers
 from gpu_consumer.render.batches import Batches
 from gpu_consumer.render.decoder import Decoder
 from gpu_consumer.render.pipeline import Pipeline

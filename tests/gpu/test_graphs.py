@@ -9,7 +9,8 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from darkroom_contracts.errors import JobErrorCode
-from gpu_consumer.render import memory, protocol, schedulers, warmup
+from gpu_consumer import protocol
+from gpu_consumer.render import memory, schedulers, warmup
 from gpu_consumer.render.graphs import Backend, CudaBackend, Graphed, time_in_single_precision
 from gpu_consumer.render.pipeline import Pipeline
 from tests.gpu.conftest import SIZES, Crowd, on_gpu, tell

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gpu_consumer.render import protocol
+from gpu_consumer import protocol
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.progress import Progressed
 from tests.gpu.conftest import tell

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import gpu_consumer.store
+import gpu_consumer.job.store
 import operations.replay
 from darkroom_contracts.messages import RenderMessage
-from gpu_consumer.lease import Interruption, Lease
-from gpu_consumer.parking import Parking
-from gpu_consumer.session import Session
-from gpu_consumer.settle import Settlement
-from gpu_consumer.store import Obsolete, Store, Verdict
+from gpu_consumer.job.lease import Interruption, Lease
+from gpu_consumer.job.parking import Parking
+from gpu_consumer.job.settle import Settlement
+from gpu_consumer.job.store import Obsolete, Store, Verdict
 from gpu_consumer.waiting import until_answered
+from gpu_consumer.worker.session import Session
 from tests.protocol.mutations import LOST
 
 
@@ -68,7 +68,7 @@ async def _claim_as_if_unrendered(store: Store, message: RenderMessage, token: A
 
 
 IN_CODE = (
-    CodeMutation("an orphan is acked", gpu_consumer.store, "_absence", _obsolete, "has vanished"),
+    CodeMutation("an orphan is acked", gpu_consumer.job.store, "_absence", _obsolete, "has vanished"),
     CodeMutation("an unheard reject is left at that", Parking, "bury", _do_nothing, "has vanished"),
     CodeMutation("a heartbeat without a job gives up", Lease, "_claim_again", _give_up, LOST),
     CodeMutation("a settle without a job gives up", Settlement, "_find_out", _not_ours, LOST),

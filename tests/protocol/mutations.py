@@ -9,7 +9,7 @@ import aiosql
 import pytest
 
 import gateway.store
-import gpu_consumer.store
+import gpu_consumer.job.store
 import operations.retention.store
 import operations.store
 from darkroom_contracts.schema import snapshot
@@ -263,7 +263,7 @@ IN_GATEWAY = (
 
 
 IN_QUERIES: tuple[tuple[ModuleType, Mutation], ...] = (
-    *((gpu_consumer.store, mutation) for mutation in IN_CONSUMER),
+    *((gpu_consumer.job.store, mutation) for mutation in IN_CONSUMER),
     *((operations.store, mutation) for mutation in IN_OPERATIONS),
     *((operations.retention.store, mutation) for mutation in IN_RETENTION),
     *((gateway.store, mutation) for mutation in IN_GATEWAY),

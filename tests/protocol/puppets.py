@@ -16,13 +16,13 @@ from darkroom_contracts.messages import RenderMessage
 from darkroom_contracts.objects import StoredOutput
 from darkroom_contracts.topology import Topology
 from gpu_consumer.gate import Gate
-from gpu_consumer.render.loss import Loss
-from gpu_consumer.render.process import OnPicture, OnStep, RenderProcessLostError
-from gpu_consumer.render.protocol import Aborted, Outcome, Ready, RenderedImage, RenderFailed, Size, Step
-from gpu_consumer.session import EmptyAnswers
-from gpu_consumer.store import Claimed, Store
+from gpu_consumer.job.store import Claimed, Store
+from gpu_consumer.protocol import Aborted, Outcome, Ready, RenderedImage, RenderFailed, Size, Step
+from gpu_consumer.renderer.loss import Loss
+from gpu_consumer.renderer.process import OnPicture, OnStep, RenderProcessLostError
 from gpu_consumer.usage import Usage
 from gpu_consumer.waiting import first_of
+from gpu_consumer.worker.session import EmptyAnswers
 from tests.protocol.broker import Broker, Message
 from tests.protocol.snapshot import Key
 from tests.protocol.strings import Strings
@@ -58,7 +58,7 @@ def _job_at_hand() -> Key:
 
 
 class PuppetProcess:
-    """gpu_consumer.render.process.RenderProcess, without a process."""
+    """gpu_consumer.renderer.process.RenderProcess, without a process."""
 
     warm_sizes = (Size(64, 64),)
     last_lines = ("a line",)
@@ -91,7 +91,7 @@ class PuppetProcess:
 
 
 class PuppetPictures:
-    """gpu_consumer.pictures.Pictures, without pixels. Each attempt's picture has a name of its own."""
+    """gpu_consumer.pictures.pictures.Pictures, without pixels. Each attempt's picture has a name of its own."""
 
     def __init__(self, strings: Strings, objects: set[str]) -> None:
         self._strings = strings
@@ -106,7 +106,7 @@ class PuppetPictures:
 
 
 class PuppetStore:
-    """The real gpu_consumer.store.Store; the test decides when each statement runs and whether its answer is heard."""
+    """The real Store; the test decides when each statement runs and whether its answer is heard."""
 
     def __init__(self, strings: Strings, store: Store) -> None:
         self._strings = strings
@@ -179,7 +179,7 @@ class PuppetLine:
 
 
 class PuppetDelivery:
-    """gpu_consumer.slot.Delivery. What is said of a message after its channel was lost goes unheard."""
+    """gpu_consumer.worker.slot.Delivery. What is said of a message after its channel was lost goes unheard."""
 
     def __init__(self, line: PuppetLine, tag: int, message: Message) -> None:
         self.tag = tag
@@ -206,7 +206,7 @@ class PuppetDelivery:
 
 
 class PuppetSlot:
-    """gpu_consumer.slot.Slot: subscribes for one message, or fetches one that waits, and holds it."""
+    """gpu_consumer.worker.slot.Slot: subscribes for one message, or fetches one that waits, and holds it."""
 
     def __init__(self, line: PuppetLine, queue: str, usage: Usage, empty_answers: EmptyAnswers) -> None:
         self._line = line

@@ -8,18 +8,18 @@ from uuid import UUID, uuid4
 from chassis.postgres import Database
 from darkroom_contracts.models import load_catalogue
 from darkroom_contracts.topology import topology
-from gpu_consumer.bench import Bench
-from gpu_consumer.consumer import Consumer
 from gpu_consumer.gate import DATABASE, NAME, OWN_DATABASE, RENDERER, RESUMED, Gate
-from gpu_consumer.lease import Interruption
-from gpu_consumer.loss_streak import LossStreak
-from gpu_consumer.parking import Parking
-from gpu_consumer.progress import ProgressFeed
-from gpu_consumer.renderer import Renderer
-from gpu_consumer.session import EmptyAnswers, Session
-from gpu_consumer.settle import Settlement
-from gpu_consumer.store import Store
+from gpu_consumer.job.bench import Bench
+from gpu_consumer.job.lease import Interruption
+from gpu_consumer.job.loss_streak import LossStreak
+from gpu_consumer.job.parking import Parking
+from gpu_consumer.job.progress import ProgressFeed
+from gpu_consumer.job.settle import Settlement
+from gpu_consumer.job.store import Store
+from gpu_consumer.renderer.renderer import Renderer
 from gpu_consumer.usage import Usage
+from gpu_consumer.worker.consumer import Consumer
+from gpu_consumer.worker.session import EmptyAnswers, Session
 from tests.protocol.broker import LANES, MODEL, Broker
 from tests.protocol.puppets import READY, PuppetLine, PuppetPictures, PuppetProcess, PuppetStore
 from tests.protocol.strings import Strings

@@ -25,7 +25,7 @@ from transformers import (
     CLIPTokenizer,
 )
 
-from gpu_consumer.render import model_folder
+from gpu_consumer.models import model_folder
 from gpu_consumer.tiny.tokenizer import MAX_TOKENS, train_tokenizer
 
 WIDTH = 32

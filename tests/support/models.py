@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from darkroom_contracts.api import Execution, JobInput
-from gpu_consumer.render.protocol import Load, Phases, Picture, Ready, Rendered, RenderedImage, Size
+from gpu_consumer.protocol import Load, Phases, Picture, Ready, Rendered, RenderedImage, Size
 
 DEFAULTS: dict[str, Any] = {
     "prompt": "a red circle on a blue background",

@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
-from gpu_consumer.render import device, model_folder, protocol
+from gpu_consumer import protocol
+from gpu_consumer.models import model_folder
+from gpu_consumer.render import device
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.progress import Progressed
 from tests.support.models import job_input, load_of

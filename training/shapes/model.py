@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
-from gpu_consumer.render import model_folder
+from gpu_consumer.models import model_folder
 from gpu_consumer.tiny.tokenizer import train_tokenizer
 from training.shapes import networks
 from training.shapes.scenes import words

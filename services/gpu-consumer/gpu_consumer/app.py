@@ -13,24 +13,24 @@ from chassis.storage import Storage
 from darkroom_contracts.models import Model
 from darkroom_contracts.topology import Lanes, topology
 from gpu_consumer import metrics
-from gpu_consumer.bench import Bench
-from gpu_consumer.consumer import SLOTS, Consumer
 from gpu_consumer.gate import DATABASE, NAME, OWN_DATABASE, RENDERER, RESUMED, Gate
-from gpu_consumer.gpu_monitor import Gpu, GpuMonitor
-from gpu_consumer.loss_streak import LossStreak
-from gpu_consumer.parking import Parking
-from gpu_consumer.pictures import Pictures
-from gpu_consumer.presence import Presence
-from gpu_consumer.progress import ProgressFeed
-from gpu_consumer.render.process import Limits, RenderProcess
-from gpu_consumer.render.protocol import Load, Size
-from gpu_consumer.renderer import Renderer
-from gpu_consumer.session import EmptyAnswers, Session
+from gpu_consumer.job.bench import Bench
+from gpu_consumer.job.loss_streak import LossStreak
+from gpu_consumer.job.parking import Parking
+from gpu_consumer.job.progress import ProgressFeed
+from gpu_consumer.job.settle import Settlement
+from gpu_consumer.job.store import Store
+from gpu_consumer.pictures.pictures import Pictures
+from gpu_consumer.protocol import Load, Size
+from gpu_consumer.renderer.process import Limits, RenderProcess
+from gpu_consumer.renderer.renderer import Renderer
 from gpu_consumer.settings import Settings
-from gpu_consumer.settle import Settlement
-from gpu_consumer.store import Store
 from gpu_consumer.usage import Usage
-from gpu_consumer.worker import Worker
+from gpu_consumer.worker.consumer import SLOTS, Consumer
+from gpu_consumer.worker.gpu_monitor import Gpu, GpuMonitor
+from gpu_consumer.worker.presence import Presence
+from gpu_consumer.worker.session import EmptyAnswers, Session
+from gpu_consumer.worker.worker import Worker
 
 HEAD_START_SECONDS = 0.05
 """Ten times what the next job needs to begin, when nothing is wrong."""

@@ -18,7 +18,7 @@ from chassis.settings import (
     StorageSettings,
 )
 from darkroom_contracts.models import Model, UnknownModelError
-from gpu_consumer.render.protocol import Device
+from gpu_consumer.protocol import Device
 
 WorkerName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_consumer.render.process import RenderProcess
+from gpu_consumer.renderer.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop, load
 from tests.support.endpoints import Bucket

@@ -6,7 +6,7 @@ from typing import Self
 
 from gpu_consumer.app import App, build
 from gpu_consumer.gate import DATABASE, NAME, RENDERER, RESUMED
-from gpu_consumer.render.process import RenderProcess
+from gpu_consumer.renderer.process import RenderProcess
 from tests.integration.gpu_consumer.workshop import Workshop
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from darkroom_contracts.messages import encode_render
 from darkroom_contracts.topology import DEAD_QUEUE, work_queue
-from gpu_consumer.render.process import RenderProcess
+from gpu_consumer.renderer.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import LONG, Workshop
 from tests.support.ids import aged_id

@@ -15,8 +15,8 @@ import pytest
 from chassis.amqp import Broker
 from darkroom_contracts.topology import work_queue
 from gpu_consumer.gate import RESUMED
-from gpu_consumer.render import child_process
-from gpu_consumer.render.process import RenderProcess
+from gpu_consumer.renderer import child_process
+from gpu_consumer.renderer.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop, load
 from tests.support.faulty_render import DECODE_GATE, DECODES_SLOWLY

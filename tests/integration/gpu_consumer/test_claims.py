@@ -56,7 +56,7 @@ async def test_a_message_that_can_not_be_claimed_in_time_is_given_back(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Held unclaimed it could be taken for lost: others get it, and this worker waits until Postgres answers again."""
-    monkeypatch.setattr("gpu_consumer.attempt.CLAIM_SECONDS", 0.3)
+    monkeypatch.setattr("gpu_consumer.job.attempt.CLAIM_SECONDS", 0.3)
     shop, gate = line.workshop, line.app.bench.gate
     message = await shop.add_job()
     async with line.app.database.transaction() as holder:

@@ -15,8 +15,8 @@ from chassis.amqp import Announcer, Broker
 from darkroom_contracts.api import Receipt
 from darkroom_contracts.messages.v1 import Preview, Progress, UndecodableMessageError, decode_preview, decode_progress
 from darkroom_contracts.topology import EVENTS_EXCHANGE
-from gpu_consumer.progress import ProgressFeed
-from gpu_consumer.render.process import RenderProcess
+from gpu_consumer.job.progress import ProgressFeed
+from gpu_consumer.renderer.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop
 from tests.support.models import job_input

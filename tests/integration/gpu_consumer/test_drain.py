@@ -7,7 +7,7 @@ import pytest
 
 from darkroom_contracts.messages.v1 import encode
 from darkroom_contracts.topology import work_queue
-from gpu_consumer.renderer import Renderer
+from gpu_consumer.renderer.renderer import Renderer
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import LONG
 from tests.support.models import job_input

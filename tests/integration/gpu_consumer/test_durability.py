@@ -10,7 +10,7 @@ import pytest
 from chassis.postgres import Connection, Database
 from chassis.settings import DatabaseSettings
 from darkroom_contracts.messages.v1 import Render
-from gpu_consumer.store import queries
+from gpu_consumer.job.store import queries
 from tests.integration.gpu_consumer.workshop import Workshop
 
 

@@ -17,8 +17,8 @@ from prometheus_client import REGISTRY
 from darkroom_contracts.api import Receipt
 from darkroom_contracts.topology import DEAD_QUEUE
 from gpu_consumer.gate import RENDERER
-from gpu_consumer.render import child_process
-from gpu_consumer.render.process import Limits, RenderProcess
+from gpu_consumer.renderer import child_process
+from gpu_consumer.renderer.process import Limits, RenderProcess
 from gpu_consumer.startup import RenderProcessStuckError
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop, load

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from darkroom_contracts.topology import work_queue
-from gpu_consumer.render.process import RenderProcess
+from gpu_consumer.renderer.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import LONG, Workshop
 from tests.support.models import job_input

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from gpu_consumer.render import protocol
-from gpu_consumer.render.manifest import SUMS, digest
-from gpu_consumer.render.process import RenderProcess
+from gpu_consumer import protocol
+from gpu_consumer.models.manifest import SUMS, digest
+from gpu_consumer.renderer.process import RenderProcess
 from gpu_consumer.startup import ExitCode, ModelClassError, StartupError
 from tests.integration.gpu_consumer.workshop import Workshop
 from tests.support.fixtures import ServiceFactory

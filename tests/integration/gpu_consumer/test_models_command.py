@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from gpu_consumer.models.manifest import SUMS, digest
 from gpu_consumer.models.pull import PULLED
-from gpu_consumer.render.manifest import SUMS, digest
 from gpu_consumer.startup import ExitCode
 from tests.integration.operations.commands import Finished, darkroom
 from tests.support.hub import REPOSITORY, REVISION, Hub, serving

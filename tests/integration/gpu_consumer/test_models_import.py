@@ -11,8 +11,8 @@ import torch
 
 from darkroom_contracts.models import load_catalogue
 from gpu_consumer.models.families import Family
+from gpu_consumer.models.manifest import SUMS, digest
 from gpu_consumer.models.vocabularies import BPE_FILE
-from gpu_consumer.render.manifest import SUMS, digest
 from gpu_consumer.startup import ExitCode
 from gpu_consumer.tiny.tokenizer import MERGES, WORDS, train_merges
 from tests.integration.gpu_consumer.import_desk import OTHER, Desk

@@ -7,8 +7,9 @@ from uuid import UUID
 import pytest
 from prometheus_client import REGISTRY
 
-from gpu_consumer import app, png
-from gpu_consumer.render.process import RenderProcess
+from gpu_consumer import app
+from gpu_consumer.pictures import png
+from gpu_consumer.renderer.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop
 from tests.support.models import job_input

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gpu_consumer.gate import NAME, Gate
-from gpu_consumer.presence import PATIENCE_SECONDS, RENEWAL_PATIENCE_SECONDS, Presence
 from gpu_consumer.startup import NameTakenError
+from gpu_consumer.worker.presence import PATIENCE_SECONDS, RENEWAL_PATIENCE_SECONDS, Presence
 from tests.integration.gpu_consumer.workshop import Workshop
 from tests.support.waiting import eventually
 
@@ -113,7 +113,7 @@ async def test_a_worker_whose_name_was_taken_meanwhile_gives_up(
     workshop: Workshop, standing: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A twin that was faster after a loss has the name for good."""
-    monkeypatch.setattr("gpu_consumer.presence.RENEWAL_PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr("gpu_consumer.worker.presence.RENEWAL_PATIENCE_SECONDS", 1.0)
     running = asyncio.create_task(standing.presence.run())
     twin = await asyncpg.connect(workshop.environment["DARKROOM_DATABASE_URL"])
     taking = asyncio.create_task(twin.execute(TAKE_NAME))

@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from gpu_consumer.store import Claimed
+from gpu_consumer.job.store import Claimed
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop
 

@@ -14,8 +14,9 @@ import pytest
 import structlog
 
 from darkroom_contracts.errors import JobErrorCode
-from gpu_consumer.render import child_process, protocol
-from gpu_consumer.render.process import Limits, RenderProcess, RenderProcessLostError
+from gpu_consumer import protocol
+from gpu_consumer.renderer import child_process
+from gpu_consumer.renderer.process import Limits, RenderProcess, RenderProcessLostError
 from gpu_consumer.startup import (
     DeviceMissingError,
     ExitCode,
@@ -261,7 +262,7 @@ async def test_dies_with_the_service(tiny_model: Path) -> None:
     """When the service is killed, its render process does not outlive it."""
     script = f"""
         import asyncio
-        from gpu_consumer.render.process import RenderProcess
+        from gpu_consumer.renderer.process import RenderProcess
         from tests.support.models import load_of
 
         async def main():

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-import gpu_consumer.slot as slot_module
+import gpu_consumer.worker.slot as slot_module
 from chassis.amqp import Broker
 from darkroom_contracts.messages.v1 import encode
 from darkroom_contracts.topology import work_queue
 from gpu_consumer.gate import RENDERER, Gate
-from gpu_consumer.session import EmptyAnswers
-from gpu_consumer.slot import Slot
 from gpu_consumer.usage import Usage
+from gpu_consumer.worker.session import EmptyAnswers
+from gpu_consumer.worker.slot import Slot
 from tests.integration.gpu_consumer.workshop import Workshop
 from tests.support.waiting import eventually
 

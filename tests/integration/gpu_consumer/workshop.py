@@ -22,9 +22,9 @@ from darkroom_contracts.messages import RenderMessage, encode_render, v2
 from darkroom_contracts.messages.v1 import CONTENT_TYPE, Render
 from darkroom_contracts.models import Model, load_catalogue
 from darkroom_contracts.topology import JOB_ID_HEADER, WORK_EXCHANGE, Lanes, topology, work_queue
-from gpu_consumer.render.protocol import Device, Load
+from gpu_consumer.job.store import Store
+from gpu_consumer.protocol import Device, Load
 from gpu_consumer.settings import Settings
-from gpu_consumer.store import Store
 from tests.support.endpoints import Bucket
 from tests.support.models import job_input, load_of
 from tests.support.waiting import eventually

@@ -4,8 +4,8 @@ from typing import Any
 
 from darkroom_contracts.api import JobInput
 from darkroom_contracts.pictures import Origin
-from gpu_consumer import png
-from gpu_consumer.render.protocol import RenderedImage
+from gpu_consumer.pictures import png
+from gpu_consumer.protocol import RenderedImage
 from tests.support.models import job_input
 
 SIZE = {"width": 16, "height": 8}

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from transformers import CLIPTokenizer
 
-from gpu_consumer.render import model_folder
+from gpu_consumer.models import model_folder
 from gpu_consumer.startup import ModelRefusedError
 from gpu_consumer.tiny.install import RECIPE_FILE, FolderTakenError, install
 from gpu_consumer.tiny.tokenizer import train_merges

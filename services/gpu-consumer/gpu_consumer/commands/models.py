@@ -9,7 +9,7 @@ from darkroom_contracts.models import Catalogue, CatalogueError, Model, UnknownM
 from gpu_consumer.commands.models_import import import_
 from gpu_consumer.commands.refusal import refuse
 from gpu_consumer.models.folders import Verdict, first_refusal, folder_of, verify
-from gpu_consumer.render.protocol import Device
+from gpu_consumer.protocol import Device
 from gpu_consumer.startup import ExitCode, StartupError
 
 

@@ -11,8 +11,8 @@ from darkroom_contracts.models import PipelineClass
 from gpu_consumer.models.checkpoint import Checkpoint
 from gpu_consumer.models.families import UNET, Family, PredictionType, prefixes
 from gpu_consumer.models.foreign import CONV_IN
-from gpu_consumer.render.model_folder import INDEX
-from gpu_consumer.render.model_parts import Part, parts_of
+from gpu_consumer.models.model_folder import INDEX
+from gpu_consumer.models.model_parts import Part, parts_of
 from gpu_consumer.startup import ModelClassError, ModelDamagedError, ModelIncompleteError, ModelRefusedError
 
 Configuration = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gpu_consumer.render.weights import LENGTH_BYTES, check_weights
+from gpu_consumer.models.weights import LENGTH_BYTES, check_weights
 from gpu_consumer.startup import ModelClassError, ModelDamagedError, ModelMissingError, ModelUnsafeError
 
 _GGUF = b"GGUF"

@@ -17,8 +17,8 @@ from typing import IO
 import msgspec
 
 from darkroom_contracts.models import Dtype, PipelineClass
-from gpu_consumer.render.host_memory import KillCount
-from gpu_consumer.render.loss import loss_by_exit
+from gpu_consumer.renderer.host_memory import KillCount
+from gpu_consumer.renderer.loss import loss_by_exit
 from gpu_consumer.startup import RenderProcessFailedError, StartupCode, startup_error
 
 PROGRAM = "gpu_consumer.render.convert"

@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 
 from darkroom_contracts.models import Model
-from gpu_consumer.render.model_folder import ModelFolder, inspect
-from gpu_consumer.render.protocol import Device
+from gpu_consumer.models.model_folder import ModelFolder, inspect
+from gpu_consumer.protocol import Device
 from gpu_consumer.startup import ExitCode, StartupCode, StartupError
 
 

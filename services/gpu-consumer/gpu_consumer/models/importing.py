@@ -8,12 +8,20 @@ from pathlib import Path
 import msgspec
 
 from darkroom_contracts.models import Dtype, Model
-from gpu_consumer.models import architectures, checkpoint, conversion, entries, families, skeletons
+from gpu_consumer.models import (
+    architectures,
+    checkpoint,
+    conversion,
+    entries,
+    families,
+    manifest,
+    model_folder,
+    skeletons,
+)
 from gpu_consumer.models.architectures import Architecture
 from gpu_consumer.models.checkpoint import Checkpoint
 from gpu_consumer.models.families import Family, PredictionType
 from gpu_consumer.models.scratch import scratch_beside
-from gpu_consumer.render import manifest, model_folder
 from gpu_consumer.startup import StartupError
 
 IMPORTED = "IMPORTED"

@@ -10,12 +10,11 @@ from pathlib import Path
 import msgspec
 
 from darkroom_contracts.models import Model
-from gpu_consumer.models import hub
+from gpu_consumer.models import hub, manifest
 from gpu_consumer.models.folders import inspect_model
+from gpu_consumer.models.model_folder import ModelFolder, write_sums
 from gpu_consumer.models.selection import choose
-from gpu_consumer.render import manifest
-from gpu_consumer.render.model_folder import ModelFolder, write_sums
-from gpu_consumer.render.protocol import Device
+from gpu_consumer.protocol import Device
 from gpu_consumer.startup import ModelDamagedError, StartupError
 
 PULLED = "PULLED"

@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from darkroom_contracts.models import Model
-from gpu_consumer.render.manifest import SUMS
-from gpu_consumer.render.model_folder import INDEX
-from gpu_consumer.render.model_parts import Part, parts_of
+from gpu_consumer.models.manifest import SUMS
+from gpu_consumer.models.model_folder import INDEX
+from gpu_consumer.models.model_parts import Part, parts_of
 from gpu_consumer.startup import ModelIncompleteError, ModelUnsafeError
 
 _PLAIN_NAME = re.compile(r"\w[\w.-]*")

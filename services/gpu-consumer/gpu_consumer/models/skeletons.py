@@ -6,9 +6,9 @@ from pathlib import Path
 
 from gpu_consumer.models import vocabularies
 from gpu_consumer.models.architectures import Architecture
+from gpu_consumer.models.model_folder import INDEX
+from gpu_consumer.models.model_parts import parts_of
 from gpu_consumer.models.vocabularies import Vocabulary
-from gpu_consumer.render.model_folder import INDEX
-from gpu_consumer.render.model_parts import parts_of
 from gpu_consumer.startup import ModelIncompleteError
 
 Tokenizers = dict[str, Vocabulary | Path]

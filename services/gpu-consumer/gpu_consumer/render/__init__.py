@@ -1,6 +1,5 @@
-"""The render process and the service's handle on it.
+"""The render process, `python -m gpu_consumer.render`. The only package that imports torch, besides the builder of tiny.
 
-`process`, `child_process`, `log_tail` and `protocol` serve the service and import no torch. The rest belongs to the
-render process alone, `python -m gpu_consumer.render`: `child` takes orders, `pipeline` renders them (`batches`,
-`schedulers`, `engines`, `progress`, `previews`, `decoding`, `safety`), `failures` says what went wrong.
+`child` takes orders, `pipeline` renders them (`batches`, `schedulers`, `engines`, `progress`, `previews`, `decoding`,
+`safety`), and `failures` classifies what went wrong. The service's side is `gpu_consumer.renderer`.
 """

@@ -1,6 +1,6 @@
 """How many pictures are denoised together."""
 
-from gpu_consumer.render.protocol import Device, Size
+from gpu_consumer.protocol import Device, Size
 
 
 class Batches:

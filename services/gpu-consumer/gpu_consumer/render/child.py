@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpu_consumer.render import model_folder, protocol
+from gpu_consumer import protocol
+from gpu_consumer.models import model_folder
 from gpu_consumer.startup import ExitCode, StartupError
 
 if TYPE_CHECKING:

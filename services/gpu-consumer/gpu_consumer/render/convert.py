@@ -20,9 +20,10 @@ from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint, in
 from safetensors import safe_open
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
+from gpu_consumer.models import manifest, model_folder
 from gpu_consumer.models.conversion import Began, Conversion, Converted, Event, Failed
-from gpu_consumer.render import loader, manifest, model_folder
-from gpu_consumer.render.model_parts import parts_of
+from gpu_consumer.models.model_parts import parts_of
+from gpu_consumer.render import loader
 from gpu_consumer.startup import (
     ModelDamagedError,
     ModelIncompleteError,

@@ -5,11 +5,11 @@ from typing import NamedTuple
 import torch
 from diffusers import DiffusionPipeline
 
+from gpu_consumer.protocol import Size
 from gpu_consumer.render import decoding, memory
 from gpu_consumer.render.economy import Economy, TiledSizes
 from gpu_consumer.render.engines import Engines
 from gpu_consumer.render.failures import NonFiniteOutputError, is_out_of_memory
-from gpu_consumer.render.protocol import Size
 
 
 class Decoded(NamedTuple):

@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from gpu_consumer.render.protocol import Device
+from gpu_consumer.protocol import Device
 from gpu_consumer.startup import DeviceMissingError
 
 

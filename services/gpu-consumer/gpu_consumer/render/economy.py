@@ -2,7 +2,7 @@
 
 import msgspec
 
-from gpu_consumer.render.protocol import Size
+from gpu_consumer.protocol import Size
 
 
 class Economy(msgspec.Struct):

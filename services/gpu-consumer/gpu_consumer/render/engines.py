@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
+from gpu_consumer.protocol import Load, Size
 from gpu_consumer.render import decoding, memory
 from gpu_consumer.render.graphs import Backend, CudaBackend, Graphed, time_in_single_precision
-from gpu_consumer.render.protocol import Load, Size
 
 
 class Engines:

@@ -9,7 +9,7 @@ import transformers
 from diffusers import DiffusionPipeline
 
 from darkroom_contracts.api import Execution
-from gpu_consumer.render.protocol import Device, Load
+from gpu_consumer.protocol import Device, Load
 
 
 def versions(device: Device) -> dict[str, str]:

@@ -3,8 +3,8 @@
 import torch
 
 from darkroom_contracts.errors import JobErrorCode
+from gpu_consumer.protocol import FailureKind, RenderFailed
 from gpu_consumer.render import memory
-from gpu_consumer.render.protocol import FailureKind, RenderFailed
 
 MESSAGE_LIMIT = 500
 """Characters of an exception's text that go onto the job's record."""

@@ -19,9 +19,9 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from transformers import CLIPImageProcessorPil, CLIPTextModel, CLIPTextModelWithProjection
 
 from darkroom_contracts.models import Dtype, PipelineClass
-from gpu_consumer.render.model_folder import ModelFolder
-from gpu_consumer.render.model_parts import parts_of
-from gpu_consumer.render.protocol import Device
+from gpu_consumer.models.model_folder import ModelFolder
+from gpu_consumer.models.model_parts import parts_of
+from gpu_consumer.protocol import Device
 from gpu_consumer.startup import ModelRefusedError
 
 _CLASSES: dict[PipelineClass, type[DiffusionPipeline]] = {

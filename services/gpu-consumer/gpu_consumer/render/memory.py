@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from gpu_consumer.render.protocol import Device
+from gpu_consumer.protocol import Device
 
 GIBIBYTE = 1 << 30
 _STATUS = Path("/proc/self/status")

@@ -14,7 +14,9 @@ from diffusers import DiffusionPipeline
 from darkroom_contracts.api import MAX_SEED, JobInput
 from darkroom_contracts.errors import JobErrorCode
 from darkroom_contracts.models import Dtype
-from gpu_consumer.render import decoding, execution, memory, protocol, safety, schedulers
+from gpu_consumer import protocol
+from gpu_consumer.models.model_folder import ModelFolder
+from gpu_consumer.render import decoding, execution, memory, safety, schedulers
 from gpu_consumer.render.batches import Batches
 from gpu_consumer.render.decoder import Decoder
 from gpu_consumer.render.device import StepFence
@@ -22,7 +24,6 @@ from gpu_consumer.render.economy import Economy
 from gpu_consumer.render.engines import Engines
 from gpu_consumer.render.failures import InputNotRenderableError, classify, is_out_of_memory
 from gpu_consumer.render.loader import load_pipeline
-from gpu_consumer.render.model_folder import ModelFolder
 from gpu_consumer.render.previews import PreviewMap, Previews
 from gpu_consumer.render.progress import Progress, RenderAborted, Report
 from gpu_consumer.render.prompts import PromptCache

@@ -14,8 +14,8 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 from torch.nn import functional
 
+from gpu_consumer.protocol import Preview
 from gpu_consumer.render import decoding
-from gpu_consumer.render.protocol import Preview
 
 FIELDS = 24
 """Soft fields of random colours, each with more cells than the map has numbers."""

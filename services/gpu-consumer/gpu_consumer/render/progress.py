@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import torch
 from diffusers import DiffusionPipeline
 
-from gpu_consumer.render import protocol
-from gpu_consumer.render.protocol import Preview, Step
+from gpu_consumer import protocol
+from gpu_consumer.protocol import Preview, Step
 
 Progressed = protocol.Progressed
 Report = Callable[[Progressed], None]

@@ -4,9 +4,9 @@ import time
 from threading import Event
 
 from darkroom_contracts.api import JobInput
+from gpu_consumer.protocol import Load, RenderFailed, RenderRequest, Size
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.progress import Progressed
-from gpu_consumer.render.protocol import Load, RenderFailed, RenderRequest, Size
 from gpu_consumer.startup import ModelRefusedError
 
 STEPS = 2

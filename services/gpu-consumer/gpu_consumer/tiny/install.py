@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from gpu_consumer.render import model_folder
+from gpu_consumer.models import model_folder
 
 RECIPE = "1"
 """Rises with every change to what is built, so that an older folder is replaced."""

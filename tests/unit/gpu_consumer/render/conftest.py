@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gpu_consumer.render import model_folder
+from gpu_consumer.models import model_folder
 from gpu_consumer.render.pipeline import Pipeline
 from tests.support.rendering import open_pipeline
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from darkroom_contracts.errors import JobErrorCode
+from gpu_consumer.protocol import Size
 from gpu_consumer.render.batches import Batches
 from gpu_consumer.render.pipeline import Pipeline
-from gpu_consumer.render.protocol import Size
 from tests.support.rendering import Watcher, failure, render
 
 SIZE = Size(64, 64)

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from darkroom_contracts.models import PipelineClass
-from gpu_consumer.models import architectures, families, skeletons
+from gpu_consumer.models import architectures, families, model_folder, skeletons
 from gpu_consumer.models.checkpoint import read
 from gpu_consumer.models.conversion import Conversion, Failed
 from gpu_consumer.models.families import Family
-from gpu_consumer.render import convert, model_folder
+from gpu_consumer.render import convert
 from gpu_consumer.startup import ExitCode, StartupError, startup_error
 from tests.support.rendering import open_pipeline, render
 from tests.support.single_file import checkpoint_of, write_checkpoint

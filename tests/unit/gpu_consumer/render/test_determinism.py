@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from darkroom_contracts.errors import JobErrorCode
-from gpu_consumer.render import protocol, schedulers
+from gpu_consumer import protocol
+from gpu_consumer.render import schedulers
 from gpu_consumer.render.pipeline import Pipeline
 from tests.support.rendering import Watcher, attempt, failure, render, weights_gone_bad
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from gpu_consumer.protocol import Size
 from gpu_consumer.render import engines, schedulers, warmup
 from gpu_consumer.render.pipeline import Pipeline
-from gpu_consumer.render.protocol import Size
 from gpu_consumer.startup import ModelRefusedError
 from tests.support.graphs import CountingBackend, FailingBackend, ForgetfulBackend, PlainBackend
 from tests.support.models import load_of

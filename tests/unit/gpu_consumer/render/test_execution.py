@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
+from gpu_consumer.protocol import Size
 from gpu_consumer.render import execution
 from gpu_consumer.render.pipeline import Pipeline
-from gpu_consumer.render.protocol import Size
 from tests.support.models import load_of
 
 FOLDER = "/models/tiny"

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from darkroom_contracts.errors import JobErrorCode
+from gpu_consumer.protocol import FailureKind
 from gpu_consumer.render import memory
 from gpu_consumer.render.failures import MESSAGE_LIMIT, classify, is_out_of_memory
-from gpu_consumer.render.protocol import FailureKind
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from darkroom_contracts.models import Dtype, PipelineClass
+from gpu_consumer.models.model_folder import inspect
 from gpu_consumer.render import device
 from gpu_consumer.render.loader import load_pipeline
-from gpu_consumer.render.model_folder import inspect
 from gpu_consumer.startup import DeviceMissingError, ModelRefusedError
 from tests.support.model_folders import add_checker, copy_model
 

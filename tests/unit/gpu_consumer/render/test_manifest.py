@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gpu_consumer.render.manifest import SUMS, digest
-from gpu_consumer.render.model_folder import inspect, write_sums
+from gpu_consumer.models.manifest import SUMS, digest
+from gpu_consumer.models.model_folder import inspect, write_sums
 from gpu_consumer.startup import ModelDamagedError, ModelIncompleteError
 
 UNET = Path("unet/diffusion_pytorch_model.safetensors")

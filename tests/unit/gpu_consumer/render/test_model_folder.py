@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from gpu_consumer.render.model_folder import INDEX, inspect, write_sums
+from gpu_consumer.models.model_folder import INDEX, inspect, write_sums
 from gpu_consumer.startup import (
     ExitCode,
     ModelDamagedError,

@@ -6,7 +6,8 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from PIL import Image
 
 from darkroom_contracts.errors import JobErrorCode
-from gpu_consumer.render import protocol, schedulers
+from gpu_consumer import protocol
+from gpu_consumer.render import schedulers
 from gpu_consumer.render.pipeline import Pipeline
 from tests.support.models import job_input
 from tests.support.rendering import Watcher, attempt, failure, render, weights_gone_bad

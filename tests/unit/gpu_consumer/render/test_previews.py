@@ -8,7 +8,8 @@ from PIL import Image
 from torch.nn import functional
 
 from darkroom_contracts.errors import JobErrorCode
-from gpu_consumer.render import protocol, schedulers
+from gpu_consumer import protocol
+from gpu_consumer.render import schedulers
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.previews import PreviewMap, Previews
 from tests.support.rendering import Watcher, attempt, failure, render

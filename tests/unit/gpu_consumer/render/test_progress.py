@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
+from gpu_consumer.protocol import Preview
 from gpu_consumer.render.device import StepFence
 from gpu_consumer.render.progress import Progress, RenderAborted
-from gpu_consumer.render.protocol import Preview
 from tests.support.rendering import Watcher
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from gpu_consumer.render import engines, protocol, warmup
+from gpu_consumer import protocol
+from gpu_consumer.protocol import Size
+from gpu_consumer.render import engines, warmup
 from gpu_consumer.render.graphs import Recording
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.progress import Report
-from gpu_consumer.render.protocol import Size
 from gpu_consumer.startup import ModelRefusedError
 from tests.support.graphs import FailingBackend
 from tests.support.models import load_of

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from gpu_consumer.render.weights import check_weights
+from gpu_consumer.models.weights import check_weights
 from gpu_consumer.startup import ExitCode, StartupError
 
 TENSORS = {"conv": torch.ones(3, 5), "bias": torch.ones(7)}

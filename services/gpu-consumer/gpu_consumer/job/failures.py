@@ -1,0 +1,90 @@
+"""What goes wrong in an attempt, translated into outcomes."""
+
+from typing import Any
+
+import msgspec
+
+from chassis.storage import StorageUnavailableError
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.models import Model, OutOfBoundsError
+from gpu_consumer.job.outcome import Dead, Retry, Stage, failure
+from gpu_consumer.job.store import Claimed
+from gpu_consumer.protocol import Step
+from gpu_consumer.renderer.process import RenderProcessLostError
+from gpu_consumer.renderer.renderer import Failure
+
+POISON_LOSSES = 3
+"""A job that took so many render processes with it, in one generation, is not given another."""
+
+
+def accepted_input(claimed: Claimed, model: Model) -> JobInput | Dead:
+    """The job's input, if this worker's model can render it."""
+    if claimed.model != model.name:
+        return _not_renderable(f"The job is for model {claimed.model}, and came to a worker of {model.name}.")
+    try:
+        wanted = msgspec.json.decode(claimed.input, type=JobInput)
+        model.check(wanted)
+    except msgspec.DecodeError as error:
+        return _not_renderable(f"The input can't be read: {error}.")
+    except OutOfBoundsError as error:
+        return _not_renderable(f"{error.field} {error}.")
+    return wanted
+
+
+def needs_frugality(claimed: Claimed) -> bool:
+    """The attempt before did not fit into memory."""
+    return claimed.attempt > 1 and claimed.previous_error == JobErrorCode.OUT_OF_MEMORY
+
+
+def render_failed(failed: Failure, claimed: Claimed, step: Step | None) -> Retry | Dead:
+    """What took the render process with it may pass, and so may a first failure that could be the process's own."""
+    answer = failed.answer
+    detail = _detail(failed.last_lines)
+    if answer.kind == "fatal":
+        return _lost(answer.message, claimed, step, detail)
+    retryable = _may_pass(failed, claimed)
+    error = failure(answer.code, answer.message, Stage.RENDER, retryable=retryable, step=step)
+    return Retry(error, detail) if retryable else Dead(error, detail)
+
+
+def process_lost(lost: RenderProcessLostError, claimed: Claimed) -> Retry | Dead:
+    return _lost(str(lost), claimed, lost.last_step, _detail(lost.last_lines))
+
+
+def storage_unavailable(loss: StorageUnavailableError) -> Retry:
+    """S3's own words stay with the attempt: they may name hosts."""
+    message = "The pictures could not be stored."
+    error = failure(JobErrorCode.STORAGE_UNAVAILABLE, message, Stage.STORE, retryable=True)
+    return Retry(error, {"cause": str(loss)})
+
+
+def bug(stage: Stage) -> Dead:
+    message = "The worker failed in a way it was not built for; its logs know more."
+    return Dead(failure(JobErrorCode.PIPELINE_ERROR, message, stage))
+
+
+def _may_pass(failed: Failure, claimed: Claimed) -> bool:
+    """A process that was replaced convicts no job; one that is trusted does, the second time it fails alike."""
+    if failed.replaced:
+        return True
+    again = claimed.attempt > 1 and claimed.previous_error == failed.answer.code
+    return not again and (failed.answer.kind == "transient" or failed.may_be_the_process)
+
+
+def _lost(message: str, claimed: Claimed, step: Step | None, detail: dict[str, Any]) -> Retry | Dead:
+    losses = claimed.process_losses + 1
+    if losses < POISON_LOSSES:
+        return Retry(
+            failure(JobErrorCode.RENDER_PROCESS_LOST, message, Stage.RENDER, retryable=True, step=step), detail
+        )
+    poisonous = f"This job ended the render process {losses} times. The last time: {message}"
+    return Dead(failure(JobErrorCode.POISON, poisonous, Stage.RENDER, step=step), detail)
+
+
+def _detail(last_lines: tuple[str, ...]) -> dict[str, Any]:
+    return {"last_lines": last_lines}
+
+
+def _not_renderable(message: str) -> Dead:
+    return Dead(failure(JobErrorCode.INPUT_NOT_RENDERABLE, message, Stage.CLAIM))

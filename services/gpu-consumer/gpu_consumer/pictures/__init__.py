@@ -1,0 +1,1 @@
+"""From rendered pixels to files in the bucket."""

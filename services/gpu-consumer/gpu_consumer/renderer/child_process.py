@@ -1,0 +1,171 @@
+"""One incarnation of the render process: spawned, spoken to, ended. `RenderProcess` replaces it when it dies."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from typing import Self
+
+import structlog
+
+from gpu_consumer import protocol
+from gpu_consumer.renderer.host_memory import KillCount
+from gpu_consumer.renderer.log_tail import LogTail
+from gpu_consumer.renderer.loss import STOPPED, Loss, loss_by_exit
+from gpu_consumer.waiting import first_of
+
+PROGRAM = "gpu_consumer.render"
+READ_BUFFER_BYTES = 1 << 20
+REAP_SECONDS = 5.0
+"""How long a process that closed its connection may take to exit by itself."""
+KILL_SECONDS = 10.0
+"""How long a process may survive SIGKILL. One that waits in the GPU's driver (state D) may do so for ever."""
+LOG_TURNS = 3
+"""Turns of the event loop in which what was written before an answer is read after it."""
+
+_DEFAULTS = {
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # so that a number in CUDA_VISIBLE_DEVICES means the GPU that NVML calls so
+}
+_ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TRANSFORMERS_VERBOSITY": "error",  # read at import: it reports the absence of torchvision
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",  # fewer out-of-memory failures from fragmentation
+    "PYTHONUNBUFFERED": "1",
+}
+
+log = structlog.get_logger()
+
+
+class ConnectionLostError(Exception):
+    """The child closed its end, or said something that is not the protocol."""
+
+
+class ChildProcess:
+    """A running render process and the socket to it. Use `spawn`."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        assert process.stdout is not None  # asked for in spawn
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._tail = LogTail(process.stdout)
+        self._tail_task = asyncio.create_task(self._tail.run())
+        self._kills_for_memory = KillCount(process.pid)
+        self._known_loss: Loss | None = None
+        self._stuck = asyncio.Event()
+
+    @classmethod
+    async def spawn(cls) -> Self:
+        """Start `python -m gpu_consumer.render`, on the main thread: the child dies with the thread that spawned it."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", PROGRAM, str(theirs.fileno())),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env=_environment(),
+            )
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=READ_BUFFER_BYTES)
+        return cls(process, reader, writer)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs, the negative signal number when a signal ended it."""
+        return self._process.returncode
+
+    @property
+    def loss(self) -> Loss:
+        """Why it is gone, once it is."""
+        return self._known_loss or loss_by_exit(self.returncode, host_out_of_memory=self._kills_for_memory.rose())
+
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        """The end of what it wrote to its output."""
+        return self._tail.lines
+
+    @property
+    def line_count(self) -> int:
+        """How many lines it wrote so far: a mark for `lines_since`."""
+        return self._tail.count
+
+    async def lines_since(self, mark: int) -> tuple[str, ...]:
+        """The end of what it wrote since the mark and before its latest answer.
+
+        What is written before an answer is readable whenever the answer is, so it is read within turns of the loop.
+        """
+        for _ in range(LOG_TURNS):
+            await asyncio.sleep(0)
+        return self._tail.since(mark)
+
+    async def send(self, command: protocol.Command) -> None:
+        """Raises ConnectionLostError."""
+        try:
+            self._writer.write(protocol.encode(command))
+            await self._writer.drain()
+        except ConnectionError as error:
+            raise ConnectionLostError(str(error)) from error
+
+    async def receive(self) -> protocol.Event:
+        """Raises ConnectionLostError."""
+        try:
+            header = await self._reader.readexactly(protocol.HEADER_BYTES)
+            return protocol.decode_event(await self._reader.readexactly(protocol.body_length(header)))
+        except (asyncio.IncompleteReadError, ConnectionError, protocol.ProtocolError) as error:
+            raise ConnectionLostError(str(error)) from error
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it survived SIGKILL. Nobody waits for its end any more."""
+        return self._stuck.is_set()
+
+    async def wait(self) -> None:
+        """Return once it has exited and its output is read to the end, or once it is stuck."""
+        await first_of(self._process.wait(), self._stuck.wait())
+        if self.stuck:
+            return
+        self._known_loss = self.loss  # now: a kill that is counted later was another's
+        await asyncio.wait([self._tail_task], timeout=REAP_SECONDS)  # a process that it started may hold its output
+
+    async def end(self, seconds: float, loss: Loss = STOPPED) -> None:
+        """Close the connection, which ends it; kill it, for the reason `loss`, if it has not exited after `seconds`."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.wait()
+        except TimeoutError:
+            await self.kill(loss)
+
+    async def kill(self, loss: Loss) -> None:
+        """End it at once. `loss` is why, even where it died meanwhile; only STOPPED leaves an earlier reason alone."""
+        if self._known_loss is None or loss != STOPPED:
+            self._known_loss = loss
+        if self.returncode is None:
+            # The session is its own: what torch.compile started in it goes too.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KILL_SECONDS):
+                await self.wait()
+        if self.returncode is None:
+            log.error("the render process survived SIGKILL", pid=self.pid, seconds=KILL_SECONDS)
+            self._stuck.set()
+        self._writer.close()
+
+
+def _environment() -> dict[str, str]:
+    """Without the service's settings: they hold credentials that the render process has no need of."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
+    return _DEFAULTS | inherited | _ENVIRONMENT

@@ -1,0 +1,104 @@
+"""The worker's standing connection to Postgres: while it lives the worker's name is locked and cancels are heard."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from chassis.postgres import DatabaseUnavailableError, connect_alone, translated_errors
+from chassis.settings import DatabaseSettings
+from gpu_consumer.gate import NAME, Gate
+from gpu_consumer.job.store import queries
+from gpu_consumer.startup import NameTakenError
+from gpu_consumer.waiting import first_of, until_answered
+
+PATIENCE_SECONDS = 3.0
+"""How long a name may stay locked at the start before a living twin is assumed: Postgres may not yet have seen a
+death."""
+RENEWAL_PATIENCE_SECONDS = 40.0
+"""The same after a lost connection. A network cut leaves the session half open at the server, and the name locked,
+until the role's keepalives end it, after 25 s (docs/operating.md, "The database")."""
+PAUSE_SECONDS = 0.2
+
+log = structlog.get_logger()
+
+
+class Presence:
+    """Locks the worker's name, again after each loss of the connection, and hears of wanted cancels."""
+
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        worker: str,
+        gate: Gate,
+        on_cancel: Callable[[UUID], None],
+        check_seconds: float,
+    ) -> None:
+        self._settings = settings
+        self._worker = worker
+        self._gate = gate
+        self._on_cancel = on_cancel
+        self._check_seconds = check_seconds
+        self._connection: asyncpg.Connection | None = None
+
+    async def acquire(self) -> None:
+        """Wait for Postgres and lock the name. Raises NameTakenError when a living worker has it."""
+        await self._take_name(PATIENCE_SECONDS)
+
+    async def run(self) -> None:
+        """Watch the connection and renew it, name and all. Raises NameTakenError when a twin was faster."""
+        while True:
+            await self._until_lost()
+            self._gate.forbid(NAME)
+            log.warning("the worker's connection to the database is lost")
+            await self._take_name(RENEWAL_PATIENCE_SECONDS)
+            log.info("the worker's name is locked again")
+
+    async def close(self) -> None:
+        """Let go of the name."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def _take_name(self, patience: float) -> None:
+        await until_answered(lambda: self._connect(patience))
+        self._gate.allow(NAME)
+
+    async def _connect(self, patience: float) -> None:
+        await self.close()
+        self._connection = await connect_alone(self._settings, "gpu-consumer-presence")
+        async with translated_errors():
+            await self._lock(self._connection, patience)
+            channel = await queries.cancel_channel(self._connection, worker=self._worker)
+            await self._connection.add_listener(channel, self._hear)
+
+    async def _lock(self, connection: asyncpg.Connection, patience: float) -> None:
+        deadline = asyncio.get_running_loop().time() + patience
+        while not await queries.take_name(connection, worker=self._worker):
+            if asyncio.get_running_loop().time() > deadline:
+                raise NameTakenError(
+                    f"A living worker is called {self._worker!r} already; give this one another DARKROOM_WORKER_NAME."
+                )
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _until_lost(self) -> None:
+        """A connection that closes says so; one that is cut off silently is found by asking."""
+        assert self._connection is not None
+        lost = asyncio.Event()
+        self._connection.add_termination_listener(lambda _: lost.set())
+        while not (lost.is_set() or self._connection.is_closed()):
+            await first_of(lost.wait(), asyncio.sleep(self._check_seconds))
+            try:
+                async with translated_errors():
+                    await queries.still_there(self._connection)
+            except DatabaseUnavailableError:
+                return
+
+    def _hear(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        try:
+            self._on_cancel(UUID(str(payload)))
+        except ValueError:
+            log.warning("a cancel names no job", payload=payload)

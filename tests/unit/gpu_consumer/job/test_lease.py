@@ -1,0 +1,225 @@
+"""The lease: heartbeats, and reasons to stop."""
+
+import asyncio
+import time
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+
+from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError
+from darkroom_contracts.messages import RenderMessage
+from darkroom_contracts.messages.v1 import Render
+from gpu_consumer.job.lease import Interruption, Lease
+from gpu_consumer.job.outcome import Canceled, Dead, Discarded, Expired, Released
+from gpu_consumer.job.store import Beat, Claimed, Obsolete, Store, Verdict
+from gpu_consumer.protocol import Step
+from tests.support.waiting import eventually
+
+MESSAGE = Render(uuid4(), 1, "tiny", "")
+CLAIMED = Claimed(uuid4(), 1, uuid4(), 1, "tiny", b"{}", None)
+
+
+LEASE_SECONDS = 15.0
+
+
+class Answers:
+    """Stands in for the store's heartbeat: each beat gets the next answer, the last one for ever."""
+
+    lease_seconds = LEASE_SECONDS
+
+    def __init__(self, *answers: Beat | Exception | None) -> None:
+        self._answers = list(answers)
+        self.steps: list[tuple[int | None, int | None]] = []
+        self.verdict: Verdict = Obsolete("succeeded")
+        self.claims: list[bool] = []
+        self.beaten_with: list[UUID] = []
+
+    async def claim(self, message: RenderMessage, token: UUID, *, rendered: bool) -> Verdict:
+        """What a heartbeat that found nothing asks next."""
+        self.claims.append(rendered)
+        return self.verdict
+
+    async def heartbeat(self, claimed: Claimed, step: int | None, steps: int | None) -> Beat | None:
+        self.beaten_with.append(claimed.token)
+        self.steps.append((step, steps))
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def lease_on(answers: Answers, seconds: float = 60, age: float = 0.0) -> Lease:
+    """One that was claimed `age` seconds ago."""
+    return Lease(cast(Store, answers), CLAIMED, MESSAGE, seconds, time.monotonic() - age)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Beat(cancel_requested=False), None),
+        (Beat(cancel_requested=True), Interruption.CANCEL),
+        (None, Interruption.LEASE_LOST),
+        (DatabaseUnavailableError("away"), None),
+        (DatabaseBusyError("full"), None),
+    ],
+)
+async def test_a_beat_tells_what_the_row_says(answer: Any, expected: Interruption | None) -> None:
+    """Postgres being away interrupts nothing; a row that is no longer ours, or a cancel, does."""
+    lease = lease_on(Answers(answer))
+    await lease.beat()
+    assert lease.interruption == expected
+
+
+async def test_a_beat_carries_the_latest_step() -> None:
+    """Steps go onto the record with the heartbeat."""
+    answers = Answers(Beat(cancel_requested=False))
+    lease = lease_on(answers)
+    await lease.beat()
+    lease.progress(Step(3, 20))
+    await lease.beat()
+    assert answers.steps == [(None, None), (3, 20)]
+
+
+async def test_the_first_step_is_reported_at_once() -> None:
+    """From then on the attempt counts, whatever becomes of its worker; later steps wait for the next beat."""
+    answers = Answers(Beat(cancel_requested=False))
+    async with lease_on(answers) as lease:
+        lease.progress(Step(1, 20))
+        await eventually(lambda: answers.steps == [(1, 20)])
+        lease.progress(Step(2, 20))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert answers.steps == [(1, 20)]
+
+
+@pytest.mark.parametrize(("age", "fresh"), [(0.0, True), (LEASE_SECONDS - 1, True), (LEASE_SECONDS, False)])
+async def test_a_lease_is_fresh_for_as_long_as_no_other_worker_can_have_the_job(age: float, fresh: bool) -> None:
+    """By this process's own clock, from the moment in which the claim was sent; such a lease needs no beat."""
+    answers = Answers(Beat(cancel_requested=False))
+    async with lease_on(answers, age=age) as lease:
+        assert lease.fresh == fresh
+        await asyncio.wait_for(lease.confirm(), 5)
+        assert lease.fresh
+    assert len(answers.steps) == (0 if fresh else 1)
+
+
+async def test_a_lease_that_can_not_be_confirmed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is rendered on it while Postgres is away."""
+    monkeypatch.setattr("gpu_consumer.job.lease.CONFIRM_PAUSE_SECONDS", 0.01)
+    answers = Answers(DatabaseUnavailableError("away"), DatabaseUnavailableError("away"), Beat(cancel_requested=False))
+    async with lease_on(answers, age=LEASE_SECONDS) as lease:
+        await asyncio.wait_for(lease.confirm(), 5)
+        assert lease.fresh
+    assert len(answers.steps) == 3
+
+
+async def test_a_lease_that_is_lost_is_not_confirmed() -> None:
+    """The reason to stop is there instead."""
+    async with lease_on(Answers(None), age=LEASE_SECONDS) as lease:
+        await asyncio.wait_for(lease.confirm(), 5)
+        assert lease.lost
+        assert not lease.fresh
+
+
+async def test_hurry_beats_before_the_interval_is_over() -> None:
+    """A cancel that was heard of is asked for at once."""
+    async with lease_on(Answers(Beat(cancel_requested=True))) as lease:
+        lease.hurry()
+        await asyncio.wait_for(lease.wait_interrupted(), 5)
+    assert lease.interruption == Interruption.CANCEL
+
+
+async def test_beats_go_on_after_a_failed_one() -> None:
+    """The next beat finds Postgres back."""
+    answers = Answers(DatabaseUnavailableError("away"), Beat(cancel_requested=True))
+    async with lease_on(answers, 0.01) as lease:
+        await asyncio.wait_for(lease.wait_interrupted(), 5)
+    assert len(answers.steps) >= 2
+
+
+def test_the_first_reason_stands_but_for_a_lost_lease() -> None:
+    """A cancel is not turned into a release; a job that is another's is nothing to decide about."""
+    lease = lease_on(Answers(None))
+    lease.interrupt(Interruption.CANCEL)
+    lease.interrupt(Interruption.DRAIN)
+    assert lease.interruption == Interruption.CANCEL
+    lease.interrupt(Interruption.LEASE_LOST)
+    assert lease.lost
+
+
+def test_each_reason_has_its_outcome() -> None:
+    """What stops a render decides what is recorded."""
+    *outcomes, overtime, deadline = [reason.outcome() for reason in Interruption]
+    assert outcomes == [Canceled(), Discarded(), Released()]
+    assert isinstance(overtime, Dead)
+    assert overtime.error.code == "render_timeout"
+    assert isinstance(deadline, Expired)
+    assert deadline.error.code == "deadline_exceeded"
+
+
+async def test_a_claim_that_postgres_lost_is_made_again() -> None:
+    """The render goes on: later beats are sent under the fresh claim's token."""
+    answers = Answers(None, Beat(cancel_requested=False))
+    answers.verdict = msgspec.structs.replace(CLAIMED, token=uuid4(), attempt=2)
+    lease = lease_on(answers)
+    await lease.beat()
+    await lease.beat()
+    assert (lease.interruption, lease.claimed) == (None, answers.verdict)
+    assert answers.beaten_with == [CLAIMED.token, answers.verdict.token]
+
+
+async def test_a_job_that_is_another_s_says_what_to_do() -> None:
+    """The refused claim's verdict stays with the lease."""
+    lease = lease_on(Answers(None))
+    await lease.beat()
+    assert (lease.lost, lease.verdict) == (True, Obsolete("succeeded"))
+
+
+async def test_a_finished_render_gets_its_job_back() -> None:
+    """What took the job from a render that went on, like its time to live, does not keep it from what is rendered."""
+    answers = Answers(None)
+    lease = lease_on(answers)
+    await lease.beat()
+    answers.verdict = CLAIMED
+    assert await lease.keep_rendered()
+    assert answers.claims == [False, True]
+    assert not lease.lost
+
+
+async def test_a_deadline_interrupts() -> None:
+    """By this process's own clock, whatever Postgres says."""
+    lease = lease_on(Answers(Beat(cancel_requested=False)))
+    lease.claimed = msgspec.structs.replace(CLAIMED, deadline_seconds=0.01)
+    async with lease:
+        await asyncio.wait_for(lease.wait_interrupted(), 5)
+    assert lease.interruption == Interruption.DEADLINE
+
+
+async def test_a_resting_lease_beats_no_more() -> None:
+    """A beat under way is waited for, so that no two writes cross."""
+    answers = Answers(Beat(cancel_requested=False))
+    async with lease_on(answers, 0.01) as lease:
+        await lease.rest()
+        beats = len(answers.steps)
+        lease.hurry()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(answers.steps) == beats
+
+
+def test_an_overtime_tells_how_far_it_came() -> None:
+    """The last step is on the record."""
+    outcome = Interruption.OVERTIME.outcome(Step(3, 20))
+    assert isinstance(outcome, Dead)
+    assert (outcome.error.step, outcome.error.steps) == (3, 20)
+
+
+async def test_a_cancel_s_age_is_known() -> None:
+    """So that it can be told how long it took, from the request on."""
+    lease = lease_on(Answers(Beat(cancel_requested=True, cancel_age_seconds=2.0)))
+    before = time.perf_counter()
+    await lease.beat()
+    assert lease.cancel_requested_at is not None
+    assert before - 2 <= lease.cancel_requested_at <= time.perf_counter() - 2

@@ -1,0 +1,65 @@
+"""Whether the process fails, or the jobs."""
+
+import pytest
+
+from darkroom_contracts.errors import JobErrorCode
+from gpu_consumer.protocol import RenderFailed, Size
+from gpu_consumer.renderer.suspicion import Suspicion
+from tests.support.models import job_input
+
+SMALL, LARGE = job_input(), job_input(width=512)
+BROKEN = RenderFailed(JobErrorCode.NON_FINITE_OUTPUT, "NaN", "permanent")
+
+
+@pytest.fixture
+def suspicion() -> Suspicion:
+    """Of a process that warmed up at 64x64."""
+    suspicion = Suspicion()
+    suspicion.begin([Size(64, 64)])
+    return suspicion
+
+
+@pytest.mark.parametrize(
+    "code", [JobErrorCode.PIPELINE_ERROR, JobErrorCode.NON_FINITE_OUTPUT, JobErrorCode.OUT_OF_MEMORY]
+)
+def test_two_failures_in_a_row_at_a_good_size_convict(suspicion: Suspicion, code: JobErrorCode) -> None:
+    """Of whatever kind, as long as the process may be the reason."""
+    assert suspicion.note_failure(SMALL, BROKEN)
+    assert not suspicion.convicts
+    assert suspicion.note_failure(SMALL, RenderFailed(code, "", "permanent"))
+    assert suspicion.convicts
+
+
+def test_a_success_in_between_acquits(suspicion: Suspicion) -> None:
+    """The process can still render."""
+    suspicion.note_failure(SMALL, BROKEN)
+    suspicion.note_success(SMALL)
+    suspicion.note_failure(SMALL, BROKEN)
+    assert not suspicion.convicts
+
+
+def test_a_size_that_never_went_well_tells_nothing(suspicion: Suspicion) -> None:
+    """Until it has: then it counts like the others."""
+    assert not suspicion.note_failure(LARGE, BROKEN)
+    assert not suspicion.note_failure(LARGE, BROKEN)
+    assert not suspicion.convicts
+    suspicion.note_success(LARGE)
+    assert suspicion.note_failure(LARGE, BROKEN)
+
+
+@pytest.mark.parametrize("code", [JobErrorCode.INPUT_NOT_RENDERABLE, JobErrorCode.UNSAFE_OUTPUT])
+def test_what_only_the_job_can_cause_does_not_count(suspicion: Suspicion, code: JobErrorCode) -> None:
+    """A row of refused inputs must not cost a restart."""
+    assert not suspicion.note_failure(SMALL, RenderFailed(code, "", "permanent"))
+    assert not suspicion.note_failure(SMALL, RenderFailed(code, "", "permanent"))
+    assert not suspicion.convicts
+
+
+def test_a_new_process_begins_unsuspected(suspicion: Suspicion) -> None:
+    """What the one before could or did is forgotten."""
+    suspicion.note_success(LARGE)
+    suspicion.note_failure(SMALL, BROKEN)
+    suspicion.begin([Size(64, 64)])
+    assert not suspicion.note_failure(LARGE, BROKEN)
+    suspicion.note_failure(SMALL, BROKEN)
+    assert not suspicion.convicts

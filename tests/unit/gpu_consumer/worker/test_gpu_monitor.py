@@ -1,0 +1,126 @@
+"""How the GPU stands. NVML itself is stood in for: no driver is needed here."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pynvml
+import pytest
+from prometheus_client import REGISTRY
+
+from gpu_consumer.usage import Usage
+from gpu_consumer.worker.gpu_monitor import Gpu, GpuMonitor, Reading
+
+UUID = "GPU-0aa1"
+MEMORY = SimpleNamespace(used=3 << 30, total=8 << 30)
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that knows two GPUs, by number and by UUID."""
+
+    def by_uuid(uuid: str) -> str:
+        if uuid != UUID:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return uuid
+
+    def by_index(index: int) -> str:
+        if index not in (0, 1):
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return f"number {index}"
+
+    answers: dict[str, Any] = {
+        "nvmlInit": lambda: None,
+        "nvmlDeviceGetHandleByUUID": by_uuid,
+        "nvmlDeviceGetHandleByIndex": by_index,
+        "nvmlDeviceGetUUID": lambda handle: f"of {handle}",
+        "nvmlDeviceGetMemoryInfo": lambda handle: MEMORY,
+        "nvmlDeviceGetUtilizationRates": lambda handle: SimpleNamespace(gpu=97, memory=40),
+        "nvmlDeviceGetTemperature": lambda handle, sensor: 63,
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(pynvml, name, answer)
+
+
+@pytest.mark.parametrize(
+    ("visible", "taken"),
+    [
+        ("", "of number 0"),
+        ("1", "of number 1"),
+        ("1,0", "of number 1"),
+        (f"{UUID},0", f"of {UUID}"),
+        ("7", None),
+        ("GPU-other", None),
+        ("nonsense", None),
+    ],
+)
+def test_the_gpu_that_cuda_would_take_is_watched(nvml: None, visible: str, taken: str | None) -> None:
+    """One that is not there is not watched, and that is all."""
+    gpu = Gpu.find({"CUDA_VISIBLE_DEVICES": visible})
+    reading = gpu.read() if gpu else None
+    assert (reading.uuid if reading else None) == taken
+
+
+async def test_a_round_tells_how_the_gpu_stands(nvml: None) -> None:
+    """Utilisation, memory and temperature are on /metrics, and the usage counters are brought up to now."""
+    usage = Usage()
+    counted = _sample("darkroom_gpu_seconds_total", use="loading")
+    assert await GpuMonitor(usage, Gpu.find({})).run_once() is False
+    assert _sample("darkroom_gpu_utilisation_ratio", gpu="of number 0") == 0.97
+    assert _sample("darkroom_gpu_memory_used_bytes", gpu="of number 0") == 3 << 30
+    assert _sample("darkroom_gpu_memory_total_bytes", gpu="of number 0") == 8 << 30
+    assert _sample("darkroom_gpu_temperature_celsius", gpu="of number 0") == 63
+    assert _sample("darkroom_gpu_seconds_total", use="loading") > counted
+
+
+async def test_without_a_driver_nothing_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without NVML still renders, on its CPU."""
+
+    def no_library() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", no_library)
+    assert Gpu.find({}) is None
+    await GpuMonitor(Usage(), None).run_once()
+
+
+@pytest.mark.parametrize("code", [pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_NO_PERMISSION])
+def test_a_reading_that_is_not_offered_drops_only_itself(
+    nvml: None, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """A MIG slice has no utilisation, and its memory is told all the same."""
+
+    def refuse(handle: str) -> None:
+        raise pynvml.NVMLError(code)
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetUtilizationRates", refuse)
+    gpu = Gpu.find({})
+    assert gpu is not None
+    assert gpu.read() == Reading("of number 0", None, MEMORY.used, MEMORY.total, 63)
+
+
+async def test_a_round_leaves_out_what_is_not_offered(nvml: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other gauges are set, and the missing one has no sample of this GPU."""
+
+    def refuse(handle: str, sensor: int) -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTemperature", refuse)
+    await GpuMonitor(Usage(), Gpu.find({"CUDA_VISIBLE_DEVICES": "1"})).run_once()
+    assert _sample("darkroom_gpu_memory_used_bytes", gpu="of number 1") == MEMORY.used
+    assert REGISTRY.get_sample_value("darkroom_gpu_temperature_celsius", {"gpu": "of number 1"}) is None
+
+
+async def test_a_gpu_that_stops_answering_is_survived(nvml: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be what just took the render process with it."""
+
+    def lost(handle: str) -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+
+    gpu = Gpu.find({})
+    assert gpu is not None
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lost)
+    assert gpu.read() is None
+
+
+def _sample(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
