@@ -24,9 +24,27 @@ class SettingsError(Exception):
     """Some settings are missing or wrong; the message has a line for each."""
 
 
+class Address(msgspec.Struct, frozen=True):
+    """The host and the port that a service listens on."""
+
+    host: str
+    port: Port
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, Meta(pattern="^(json|console)$")] = "json"
+
+
+class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every service's settings. Each field, those of the groups included, is DARKROOM_<FIELD>."""
+
+    log: LogSettings
+
+    @property
+    def address(self) -> Address:
+        """Where the service listens."""
+        raise NotImplementedError
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +95,9 @@ class CatalogueSettings(msgspec.Struct, frozen=True, kw_only=True):
 def load(settings: type[S], environ: Mapping[str, str] = os.environ) -> S:
     """Read each field from DARKROOM_<FIELD>; tuples are comma-separated. An empty variable counts as unset.
 
-    A field that is a Struct itself is read the same way; its own name is no part of its variables.
-    Raises SettingsError naming every missing and every wrong variable, never their values.
+    A field that is a Struct is read in the same way; its own name is not part of its variables. A Struct whose settings
+    contradict each other raises SettingsError in `__post_init__`, with one line for each contradiction.
+    Raises SettingsError naming every missing, wrong and contradictory variable, never the values that were given.
     """
     mistakes: list[str] = []
     loaded = _read(settings, environ, mistakes)
@@ -88,7 +107,7 @@ def load(settings: type[S], environ: Mapping[str, str] = os.environ) -> S:
 
 
 def _read(settings: type[S], environ: Mapping[str, str], mistakes: list[str]) -> S | None:
-    """None when there were mistakes."""
+    """Return the settings, or None after adding to `mistakes`."""
     values: dict[str, Any] = {}
     mistakes_before = len(mistakes)
     for field in msgspec.structs.fields(settings):
@@ -103,10 +122,20 @@ def _read(settings: type[S], environ: Mapping[str, str], mistakes: list[str]) ->
                 mistakes.append(f"{variable}: {error}")
         elif field.required:
             mistakes.append(f"{variable}: is not set")
-    return settings(**values) if len(mistakes) == mistakes_before else None
+    return _build(settings, values, mistakes) if len(mistakes) == mistakes_before else None
+
+
+def _build(settings: type[S], values: dict[str, Any], mistakes: list[str]) -> S | None:
+    try:
+        return settings(**values)
+    except SettingsError as error:
+        mistakes.append(str(error))
+        return None
 
 
 def _parse(text: str, wanted: Any) -> Any:
-    is_tuple = isinstance(msgspec.inspect.type_info(wanted), msgspec.inspect.VarTupleType)
+    info = msgspec.inspect.type_info(wanted)
+    kind = info.type if isinstance(info, msgspec.inspect.Metadata) else info
+    is_tuple = isinstance(kind, msgspec.inspect.VarTupleType)
     raw: Any = [part.strip() for part in text.split(",")] if is_tuple else text
     return msgspec.convert(raw, wanted, strict=False)

@@ -9,11 +9,26 @@ from msgspec import Meta
 from chassis.settings import BrokerSettings, DatabaseSettings, Port, SettingsError, load
 
 
+class Fridge(msgspec.Struct, frozen=True, kw_only=True):
+    fridge_shelves: int = 4
+    fridge_drawers: int = 2
+
+    def __post_init__(self) -> None:
+        if self.fridge_drawers > self.fridge_shelves:
+            raise SettingsError("DARKROOM_FRIDGE_DRAWERS: more drawers than shelves")
+
+
 class Kitchen(msgspec.Struct, frozen=True, kw_only=True):
     database: DatabaseSettings
     broker: BrokerSettings
+    fridge: Fridge
     kitchen_port: Port = 8080
     ovens: Annotated[int, Meta(ge=1)]
+    spices: Annotated[tuple[str, ...], Meta(description="In the order of their use.")] = ()
+
+    def __post_init__(self) -> None:
+        if self.ovens > self.kitchen_port:
+            raise SettingsError("DARKROOM_OVENS: more than the port\nDARKROOM_KITCHEN_PORT: less than the ovens")
 
 
 GOOD = {
@@ -35,6 +50,11 @@ def test_tuples_are_comma_separated() -> None:
     assert load(Kitchen, GOOD | {"DARKROOM_RETRY_DELAYS": "1, 2,3"}).broker.retry_delays == (1, 2, 3)
 
 
+def test_a_described_tuple_is_comma_separated_too() -> None:
+    """A description does not hide what the field holds."""
+    assert load(Kitchen, GOOD | {"DARKROOM_SPICES": "salt, pepper"}).spices == ("salt", "pepper")
+
+
 def test_every_mistake_is_told_at_once() -> None:
     """Missing ones and wrong ones, in groups and outside, with one line each."""
     wrong = {"DARKROOM_DATABASE_URL": "mysql://x", "DARKROOM_KITCHEN_PORT": "99999", "DARKROOM_OVENS": "many"}
@@ -48,6 +68,26 @@ def test_every_mistake_is_told_at_once() -> None:
         "DARKROOM_OVENS",
     ]
     assert lines[1].endswith("is not set")
+
+
+def test_a_contradiction_is_a_mistake_like_others() -> None:
+    """What a group raises when it is built joins the lines of the other mistakes."""
+    with pytest.raises(SettingsError) as caught:
+        load(Kitchen, GOOD | {"DARKROOM_FRIDGE_DRAWERS": "5", "DARKROOM_AMQP_URL": ""})
+    assert str(caught.value).splitlines() == [
+        "DARKROOM_AMQP_URL: is not set",
+        "DARKROOM_FRIDGE_DRAWERS: more drawers than shelves",
+    ]
+
+
+def test_a_service_s_own_settings_may_contradict_each_other() -> None:
+    """One error may name several variables, each on a line of its own."""
+    with pytest.raises(SettingsError) as caught:
+        load(Kitchen, GOOD | {"DARKROOM_OVENS": "9000"})
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
+        "DARKROOM_OVENS",
+        "DARKROOM_KITCHEN_PORT",
+    ]
 
 
 def test_values_are_never_repeated() -> None:
