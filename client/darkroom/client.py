@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Self, TypeVar
 from uuid import UUID, uuid4
 
-import httpx
+import httpx2
 import msgspec
 
 from darkroom.errors import ApiError, BrokenDownloadError, StillRunningError, UnreachableError
@@ -36,11 +36,11 @@ class Client:
         api_key: str,
         *,
         timeout_seconds: float = 30.0,
-        transport: httpx.BaseTransport | None = None,
+        transport: httpx2.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """`url` is the origin, like http://127.0.0.1:8080. `transport` and `sleep` are for tests."""
-        self._http = httpx.Client(base_url=url, timeout=timeout_seconds, transport=transport)
+        self._http = httpx2.Client(base_url=url, timeout=timeout_seconds, transport=transport)
         # Not a default of every request: pictures come from signed URLs, which take no second authorization.
         self._authorization = {"Authorization": f"Bearer {api_key}"}
         self._sleep = sleep
@@ -124,7 +124,7 @@ class Client:
     def download(self, output: Output) -> bytes:
         """The bytes of a picture, checked against their digest. Raises BrokenDownloadError too."""
         answer = self._send("GET", output.url)
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != httpx2.codes.OK:
             raise BrokenDownloadError(
                 f"Picture {output.index} can't be downloaded (HTTP {answer.status_code}); ask for the job again, since"
                 f" its URL expires at {output.url_expires_at:%H:%M:%S %Z}."
@@ -139,14 +139,14 @@ class Client:
             raise ApiError(_problem(answer))
         return answer.content
 
-    def _send(self, method: str, url: str, **request: Any) -> httpx.Response:
+    def _send(self, method: str, url: str, **request: Any) -> httpx2.Response:
         """Send, and send again where that may help."""
         pause = FIRST_PAUSE_SECONDS
         for tries_left in reversed(range(TRIES)):
             try:
                 answer = self._http.request(method, url, **request)
-            except httpx.TransportError as error:
-                if not tries_left or isinstance(error, httpx.UnsupportedProtocol):
+            except httpx2.TransportError as error:
+                if not tries_left or isinstance(error, httpx2.UnsupportedProtocol):
                     reason = str(error) or type(error).__name__
                     raise UnreachableError(f"{self._http.base_url} can't be reached: {reason}") from error
             else:
@@ -165,13 +165,13 @@ def _decode(body: bytes, wanted: type[T]) -> T:
         raise UnreachableError(f"What answered is no Darkroom of this version: {error}.") from error
 
 
-def _problem(answer: httpx.Response) -> Problem:
+def _problem(answer: httpx2.Response) -> Problem:
     try:
         return msgspec.json.decode(answer.content, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnreachableError(f"What answered is no Darkroom: HTTP {answer.status_code} without a problem.") from error
 
 
-def _retry_after(answer: httpx.Response) -> float:
+def _retry_after(answer: httpx2.Response) -> float:
     text = answer.headers.get("Retry-After", "")
     return min(float(text), LONGEST_RETRY_AFTER_SECONDS) if text.isdecimal() else 0.0

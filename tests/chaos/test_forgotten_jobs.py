@@ -4,7 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from darkroom_contracts.topology import DEAD_EXCHANGE, work_queue
@@ -77,7 +77,7 @@ async def test_a_purged_job_s_duplicate_resurrects_nothing(start_stack: StackFac
     assert await stack.queues.waiting(work_queue(MODEL)) == 0
 
 
-async def _post(client: Client, key: str, steps: int = 2) -> httpx.Response:
+async def _post(client: Client, key: str, steps: int = 2) -> httpx2.Response:
     answer = await client.post("/v1/jobs", json=request(MODEL, steps=steps), headers={"Idempotency-Key": key})
     assert answer.status_code == 202, answer.text
     return answer

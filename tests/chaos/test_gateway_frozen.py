@@ -3,7 +3,7 @@
 import asyncio
 import signal
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.http_client import Client, request
@@ -58,7 +58,7 @@ async def _post_whatever_comes(client: Client, model: str) -> None:
     """The gateway may freeze before its answer is out."""
     try:
         await client.post("/v1/jobs", json=request(model, steps=30))
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return
 
 

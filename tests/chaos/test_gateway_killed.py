@@ -3,7 +3,7 @@
 import signal
 from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.http_client import Client, request
@@ -54,7 +54,7 @@ async def _post_whatever_comes(client: Client, body: object, headers: dict[str, 
     """The gateway may die before its answer is out: the key lets the client ask again."""
     try:
         await client.post("/v1/jobs", json=body, headers=headers)
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import psutil
 import pytest
@@ -120,8 +120,8 @@ def test_the_environment_file_opens_the_api(stack: LocalStack) -> None:
     settings = dict(line.split("=", 1) for line in lines if "=" in line)
     url = settings["DARKROOM_URL"] + "/v1/models"
     key = settings["DARKROOM_API_KEY"]
-    assert httpx.get(url, headers={"Authorization": f"Bearer {key}"}, trust_env=False).status_code == 200
-    assert httpx.get(url, trust_env=False).status_code == 401
+    assert httpx2.get(url, headers={"Authorization": f"Bearer {key}"}, trust_env=False).status_code == 200
+    assert httpx2.get(url, trust_env=False).status_code == 401
 
 
 def test_starting_again_changes_nothing(stack: LocalStack) -> None:

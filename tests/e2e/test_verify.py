@@ -3,7 +3,7 @@
 import asyncio
 from io import BytesIO
 
-import httpx
+import httpx2
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -18,14 +18,14 @@ from tests.support.stack import MODEL, Stack
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("workers")]
 
 
-class Edge(httpx.HTTPTransport):
+class Edge(httpx2.HTTPTransport):
     """Sends writes to the gateway, as the edge would; all else goes where it is addressed, to status or S3."""
 
     def __init__(self, stack: Stack) -> None:
         super().__init__()
-        self._gateway = httpx.URL(stack.gateway.url)
+        self._gateway = httpx2.URL(stack.gateway.url)
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "POST":
             request.url = request.url.copy_with(host=self._gateway.host, port=self._gateway.port)
         return super().handle_request(request)

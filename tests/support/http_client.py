@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import msgspec
 
 from darkroom_contracts.api import Job, Output
@@ -17,8 +17,8 @@ class Client:
 
     def __init__(self, key: str, gateway_url: str, status_url: str) -> None:
         headers = {"Authorization": f"Bearer {key}"}
-        self._writes = httpx.AsyncClient(base_url=gateway_url, headers=headers, timeout=30, trust_env=False)
-        self._reads = httpx.AsyncClient(base_url=status_url, headers=headers, timeout=30, trust_env=False)
+        self._writes = httpx2.AsyncClient(base_url=gateway_url, headers=headers, timeout=30, trust_env=False)
+        self._reads = httpx2.AsyncClient(base_url=status_url, headers=headers, timeout=30, trust_env=False)
 
     async def __aenter__(self) -> "Client":
         return self
@@ -27,11 +27,11 @@ class Client:
         await self._writes.aclose()
         await self._reads.aclose()
 
-    async def post(self, path: str, **request: Any) -> httpx.Response:
+    async def post(self, path: str, **request: Any) -> httpx2.Response:
         """A write, whatever its answer."""
         return await self._writes.post(path, **request)
 
-    async def get(self, path: str) -> httpx.Response:
+    async def get(self, path: str) -> httpx2.Response:
         """A read, whatever its answer."""
         return await self._reads.get(path)
 
@@ -46,10 +46,10 @@ class Client:
         assert answer.status_code == 200, answer.text
         return msgspec.json.decode(answer.content, type=Job)
 
-    async def cancel(self, job_id: str) -> httpx.Response:
+    async def cancel(self, job_id: str) -> httpx2.Response:
         return await self.post(f"/v1/jobs/{job_id}/cancel")
 
-    async def delete(self, job_id: str) -> httpx.Response:
+    async def delete(self, job_id: str) -> httpx2.Response:
         return await self._writes.delete(f"/v1/jobs/{job_id}")
 
     async def finished(self, job_id: str, *, seconds: float = 60) -> Job:
@@ -77,9 +77,9 @@ class Client:
 
         return await self._until(job_id, seen, "rendering", seconds)
 
-    async def download(self, output: Output) -> httpx.Response:
+    async def download(self, output: Output) -> httpx2.Response:
         """The picture behind a presigned URL; it needs no key."""
-        async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+        async with httpx2.AsyncClient(timeout=30, trust_env=False) as http:
             return await http.get(output.url)
 
     async def _until(self, job_id: str, holds: Any, what: str, seconds: float) -> Job:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 
 from tests.support.http_client import Client, request
 from tests.support.waiting import eventually
@@ -50,7 +50,7 @@ class Load:
     async def _post(self) -> None:
         try:
             answer = await self._client.post("/v1/jobs", json=request(self._model, steps=1))
-        except httpx.TransportError:
+        except httpx2.TransportError:
             self.unanswered += 1
             return
         self.answers[answer.status_code] = self.answers.get(answer.status_code, 0) + 1

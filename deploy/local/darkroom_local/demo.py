@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 from PIL import Image
 from rich.progress import BarColumn, Progress, TextColumn
 from rich_pixels import Pixels
@@ -28,7 +28,7 @@ def render_picture(url: str, key: str, folder: Path, prompt: str) -> Path:
     """Submit a prompt, show its progress, download the picture and show it too. Raises LocalError."""
     try:
         # A transport of our own keeps the environment's proxies out of a conversation with this very machine.
-        with Client(url, key, transport=httpx.HTTPTransport()) as client:
+        with Client(url, key, transport=httpx2.HTTPTransport()) as client:
             path = _render(client, folder, prompt)
     except DarkroomError as error:
         raise LocalError(f"{error} `make logs` tells what the services do.") from error

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import msgspec
 
 from darkroom import Client
@@ -18,7 +18,7 @@ AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PICTURE = b"\x89PNG picture"
 KEY = "dk_client_secret"
 
-Handler = Callable[[httpx.Request], httpx.Response]
+Handler = Callable[[httpx2.Request], httpx2.Response]
 
 
 def job(status: str = "queued", **more: Any) -> Job:
@@ -50,23 +50,23 @@ def failed() -> Job:
     return job("failed", error=JobError("pipeline_error", "The scheduler failed.", retryable=False))
 
 
-def reply(content: Any, status: int = 200, **headers: str) -> httpx.Response:
-    return httpx.Response(status, content=msgspec.json.encode(content), headers=headers)
+def reply(content: Any, status: int = 200, **headers: str) -> httpx2.Response:
+    return httpx2.Response(status, content=msgspec.json.encode(content), headers=headers)
 
 
-def problem(status: int, code: str, detail: str, **more: str) -> httpx.Response:
+def problem(status: int, code: str, detail: str, **more: str) -> httpx2.Response:
     return reply(Problem(f"https://darkroom.dev/problems/{code}", "Title", status, code, detail, **more), status)
 
 
 class Script:
     """Answers requests one after the other, and remembers them and the pauses between."""
 
-    def __init__(self, *answers: httpx.Response | BaseException) -> None:
+    def __init__(self, *answers: httpx2.Response | BaseException) -> None:
         self._answers = iter(answers)
-        self.requests: list[httpx.Request] = []
+        self.requests: list[httpx2.Request] = []
         self.pauses: list[float] = []
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)
         answer = next(self._answers)
         if isinstance(answer, BaseException):
@@ -74,4 +74,4 @@ class Script:
         return answer
 
     def client(self, url: str = "http://edge", api_key: str = KEY) -> Client:
-        return Client(url, api_key, transport=httpx.MockTransport(self), sleep=self.pauses.append)
+        return Client(url, api_key, transport=httpx2.MockTransport(self), sleep=self.pauses.append)

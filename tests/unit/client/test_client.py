@@ -1,4 +1,4 @@
-import httpx
+import httpx2
 import msgspec
 import pytest
 
@@ -26,7 +26,7 @@ def test_a_lost_submission_is_sent_again_with_the_same_key() -> None:
     """After a lost connection or an answer to try again the same submission follows under the same key."""
     again = problem(503, "unavailable", "Away.")
     again.headers["Retry-After"] = "5"
-    script = Script(httpx.ReadTimeout("slow"), again, reply(job(), 202))
+    script = Script(httpx2.ReadTimeout("slow"), again, reply(job(), 202))
     script.client().submit("a lighthouse")
     assert len({request.headers["Idempotency-Key"] for request in script.requests}) == 1
     assert script.pauses == [0.5, 5.0]
@@ -34,7 +34,7 @@ def test_a_lost_submission_is_sent_again_with_the_same_key() -> None:
 
 def test_an_api_that_stays_away_is_told() -> None:
     """When no try reaches the API the error names it."""
-    script = Script(*[httpx.ConnectError("connection refused")] * TRIES)
+    script = Script(*[httpx2.ConnectError("connection refused")] * TRIES)
     with pytest.raises(UnreachableError, match="http://edge can't be reached: connection refused"):
         script.client().job(JOB_ID)
     assert len(script.pauses) == TRIES - 1
@@ -57,8 +57,8 @@ def test_a_queue_that_stays_full_is_raised() -> None:
         script.client().submit("a lighthouse")
 
 
-@pytest.mark.parametrize("answer", [httpx.Response(200, text="<html>"), httpx.Response(404, text="<html>")])
-def test_a_stranger_s_answer_is_told(answer: httpx.Response) -> None:
+@pytest.mark.parametrize("answer", [httpx2.Response(200, text="<html>"), httpx2.Response(404, text="<html>")])
+def test_a_stranger_s_answer_is_told(answer: httpx2.Response) -> None:
     """An answer that is not Darkroom's is told as that."""
     with pytest.raises(UnreachableError, match="no Darkroom"):
         Script(answer).client().job(JOB_ID)
@@ -92,16 +92,16 @@ def test_a_cancel_tells_how_the_job_stands() -> None:
 
 def test_a_picture_is_downloaded_without_the_key() -> None:
     """A signed URL is fetched as it is, without a second authorization, and the bytes are checked."""
-    script = Script(httpx.Response(200, content=PICTURE))
+    script = Script(httpx2.Response(200, content=PICTURE))
     assert script.client().download(output()) == PICTURE
     assert "Authorization" not in script.requests[0].headers
 
 
 @pytest.mark.parametrize(
     ("answer", "complaint"),
-    [(httpx.Response(403), "HTTP 403.*ask for the job again"), (httpx.Response(200, content=b"?"), "damaged")],
+    [(httpx2.Response(403), "HTTP 403.*ask for the job again"), (httpx2.Response(200, content=b"?"), "damaged")],
 )
-def test_a_broken_picture_is_refused(answer: httpx.Response, complaint: str) -> None:
+def test_a_broken_picture_is_refused(answer: httpx2.Response, complaint: str) -> None:
     """A picture that can't be had, or is not the stored one, is told with what to do."""
     with pytest.raises(BrokenDownloadError, match=complaint):
         Script(answer).client().download(output())

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from click.testing import CliRunner, Result
 
@@ -47,7 +47,7 @@ def test_options_reach_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_waiting_saves_the_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`--output` waits for the end and saves the picture, and --json leaves stdout to the program."""
     done = reply(job("succeeded", outputs=[output()]))
-    script = Script(reply(job(), 202), reply(running(5)), done, httpx.Response(200, content=PICTURE))
+    script = Script(reply(job(), 202), reply(running(5)), done, httpx2.Response(200, content=PICTURE))
     target = tmp_path / "lighthouse.png"
     result = _run(monkeypatch, script, "submit", "x", "--output", str(target), "--json")
     assert target.read_bytes() == PICTURE
@@ -58,7 +58,7 @@ def test_waiting_saves_the_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_several_pictures_get_several_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Several pictures are told apart by their index."""
     done = reply(job("succeeded", outputs=[output(0), output(1)]), 202)
-    pictures = (httpx.Response(200, content=PICTURE) for _ in range(2))
+    pictures = (httpx2.Response(200, content=PICTURE) for _ in range(2))
     _run(monkeypatch, Script(done, done, *pictures), "submit", "x", "--output", str(tmp_path / "p.png"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p-0.png", "p-1.png"]
 

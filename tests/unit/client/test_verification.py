@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
@@ -24,7 +24,7 @@ def rendering(again: bytes, receipt: Receipt = RECEIPT) -> Script:
     """An API that renders these bytes."""
     done: Output = output(body=again)
     return Script(
-        reply(job(), 202), reply(job("succeeded", outputs=[done], receipt=receipt)), httpx.Response(200, content=again)
+        reply(job(), 202), reply(job("succeeded", outputs=[done], receipt=receipt)), httpx2.Response(200, content=again)
     )
 
 
