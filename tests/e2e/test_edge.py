@@ -11,12 +11,13 @@ from time import monotonic
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 from starlette.applications import Starlette
 
-from chassis.service import Address, http_server
+from chassis.service import http_server
+from chassis.settings import Address
 from darkroom_contracts.api import MAX_BODY_BYTES, ROUTES, Problem, Route
 from darkroom_contracts.errors import ApiError
 from darkroom_local.parts import Caddy
@@ -57,8 +58,8 @@ class Edge:
     server: LocalServer
     log: Path
 
-    def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, timeout=10, trust_env=False)
+    def client(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(base_url=self.url, timeout=10, trust_env=False)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def other_methods() -> list[tuple[str, str]]:
     return [(method, path) for path in paths for method in METHODS if (method, path) not in known]
 
 
-def problem(response: httpx.Response) -> Problem:
+def problem(response: httpx2.Response) -> Problem:
     """The problem of an answer; it must be one, and agree with the status line."""
     assert response.headers["content-type"] == "application/problem+json"
     decoded = msgspec.json.decode(response.content, type=Problem)
@@ -133,7 +134,7 @@ async def test_a_service_that_is_down_is_a_503_problem(edge: Edge, tmp_path: Pat
     server = LocalServer(part, tmp_path)
     try:
         await server.start()
-        async with httpx.AsyncClient(base_url=part.url, trust_env=False) as http:
+        async with httpx2.AsyncClient(base_url=part.url, trust_env=False) as http:
             for target in ("/v1/models", "/darkroom/jobs/picture.png?X-Amz-Signature=secret-signature"):
                 response = await http.get(target, headers={"Authorization": "Bearer secret-key"})
                 assert response.status_code == 503
@@ -147,7 +148,7 @@ async def test_a_service_that_is_down_is_a_503_problem(edge: Edge, tmp_path: Pat
 
 
 @asynccontextmanager
-async def impatient_edge(stub: StubServer, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def impatient_edge(stub: StubServer, folder: Path) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of an edge that has the stub behind every route, and waits ANSWER_SECONDS for an answer to begin."""
     upstreams = dict.fromkeys((*SERVICES, "s3"), stub.address)
     patience = {"answer": f"{ANSWER_SECONDS}s"}
@@ -155,7 +156,7 @@ async def impatient_edge(stub: StubServer, folder: Path) -> AsyncIterator[httpx.
     server = LocalServer(part, folder)
     try:
         await server.start()
-        async with httpx.AsyncClient(base_url=part.url, timeout=10, trust_env=False) as http:
+        async with httpx2.AsyncClient(base_url=part.url, timeout=10, trust_env=False) as http:
             yield http
     finally:
         await server.stop()

@@ -1,72 +1,107 @@
-"""Running a service: its HTTP server and its loops until SIGTERM, then an orderly drain.
+"""The frame of a service process: its HTTP server and its loops, run until SIGTERM and drained in order.
 
-On SIGTERM or SIGINT readiness turns off and the loops finish what they are doing; then the server finishes its open
-requests; then the caller closes what both stood on.
+A service is a package with `settings.Settings`, `app.open_app` and a `__main__` that calls `main` with both. On SIGTERM
+or SIGINT readiness turns off and the loops finish their current round; then the server finishes its open requests; then
+`open_app` closes what both used.
 """
 
 import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
-import msgspec
 import structlog
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from chassis import logs
 from chassis.health import Health
-from chassis.settings import Port, SettingsError
+from chassis.settings import Address, ServiceSettings, SettingsError, load
 from darkroom_contracts.models import CatalogueError
 
 log = structlog.get_logger()
 
 GRACEFUL_SHUTDOWN_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75
-"""How long a connection may idle. Longer than any proxy in front keeps it: a connection that the service closes just as
-the proxy sends a request down it costs that request, and a POST is not sent twice."""
+"""How long an idle connection stays open. Longer than any proxy in front keeps its own: a request that the proxy sends
+while the service closes the connection is lost, and a POST is not sent again."""
 GARBAGE_THRESHOLDS = (20_000, 20, 50)
-"""New objects before a collection of the youngest generation, and collections before one of the next older. Python's
-own 700, 10 and 10 collect the youngest several times within a single batch of requests."""
+"""Allocations before a collection of the youngest generation, and collections before one of the next older generation.
+Python's defaults of 700, 10 and 10 collect several times within a single batch of requests."""
 BAD_SETTINGS_EXIT_CODE = 64  # EX_USAGE of sysexits.h
 
 
 class Runnable(Protocol):
-    """Anything that works until told to stop and then drains."""
+    """Anything that works until it is told to stop, and then drains."""
 
     async def run(self, stop: asyncio.Event) -> None: ...
 
 
-class Address(msgspec.Struct, frozen=True):
-    host: str
-    port: Port
+@dataclass(frozen=True)
+class App:
+    """The parts of a service that serve. They live as long as the context that `open_app` returns."""
+
+    http: ASGIApp
+    health: Health
+    loops: Sequence[Runnable] = ()
 
 
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the service's, which drains its loops before the server stops."""
-        yield
+class FatalError(Exception):
+    """The service can't go on. A supervisor sees the exit code, people see the code and the message in the log."""
+
+    def __init__(self, message: str, *, code: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.code = code
+        self.exit_code = exit_code
 
 
-async def serve(app: ASGIApp, address: Address, health: Health, loops: Sequence[Runnable] = ()) -> None:
-    """Serve until a signal, then drain. Raises what a loop raises, after stopping everything else."""
+S = TypeVar("S", bound=ServiceSettings)
+OpenApp = Callable[[S], AbstractAsyncContextManager[App]]
+
+
+def main(name: str, settings_type: type[S], open_app: OpenApp[S]) -> None:
+    """Run a service until SIGTERM or SIGINT.
+
+    Bad settings and a bad catalogue exit with BAD_SETTINGS_EXIT_CODE and one line for each mistake on stderr, a
+    FatalError with its own code.
+    """
+    try:
+        settings = load(settings_type)
+        logs.configure(name, settings.log)
+        uvloop.run(_run(settings, open_app))
+    except (SettingsError, CatalogueError) as error:
+        print(f"Some settings are missing or wrong:\n{error}", file=sys.stderr)  # noqa: T201 - logs may not be set up
+        raise SystemExit(BAD_SETTINGS_EXIT_CODE) from None
+    except FatalError as error:
+        log.error("service can't go on", code=error.code, error=str(error))  # noqa: TRY400 - foreseen, no traceback
+        raise SystemExit(error.exit_code) from None
+
+
+async def _run(settings: S, open_app: OpenApp[S]) -> None:
+    async with open_app(settings) as app:
+        await serve(app, settings.address)
+
+
+async def serve(app: App, address: Address) -> None:
+    """Serve until a signal arrives, then drain. Raises what a loop raises, after stopping everything else."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = http_server(app, address)
-    _spare_the_collector()
+    server = http_server(app.http, address)
+    _tune_garbage_collection()
     serving = asyncio.create_task(server.serve())
-    working = [asyncio.create_task(loop.run(stop)) for loop in loops]
+    working = [asyncio.create_task(loop.run(stop)) for loop in app.loops]
     stopping = asyncio.create_task(stop.wait())
     log.info("service started", host=address.host, port=address.port)
-    # Whichever ends first ends the service: a signal, a loop that broke, or a server that could not bind.
+    # Whichever ends first ends the service: a signal, a loop that raised, or a server that could not bind.
     await asyncio.wait([serving, stopping, *working], return_when=asyncio.FIRST_COMPLETED)
     stop.set()
-    health.draining = True
+    app.health.draining = True
     log.info("service draining")
     results = await asyncio.gather(*working, return_exceptions=True)
     server.should_exit = True
@@ -78,15 +113,15 @@ async def serve(app: ASGIApp, address: Address, health: Health, loops: Sequence[
             raise result
 
 
-def _spare_the_collector() -> None:
-    """Freeze what was loaded so far: it stays anyway, and each full collection would look through all of it."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `serve`, which drains the loops before it stops the server."""
+        yield
 
 
 def http_server(app: ASGIApp, address: Address) -> uvicorn.Server:
-    """What answers a service's HTTP requests, ready to serve."""
+    """Return the HTTP server of an application, not started yet."""
     return _Server(
         uvicorn.Config(
             app,
@@ -104,16 +139,23 @@ def http_server(app: ASGIApp, address: Address) -> uvicorn.Server:
     )
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
+def _tune_garbage_collection() -> None:
+    """Freeze the objects that exist at the start: they stay, and every full collection would visit all of them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run a service's main coroutine on uvloop."""
-    uvloop.run(main)
+    uvloop.run(coroutine)
 
 
 @contextmanager
 def refusing_bad_settings() -> Iterator[None]:
-    """Where settings and catalogue are read: tell every mistake on stderr and leave with BAD_SETTINGS_EXIT_CODE."""
+    """Exit with BAD_SETTINGS_EXIT_CODE and one line for each mistake on stderr."""
     try:
         yield
     except (SettingsError, CatalogueError) as error:
-        print(f"Some settings are missing or wrong:\n{error}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
+        print(f"Some settings are missing or wrong:\n{error}", file=sys.stderr)  # noqa: T201 - logs are not set up yet
         raise SystemExit(BAD_SETTINGS_EXIT_CODE) from None

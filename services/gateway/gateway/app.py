@@ -1,18 +1,14 @@
-"""Wiring: which part of the gateway stands on which."""
+"""The gateway's parts and how they depend on each other."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-
-from starlette.applications import Starlette
 
 from chassis.amqp import Broker
 from chassis.auth import Authenticator
 from chassis.health import Health
 from chassis.http import build_app
-from chassis.loops import Loop
+from chassis.service import App
 from darkroom_contracts.api import Service
-from darkroom_contracts.models import Catalogue
 from darkroom_contracts.topology import Lanes
 from gateway.admission import Admission
 from gateway.batch import Committer
@@ -26,18 +22,10 @@ from gateway.store import JobStore, OutboxStore
 from gateway.topology import Declarer
 
 
-@dataclass(frozen=True)
-class Gateway:
-    """The parts that serve; they live while `open_gateway` does."""
-
-    app: Starlette
-    health: Health
-    loops: list[Loop]
-
-
 @asynccontextmanager
-async def open_gateway(settings: Settings, catalogue: Catalogue) -> AsyncIterator[Gateway]:
-    """Build the gateway. Leaving answers every submission that was taken in, then closes the connections."""
+async def open_app(settings: Settings) -> AsyncIterator[App]:
+    """Open the gateway. On exit every submission in progress is answered, then the connections are closed."""
+    catalogue = settings.catalogue.load()
     broker = Broker(settings.broker.amqp_url, "darkroom-gateway")
     connections = Connections(settings.database)
     store = JobStore(connections.rest)
@@ -45,13 +33,13 @@ async def open_gateway(settings: Settings, catalogue: Catalogue) -> AsyncIterato
     declarer = Declarer(broker, catalogue.names, Lanes.of(settings.broker.retry_delays))
     outbox = OutboxStore({model.name: model.revision for model in catalogue.models})
     relay = Relay(connections.relay, outbox, Courier(broker), declarer)
-    # RabbitMQ is no part of readiness: while it is away intake goes on, and the outbox holds.
+    # Readiness does not depend on RabbitMQ: while it is away, intake goes on and messages wait in the outbox.
     health = Health({"database": connections.keys.check})
     try:
         async with connections, Committer(JobStore(connections.commits)) as committer:
             intake = Intake(catalogue, store, committer, admission, relay.wake)
             authenticator = Authenticator(connections.keys)
-            app = build_app(Service.GATEWAY, Endpoints(intake).by_route(), authenticator, health)
-            yield Gateway(app, health, [admission, declarer, relay])
+            http = build_app(Service.GATEWAY, Endpoints(intake).by_route(), authenticator, health)
+            yield App(http, health, [admission, declarer, relay])
     finally:
         await broker.close()

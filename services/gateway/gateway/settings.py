@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
-from chassis.settings import BrokerSettings, CatalogueSettings, DatabaseSettings, LogSettings, Port
+from chassis.settings import Address, BrokerSettings, CatalogueSettings, DatabaseSettings, Port, ServiceSettings
 
 
 class GatewayDatabaseSettings(DatabaseSettings, frozen=True, kw_only=True):
@@ -14,10 +13,7 @@ class GatewayDatabaseSettings(DatabaseSettings, frozen=True, kw_only=True):
     all else share the rest. See connections.py."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Each field, those of the groups included, is DARKROOM_<FIELD> in the environment."""
-
-    log: LogSettings
+class Settings(ServiceSettings, frozen=True, kw_only=True):
     database: GatewayDatabaseSettings
     broker: BrokerSettings
     catalogue: CatalogueSettings
@@ -28,3 +24,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs of one model that may wait. Beyond it a submission is answered 429 `queue_full`."""
     max_queued_jobs_per_tenant: Annotated[int, Meta(ge=1)] = 20_000
     """Jobs of one tenant that may wait, over all models. Beyond it: 429 `quota_exceeded`."""
+
+    @property
+    def address(self) -> Address:
+        return Address(self.gateway_host, self.gateway_port)

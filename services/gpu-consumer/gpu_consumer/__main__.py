@@ -5,8 +5,8 @@ import asyncio
 import structlog
 
 from chassis import logs
-from chassis.service import Address, refusing_bad_settings, run, serve
-from chassis.settings import load
+from chassis.service import App, refusing_bad_settings, run, serve
+from chassis.settings import Address, load
 from darkroom_contracts.models import Model
 from gpu_consumer.app import build, render_process
 from gpu_consumer.settings import Settings
@@ -31,7 +31,8 @@ async def _serve(settings: Settings, model: Model) -> None:
     app = build(settings, model, render_process(settings, model))
     try:
         async with app.database:
-            await serve(app.http, Address(settings.consumer_host, settings.consumer_port), app.health, [app.worker])
+            address = Address(settings.consumer_host, settings.consumer_port)
+            await serve(App(app.http, app.health, [app.worker]), address)
     finally:
         await asyncio.gather(*(broker.close() for broker in app.brokers))
 

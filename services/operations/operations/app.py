@@ -8,7 +8,8 @@ from chassis.health import Health
 from chassis.http import build_app
 from chassis.loops import Loop
 from chassis.postgres import Database
-from chassis.service import Address, serve
+from chassis.service import App, serve
+from chassis.settings import Address
 from chassis.storage import Storage
 from darkroom_contracts.api import Service
 from operations.ingest import Ingest
@@ -35,7 +36,7 @@ async def run_operations(settings: Settings) -> None:
         app = build_app(Service.OPERATIONS, {}, Authenticator(database), health)
         address = Address(settings.operations_host, settings.operations_port)
         try:
-            await serve(app, address, health, _loops(settings, database, broker))
+            await serve(App(app, health, _loops(settings, database, broker)), address)
         finally:
             await broker.close()
 

@@ -2,23 +2,20 @@
 
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from chassis.settings import (
+    Address,
     BrokerSettings,
     CatalogueSettings,
     DatabaseSettings,
-    LogSettings,
     Port,
+    ServiceSettings,
     StorageSettings,
 )
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Each field, those of the groups included, is DARKROOM_<FIELD> in the environment."""
-
-    log: LogSettings
+class Settings(ServiceSettings, frozen=True, kw_only=True):
     database: DatabaseSettings
     broker: BrokerSettings
     storage: StorageSettings
@@ -30,3 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Origin that the pictures' presigned URLs carry: the edge's, as clients reach it."""
     url_lifetime_seconds: Annotated[int, Meta(ge=60, le=7 * 24 * 3600)] = 3600
     """How long a presigned URL works at the most; at the least it works for half as long when it is answered."""
+
+    @property
+    def address(self) -> Address:
+        return Address(self.status_host, self.status_port)

@@ -4,12 +4,12 @@ from typing import Any
 
 import asyncpg
 import httpx
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 BODY: dict[str, Any] = {"model": "tiny", "input": {"prompt": "a lighthouse"}}
 
 
-def http_client(app: Starlette, key: str) -> httpx.AsyncClient:
+def http_client(app: ASGIApp, key: str) -> httpx.AsyncClient:
     """A client that calls the application directly; an exception of the application is its answer 500."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=bearer(key))

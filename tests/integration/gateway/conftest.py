@@ -10,7 +10,7 @@ from chassis.amqp import Broker
 from chassis.postgres import Database
 from chassis.settings import load
 from darkroom_contracts.models import Catalogue
-from gateway.app import open_gateway
+from gateway.app import open_app
 from gateway.settings import Settings
 from gateway.store import JobStore
 from tests.integration.gateway.clients import http_client
@@ -40,7 +40,7 @@ async def key(rows: asyncpg.Connection) -> str:
 @pytest.fixture
 async def client(settings: Settings, catalogue: Catalogue, key: str) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client of a gateway, with a valid key."""
-    async with open_gateway(settings, catalogue) as gateway, http_client(gateway.app, key) as http:
+    async with open_app(settings) as gateway, http_client(gateway.http, key) as http:
         yield http
 
 

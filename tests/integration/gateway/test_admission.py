@@ -12,7 +12,7 @@ from chassis.settings import load
 from darkroom_contracts.errors import ApiError
 from darkroom_contracts.models import Catalogue
 from gateway.admission import Admission
-from gateway.app import open_gateway
+from gateway.app import open_app
 from gateway.settings import Settings
 from gateway.store import JobStore, queries
 from tests.integration.gateway.clients import BODY, counts, http_client, submit
@@ -105,7 +105,7 @@ async def test_a_full_queue_answers_429(
 ) -> None:
     """A problem document with Retry-After, and nothing recorded."""
     settings = load(Settings, {**environment, "DARKROOM_MAX_QUEUED_JOBS_PER_TENANT": "1"})
-    async with open_gateway(settings, catalogue) as gateway, http_client(gateway.app, key) as client:
+    async with open_app(settings) as gateway, http_client(gateway.http, key) as client:
         await submit(client)
         answer: httpx.Response = await client.post("/v1/jobs", json=BODY)
     assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")

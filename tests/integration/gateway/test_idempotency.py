@@ -7,7 +7,7 @@ import httpx
 
 from chassis.settings import load
 from darkroom_contracts.models import Catalogue
-from gateway.app import open_gateway
+from gateway.app import open_app
 from gateway.settings import Settings
 from tests.integration.gateway.clients import BODY, counts, http_client, submit
 from tests.integration.gateway.conftest import Environment
@@ -80,10 +80,10 @@ async def test_keys_crossed_between_two_gateways(
     """Two gateways that get the same keys at the same time in opposite order end with one job for each key."""
     keys = [f"k{number:03}" for number in range(60)]
     async with (
-        open_gateway(settings, catalogue) as one,
-        open_gateway(settings, catalogue) as two,
-        http_client(one.app, key) as left,
-        http_client(two.app, key) as right,
+        open_app(settings) as one,
+        open_app(settings) as two,
+        http_client(one.http, key) as left,
+        http_client(two.http, key) as right,
     ):
         for round_number in range(5):
             names = [f"{round_number}-{name}" for name in keys]
@@ -102,7 +102,7 @@ async def test_keys_crossed_between_two_gateways(
 async def test_a_full_queue_still_replays(environment: Environment, catalogue: Catalogue, key: str) -> None:
     """Who was accepted once is not told 429 when asking again."""
     settings = load(Settings, {**environment, "DARKROOM_MAX_QUEUED_JOBS": "1"})
-    async with open_gateway(settings, catalogue) as gateway, http_client(gateway.app, key) as client:
+    async with open_app(settings) as gateway, http_client(gateway.http, key) as client:
         first = await submit(client, Idempotency_Key="one")
         again = await post(client, "one")
         assert (again.status_code, again.json()["id"]) == (202, first["id"])

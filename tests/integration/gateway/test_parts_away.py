@@ -12,7 +12,7 @@ from chassis.postgres import CONNECT_TIMEOUT_SECONDS, Database, DatabaseUnavaila
 from chassis.settings import load
 from darkroom_contracts.models import Catalogue
 from darkroom_contracts.topology import work_queue
-from gateway.app import open_gateway
+from gateway.app import open_app
 from gateway.batch import LARGEST_BATCH, Committer
 from gateway.relay import Relay
 from gateway.settings import Settings
@@ -34,8 +34,8 @@ async def test_without_rabbitmq_intake_goes_on(
     url = await broker.create_vhost()
     settings = load(Settings, {"DARKROOM_DATABASE_URL": database, "DARKROOM_AMQP_URL": url})
     async with (
-        open_gateway(settings, catalogue) as gateway,
-        http_client(gateway.app, await make_key(database)) as client,
+        open_app(settings) as gateway,
+        http_client(gateway.http, await make_key(database)) as client,
     ):
         relay = next(loop for loop in gateway.loops if isinstance(loop, Relay))
         declarer = next(loop for loop in gateway.loops if isinstance(loop, Declarer))
@@ -66,7 +66,7 @@ async def test_without_postgres_posts_are_refused_whole(
     server = await private_postgres()
     url = await server.create_database()
     settings = load(Settings, {"DARKROOM_DATABASE_URL": url, "DARKROOM_AMQP_URL": vhost})
-    async with open_gateway(settings, catalogue) as gateway, http_client(gateway.app, await make_key(url)) as client:
+    async with open_app(settings) as gateway, http_client(gateway.http, await make_key(url)) as client:
         job = await submit(client)
         posts = [asyncio.create_task(client.post("/v1/jobs", json=BODY)) for _ in range(20)]
         await server.kill()
@@ -96,7 +96,7 @@ async def test_a_commit_that_was_cut_off_is_replayed_under_its_key(
     url = await server.create_database()
     settings = load(Settings, {"DARKROOM_DATABASE_URL": url, "DARKROOM_AMQP_URL": vhost})
     keys = [{"Idempotency-Key": f"k{number}"} for number in range(40)]
-    async with open_gateway(settings, catalogue) as gateway, http_client(gateway.app, await make_key(url)) as client:
+    async with open_app(settings) as gateway, http_client(gateway.http, await make_key(url)) as client:
         await submit(client)
         posts = [asyncio.create_task(client.post("/v1/jobs", json=BODY, headers=key)) for key in keys]
         await eventually(lambda: any(post.done() for post in posts), what="the first commit is through")

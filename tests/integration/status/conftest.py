@@ -7,10 +7,11 @@ import asyncpg
 import httpx
 import pytest
 
+from chassis.service import App
 from chassis.settings import load
 from darkroom_contracts.models import Catalogue
 from darkroom_local.ports import LOOPBACK, free_port
-from status.app import Status, open_status
+from status.app import open_app
 from status.settings import Settings
 from tests.integration.status.jobs import TenantJobs
 
@@ -30,8 +31,8 @@ def environment(database: str) -> dict[str, str]:
 
 
 @pytest.fixture
-async def status(environment: dict[str, str], catalogue: Catalogue) -> AsyncIterator[Status]:
-    async with open_status(load(Settings, environment), catalogue) as status:
+async def status(environment: dict[str, str], catalogue: Catalogue) -> AsyncIterator[App]:
+    async with open_app(load(Settings, environment)) as status:
         yield status
 
 
@@ -48,14 +49,14 @@ async def strangers(rows: asyncpg.Connection) -> TenantJobs:
 
 
 @pytest.fixture
-async def client(status: Status, jobs: TenantJobs) -> AsyncIterator[httpx.AsyncClient]:
+async def client(status: App, jobs: TenantJobs) -> AsyncIterator[httpx.AsyncClient]:
     async with http_client(status, jobs.key) as http:
         yield http
 
 
 @asynccontextmanager
-async def http_client(status: Status, key: str) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(status.app, raise_app_exceptions=False)
+async def http_client(status: App, key: str) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(status.http, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://status", headers=headers) as http:
         yield http

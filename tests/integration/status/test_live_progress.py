@@ -8,11 +8,12 @@ import httpx
 import pytest
 
 from chassis.amqp import Announcer, Broker, BrokerUnavailableError, Publisher, UnroutableError
+from chassis.service import App
 from chassis.settings import load
 from darkroom_contracts.messages.v1 import CONTENT_TYPE, Progress, encode
 from darkroom_contracts.models import Catalogue
 from darkroom_contracts.topology import EVENTS_EXCHANGE
-from status.app import Status, open_status
+from status.app import open_app
 from status.live import LiveProgress, ProgressListener
 from status.settings import Settings
 from tests.integration.status.conftest import http_client
@@ -35,7 +36,7 @@ async def broker(vhost: str) -> AsyncIterator[Broker]:
     await broker.close()
 
 
-def listener_of(status: Status) -> ProgressListener:
+def listener_of(status: App) -> ProgressListener:
     (listener,) = (loop for loop in status.loops if isinstance(loop, ProgressListener))
     return listener
 
@@ -52,7 +53,7 @@ async def step_of(client: httpx.AsyncClient, job_id: UUID) -> int:
 
 
 async def test_a_step_told_between_two_heartbeats_is_shown(
-    status: Status, client: httpx.AsyncClient, jobs: TenantJobs, broker: Broker
+    status: App, client: httpx.AsyncClient, jobs: TenantJobs, broker: Broker
 ) -> None:
     """Whoever polls sees it before the row knows."""
     await listener_of(status).run_once()
@@ -68,7 +69,7 @@ async def test_a_step_told_between_two_heartbeats_is_shown(
 
 
 async def test_a_step_of_the_attempt_before_is_not_shown(
-    status: Status, client: httpx.AsyncClient, jobs: TenantJobs, broker: Broker
+    status: App, client: httpx.AsyncClient, jobs: TenantJobs, broker: Broker
 ) -> None:
     """The two events arrive in order: when the second job's is there, the first job's was passed over."""
     await listener_of(status).run_once()
@@ -95,14 +96,14 @@ async def test_without_a_broker_the_row_tells_the_steps(
     await jobs.claim(job_id)
     await jobs.report(job_id, 4)
     environment["DARKROOM_AMQP_URL"] = "amqp://guest:guest@127.0.0.1:1/"
-    async with open_status(load(Settings, environment), catalogue) as status, http_client(status, jobs.key) as client:
+    async with open_app(load(Settings, environment)) as status, http_client(status, jobs.key) as client:
         with pytest.raises(BrokerUnavailableError):
             await listener_of(status).run_once()
         assert await step_of(client, job_id) == 4
         assert (await client.get("/readyz")).json() == {"ready": True, "checks": {"database": "ok"}}
 
 
-async def test_a_subscription_that_stands_is_left_alone(status: Status, vhost: str, services: Services) -> None:
+async def test_a_subscription_that_stands_is_left_alone(status: App, vhost: str, services: Services) -> None:
     """A round that finds nothing lost does nothing."""
     listener = listener_of(status)
     assert [await listener.run_once() for _ in range(3)] == [False] * 3

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from chassis.postgres import RELEASE_TIMEOUT_SECONDS
 from chassis.settings import load
 from darkroom_contracts.models import Catalogue
-from status.app import open_status
+from status.app import open_app
 from status.settings import Settings
 from tests.integration.chassis.wire import wire_to
 from tests.integration.status.conftest import http_client
@@ -77,7 +77,7 @@ async def test_all_who_wait_are_answered_when_the_database_falls_silent(
     (job_id,) = await jobs.queue()
     async with wire_to(database) as wire:
         settings = load(Settings, {**environment, "DARKROOM_DATABASE_URL": wire.url})
-        async with open_status(settings, catalogue) as status, http_client(status, jobs.key) as client:
+        async with open_app(settings) as status, http_client(status, jobs.key) as client:
             path = f"/v1/jobs/{job_id}"
             assert (await client.get(path)).status_code == 200
             wire.freeze()
