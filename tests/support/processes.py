@@ -12,15 +12,12 @@ import psutil
 from darkroom_local.ports import LOOPBACK, free_port
 from darkroom_local.probes import http_status
 from darkroom_local.program import base_environment
+from darkroom_local.services import read_services
 from tests.support.children import Child
 from tests.support.waiting import eventually
 
-PORT_SETTINGS = {
-    "gateway": "DARKROOM_GATEWAY_PORT",
-    "status": "DARKROOM_STATUS_PORT",
-    "operations": "DARKROOM_OPERATIONS_PORT",
-    "gpu_consumer": "DARKROOM_CONSUMER_PORT",
-}
+SERVICES = {service.package: service for service in read_services()}
+"""Every service by its package."""
 
 
 class ServiceProcess:
@@ -32,7 +29,7 @@ class ServiceProcess:
     def __init__(
         self, service: str, settings: Mapping[str, str], log: Path, *, command: Sequence[str] | None = None
     ) -> None:
-        port_setting = PORT_SETTINGS[service]
+        port_setting = SERVICES[service].port_setting
         self.service = service
         self._command = command or (sys.executable, "-m", service)
         self.settings = {port_setting: str(free_port()), **settings}

@@ -12,7 +12,7 @@ from tests.support.endpoints import Bucket
 from tests.support.http_client import Client
 from tests.support.keys import make_key
 from tests.support.ledger import Ledger
-from tests.support.processes import ServiceProcess
+from tests.support.processes import SERVICES, ServiceProcess
 from tests.support.queues import Queues
 from tests.support.waiting import eventually
 
@@ -20,7 +20,9 @@ LEASE_SECONDS = 3
 RETRY_DELAYS = (1, 2, 3)
 WARM_SECONDS = 150
 """How long a worker may take to be warm: importing torch takes 5 s of a core that it may have to share."""
-SERVICES = ("gateway", "status", "operations")
+WORKER = "gpu_consumer"
+CORE = tuple(package for package in SERVICES if package != WORKER)
+"""The packages of the services that every stack runs; tests start the workers that they need."""
 REPOSITORY = Path(__file__).parents[2]
 
 DROPPED = 'darkroom_messages_total{verdict="obsolete"}'
@@ -78,7 +80,7 @@ class Places:
 
 
 class Stack:
-    """Gateway, status and operations, and the workers that tests ask for."""
+    """Every service but the GPU consumer, and the workers that tests ask for."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
@@ -103,7 +105,7 @@ class Stack:
 
     async def start(self) -> None:
         """Start everything but workers, and wait until it is ready."""
-        self._core = {service: self._start(service, service, {}) for service in SERVICES}
+        self._core = {service: self._start(service, service, {}) for service in CORE}
         await asyncio.gather(*(process.ready() for process in self._core.values()))
 
     async def worker(
@@ -124,7 +126,7 @@ class Stack:
     ) -> ServiceProcess:
         """Start a worker without waiting; a `fault` is what tests.support.faults does to it, and where."""
         own = {"DARKROOM_MODEL": model, "DARKROOM_DEVICE": "cpu", "DARKROOM_WORKER_NAME": name}
-        return self._start("gpu_consumer", name, {**own, **(settings or {})}, fault)
+        return self._start(WORKER, name, {**own, **(settings or {})}, fault)
 
     def launch_gateway(self, name: str, fault: tuple[str, str]) -> ServiceProcess:
         """Start a further gateway that a fault will strike, without waiting."""

@@ -1,6 +1,7 @@
 """All programs of a stack, from its state: what runs, in which order, with which settings."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from darkroom_local.environment import BUCKET, service_settings
@@ -10,13 +11,11 @@ from darkroom_local.parts.rabbitmq import RabbitMQPorts
 from darkroom_local.ports import LOOPBACK
 from darkroom_local.probes import http_status
 from darkroom_local.program import Program
+from darkroom_local.services import Service
 from darkroom_local.state import State
 from darkroom_local.supervisor import Supervisor
 
 CADDYFILE = REPOSITORY / "deploy" / "caddy" / "Caddyfile"
-# A worker finishes its running job before it stops: DARKROOM_DRAIN_SECONDS, 300 by default, and a little more.
-WORKER_STOP_SECONDS = 330
-WORKER_START_SECONDS = 330
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,7 @@ class Blueprint:
     """What a stack consists of."""
 
     home: Home
+    services: tuple[Service, ...]
     rabbitmq: RabbitMQ
     postgres: Postgres
     s3: S3
@@ -32,19 +32,26 @@ class Blueprint:
     supervisor: Supervisor
 
     @classmethod
-    def draw(cls, home: Home, state: State) -> "Blueprint":
+    def draw(cls, home: Home, state: State, services: Iterable[Service]) -> "Blueprint":
+        """Return the stack of those services that have a port in the state.
+
+        A service without one was added to services.toml after the stack was started.
+        """
         ports, secrets = state.ports, state.secrets
+        started = tuple(service for service in services if service.port_name in ports)
         rabbitmq_ports = RabbitMQPorts(
             ports["amqp"], ports["management"], ports["prometheus"], ports["distribution"], ports["epmd"]
         )
         rabbitmq = RabbitMQ(home.data / "rabbitmq", rabbitmq_ports, secrets["amqp"], secrets["erlang_cookie"])
         postgres = Postgres(home.data / "postgres", ports["postgres"], secrets["postgres"])
         s3 = S3(home.data / "s3", ports["s3"], secrets["s3_access_key"], secrets["s3_secret_key"])
-        upstreams = {name: f"{LOOPBACK}:{ports[name]}" for name in ("gateway", "status", "operations", "s3")}
+        behind_edge = {service.name: ports[service.port_name] for service in started if service.edge}
+        upstreams = {name: f"{LOOPBACK}:{port}" for name, port in {**behind_edge, "s3": ports["s3"]}.items()}
         edge = Caddy(home.data / "edge", ports["edge"], CADDYFILE, upstreams, BUCKET)
-        settings = service_settings(home, state, rabbitmq, postgres, s3, edge)
+        service_ports = {service.port_setting: ports[service.port_name] for service in started}
+        settings = service_settings(home, service_ports, rabbitmq, postgres, s3, edge)
         supervisor = Supervisor(home, ports["supervisor"], secrets["supervisor"])
-        return cls(home, rabbitmq, postgres, s3, edge, settings, supervisor)
+        return cls(home, started, rabbitmq, postgres, s3, edge, settings, supervisor)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -63,25 +70,17 @@ class Blueprint:
         return tuple(program for tier in self.tiers for program in tier)
 
     def _services(self) -> tuple[Program, ...]:
-        return (
-            self._service("gateway", "gateway", "DARKROOM_GATEWAY_PORT"),
-            self._service("status", "status", "DARKROOM_STATUS_PORT"),
-            self._service("operations", "operations", "DARKROOM_OPERATIONS_PORT"),
-            self._service(
-                "gpu-consumer", "gpu_consumer", "DARKROOM_CONSUMER_PORT", WORKER_START_SECONDS, WORKER_STOP_SECONDS
-            ),
-        )
+        return tuple(map(self._service, self.services))
 
-    def _service(
-        self, name: str, package: str, port_setting: str, start_seconds: int = 60, stop_seconds: int = 30
-    ) -> Program:
-        port = int(self.settings[port_setting])
+    def _service(self, service: Service) -> Program:
+        port = int(self.settings[service.port_setting])
         return Program(
-            name=name,
-            command=(sys.executable, "-m", package),
+            name=service.name,
+            command=(sys.executable, "-m", service.package),
             directory=self.home.path,
             environment=self.settings,
-            ready=lambda: http_status(port, "/readyz") == 200,
-            start_seconds=start_seconds,
-            stop_seconds=stop_seconds,
+            ready=lambda: http_status(port, service.ready_path) == 200,
+            start_seconds=service.ready_seconds,
+            stop_seconds=service.stop_seconds,
+            permanent_exit_codes=service.permanent_exit_codes,
         )

@@ -14,9 +14,12 @@ OWN = ("DARKROOM_HOME", "DARKROOM_PORT", "DARKROOM_STACK", "DARKROOM_URL", "DARK
 
 
 def service_settings(
-    home: Home, state: State, rabbitmq: RabbitMQ, postgres: Postgres, s3: S3, edge: Caddy
+    home: Home, ports: Mapping[str, int], rabbitmq: RabbitMQ, postgres: Postgres, s3: S3, edge: Caddy
 ) -> dict[str, str]:
-    """Every service's environment: the caller's DARKROOM_ settings over defaults, the stack's own places over both."""
+    """Return the environment of every service: defaults, then the caller's DARKROOM_ settings, then the stack's own.
+
+    `ports` maps the services' port settings to their ports.
+    """
     defaults = {
         "DARKROOM_DEVICE": "cpu",
         "DARKROOM_MODEL": "shapes",
@@ -37,11 +40,7 @@ def service_settings(
         "DARKROOM_PUBLIC_URL": edge.url,
         "DARKROOM_MODELS_HOME": str(home.models_home),
     }
-    ports = {
-        f"DARKROOM_{name.upper()}_PORT": str(state.ports[name])
-        for name in ("gateway", "status", "operations", "consumer")
-    }
-    return {**defaults, **chosen, **places, **ports}
+    return {**defaults, **chosen, **places, **{setting: str(port) for setting, port in ports.items()}}
 
 
 def write_env_file(home: Home, state: State, settings: Mapping[str, str]) -> None:

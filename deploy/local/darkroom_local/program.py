@@ -26,6 +26,8 @@ class Program:
     """How long a stop may take before the program is killed."""
     start_seconds: int = 60
     """How long it may take to be ready."""
+    permanent_exit_codes: tuple[int, ...] = ()
+    """Exit codes after which the supervisor leaves it stopped; after any other it is started again."""
 
 
 def base_environment() -> dict[str, str]:

@@ -14,6 +14,7 @@ from darkroom_local.errors import LocalError, ProgramFailedError
 from darkroom_local.home import Home
 from darkroom_local.launch import describe
 from darkroom_local.program import Program
+from darkroom_local.services import read_services
 from darkroom_local.state import State
 
 PAUSE_SECONDS = 0.1
@@ -28,6 +29,7 @@ def up(home: Home) -> Blueprint:
     with home.locked():
         state = State.load(home)
         blueprint = _running(home, state) or _begin(home, state)
+        _warn_of_new_services(blueprint)
         foundations, broker, services = blueprint.tiers
         _start(blueprint, foundations)
         _start(blueprint, broker)
@@ -72,20 +74,31 @@ def _warn_of_others(home: Home) -> None:
         )
 
 
+def _warn_of_new_services(blueprint: Blueprint) -> None:
+    """Name the services that supervisord does not know, since it was started before services.toml named them."""
+    known = {service.name for service in blueprint.services}
+    if new := [service.name for service in read_services() if service.name not in known]:
+        names = ", ".join(new)
+        console.print(
+            f"Not started: {names}. To add it to the running stack, run `make down`, then `make up`.", style="yellow"
+        )
+
+
 def _running(home: Home, state: State) -> Blueprint | None:
     if "supervisor" not in state.ports:
         return None
-    blueprint = Blueprint.draw(home, state)
+    blueprint = Blueprint.draw(home, state, read_services())
     return blueprint if blueprint.supervisor.answers() else None
 
 
 def _begin(home: Home, state: State) -> Blueprint:
     """Start a supervisor for a stack that has none."""
     _sweep(home)
-    for name in state.settle():
+    services = read_services()
+    for name in state.settle(services):
         console.print(f"The {name} port of the last start is taken now; it moved to {state.ports[name]}.")
     state.save(home)
-    blueprint = Blueprint.draw(home, state)
+    blueprint = Blueprint.draw(home, state, services)
     with step("Preparing PostgreSQL, RabbitMQ, S3 and the edge"):
         for part in blueprint.parts:
             part.prepare()

@@ -3,19 +3,17 @@
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from darkroom_local.errors import LocalError
 from darkroom_local.home import Home, write_private
 from darkroom_local.ports import free_port, is_free
+from darkroom_local.services import Service
 
 PREFERRED_EDGE_PORT = 8080
-PORTS = (
+PART_PORTS = (
     "edge",
-    "gateway",
-    "status",
-    "operations",
-    "consumer",
     "postgres",
     "s3",
     "amqp",
@@ -45,18 +43,21 @@ class State:
     def save(self, home: Home) -> None:
         write_private(home.state_file, json.dumps(asdict(self), indent=2) + "\n")
 
-    def settle(self) -> list[str]:
-        """Choose what is missing, for a stack that does not run now. Returns the names of ports that had to move.
+    def settle(self, services: Iterable[Service]) -> list[str]:
+        """Choose missing ports and secrets for a stack that does not run now; return the names of ports that moved.
 
-        Raises LocalError when DARKROOM_PORT names a port that is taken.
+        Ports that neither a part nor one of `services` uses are forgotten. Raises LocalError when DARKROOM_PORT names
+        a port that is taken.
         """
+        names = (*PART_PORTS, *(service.port_name for service in services))
+        self.ports = {name: port for name, port in self.ports.items() if name in names}
         for name in SECRETS:
             self.secrets.setdefault(name, secrets.token_hex(20))
         moved = [name for name, port in self.ports.items() if not is_free(port)]
         for name in moved:
             del self.ports[name]
         self._settle_edge()
-        for name in PORTS:
+        for name in names:
             if name not in self.ports:
                 self.ports[name] = free_port(self.ports.values())
         return moved

@@ -20,11 +20,6 @@ from darkroom_local.program import Program, base_environment
 
 USER = "darkroom"
 START_SECONDS = 15.0
-PERMANENT_EXIT_CODES = (64, 65, 66, 67, 68, 69, 71, 72, 73)
-"""How a service leaves when starting it again can't help: settings, device, name, model. docs/operating.md has them.
-
-70 is not among them: a render process that died while it loaded its model may have lacked memory for a moment.
-"""
 
 
 @dataclass(frozen=True)
@@ -140,7 +135,7 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 command = {shlex.join(launch).replace("%", "%%")}
 autostart = false
 autorestart = unexpected
-exitcodes = {",".join(map(str, PERMANENT_EXIT_CODES))}
+exitcodes = {",".join(map(str, program.permanent_exit_codes))}
 startsecs = 1
 startretries = 3
 stopsignal = {program.stop_signal}

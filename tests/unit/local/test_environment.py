@@ -11,6 +11,7 @@ import pytest
 from darkroom_local.blueprint import Blueprint
 from darkroom_local.environment import write_env_file
 from darkroom_local.home import Home
+from darkroom_local.services import read_services
 from darkroom_local.state import State
 
 PRINT_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
@@ -26,13 +27,13 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def state() -> State:
     state = State()
-    state.settle()
+    state.settle(read_services())
     state.keys = {"client": "dk_client_1", "operator": "dk_operator_2"}
     return state
 
 
 def settings(home: Home, state: State) -> dict[str, str]:
-    return Blueprint.draw(home, state).settings
+    return Blueprint.draw(home, state, read_services()).settings
 
 
 def sourced(file: Path) -> dict[str, str]:
@@ -84,6 +85,6 @@ def test_another_stacks_places_are_ignored(home: Home, state: State, monkeypatch
     monkeypatch.setenv("DARKROOM_GATEWAY_PORT", "1")
     monkeypatch.setenv("DARKROOM_API_KEY", "dk_other")
     chosen = settings(home, state)
-    assert chosen["DARKROOM_DATABASE_URL"] == Blueprint.draw(home, state).postgres.url
+    assert chosen["DARKROOM_DATABASE_URL"] == Blueprint.draw(home, state, read_services()).postgres.url
     assert chosen["DARKROOM_GATEWAY_PORT"] == str(state.ports["gateway"])
     assert "DARKROOM_API_KEY" not in chosen

@@ -9,7 +9,10 @@ import pytest
 from darkroom_local.errors import LocalError
 from darkroom_local.home import Home
 from darkroom_local.ports import LOOPBACK, free_port
-from darkroom_local.state import PORTS, SECRETS, State
+from darkroom_local.services import read_services
+from darkroom_local.state import PART_PORTS, SECRETS, State
+
+SERVICES = read_services()
 
 
 @pytest.fixture(autouse=True)
@@ -19,15 +22,15 @@ def no_wish(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settled() -> State:
     state = State()
-    state.settle()
+    state.settle(SERVICES)
     return state
 
 
 def test_a_new_stack_chooses_everything() -> None:
     """Every port and every secret is there, and no two are the same."""
     state = settled()
-    assert set(state.ports) == set(PORTS)
-    assert len(set(state.ports.values())) == len(PORTS)
+    assert set(state.ports) == {*PART_PORTS, *(service.port_name for service in SERVICES)}
+    assert len(set(state.ports.values())) == len(PART_PORTS) + len(SERVICES)
     assert set(state.secrets) == set(SECRETS)
     assert len(set(state.secrets.values())) == len(SECRETS)
 
@@ -45,7 +48,7 @@ def test_choices_are_kept(tmp_path: Path) -> None:
     state.save(home)
     again = State.load(home)
     assert again == state
-    assert again.settle() == []
+    assert again.settle(SERVICES) == []
     assert again == state
 
 
@@ -62,7 +65,7 @@ def test_a_port_taken_meanwhile_moves() -> None:
     with socket.socket() as other:
         other.bind((LOOPBACK, old))
         other.listen()
-        assert state.settle() == ["amqp"]
+        assert state.settle(SERVICES) == ["amqp"]
     assert state.ports["amqp"] != old
 
 
@@ -71,7 +74,7 @@ def test_the_edge_takes_the_port_it_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     state = settled()
     wanted = free_port(state.ports.values())
     monkeypatch.setenv("DARKROOM_PORT", str(wanted))
-    state.settle()
+    state.settle(SERVICES)
     assert state.ports["edge"] == wanted
 
 
@@ -80,7 +83,7 @@ def test_a_wish_that_is_no_port_is_refused(monkeypatch: pytest.MonkeyPatch, text
     """The message names the variable and its value."""
     monkeypatch.setenv("DARKROOM_PORT", text)
     with pytest.raises(LocalError, match=f"DARKROOM_PORT is '{text}'"):
-        State().settle()
+        State().settle(SERVICES)
 
 
 def test_a_wish_for_a_taken_port_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,4 +93,4 @@ def test_a_wish_for_a_taken_port_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         other.listen()
         monkeypatch.setenv("DARKROOM_PORT", str(other.getsockname()[1]))
         with pytest.raises(LocalError, match="something listens there already"):
-            State().settle()
+            State().settle(SERVICES)

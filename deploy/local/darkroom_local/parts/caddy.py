@@ -12,7 +12,7 @@ from darkroom_local.program import Program, installed
 
 @dataclass(frozen=True)
 class Caddy:
-    """The edge on one loopback port. `upstreams` maps gateway, status, operations and s3 to their host:port."""
+    """The edge on one loopback port. `upstreams` maps services and `s3` to their host:port."""
 
     folder: Path
     port: int
@@ -42,7 +42,9 @@ class Caddy:
         )
 
     def _environment(self) -> dict[str, str]:
-        upstreams = {f"DARKROOM_{name.upper()}_UPSTREAM": where for name, where in self.upstreams.items()}
+        upstreams = {
+            f"DARKROOM_{name.upper().replace('-', '_')}_UPSTREAM": where for name, where in self.upstreams.items()
+        }
         patience = {f"DARKROOM_EDGE_{name.upper()}": limit for name, limit in self.patience.items()}
         return {
             **upstreams,
