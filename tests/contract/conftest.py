@@ -1,14 +1,5 @@
-"""Connections to real databases, since the schema is a contract too."""
+"""Keeps the tier quick."""
 
-from collections.abc import AsyncIterator
+from tests.support.quick_tier import pytest_make_collect_report, pytest_runtest_protocol, pytest_runtest_setup
 
-import asyncpg
-import pytest
-
-
-@pytest.fixture
-async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to a migrated database."""
-    opened = await asyncpg.connect(database)
-    yield opened
-    await opened.close()
+__all__ = ["pytest_make_collect_report", "pytest_runtest_protocol", "pytest_runtest_setup"]

@@ -1,43 +1,4 @@
-from contextlib import suppress
-
-import asyncpg
-import pytest
-
 from darkroom_contracts.states import TERMINAL, TRANSITIONS, JobStatus
-from tests.contract.rows import insert_job, move_job
-
-PAIRS = [(before, after) for before in JobStatus for after in JobStatus if before != after]
-
-
-async def test_the_table_is_what_the_database_allows(connection: asyncpg.Connection) -> None:
-    """The transition table equals what Postgres lets a real row do, for every pair of states."""
-    allowed = {pair for pair in PAIRS if await _may_move(connection, *pair)}
-    assert allowed == {(before, after) for before in JobStatus for after in TRANSITIONS[before]}
-
-
-async def _may_move(connection: asyncpg.Connection, before: JobStatus, after: JobStatus) -> bool:
-    job_id = await insert_job(connection, before)
-    with suppress(asyncpg.CheckViolationError):
-        await move_job(connection, job_id, after)
-    row = await connection.fetchrow("SELECT status, version FROM jobs WHERE id = $1", job_id)
-    moved = bool(row["status"] == after)
-    assert row["version"] == (2 if moved else 1), "the version rises with the state, and only then"
-    return moved
-
-
-async def test_a_refused_transition_is_named(connection: asyncpg.Connection) -> None:
-    """Postgres says which job may not go from where to where."""
-    job_id = await insert_job(connection, JobStatus.CANCELED)
-    with pytest.raises(asyncpg.CheckViolationError, match=f"job {job_id} may not go from canceled to queued"):
-        await move_job(connection, job_id, JobStatus.QUEUED)
-
-
-async def test_the_database_knows_the_same_states(connection: asyncpg.Connection) -> None:
-    """Every state can be stored, and no other word."""
-    for status in JobStatus:
-        await insert_job(connection, status)
-    with pytest.raises(asyncpg.CheckViolationError):
-        await connection.execute("UPDATE jobs SET status = 'cancelled'")
 
 
 def test_only_a_replay_leaves_a_terminal_state() -> None:

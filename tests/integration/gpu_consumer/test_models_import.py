@@ -18,7 +18,8 @@ from gpu_consumer.tiny.tokenizer import MERGES, WORDS, train_merges
 from tests.integration.gpu_consumer.import_desk import OTHER, Desk
 from tests.integration.operations.commands import darkroom
 from tests.support.rendering import open_pipeline, render
-from tests.support.single_file import write_checkpoint, write_header
+from tests.support.safetensors_headers import write_header
+from tests.support.single_file import write_checkpoint
 
 
 @pytest.fixture

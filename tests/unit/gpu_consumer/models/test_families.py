@@ -7,7 +7,7 @@ import pytest
 from gpu_consumer.models import checkpoint
 from gpu_consumer.models.families import Family, has_zero_terminal_snr, prefixes, recognise, told_prediction
 from gpu_consumer.startup import ExitCode, StartupError
-from tests.support.single_file import write_header
+from tests.support.safetensors_headers import write_header
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -12,7 +12,7 @@ from darkroom_contracts.models import CatalogueError
 from gpu_consumer.models import importing, skeletons
 from gpu_consumer.models.importing import IMPORTED, ImportingError, Request
 from gpu_consumer.startup import StartupError
-from tests.support.single_file import write_header
+from tests.support.safetensors_headers import write_header
 
 VOCABULARY = 49_408
 SDXL: dict[str, tuple[int, ...]] = {

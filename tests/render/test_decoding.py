@@ -58,8 +58,8 @@ def test_a_size_that_only_decodes_in_tiles_is_remembered(
     assert again.images == first.images
     assert not render(fresh, width=72).tiled
     assert capsys.readouterr().out == (
-        "A picture of 64x64 does not fit into memory when it is decoded whole. Pictures of this size are decoded in "
-        "tiles until the render process is started again.\n"
+        "Decoding a 64x64 picture whole ran out of memory. Pictures of this size are decoded in tiles until the render "
+        "process restarts.\n"
     )
 
 

@@ -27,4 +27,4 @@ def test_objection(checked: Pipeline) -> None:
     checked._model.safety_checker.concept_embeds_weights.data.fill_(-2)  # every picture is like enough to a concept
     failed = failure(checked, seed=41)
     assert (failed.code, failed.kind) == (JobErrorCode.UNSAFE_OUTPUT, "permanent")
-    assert failed.message == "The model's safety checker objected to the picture of seed 41."
+    assert failed.message == "The model's safety checker flagged the picture of seed 41."

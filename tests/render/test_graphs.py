@@ -11,7 +11,7 @@ from gpu_consumer.render.graphs import (
     Graphed,
     GraphError,
     Recording,
-    time_in_single_precision,
+    timestep_to_float32,
 )
 from tests.support.fake_cuda import FakeCuda
 from tests.support.graphs import FailingBackend, ForgetfulBackend, GraphedSuite, Network, PlainBackend, call
@@ -30,8 +30,8 @@ class TestPlainBackend(GraphedSuite):
 def learned(backend: Backend) -> tuple[Network, Graphed]:
     """A network whose call waits to be recorded."""
     network = Network()
-    graphed = Graphed(network, backend, time_in_single_precision)
-    graphed.serve(True)
+    graphed = Graphed(network, backend, timestep_to_float32)
+    graphed.enable(True)
     graphed.learning = True
     call(network, "cpu")
     graphed.learning = False
@@ -62,8 +62,8 @@ def test_a_graph_that_computes_other_numbers_is_refused() -> None:
 def test_buffers_outlive_the_mode_that_they_are_filled_in() -> None:
     """Calls are learned and served in inference mode, as the decoder's are, and outside of it."""
     network = Network()
-    graphed = Graphed(network, PlainBackend(), time_in_single_precision)
-    graphed.serve(True)
+    graphed = Graphed(network, PlainBackend(), timestep_to_float32)
+    graphed.enable(True)
     graphed.learning = True
     with torch.inference_mode():
         first = call(network, "cpu")
@@ -89,7 +89,7 @@ def test_a_single_tensor_is_an_output_too() -> None:
 
     decoder = Blocks()
     graphed = Graphed(decoder, Noting())
-    graphed.serve(True)
+    graphed.enable(True)
     graphed.learning = True
     latent = torch.randn(1, 4)
     decoder(latent)

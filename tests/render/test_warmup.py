@@ -21,7 +21,7 @@ def test_every_size_is_rendered_and_told(pipeline: Pipeline, capsys: pytest.Capt
     """Each size is rendered once, decode included, with a line for each in the log."""
     warmup.warm_up(pipeline, load_of("/models/tiny", sizes=(Size(64, 64), Size(72, 64))))
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" after ")[0] for line in lines] == ["warm for 64x64", "warm for 72x64"]
+    assert [line.split(" took ")[0] for line in lines] == ["warm-up of 64x64", "warm-up of 72x64"]
 
 
 def test_previews_are_ready(tiny_model: Path) -> None:

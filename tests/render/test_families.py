@@ -136,4 +136,4 @@ def test_vae_of_others_keeps_its_precision(tiny_sd2_model: Path) -> None:
     """The VAEs of the other families decode in half precision, though diffusers fills the flag in for them too."""
     half = open_pipeline(tiny_sd2_model, dtype="float16")
     assert half._model.vae.config.force_upcast
-    assert decoding.bearable(half._model) == torch.float16
+    assert decoding.decode_dtype(half._model) == torch.float16

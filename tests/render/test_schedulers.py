@@ -6,7 +6,7 @@ import pytest
 from darkroom_contracts.models import load_catalogue
 from gpu_consumer.render import schedulers
 
-CATALOGUE = Path(__file__).parents[4] / "deploy/models.toml"
+CATALOGUE = Path(__file__).parents[2] / "deploy/models.toml"
 
 
 def test_every_name_of_the_contract_is_known() -> None:

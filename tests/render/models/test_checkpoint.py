@@ -6,7 +6,7 @@ import torch
 
 from gpu_consumer.models.checkpoint import Tensor, read
 from gpu_consumer.startup import ExitCode, StartupError
-from tests.support.single_file import write_header
+from tests.support.safetensors_headers import write_header
 
 
 def refusal(file: Path) -> StartupError:

@@ -10,7 +10,8 @@ from gpu_consumer.models import architectures, checkpoint
 from gpu_consumer.models.architectures import Architecture
 from gpu_consumer.models.families import Family
 from gpu_consumer.startup import ExitCode, StartupError
-from tests.support.single_file import original_unet_names, write_configuration, write_header
+from tests.support.safetensors_headers import write_header
+from tests.support.single_file import original_unet_names, write_configuration
 
 VAE_PARAMETERS = 83_653_863
 CLIP_L_PARAMETERS = 123_060_480
