@@ -31,10 +31,10 @@ def up(home: Home) -> Blueprint:
         blueprint = _running(home, state) or _begin(home, state)
         _warn_of_new_services(blueprint)
         foundations, broker, services = blueprint.tiers
-        _start(blueprint, foundations)
-        _start(blueprint, broker)
+        start(blueprint, foundations)
+        start(blueprint, broker)
         _prepare_services(blueprint, state)
-        _start(blueprint, services)
+        start(blueprint, services)
         return blueprint
 
 
@@ -46,7 +46,7 @@ def down(home: Home) -> None:
         blueprint = _running(home, State.load(home))
         if blueprint:
             for tier in reversed(blueprint.tiers):
-                _stop(blueprint, tier)
+                stop(blueprint, tier)
             blueprint.supervisor.shut_down()
         _sweep(home)
 
@@ -62,6 +62,35 @@ def last_lines(log: Path, count: int = LOG_LINES) -> str:
         return ""
     with log.open(errors="replace") as lines:
         return "".join(deque(lines, count)).rstrip()
+
+
+def supervise(blueprint: Blueprint) -> None:
+    """Start a supervisor that knows every program of the stack and runs none of them yet. Raises LocalError."""
+    home = blueprint.home
+    describe(home.programs_file, blueprint.programs, {processes.MARK: str(home.path)})
+    blueprint.supervisor.write_configuration(blueprint.programs)
+    blueprint.supervisor.launch()
+
+
+def start(blueprint: Blueprint, programs: Iterable[Program]) -> None:
+    """Start the programs together and wait until each is ready. Raises ProgramFailedError."""
+    for program in programs:
+        blueprint.supervisor.start(program.name)
+    for program in programs:
+        if not program.ready():
+            with step(f"Starting {program.name}"):
+                _await_ready(blueprint, program)
+
+
+def stop(blueprint: Blueprint, programs: Iterable[Program]) -> None:
+    """Stop the programs together and wait until each has stopped, for as long as the supervisor needs to kill it."""
+    for program in programs:
+        blueprint.supervisor.stop(program.name)
+    for program in programs:
+        with step(f"Stopping {program.name}"):
+            deadline = time.monotonic() + program.stop_seconds + SWEEP_SECONDS
+            while blueprint.supervisor.states()[program.name].alive and time.monotonic() < deadline:
+                time.sleep(PAUSE_SECONDS)
 
 
 def _warn_of_others(home: Home) -> None:
@@ -102,9 +131,7 @@ def _begin(home: Home, state: State) -> Blueprint:
     with step("Preparing PostgreSQL, RabbitMQ, S3 and the edge"):
         for part in blueprint.parts:
             part.prepare()
-    describe(home.programs_file, blueprint.programs, {processes.MARK: str(home.path)})
-    blueprint.supervisor.write_configuration(blueprint.programs)
-    blueprint.supervisor.launch()
+    supervise(blueprint)
     return blueprint
 
 
@@ -132,16 +159,6 @@ def _all_alive(blueprint: Blueprint, programs: Iterable[Program]) -> bool:
     return all(states[program.name].alive for program in programs)
 
 
-def _start(blueprint: Blueprint, programs: Iterable[Program]) -> None:
-    """Start the programs together and wait until each is ready."""
-    for program in programs:
-        blueprint.supervisor.start(program.name)
-    for program in programs:
-        if not program.ready():
-            with step(f"Starting {program.name}"):
-                _await_ready(blueprint, program)
-
-
 def _await_ready(blueprint: Blueprint, program: Program) -> None:
     deadline = time.monotonic() + program.start_seconds
     while not program.ready():
@@ -159,17 +176,6 @@ def _failure(blueprint: Blueprint, program: Program, what: str) -> ProgramFailed
         f"{program.name} {what}. Its log ({log}) ends:\n\n{last_lines(log)}\n\n"
         "Mend what it says and run `make up` again, or stop the rest with `make down`.",
     )
-
-
-def _stop(blueprint: Blueprint, programs: Iterable[Program]) -> None:
-    """Ask the programs to stop together and wait until each has."""
-    for program in programs:
-        blueprint.supervisor.stop(program.name)
-    for program in programs:
-        with step(f"Stopping {program.name}"):
-            deadline = time.monotonic() + program.stop_seconds + SWEEP_SECONDS
-            while blueprint.supervisor.states()[program.name].alive and time.monotonic() < deadline:
-                time.sleep(PAUSE_SECONDS)
 
 
 def _sweep(home: Home) -> None:
