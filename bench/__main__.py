@@ -12,7 +12,7 @@ from bench.progress import Progress, stopwatch
 from bench.report import Comparison, Results, render, render_comparison, write, write_comparison
 from bench.scenarios import BODY, SCENARIOS, echoed
 from bench.sides import idle_latencies, idle_memory, measure_loads, open_sides
-from bench.stack import echo_server
+from bench.stack import WORKER, echo_server
 
 ECHO_GET, ECHO_POST = "bare echo, GET", "bare echo, POST"
 OWN, BEFORE, AFTER = "darkroom", "A", "B"
@@ -37,7 +37,7 @@ async def measure_own(plan: Plan, progress: Progress) -> Results:
         memory = idle_memory(sides[0])
         progress("submit to claim")
         (latency,) = await idle_latencies(sides, plan)
-        sides[0].target.supervisor.stop("gpu-consumer")
+        sides[0].target.supervisor.stop(WORKER)
         with echo_server() as echo:
             paces = await idle.compare(sides[0].target, sides[0].database, rounds=plan.idle_rounds, progress=progress)
             yardsticks = (echoed(ECHO_GET, echo), echoed(ECHO_POST, echo, BODY))

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import httpx
+import httpx2
 
 from bench.stack import Target
 
@@ -45,4 +45,4 @@ def count_work(queues: Iterable[Mapping[str, Any]]) -> int:
 
 def _count(target: Target) -> int:
     url = f"{target.settings['DARKROOM_AMQP_MANAGEMENT_URL']}/api/queues?columns=name,messages"
-    return count_work(httpx.get(url, timeout=30).raise_for_status().json())
+    return count_work(httpx2.get(url, timeout=30).raise_for_status().json())

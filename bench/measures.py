@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg
-import httpx
+import httpx2
 import msgspec
 import psutil
 
@@ -40,7 +40,7 @@ class Submitter:
     """Submits jobs straight to the gateway, as the load does."""
 
     def __init__(self, gateway_url: str, key: str, body: bytes) -> None:
-        self._client = httpx.Client(base_url=gateway_url, headers={"Authorization": f"Bearer {key}"}, timeout=10)
+        self._client = httpx2.Client(base_url=gateway_url, headers={"Authorization": f"Bearer {key}"}, timeout=10)
         self._body = body
 
     def submit(self) -> UUID:

@@ -22,9 +22,10 @@ from bench.load import Figures, Request, measure
 from bench.progress import Progress, stopwatch
 from bench.report import write_republish
 from bench.scenarios import BODY
-from bench.stack import MODEL, Target, private_stack
+from bench.stack import MODEL, WORKER, Target, private_stack
 from bench.tables import p50, p99, rate, ratio, typical
 
+OPERATIONS = "operations"
 AGES = timedelta(days=3)
 DUE = timedelta(minutes=10)
 """The age at which versions that go by time alone publish a waiting job again."""
@@ -99,7 +100,7 @@ async def connected(target: Target) -> AsyncIterator[asyncpg.Connection]:
 
 async def publish_backlog(target: Target, database: asyncpg.Connection, plan: Plan, progress: Progress) -> None:
     """Fill database and broker with jobs that were queued over the last days and have their messages."""
-    for service in ("gpu-consumer", "operations"):
+    for service in (WORKER, OPERATIONS):
         target.supervisor.stop(service)
     await fill(database, Backlog(model=MODEL, queued=plan.jobs, succeeded=0, span=AGES, due=DUE), progress)
     await queries.create_wanted_outbox(database)
@@ -116,11 +117,11 @@ async def watch_backlog(target: Target, database: asyncpg.Connection, plan: Plan
     """Let a worker and the sweeps work for a while, with nothing coming in."""
     before = await count_flows(target, database, progress)
     jobs, outbox = await table_bytes(database)
-    target.restart("operations", "OPERATIONS")
-    target.restart("gpu-consumer", "CONSUMER")
+    target.restart(OPERATIONS)
+    target.restart(WORKER)
     progress(f"watching {before.waiting:,} messages for {plan.watch_seconds} s")
     await asyncio.sleep(plan.watch_seconds)
-    for service in ("gpu-consumer", "operations"):
+    for service in (WORKER, OPERATIONS):
         target.supervisor.stop(service)
     grown_jobs, grown_outbox = await table_bytes(database)
     after = await count_flows(target, database, progress)
@@ -167,10 +168,10 @@ async def table_bytes(database: asyncpg.Connection) -> tuple[int, int]:
 async def switch_sweeps(target: Target, state: str) -> None:
     """Start or stop the operations service, and wait until that shows."""
     if state == SWEEPING:
-        target.restart("operations", "OPERATIONS")
+        target.restart(OPERATIONS)
         await asyncio.sleep(SWEEPING_SECONDS)
     else:
-        target.supervisor.stop("operations")
+        target.supervisor.stop(OPERATIONS)
         await asyncio.sleep(RESTING_SECONDS)
 
 

@@ -14,7 +14,7 @@ from bench.measures import Latency, Submitter, resident_megabytes, submit_to_cla
 from bench.plan import Plan
 from bench.progress import Progress
 from bench.scenarios import BODY, Rounds, Scenario, Side, measure_backlog, warm_up
-from bench.stack import private_stack
+from bench.stack import WORKER, private_stack
 
 IDLE_SECONDS = 5
 """Idle means that starting up is over."""
@@ -59,7 +59,7 @@ async def measure_loads(
     Raises MessagesMissingError unless the broker got a message of every accepted job.
     """
     for side in sides:
-        side.target.supervisor.stop("gpu-consumer")
+        side.target.supervisor.stop(WORKER)
     before = [waiting_messages(side.target) for side in sides]
     await warm_up(sides, plan)
     loads = {queued: await measure_backlog(sides, queued, plan, progress, scenarios) for queued in plan.backlogs}

@@ -13,12 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-import httpx
+import httpx2
 
 from bench.checkout import Checkout
 from bench.supervision import Supervisor
+from darkroom_local.services import read_services
 
 MODEL = os.environ.get("DARKROOM_MODEL", "tiny")
+WORKER = "gpu-consumer"
+PORT_SETTINGS = {service.name: service.port_setting for service in read_services()}
+"""Of this checkout's services; another checkout that is measured has the same ones under the same names."""
 READY_SECONDS = 60.0
 UP_SECONDS = 600
 # The load runs far past what may wait. All else is as in production: logs at info level, into files.
@@ -39,8 +43,8 @@ class Target:
         self.settings = read_settings((home / "env").read_text())
         self.supervisor = Supervisor(home)
         self.key = self.settings["DARKROOM_API_KEY"]
-        self.gateway = self._origin("GATEWAY")
-        self.status = self._origin("STATUS")
+        self.gateway = self.origin("gateway")
+        self.status = self.origin("status")
         self.edge = self.settings["DARKROOM_URL"]
         self.database = self.settings["DARKROOM_DATABASE_URL"]
 
@@ -49,22 +53,23 @@ class Target:
         """For a service that is started by hand."""
         return {**os.environ, **self.settings}
 
-    def restart(self, service: str, port: str) -> None:
-        """Start a stopped service and wait until it is ready; `port` as in DARKROOM_<PORT>_PORT."""
+    def origin(self, service: str) -> str:
+        """Return the origin of a service's own HTTP port."""
+        return f"http://127.0.0.1:{self.settings[PORT_SETTINGS[service]]}"
+
+    def restart(self, service: str) -> None:
+        """Start a stopped service and wait until it is ready. Raises TimeoutError."""
         self.supervisor.start(service)
-        wait_ready(self._origin(port))
+        wait_ready(self.origin(service))
 
     @contextmanager
     def without_worker(self) -> Iterator[None]:
         """Rendering would take the CPU that the measured process needs."""
-        self.supervisor.stop("gpu-consumer")
+        self.supervisor.stop(WORKER)
         try:
             yield
         finally:
-            self.restart("gpu-consumer", "CONSUMER")
-
-    def _origin(self, port: str) -> str:
-        return f"http://127.0.0.1:{self.settings[f'DARKROOM_{port}_PORT']}"
+            self.restart(WORKER)
 
 
 @contextmanager
@@ -109,9 +114,9 @@ def wait_ready(origin: str, seconds: float = READY_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            if httpx.get(f"{origin}/readyz", timeout=5).status_code == httpx.codes.OK:
+            if httpx2.get(f"{origin}/readyz", timeout=5).status_code == httpx2.codes.OK:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             pass
         time.sleep(0.1)
     raise TimeoutError(f"{origin} is not ready after {seconds:g} s.")

@@ -4,10 +4,10 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import httpx
+import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.stack import Target, wait_ready
+from bench.stack import WORKER, Target, wait_ready
 
 WARM_SECONDS = 900.0
 """Compiling a full-sized model takes minutes."""
@@ -22,7 +22,7 @@ class Worker:
 
     def figures(self) -> dict[str, float]:
         """Its metrics without labels, by name."""
-        text = httpx.get(f"{self._url}/metrics", timeout=10).text
+        text = httpx2.get(f"{self._url}/metrics", timeout=10).text
         samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
         return {sample.name: sample.value for sample in samples if not sample.labels}
 
@@ -30,7 +30,7 @@ class Worker:
 @contextmanager
 def worker(target: Target, settings: Mapping[str, str], module: str = "gpu_consumer") -> Iterator[Worker]:
     """Start a worker with these settings over the stack's, wait until it is warm, and stop it in the end."""
-    url = f"http://127.0.0.1:{target.settings['DARKROOM_CONSUMER_PORT']}"
+    url = target.origin(WORKER)
     command = [str(target.checkout.python), "-m", module]
     with (target.home / "logs" / "bench-worker.log").open("ab") as log:
         process = subprocess.Popen(command, env={**target.environment, **settings}, stdout=log, stderr=log)

