@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from itertools import islice
 from typing import Generic, TypeAlias, TypeVar
 
-from chassis.database_errors import DatabaseBusyError, DatabaseUnavailableError
+from chassis.errors import DatabaseBusyError, DatabaseUnavailableError
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -10,6 +10,14 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from chassis.errors import (
+    BadDataError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    SchemaMissingError,
+    TransactionClashError,
+)
+
 _AWAY = (
     OSError,
     TimeoutError,
@@ -31,35 +39,6 @@ _PLAIN_CLASSES = frozenset({"08", "25", "28", "3D", "42", "53", "55", "57", "58"
 """SQLSTATE classes whose messages name objects, roles and resources, never values: connection, authorization, syntax,
 resources, locks, operator intervention, system errors."""
 _TELLING_PARTS = ("detail", "hint", "message", "context", "query", "internal_query")
-
-
-class DatabaseError(Exception):
-    """The root of what database calls raise."""
-
-
-class DatabaseUnavailableError(DatabaseError):
-    """Postgres can't be reached, is shutting down, or has no schema: see SchemaMissingError."""
-
-    def __init__(self, reason: str, *, in_doubt: bool = True) -> None:
-        super().__init__(reason)
-        self.in_doubt = in_doubt
-        """Whether the last statement may have taken effect. False when it was never sent."""
-
-
-class SchemaMissingError(DatabaseUnavailableError):
-    """The database is not migrated, or is being restored: a table or a function is not there. Nothing was done."""
-
-
-class DatabaseBusyError(DatabaseError):
-    """All of the pool's connections are in use, and no more may wait for one. Nothing was sent."""
-
-
-class TransactionClashError(DatabaseError):
-    """Two transactions got in each other's way (deadlock, serialisation); running it again is safe."""
-
-
-class BadDataError(DatabaseError):
-    """Postgres refused a value or a row, and with it the whole statement."""
 
 
 @asynccontextmanager

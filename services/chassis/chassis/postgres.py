@@ -11,14 +11,14 @@ import asyncpg
 import msgspec
 from prometheus_client import Counter
 
-from chassis.database_errors import (
+from chassis.database_errors import translated_errors
+from chassis.errors import (
     BadDataError,
     DatabaseBusyError,
     DatabaseError,
     DatabaseUnavailableError,
     SchemaMissingError,
     TransactionClashError,
-    translated_errors,
 )
 from chassis.settings import DatabaseSettings
 

@@ -12,16 +12,15 @@ import urllib3
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException
 
+from chassis.errors import StorageUnavailableError
 from chassis.settings import StorageSettings
+
+__all__ = ["Presigner", "Storage", "StorageUnavailableError"]
 
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 READ_TIMEOUT_SECONDS = 20.0
-
-
-class StorageUnavailableError(Exception):
-    """S3 can't be reached or refused the request."""
 
 
 class Storage:

@@ -7,11 +7,11 @@ or by the next heartbeat.
 from uuid import UUID
 
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from cachetools import TTLCache
 from prometheus_client import Counter
 
-from chassis.amqp import Broker
+from chassis.broker import Broker
+from chassis.consuming import TopicListener
 from chassis.loops import Loop
 from darkroom_contracts.messages.v1 import Preview, Progress, UndecodableMessageError, decode_live
 from darkroom_contracts.topology import EVENTS_EXCHANGE, EXCHANGES, Topology
@@ -63,24 +63,11 @@ class ProgressListener(Loop):
     def __init__(self, broker: Broker, live: LiveProgress) -> None:
         super().__init__()
         self._broker = broker
-        self._live = live
-        self._channel: AbstractChannel | None = None
+        self._listener = TopicListener(broker, EVENTS_EXCHANGE, live.note, queue_length=QUEUE_LENGTH)
 
     async def run_once(self) -> bool:
-        if self._channel is None or self._channel.is_closed:
-            self._channel = await self._subscribe()
+        if not self._listener.is_listening:
+            await self._broker.declare(Topology(EXCHANGES, (), ()))
+            await self._listener.listen([ROUTING_KEY])
             log.info("listening to live events")
         return False
-
-    async def _subscribe(self) -> AbstractChannel:
-        await self._broker.declare(Topology(EXCHANGES, (), ()))
-        channel = await self._broker.channel(confirms=False)
-        queue = await channel.declare_queue(
-            exclusive=True, auto_delete=True, arguments={"x-queue-type": "classic", "x-max-length": QUEUE_LENGTH}
-        )
-        await queue.bind(EVENTS_EXCHANGE, ROUTING_KEY)
-        await queue.consume(self._receive, no_ack=True)
-        return channel
-
-    async def _receive(self, message: AbstractIncomingMessage) -> None:
-        self._live.note(message.body)

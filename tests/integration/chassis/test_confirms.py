@@ -1,29 +1,29 @@
 """Batches of publishes in one write, on a real broker: what `chassis.confirms` relies upon in aiormq."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import aio_pika
 import pytest
 from aiormq.channel import Channel
 
-from chassis.amqp import Broker, BrokerUnavailableError, Publisher
+from chassis.broker import Broker
 from chassis.confirms import Answer, ConfirmedChannel, Message, Receipt, wait_for_answers
+from chassis.errors import BrokerUnavailableError
+from chassis.publishing import Publisher
 from darkroom_contracts.topology import WORK_EXCHANGE, Lanes, topology, work_queue
+from tests.integration.chassis.queues import taken_from
 from tests.integration.chassis.wire import wire_to
 
 SECONDS = 10.0
 
 
 @pytest.fixture
-async def broker(vhost: str) -> AsyncIterator[Broker]:
-    """A broker that has the topology of `tiny`, and the queue `full`, which refuses every message."""
-    broker = Broker(vhost, "test")
-    await broker.declare(topology(["tiny"], Lanes.of((1,))))
+async def broker(broker: Broker) -> Broker:
+    """With the queue `full`, which refuses every message."""
     channel = await broker.channel()
     await channel.declare_queue("full", durable=True, arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
-    yield broker
-    await broker.close()
+    return broker
 
 
 @pytest.fixture
@@ -51,17 +51,6 @@ async def answers(receipts: Sequence[Receipt]) -> list[Answer | None]:
 async def bodies(broker: Broker, queue: str = "darkroom.render.tiny.v1") -> list[bytes]:
     """All messages that wait in a queue, acknowledged."""
     return [taken.body for taken in await taken_from(broker, queue)]
-
-
-async def taken_from(broker: Broker, queue: str) -> list[aio_pika.abc.AbstractIncomingMessage]:
-    channel = await broker.channel()
-    declared = await channel.get_queue(queue)
-    messages = []
-    while (taken := await declared.get(fail=False)) is not None:
-        await taken.ack()
-        messages.append(taken)
-    await channel.close()
-    return messages
 
 
 async def test_a_batch_arrives_whole_and_in_order(channel: ConfirmedChannel, broker: Broker) -> None:
@@ -141,7 +130,7 @@ async def test_a_lost_connection_leaves_its_messages_unknown(vhost: str, broker:
 
 async def test_a_write_without_room_ends_in_time(vhost: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that stops reading makes the write fail, not hang, and what was not written is in no list."""
-    monkeypatch.setattr("chassis.amqp.PUBLISH_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("chassis.publishing.PUBLISH_TIMEOUT_SECONDS", 0.3)
     async with wire_to(vhost) as wire:
         through = Broker(wire.url, "through the wire")
         await through.declare(topology(["tiny"], Lanes.of((1,))))

@@ -1,16 +1,17 @@
-"""RabbitMQ: the declarer and confirmed publishes, on a real broker."""
+"""Confirmed publishes and live events, on a real broker."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import aio_pika
 import pytest
 
-from chassis import amqp
-from chassis.amqp import Announcer, Broker, BrokerUnavailableError, Publisher, RefusedError, UnroutableError
+import chassis.broker as broker_module
+from chassis import publishing
+from chassis.broker import Broker
+from chassis.errors import BrokerUnavailableError, RefusedError, UnroutableError
+from chassis.publishing import Announcer, Publisher
 from darkroom_contracts.topology import (
-    DEAD_QUEUE,
     EVENTS_EXCHANGE,
     LANE_HEADER,
     RETRY_EXCHANGE,
@@ -19,21 +20,11 @@ from darkroom_contracts.topology import (
     topology,
     work_queue,
 )
+from tests.integration.chassis.queues import taken_from
 from tests.integration.chassis.wire import wire_to
 from tests.support import endpoints
 from tests.support.suspension import suspended_queue
 from tests.support.waiting import eventually
-
-TOPOLOGY = topology(["tiny"], Lanes.of((1,)))
-
-
-@pytest.fixture
-async def broker(vhost: str) -> AsyncIterator[Broker]:
-    """A broker that has the topology."""
-    broker = Broker(vhost, "test")
-    await broker.declare(TOPOLOGY)
-    yield broker
-    await broker.close()
 
 
 @pytest.fixture
@@ -43,33 +34,6 @@ def publisher(broker: Broker) -> Publisher:
 
 async def publish(publisher: Publisher, body: bytes = b"hello", routing_key: str = "tiny") -> None:
     await publisher.publish(WORK_EXCHANGE, routing_key, body, {}, "text/plain")
-
-
-async def taken_from(broker: Broker, queue: str) -> list[aio_pika.abc.AbstractIncomingMessage]:
-    """All messages that wait in a queue, acknowledged."""
-    channel = await broker.channel()
-    declared = await channel.get_queue(queue)
-    messages = []
-    while (message := await declared.get(fail=False)) is not None:
-        await message.ack()
-        messages.append(message)
-    await channel.close()
-    return messages
-
-
-async def test_declaring_again_changes_nothing(broker: Broker, publisher: Publisher) -> None:
-    """Every service may declare at every start; what waits in the queues stays."""
-    await publish(publisher)
-    await broker.declare(TOPOLOGY)
-    assert [message.body for message in await taken_from(broker, work_queue("tiny"))] == [b"hello"]
-
-
-async def test_two_may_declare_at_once(vhost: str) -> None:
-    """Services start together."""
-    brokers = [Broker(vhost, f"test-{number}") for number in range(3)]
-    await asyncio.gather(*(broker.declare(TOPOLOGY) for broker in brokers))
-    assert await taken_from(brokers[0], DEAD_QUEUE) == []
-    await asyncio.gather(*(broker.close() for broker in brokers))
 
 
 async def test_a_confirmed_message_is_there_with_all_that_it_carries(broker: Broker, publisher: Publisher) -> None:
@@ -149,8 +113,8 @@ async def test_a_publish_without_an_answer_ends_in_time(
     vhost: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A timeout means unknown; it must not mean never."""
-    monkeypatch.setattr(amqp, "PUBLISH_TIMEOUT_SECONDS", 0.3)
-    monkeypatch.setattr(amqp, "CONNECT_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(publishing, "PUBLISH_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(broker_module, "CONNECT_TIMEOUT_SECONDS", 0.3)
     async with wire_to(vhost) as wire:
         through = Broker(wire.url, "through the wire")
         publisher = Publisher(through)
@@ -167,7 +131,7 @@ async def test_a_queue_that_does_not_answer_holds_no_other_up(
     suspendable_rabbitmq: endpoints.Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A publish that timed out leaves its channel, which the broker serves no longer, to itself."""
-    monkeypatch.setattr(amqp, "PUBLISH_TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr(publishing, "PUBLISH_TIMEOUT_SECONDS", 2.0)
     vhost = await suspendable_rabbitmq.create_vhost()
     broker = Broker(vhost, "test")
     await broker.declare(topology(["tiny", "stuck"], Lanes.of((1,))))
@@ -179,14 +143,6 @@ async def test_a_queue_that_does_not_answer_holds_no_other_up(
     assert [message.body for message in await taken_from(broker, work_queue("tiny"))] == [b"through"]
     await broker.close()
     await suspendable_rabbitmq.delete_vhost(vhost)
-
-
-async def test_a_broker_that_is_not_there_is_unavailable() -> None:
-    """To every kind of call, and quickly."""
-    broker = Broker("amqp://guest:guest@127.0.0.1:1/", "test")
-    for call in (broker.check(), broker.declare(TOPOLOGY), publish(Publisher(broker)), broker.connect()):
-        with pytest.raises(BrokerUnavailableError):
-            await call
 
 
 async def test_an_announcement_nobody_listens_to_is_dropped(broker: Broker) -> None:

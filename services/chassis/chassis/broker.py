@@ -1,0 +1,138 @@
+"""The connection to RabbitMQ, and the declaration of its topology.
+
+Publish and consume on separate connections: an alarm on the broker blocks publishing connections.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.exceptions import AMQPChannelError, AMQPConnectionError, ChannelInvalidStateError, ProtocolSyntaxError
+
+from chassis.errors import BrokerUnavailableError
+from darkroom_contracts.topology import Topology
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+DECLARE_TIMEOUT_SECONDS = 15.0
+HEARTBEAT_SECONDS = 10
+
+_AWAY = (AMQPConnectionError, AMQPChannelError, ProtocolSyntaxError, ChannelInvalidStateError, OSError)
+"""What aio-pika 10 and aiormq 7 raise when the connection or the channel is lost, or refused. ChannelInvalidStateError
+is a RuntimeError; OSError includes TimeoutError and ConnectionError."""
+
+
+class Broker:
+    """One connection, opened when first needed and opened again after a loss."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._connection: AbstractConnection | None = None
+        self._connecting = asyncio.Lock()
+
+    async def channel(self, *, prefetch: int | None = None, confirms: bool = True) -> AbstractChannel:
+        """Open a channel; with `confirms`, publishes are confirmed and returns raise. Raises BrokerUnavailableError."""
+        with translated_errors():
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                channel = await open_channel(await self._connected(), confirms=confirms)
+                if prefetch is not None:
+                    await channel.set_qos(prefetch_count=prefetch)
+                return channel
+
+    async def declare(self, topology: Topology) -> None:
+        """Declare every exchange, queue and binding; what exists already is left as it is.
+
+        Raises BrokerUnavailableError.
+        """
+        channel = await self.channel()
+        try:
+            with translated_errors():
+                async with asyncio.timeout(DECLARE_TIMEOUT_SECONDS):
+                    await _declare(channel, topology)
+        finally:
+            await close_quietly(channel)
+
+    async def connect(self) -> None:
+        """Connect unless connected. Raises BrokerUnavailableError."""
+        with translated_errors():
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                await self._connected()
+
+    async def check(self) -> None:
+        """Raise BrokerUnavailableError unless RabbitMQ answers."""
+        await close_quietly(await self.channel())
+
+    async def close(self) -> None:
+        """Close the connection and all of its channels."""
+        if self._connection and not self._connection.is_closed:
+            await close_quietly(self._connection)
+
+    async def _connected(self) -> AbstractConnection:
+        async with self._connecting:
+            # `is_closed` is set by our own close only; a connection that the broker ended is no longer `connected`.
+            if self._connection is None or not self._connection.connected.is_set():
+                self._connection = await aio_pika.connect(
+                    self._url,
+                    timeout=CONNECT_TIMEOUT_SECONDS,
+                    client_properties={"connection_name": self._name},
+                    heartbeat=HEARTBEAT_SECONDS,
+                )
+            return self._connection
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Translate what aio-pika raises when the broker is away to BrokerUnavailableError.
+
+    Two losses need a closer look. A connection that missed its heartbeats cancels the calls under way, as if their
+    tasks had been cancelled. One that ends between two frames makes aiormq raise a plain Exception, or
+    StopAsyncIteration while it connects.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise BrokerUnavailableError("The connection was lost: heartbeats were missed.") from error
+    except (*_AWAY, StopAsyncIteration) as error:
+        raise BrokerUnavailableError(str(error) or type(error).__name__) from error
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise BrokerUnavailableError("The connection was closed.") from error
+
+
+async def close_quietly(closable: AbstractChannel | AbstractConnection) -> None:
+    """Close what may be lost already, within CONNECT_TIMEOUT_SECONDS."""
+    try:
+        with translated_errors():
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                await closable.close()
+    except BrokerUnavailableError:
+        return
+
+
+async def open_channel(connection: AbstractConnection, *, confirms: bool) -> AbstractChannel:
+    """Open a channel on a connection that may be lost. Raises BrokerUnavailableError, or what aio-pika raises."""
+    try:
+        return await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
+    except RuntimeError as error:
+        # aio-pika and aiormq have no class of their own for a connection that was closed meanwhile.
+        transport = connection.transport
+        if transport is not None and not transport.connection.is_closed:
+            raise
+        raise BrokerUnavailableError("The connection was closed.") from error
+
+
+async def _declare(channel: AbstractChannel, topology: Topology) -> None:
+    for exchange in topology.exchanges:
+        await channel.declare_exchange(exchange.name, aio_pika.ExchangeType(exchange.type), durable=True)
+    queues = {
+        queue.name: await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
+        for queue in topology.queues
+    }
+    for binding in topology.bindings:
+        await queues[binding.queue].bind(binding.exchange, binding.routing_key, arguments=binding.arguments)

@@ -1,0 +1,210 @@
+"""Consumption: messages taken from a queue one by one and acknowledged, and live events heard without acknowledgement.
+
+A message that was delivered and not acknowledged goes back to its queue when its channel is closed or lost. Work on a
+message belongs in a task of the caller's own: it outlives the channel, and only the acknowledgement fails.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+
+from chassis.broker import Broker, close_quietly, translated_errors
+from chassis.errors import BrokerUnavailableError
+
+ANSWER_TIMEOUT_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class Delivery:
+    """A message that was delivered and is not acknowledged yet."""
+
+    def __init__(
+        self,
+        body: bytes,
+        headers: Mapping[str, Any],
+        ack: Callable[[], Awaitable[None]],
+        reject: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.body = body
+        self.headers = headers
+        self._ack = ack
+        self._reject = reject
+
+    async def ack(self) -> bool:
+        """Acknowledge the message, for good. Return False when its channel is lost: the message comes again."""
+        return await self._dispose("ack", self._ack)
+
+    async def reject(self) -> bool:
+        """Send the message to the dead letters. Return False when its channel is lost: the message comes again."""
+        return await self._dispose("reject", self._reject)
+
+    async def _dispose(self, what: str, how: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            with translated_errors():
+                await how()
+        except BrokerUnavailableError as error:
+            log.info(f"stale {what}", error=str(error))
+            return False
+        return True
+
+
+class Subscription:
+    """A consumer that is registered at the broker while its context lives."""
+
+    def __init__(self) -> None:
+        self.has_message = False
+        """Whether a message arrived; `QueueConsumer.get` returns it."""
+        self.is_lost = False
+        """Whether the channel is gone, or the broker canceled the consumer."""
+        self._changed = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Return when a message arrived, or when the subscription is lost."""
+        await self._changed.wait()
+
+    def arrive(self) -> None:
+        """Note that a message arrived."""
+        self.has_message = True
+        self._changed.set()
+
+    def lose(self, *_: object) -> None:
+        """Note that no more messages will arrive."""
+        self.is_lost = True
+        self._changed.set()
+
+
+class QueueConsumer:
+    """Takes messages from one queue, on a channel of its own, opened when first needed and after a loss."""
+
+    def __init__(self, broker: Broker, queue: str, *, prefetch: int | None = None) -> None:
+        """`prefetch` bounds the messages that a subscription may bring before the first is acknowledged."""
+        self._broker = broker
+        self._queue = queue
+        self._prefetch = prefetch
+        self._channel: AbstractChannel | None = None
+        self._inbox: deque[Delivery] = deque()
+        """Messages that came by subscription and were not taken yet."""
+
+    async def get(self) -> Delivery | None:
+        """Return a message that waits in the queue, or None when it is empty. Raises BrokerUnavailableError.
+
+        A message that a subscription brought is returned first, without asking the broker.
+        """
+        queue = await self._opened()
+        if self._inbox:
+            return self._inbox.popleft()
+        async with self._closed_on_error():
+            message = await queue.get(fail=False, timeout=ANSWER_TIMEOUT_SECONDS)
+        return None if message is None else _delivery(message)
+
+    @asynccontextmanager
+    async def subscription(self) -> AsyncIterator[Subscription]:
+        """Subscribe to messages that are yet to come. Raises BrokerUnavailableError; on leaving too, when it was lost.
+
+        A message that came in time is kept for `get`, and so are those that come while the subscription ends.
+        """
+        queue, subscription = await self._opened(), Subscription()
+        async with self._closed_on_error():
+            tag = await self._subscribe(queue, subscription)
+        try:
+            yield subscription
+        except BaseException:
+            await self.close()
+            raise
+        async with self._closed_on_error():
+            await self._unsubscribe(queue, tag, subscription)
+
+    async def close(self) -> None:
+        """Give back what was delivered and not acknowledged. The next call opens a new channel."""
+        channel, self._channel = self._channel, None
+        self._inbox.clear()
+        if channel is not None:
+            await close_quietly(channel)
+
+    async def _opened(self) -> AbstractQueue:
+        if self._channel is None or self._channel.is_closed:
+            self._inbox.clear()
+            self._channel = await self._broker.channel(prefetch=self._prefetch, confirms=False)
+        return await self._channel.get_queue(self._queue, ensure=False)
+
+    async def _subscribe(self, queue: AbstractQueue, subscription: Subscription) -> str:
+        inbox = self._inbox
+
+        async def receive(message: AbstractIncomingMessage) -> None:
+            inbox.append(_delivery(message))
+            subscription.arrive()
+
+        queue.channel.close_callbacks.add(subscription.lose)
+        underlay = await queue.channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks = {subscription.lose}
+        return await queue.consume(receive, timeout=ANSWER_TIMEOUT_SECONDS)
+
+    async def _unsubscribe(self, queue: AbstractQueue, tag: str, subscription: Subscription) -> None:
+        queue.channel.close_callbacks.discard(subscription.lose)
+        if subscription.has_message:
+            # No answer is needed: the broker reads this before any ack that follows on the channel.
+            await queue.cancel(tag, nowait=True)
+        elif subscription.is_lost or queue.channel.is_closed:
+            raise BrokerUnavailableError(f"The subscription to {self._queue} was lost.")
+        else:
+            await queue.cancel(tag, timeout=ANSWER_TIMEOUT_SECONDS)
+
+    @asynccontextmanager
+    async def _closed_on_error(self) -> AsyncIterator[None]:
+        """Close the channel when a call fails: what it still brought would be held by nobody."""
+        try:
+            with translated_errors():
+                yield
+        except BaseException:
+            await self.close()
+            raise
+
+
+class TopicListener:
+    """Hears live events of an exchange: a server-named, exclusive, bounded queue, without acknowledgements."""
+
+    def __init__(self, broker: Broker, exchange: str, receive: Callable[[bytes], None], *, queue_length: int) -> None:
+        """`receive` is called with each body. Beyond `queue_length` waiting events the oldest are dropped."""
+        self._broker = broker
+        self._exchange = exchange
+        self._receive = receive
+        self._queue_length = queue_length
+        self._channel: AbstractChannel | None = None
+
+    @property
+    def is_listening(self) -> bool:
+        return self._channel is not None and not self._channel.is_closed
+
+    async def listen(self, topics: Iterable[str]) -> None:
+        """Subscribe to topics, wildcards included. Raises BrokerUnavailableError."""
+        channel = await self._broker.channel(confirms=False)
+        try:
+            with translated_errors():
+                async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                    await self._subscribe(channel, topics)
+        except BaseException:
+            await close_quietly(channel)
+            raise
+        self._channel = channel
+
+    async def _subscribe(self, channel: AbstractChannel, topics: Iterable[str]) -> None:
+        queue = await channel.declare_queue(
+            exclusive=True, auto_delete=True, arguments={"x-queue-type": "classic", "x-max-length": self._queue_length}
+        )
+        for topic in topics:
+            await queue.bind(self._exchange, topic)
+
+        async def receive(message: AbstractIncomingMessage) -> None:
+            self._receive(message.body)
+
+        await queue.consume(receive, no_ack=True)
+
+
+def _delivery(message: AbstractIncomingMessage) -> Delivery:
+    return Delivery(message.body, dict(message.headers), message.ack, message.reject)

@@ -1,0 +1,96 @@
+"""Publishes: confirmed ones for messages that must arrive, unconfirmed ones for live events."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+import aio_pika
+from aio_pika.abc import AbstractChannel
+from aiormq.channel import Channel
+
+from chassis.broker import Broker, close_quietly, translated_errors
+from chassis.confirms import ConfirmedChannel, Message, Receipt, wait_for_answers
+from chassis.errors import BrokerUnavailableError, RefusedError, UnroutableError
+
+PUBLISH_TIMEOUT_SECONDS = 5.0
+
+
+class Publisher:
+    """Confirmed, mandatory, persistent publishes on a channel of its own, opened when first needed and after a loss."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._channel: AbstractChannel | None = None
+        self._confirmed: ConfirmedChannel | None = None
+        self._opening = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def unanswered(self) -> int:
+        """Publishes that the broker has neither confirmed nor refused yet."""
+        return self._confirmed.unanswered if self._confirmed else 0
+
+    async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+        """Write messages in one batch, without waiting for the broker's answers.
+
+        Raises BrokerUnavailableError, having sent none.
+        """
+        with translated_errors():
+            async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
+                return await (await self._opened()).send(messages)
+
+    async def publish(
+        self, exchange: str, routing_key: str, body: bytes, headers: dict[str, Any], content_type: str
+    ) -> None:
+        """Publish and wait for the broker's confirm.
+
+        Raises BrokerUnavailableError, UnroutableError or RefusedError. After a BrokerUnavailableError the message
+        may have arrived all the same.
+        """
+        end = time.monotonic() + PUBLISH_TIMEOUT_SECONDS
+        (receipt,) = await self.send([Message(exchange, routing_key, body, headers, content_type)])
+        await wait_for_answers([receipt], end - time.monotonic())
+        match receipt.answer:
+            case "returned":
+                raise UnroutableError(f"No queue takes {routing_key!r} from exchange {exchange!r}.")
+            case "refused":
+                raise RefusedError(f"The broker refused a message for {routing_key!r}.")
+            case "unknown":
+                raise BrokerUnavailableError("The channel was lost before the broker confirmed the message.")
+            case None:
+                self.renew()  # a queue that does not answer holds up all else on the channel
+                raise BrokerUnavailableError(f"No confirm within {PUBLISH_TIMEOUT_SECONDS:g} s.")
+
+    def renew(self) -> None:
+        """Use a fresh channel from now on. Answers that the present channel still owes are given up."""
+        if self._channel is not None:
+            closing = asyncio.create_task(close_quietly(self._channel))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        self._channel = self._confirmed = None
+
+    async def _opened(self) -> ConfirmedChannel:
+        async with self._opening:
+            if self._confirmed is None or self._confirmed.is_closed:
+                self._channel = await self._broker.channel()
+                self._confirmed = ConfirmedChannel(cast(Channel, await self._channel.get_underlay_channel()))
+            return self._confirmed
+
+
+class Announcer:
+    """Transient, unconfirmed publishes for live views: best effort; the broker drops what no queue is bound for."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._channel: AbstractChannel | None = None
+
+    async def announce(self, exchange: str, routing_key: str, body: bytes, content_type: str) -> None:
+        """Write a message without waiting for the broker's answer. Raises BrokerUnavailableError."""
+        message = aio_pika.Message(body, content_type=content_type, delivery_mode=aio_pika.DeliveryMode.NOT_PERSISTENT)
+        with translated_errors():
+            async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
+                if self._channel is None or self._channel.is_closed:
+                    self._channel = await self._broker.channel(confirms=False)
+                target = await self._channel.get_exchange(exchange, ensure=False)
+                await target.publish(message, routing_key, mandatory=False)

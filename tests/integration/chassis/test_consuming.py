@@ -1,0 +1,276 @@
+"""Consumption from a real broker."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+
+import pytest
+from aio_pika.exceptions import MessageProcessError
+
+from chassis.broker import Broker
+from chassis.consuming import Delivery, QueueConsumer, Subscription, TopicListener
+from chassis.errors import BrokerUnavailableError
+from chassis.publishing import Announcer, Publisher
+from darkroom_contracts.topology import DEAD_QUEUE, EVENTS_EXCHANGE, WORK_EXCHANGE, work_queue
+from tests.integration.chassis.wire import Wire, wire_to
+from tests.support.waiting import eventually
+
+QUEUE = work_queue("tiny")
+SECONDS = 10.0
+
+
+@pytest.fixture
+def consumer(broker: Broker) -> QueueConsumer:
+    return QueueConsumer(broker, QUEUE, prefetch=1)
+
+
+@pytest.fixture
+async def wire(vhost: str, broker: Broker) -> AsyncIterator[Wire]:
+    """A wire to the broker, which has the topology already."""
+    async with wire_to(vhost) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def fragile(wire: Wire) -> AsyncIterator[QueueConsumer]:
+    """A consumer whose connection runs through the wire."""
+    through = Broker(wire.url, "through the wire")
+    yield QueueConsumer(through, QUEUE, prefetch=1)
+    await through.close()
+
+
+async def publish(broker: Broker, *bodies: bytes) -> None:
+    publisher = Publisher(broker)
+    for body in bodies:
+        await publisher.publish(WORK_EXCHANGE, "tiny", body, {}, "text/plain")
+
+
+async def given_back(broker: Broker, queue: str = QUEUE) -> Delivery:
+    """The message that comes to a queue some time after it was given up."""
+    consumer, found = QueueConsumer(broker, queue), list[Delivery]()
+
+    async def comes() -> bool:
+        found.extend(filter(None, [await consumer.get()]))
+        return bool(found)
+
+    await eventually(comes, what="the message comes again")
+    return found[0]
+
+
+async def subscribe(consumer: QueueConsumer, act: Callable[[], Awaitable[object]]) -> Subscription:
+    """Subscribe, act, and wait until a message arrived or the subscription is lost."""
+    async with consumer.subscription() as subscription, asyncio.timeout(SECONDS):
+        await act()
+        await subscription.wait()
+    return subscription
+
+
+def cut(wire: Wire) -> Callable[[], Awaitable[None]]:
+    async def act() -> None:
+        wire.cut()
+
+    return act
+
+
+async def taken(consumer: QueueConsumer) -> Delivery:
+    delivery = await consumer.get()
+    assert delivery is not None
+    return delivery
+
+
+async def test_messages_are_taken_one_by_one_until_the_queue_is_empty(broker: Broker, consumer: QueueConsumer) -> None:
+    """Without waiting for an acknowledgement in between; an empty queue answers None."""
+    await publish(broker, b"1", b"2")
+    first, second = await taken(consumer), await taken(consumer)
+    assert (first.body, second.body) == (b"1", b"2")
+    assert await consumer.get() is None
+
+
+async def test_headers_are_plain_values(broker: Broker, consumer: QueueConsumer) -> None:
+    """Strings, numbers, times, lists and tables."""
+    headers = {
+        "text": "ü",
+        "number": 7,
+        "fraction": Decimal("1.5"),
+        "at": datetime(2026, 1, 2, tzinfo=UTC),
+        "list": ["a", {"key": 1}],
+    }
+    await Publisher(broker).publish(WORK_EXCHANGE, "tiny", b"", headers, "text/plain")
+    received = (await taken(consumer)).headers
+    assert {name: received[name] for name in headers} == headers
+
+
+async def test_an_acknowledged_message_is_gone(broker: Broker, consumer: QueueConsumer) -> None:
+    """It does not come again when its channel closes."""
+    await publish(broker, b"1")
+    assert await (await taken(consumer)).ack()
+    await consumer.close()
+    assert await consumer.get() is None
+
+
+async def test_a_rejected_message_is_a_dead_letter(broker: Broker, consumer: QueueConsumer) -> None:
+    """It moves to the dead-letter queue."""
+    await publish(broker, b"1")
+    assert await (await taken(consumer)).reject()
+    assert (await given_back(broker, DEAD_QUEUE)).body == b"1"
+    assert await consumer.get() is None
+
+
+async def test_closing_gives_back_what_was_not_acknowledged(broker: Broker, consumer: QueueConsumer) -> None:
+    """The next call opens a new channel, and the message comes again."""
+    await publish(broker, b"1")
+    await taken(consumer)
+    await consumer.close()
+    assert (await given_back(broker)).body == b"1"
+    assert await consumer.get() is None
+
+
+async def test_a_message_is_acknowledged_once(broker: Broker, consumer: QueueConsumer) -> None:
+    """A second acknowledgement is a mistake of the caller's, not an outage."""
+    await publish(broker, b"1")
+    delivery = await taken(consumer)
+    await delivery.ack()
+    with pytest.raises(MessageProcessError):
+        await delivery.ack()
+
+
+@pytest.mark.parametrize("how", ["ack", "reject"])
+async def test_a_message_of_a_lost_channel_can_not_be_disposed_of(
+    how: str, broker: Broker, consumer: QueueConsumer
+) -> None:
+    """The answer is False, and the message comes again."""
+    await publish(broker, b"1")
+    delivery = await taken(consumer)
+    await consumer.close()
+    assert await getattr(delivery, how)() is False
+    await given_back(broker)
+
+
+async def test_a_subscription_brings_the_message_that_is_yet_to_come(broker: Broker, consumer: QueueConsumer) -> None:
+    """One at the most, by the prefetch; the next stays in the queue for others."""
+    assert await consumer.get() is None
+    subscription = await subscribe(consumer, partial(publish, broker, b"1", b"2"))
+    assert subscription.has_message
+    delivery = await taken(consumer)
+    assert delivery.body == b"1"
+    assert (await taken(QueueConsumer(broker, QUEUE))).body == b"2"
+
+
+async def test_a_subscription_that_ends_takes_no_more(broker: Broker, consumer: QueueConsumer) -> None:
+    """What comes afterwards waits in the queue."""
+    async with consumer.subscription() as subscription:
+        pass
+    await publish(broker, b"1")
+    assert not subscription.has_message
+    assert (await taken(QueueConsumer(broker, QUEUE))).body == b"1"
+
+
+async def test_a_consumer_can_subscribe_again_and_again(broker: Broker, consumer: QueueConsumer) -> None:
+    """On one channel, with the message before still unacknowledged when the prefetch allows."""
+    for body in (b"1", b"2", b"3"):
+        await subscribe(consumer, partial(publish, broker, body))
+        delivery = await taken(consumer)
+        assert delivery.body == body
+        assert await delivery.ack()
+
+
+async def test_a_subscription_whose_body_fails_gives_its_messages_back(broker: Broker, consumer: QueueConsumer) -> None:
+    """The error passes through as it is, even one that a driver might have raised."""
+
+    async def fail() -> None:
+        await publish(broker, b"1")
+        raise RuntimeError("our own")
+
+    with pytest.raises(RuntimeError, match="our own"):
+        await subscribe(consumer, fail)
+    await given_back(broker)
+
+
+async def test_a_subscription_that_the_broker_ends_is_lost(broker: Broker, consumer: QueueConsumer) -> None:
+    """The broker cancels the consumers of a queue that is deleted."""
+    channel = await broker.channel()
+    with pytest.raises(BrokerUnavailableError, match="lost"):
+        await subscribe(consumer, partial(channel.queue_delete, QUEUE))
+
+
+async def test_a_subscription_is_lost_with_its_connection(wire: Wire, broker: Broker, fragile: QueueConsumer) -> None:
+    """Leaving it raises, and the consumer works again with a new connection."""
+    with pytest.raises(BrokerUnavailableError):
+        await subscribe(fragile, cut(wire))
+    await publish(broker, b"1")
+    assert (await taken(fragile)).body == b"1"
+
+
+async def test_a_delivery_is_stale_after_its_connection_was_lost(
+    wire: Wire, broker: Broker, fragile: QueueConsumer
+) -> None:
+    """The message comes again to whoever asks."""
+    await publish(broker, b"1")
+    delivery = await taken(fragile)
+    with pytest.raises(BrokerUnavailableError):
+        await subscribe(fragile, cut(wire))
+    assert await delivery.ack() is False
+    await given_back(broker)
+
+
+async def test_a_queue_that_does_not_exist_is_unavailable(broker: Broker) -> None:
+    """Until it is declared; the broker closes the channel, and a new one is opened."""
+    consumer = QueueConsumer(broker, "late")
+    with pytest.raises(BrokerUnavailableError, match="no queue 'late'"):
+        await consumer.get()
+    await (await broker.channel()).declare_queue("late", durable=True)
+    assert await consumer.get() is None
+
+
+async def test_a_broker_that_is_not_there_is_unavailable_to_consumers() -> None:
+    """To every kind of call."""
+    away = Broker("amqp://guest:guest@127.0.0.1:1/", "test")
+    consumer = QueueConsumer(away, QUEUE)
+    with pytest.raises(BrokerUnavailableError):
+        await consumer.get()
+    with pytest.raises(BrokerUnavailableError):
+        await subscribe(consumer, partial(asyncio.sleep, 0))
+    with pytest.raises(BrokerUnavailableError):
+        await TopicListener(away, EVENTS_EXCHANGE, print, queue_length=1).listen(["#"])
+
+
+async def test_a_broker_that_does_not_answer_is_unavailable(
+    wire: Wire, fragile: QueueConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a time limit."""
+    monkeypatch.setattr("chassis.consuming.ANSWER_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("chassis.broker.CONNECT_TIMEOUT_SECONDS", 0.3)
+    assert await fragile.get() is None
+    wire.freeze()
+    async with asyncio.timeout(SECONDS):
+        with pytest.raises(BrokerUnavailableError):
+            await fragile.get()
+
+
+async def test_a_listener_hears_its_topics_alone(broker: Broker) -> None:
+    """In order, each once."""
+    heard: list[bytes] = []
+    listener = TopicListener(broker, EVENTS_EXCHANGE, heard.append, queue_length=10)
+    before = listener.is_listening
+    await listener.listen(["job.1", "job.2"])
+    assert (before, listener.is_listening) == (False, True)
+    announcer = Announcer(broker)
+    for number in (1, 3, 2):
+        await announcer.announce(EVENTS_EXCHANGE, f"job.{number}", str(number).encode(), "text/plain")
+    await eventually(lambda: len(heard) == 2, what="both events are heard")
+    assert heard == [b"1", b"2"]
+
+
+async def test_a_listener_notices_the_loss_of_its_connection(wire: Wire, broker: Broker) -> None:
+    """It listens again when it is asked to."""
+    through, heard = Broker(wire.url, "through the wire"), list[bytes]()
+    listener = TopicListener(through, EVENTS_EXCHANGE, heard.append, queue_length=10)
+    await listener.listen(["job.*"])
+    wire.cut()
+    await eventually(lambda: not listener.is_listening, what="the loss is noticed")
+    await listener.listen(["job.*"])
+    await Announcer(broker).announce(EVENTS_EXCHANGE, "job.1", b"1", "text/plain")
+    await eventually(lambda: heard == [b"1"], what="the event is heard")
+    await through.close()
