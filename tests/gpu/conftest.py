@@ -63,7 +63,7 @@ def gpu() -> str:
     """The GPU's name. Without one the tests fail: who runs them has been promised a GPU."""
     if not torch.cuda.is_available():
         pytest.fail("torch finds no CUDA device on this machine.", pytrace=False)
-    device.demand_determinism()
+    device.require_determinism()
     return device.confirm("cuda")
 
 

@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer import protocol
 from gpu_consumer.render import memory, schedulers, warmup
-from gpu_consumer.render.graphs import Backend, CudaBackend, Graphed, time_in_single_precision
+from gpu_consumer.render.graphs import Backend, CudaBackend, Graphed, timestep_to_float32
 from gpu_consumer.render.pipeline import Pipeline
 from tests.gpu.conftest import SIZES, Crowd, on_gpu, tell
 from tests.support.graphs import CountingBackend, GraphedSuite, Network, PlainBackend, call
@@ -127,8 +127,8 @@ def test_a_graph_of_a_large_batch_leaves_no_capture_open(gpu: str) -> None:
     backend = CountingBackend(CudaBackend())
     for rows in (2, 4, 8):
         network = Network().to("cuda")
-        graphed = Graphed(network, backend, time_in_single_precision)
-        graphed.serve(True)
+        graphed = Graphed(network, backend, timestep_to_float32)
+        graphed.enable(True)
         graphed.learning = True
         wanted = call(network, "cuda", rows=rows)
         graphed.record()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from gpu_consumer.render.graphs import Backend, Graphed, Recording, time_in_single_precision
+from gpu_consumer.render.graphs import Backend, Graphed, Recording, timestep_to_float32
 
 
 class PlainBackend:
@@ -95,8 +95,8 @@ class GraphedSuite:
     @pytest.fixture
     def graphed(self, network: Network, counting: CountingBackend, device: str) -> Graphed:
         """With a graph for the inputs of `call`."""
-        graphed = Graphed(network, counting, time_in_single_precision)
-        graphed.serve(True)
+        graphed = Graphed(network, counting, timestep_to_float32)
+        graphed.enable(True)
         graphed.learning = True
         call(network, device)
         graphed.learning = False
@@ -110,9 +110,9 @@ class GraphedSuite:
         """Other numbers of the same shapes go through the graph and give the same bytes, nested inputs included."""
         for seed in range(3):
             replayed = call(network, device, seed=seed)
-            graphed.serve(False)
+            graphed.enable(False)
             assert torch.equal(replayed, call(network, device, seed=seed))
-            graphed.serve(True)
+            graphed.enable(True)
         assert counting.replayed == 3
 
     def test_whole_and_fractional_time_share_a_graph(
@@ -153,7 +153,7 @@ class GraphedSuite:
             network.double()
             network.float()
         occupied = [torch.full_like(weight, torch.nan) for weight in network.parameters() for _ in range(8)]
-        graphed.serve(True)
+        graphed.enable(True)
         assert [weight.data_ptr() for weight in network.parameters()] == places
         assert torch.equal(call(network, device, seed=1), wanted)
         with torch.no_grad():
@@ -167,15 +167,15 @@ class GraphedSuite:
         self, network: Network, counting: CountingBackend, device: str
     ) -> None:
         """Without learning nothing is recorded, and without serving nothing is replayed."""
-        graphed = Graphed(network, counting, time_in_single_precision)
-        graphed.serve(True)
+        graphed = Graphed(network, counting, timestep_to_float32)
+        graphed.enable(True)
         call(network, device)
         graphed.record()
         assert counting.recorded == 0
         graphed.learning = True
         call(network, device)
         graphed.record()
-        graphed.serve(False)
+        graphed.enable(False)
         replayed = counting.replayed
         call(network, device)
         assert (counting.recorded, counting.replayed) == (1, replayed)

@@ -81,7 +81,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], None], ExitCode, str]] = {
     "altered": (_altered, ExitCode.MODEL_DAMAGED, "its digest is not the one in SHA256SUMS"),
     "no tokenizer": (_no_tokenizer, ExitCode.MODEL_INCOMPLETE, "holds no tokenizer_config.json"),
     "other class": (_other_class, ExitCode.MODEL_CLASS, "is a FluxPipeline"),
-    "foreign tokenizer": (_foreign_tokenizer, ExitCode.MODEL_REFUSED, "don't belong together"),
+    "foreign tokenizer": (_foreign_tokenizer, ExitCode.MODEL_REFUSED, "use the model's own tokenizer"),
     "renamed layer": (
         _renamed_layer,
         ExitCode.MODEL_REFUSED,

@@ -1,5 +1,6 @@
-"""The render process, `python -m gpu_consumer.render`. The only package that imports torch, besides the builder of tiny.
+"""The render process, `python -m gpu_consumer.render`.
 
-`child` takes orders, `pipeline` renders them (`batches`, `schedulers`, `engines`, `progress`, `previews`, `decoding`,
-`safety`), and `failures` classifies what went wrong. The service's side is `gpu_consumer.renderer`.
+Only this package and the builder of the tiny model import torch. `child` receives requests, `pipeline` renders them
+(`batches`, `schedulers`, `engines`, `progress`, `previews`, `decoding`, `safety`), and `failures` classifies
+exceptions. The service's side is `gpu_consumer.renderer`.
 """

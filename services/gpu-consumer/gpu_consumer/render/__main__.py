@@ -1,7 +1,7 @@
-"""`python -m gpu_consumer.render FD`: the render process, over the socket that the service passed as FD.
+"""`python -m gpu_consumer.render FD`: the render process, serving the socket whose file descriptor is FD.
 
-It stands in a session of its own, so that a Ctrl-C at the service's terminal lets the running job finish, and dies
-with the service: by the end of the socket, or by the kernel where the process is too busy to notice.
+The process has a session of its own, so that a Ctrl-C at the service's terminal lets the running job finish. It exits
+when the service does: at the end of file on the socket, or by the parent-death signal where it is too busy to read.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ def main() -> None:
     _die_with_parent()
     faulthandler.enable()
     code = serve(socket.socket(fileno=int(sys.argv[1])))
-    # Without the interpreter's teardown, which may hang in a CUDA driver that lost its device.
+    # Skip the interpreter's teardown, which can hang in a CUDA driver that lost its device.
     sys.stderr.flush()
     os._exit(code)
 

@@ -1,24 +1,24 @@
-"""How many pictures are denoised together."""
+"""Batch sizes for denoising."""
 
 from gpu_consumer.protocol import Device, Size
 
 
 class Batches:
-    """Remembers for each size how many pictures did not fit, so that no later job runs into it again.
+    """The largest batch known to fit in memory, per picture size.
 
-    On a CPU pictures are rendered one at a time: its kernels round by the shape of the batch, so that a picture of a
-    batch would differ from the same one rendered alone (docs/decisions/0014).
+    On a CPU the batch size is always 1: CPU kernels round differently for each batch shape, so a picture rendered in a
+    batch would differ from the same picture rendered alone (docs/decisions/0014).
     """
 
     def __init__(self, device: Device, *, compiled: bool) -> None:
-        # What was compiled is good for one shape only: every other batch would be compiled anew, for minutes.
-        self._alone = device == "cpu" or compiled
+        # torch.compile specializes on the batch shape; another one would be compiled again, for minutes.
+        self._always_one = device == "cpu" or compiled
         self._fits: dict[Size, int] = {}
 
     def choose(self, size: Size, pictures: int) -> int:
-        """How many of so many pictures to denoise next, at least one."""
-        return 1 if self._alone else min(pictures, self._fits.get(size, pictures))
+        """Return the next batch size, between 1 and `pictures`."""
+        return 1 if self._always_one else min(pictures, self._fits.get(size, pictures))
 
     def did_not_fit(self, size: Size, batch: int) -> None:
-        """From now on at most half as many."""
+        """Record that a batch ran out of memory: later batches of this size hold at most half as many pictures."""
         self._fits[size] = max(1, batch // 2)

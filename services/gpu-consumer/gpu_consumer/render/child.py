@@ -1,8 +1,8 @@
-"""The render process: loads one model, then renders what it is told, one request at a time.
+"""The render process's main loop: load one model, then render one request at a time.
 
-The main thread renders; a second one reads commands, so that an abort is seen during a render and the death of the
-service at any time. torch is imported only once the model's folder has been looked over: a wrong folder is refused
-in a fraction of a second.
+The main thread renders. A second thread reads commands, so that an abort is seen during a render, and the end of the
+service at any time. torch is imported only after the model folder has passed its checks, so an invalid folder is
+refused within a fraction of a second.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 
 
 class Order(msgspec.Struct, frozen=True):
-    """A render that was asked for, and the means to stop it, begun or not."""
+    """A requested render and the event that aborts it, before or after it began."""
 
     request: protocol.RenderRequest
     abort: threading.Event
 
 
 def serve(connection: socket.socket) -> ExitCode:
-    """Load, then render until the process is ended. Returns only when it can't go on."""
+    """Load the model, then render until the process is ended.
+
+    Returns the exit code when the model is refused or the process can't render any more.
+    """
     load = protocol.decode_command(_receive(connection))
     if not isinstance(load, protocol.Load):
         raise protocol.ProtocolError(f"Expected Load first, not {type(load).__name__}.")
@@ -51,7 +54,7 @@ def serve(connection: socket.socket) -> ExitCode:
 
 
 def _open(load: protocol.Load, connection: socket.socket) -> Pipeline:
-    """Load and warm up, and tell the service. Raises StartupError."""
+    """Load the model, warm it up and send `Ready`. Raises StartupError."""
     started = time.perf_counter()
     folder = model_folder.inspect(
         Path(load.folder),
@@ -63,12 +66,12 @@ def _open(load: protocol.Load, connection: socket.socket) -> Pipeline:
     from gpu_consumer.render import device, execution, memory, pipeline, warmup
 
     device.limit_threads(load.cpu_threads)
-    device.demand_determinism()
+    device.require_determinism()
     device_name = device.confirm(load.device)
     opened = pipeline.Pipeline.load(folder, load, device_name)
     loaded = time.perf_counter()
     warmup.warm_up(opened, load)
-    memory.settle()
+    memory.freeze_objects()
     ready = protocol.Ready(
         device=device_name,
         dtype=opened.dtype,
@@ -86,7 +89,7 @@ def _open(load: protocol.Load, connection: socket.socket) -> Pipeline:
 
 
 def _render(pipeline: Pipeline, order: Order, connection: socket.socket) -> bool:
-    """Render and answer; False when this process can render no more."""
+    """Render, and send the events and the outcome. Return False when this process can't render any more."""
 
     def report(progressed: Progressed) -> None:
         _send(connection, progressed)
@@ -97,7 +100,7 @@ def _render(pipeline: Pipeline, order: Order, connection: socket.socket) -> bool
 
 
 def _read_commands(connection: socket.socket, orders: queue.SimpleQueue[Order]) -> None:
-    """Runs until the service closes the connection or dies, which ends this process whatever it is doing."""
+    """Read commands until the connection ends, then exit this process, whatever the main thread is doing."""
     abort = threading.Event()
     try:
         while True:
@@ -110,7 +113,7 @@ def _read_commands(connection: socket.socket, orders: queue.SimpleQueue[Order]) 
     except EOFError:
         os._exit(0)
     except (OSError, protocol.ProtocolError) as error:
-        os.write(2, f"The connection to the service is lost: {error}\n".encode())
+        os.write(2, f"The connection to the service was lost: {error}\n".encode())
         os._exit(ExitCode.RENDER_PROCESS)
 
 
@@ -119,7 +122,7 @@ def _send(connection: socket.socket, event: protocol.Event) -> None:
 
 
 def _receive(connection: socket.socket) -> bytes:
-    """The next frame's body. Raises EOFError when the service has gone."""
+    """Receive the body of the next frame. Raises EOFError when the service closed the connection."""
     return _exactly(connection, protocol.body_length(_exactly(connection, protocol.HEADER_BYTES)))
 
 

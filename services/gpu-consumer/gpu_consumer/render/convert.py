@@ -1,8 +1,8 @@
-"""`python -m gpu_consumer.render.convert`: turns a single-file checkpoint into the weights of a model folder.
+"""`python -m gpu_consumer.render.convert`: the conversion of a single-file checkpoint into a model folder's weights.
 
-`models.conversion` starts it, sends it one Conversion and reads its events. Each part is read, renamed and cast, saved
-and let go before the next, so that memory holds one part at a time. Then the folder is sealed by its manifest, looked
-over and loaded, all as a worker will.
+`models.conversion` starts this process, sends it one Conversion and reads its events. The parts are converted one after
+another, so that memory holds the tensors of one part at a time. Then the manifest is written, and the folder is checked
+and loaded as a worker does it.
 """
 
 import os
@@ -37,17 +37,17 @@ Report = Callable[[str], None]
 _TEXT_ENCODERS = {"CLIPTextModel": CLIPTextModel, "CLIPTextModelWithProjection": CLIPTextModelWithProjection}
 _NETWORKS = {"UNet2DConditionModel": UNet2DConditionModel, "AutoencoderKL": AutoencoderKL}
 _OLD_CLIP = ("embeddings.", "encoder.", "final_layer_norm.")
-"""How the names of a CLIP text encoder begin where a checkpoint leaves out `text_model.`, as some of 1.x do."""
+"""Prefixes of a CLIP text encoder's state dict in checkpoints without `text_model.`, such as some of 1.x."""
 
 
 def convert(conversion: Conversion, report: Report) -> Converted:
-    """Write the weights, seal the folder and load it once. Raises StartupError."""
+    """Write the weights and the manifest, then check and load the folder once. Raises StartupError."""
     for part in parts_of(conversion.pipeline, safety_checker=False):
         if part.stem is not None:
             report(f"converting the {part.name}")
             _convert_part(conversion, part.name, part.classes[0])
     folder = Path(conversion.folder)
-    report("checking what was written")
+    report("checking the model folder")
     model_folder.write_sums(folder)
     inspected = model_folder.inspect(folder, prefer_half=False, pipeline=conversion.pipeline)
     report("loading the pipeline once")
@@ -62,18 +62,18 @@ def _convert_part(conversion: Conversion, name: str, class_name: str) -> None:
     else:
         model, named = _network(_NETWORKS[class_name], conversion, name, tensors)
     contiguous = {key: tensor.contiguous() for key, tensor in named.items()}
-    lacking = model.load_state_dict(contiguous, strict=False, assign=True).missing_keys
-    if lacking:
-        raise _lacking(conversion, name, lacking)
+    missing = model.load_state_dict(contiguous, strict=False, assign=True).missing_keys
+    if missing:
+        raise _missing_tensors(conversion, name, missing)
     _check_finite(conversion, name, model)
     folder = Path(conversion.folder) / name
     model.save_pretrained(folder, safe_serialization=True)
     for file in folder.glob("*.safetensors"):
-        file.chmod(0o644)  # safetensors writes 0600, and the worker may run as another user
+        file.chmod(0o644)  # safetensors writes 0600, and the worker can run as another user
 
 
 def _read(conversion: Conversion, name: str) -> Tensors:
-    """The part's tensors, numbers with fractions cast, under the names that they have in the checkpoint."""
+    """Read the part's tensors under their names in the checkpoint; floating-point tensors are cast."""
     prefix, dtype = conversion.prefixes[name], getattr(torch, conversion.dtype)
     with safe_open(conversion.checkpoint, "pt") as file:
         names = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118 - it is not a dict
@@ -85,10 +85,10 @@ def _cast(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _network(cls: Any, conversion: Conversion, name: str, tensors: Tensors) -> tuple[Any, Tensors]:
-    """The UNet or the VAE without weights, and its tensors under its own names.
+    """Return the UNet or the VAE without weights, and its state dict.
 
-    With the steps of `from_single_file` taken one by one: as a whole it fails over a tensor that is not there by
-    telling of meta tensors, whatever is missing.
+    Takes the steps of `from_single_file` separately: as a whole it reports any missing tensor as an error about meta
+    tensors, without the tensor's name.
     """
     config = cls.load_config(conversion.folder, subfolder=name, local_files_only=True)
     with init_empty_weights():
@@ -97,11 +97,14 @@ def _network(cls: Any, conversion: Conversion, name: str, tensors: Tensors) -> t
     try:
         return model, rename(checkpoint=tensors, config=dict(model.config))
     except KeyError as error:
-        raise _lacking(conversion, name, [error.args[0]]) from error
+        raise _missing_tensors(conversion, name, [error.args[0]]) from error
 
 
 def _text_encoder(cls: Any, conversion: Conversion, name: str, tensors: Tensors) -> tuple[Any, Tensors]:
-    """As above. Text encoders of OpenCLIP keep their names in the checkpoint, and are told by them."""
+    """Return the text encoder without weights, and its state dict.
+
+    A text encoder in OpenCLIP's format is recognised by the name of its token embedding.
+    """
     config = cls.config_class.from_pretrained(conversion.folder, subfolder=name, local_files_only=True)
     with init_empty_weights():
         model = cls(config)
@@ -110,7 +113,7 @@ def _text_encoder(cls: Any, conversion: Conversion, name: str, tensors: Tensors)
         named = convert_open_clip_checkpoint(model, tensors, prefix=prefix)
     else:
         named = {_with_text_model(key.removeprefix(prefix)): tensor for key, tensor in tensors.items()}
-    # transformers has this class without the outer module since 5.6, and the one with a projection still with it.
+    # Since transformers 5.6 CLIPTextModel has no `text_model` module; CLIPTextModelWithProjection still has one.
     return model, named if hasattr(model, "text_model") else _without_text_model(named)
 
 
@@ -122,7 +125,7 @@ def _without_text_model(tensors: Tensors) -> Tensors:
     return {name.removeprefix("text_model."): tensor for name, tensor in tensors.items()}
 
 
-def _lacking(conversion: Conversion, name: str, tensors: list[str]) -> ModelIncompleteError:
+def _missing_tensors(conversion: Conversion, name: str, tensors: list[str]) -> ModelIncompleteError:
     return ModelIncompleteError(
         f"The checkpoint {conversion.checkpoint} lacks {len(tensors)} of the tensors of its {name}, such as "
         f"{min(tensors)}; a pruned model needs its own configuration (--config)."
@@ -130,17 +133,17 @@ def _lacking(conversion: Conversion, name: str, tensors: list[str]) -> ModelInco
 
 
 def _check_finite(conversion: Conversion, name: str, model: Any) -> None:
-    """Half precision ends at 65,504: what is larger there becomes infinite, and pictures black."""
+    """Raise ModelDamagedError unless all weights are finite. float16 overflows above 65,504; pictures turn black."""
     for key, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ModelDamagedError(
-                f"The checkpoint {conversion.checkpoint} holds numbers in its {name} ({key}) that are not finite in "
-                f"{conversion.dtype}; if another --dtype does not help, the file is damaged."
+                f"The checkpoint {conversion.checkpoint} holds weights in its {name} ({key}) that are not finite in "
+                f"{conversion.dtype}; try another --dtype. If that fails too, the file is damaged."
             )
 
 
 def attempt(conversion: Conversion, report: Report) -> Event:
-    """Convert; what goes wrong is an answer."""
+    """Convert and return Converted, or Failed for any error."""
     try:
         return convert(conversion, report)
     except StartupError as refusal:
@@ -148,7 +151,7 @@ def attempt(conversion: Conversion, report: Report) -> Event:
     except (MemoryError, torch.OutOfMemoryError) as error:
         return _out_of_memory(error)
     except Exception as error:
-        # Whatever the libraries raise about weights that they can't use, the answer is the same.
+        # The libraries raise many types of errors about weights that they can't use.
         if "can't allocate memory" in str(error):
             return _out_of_memory(error)
         reason = " ".join(str(error).split())[:500].rstrip(".")
@@ -161,7 +164,7 @@ def _out_of_memory(error: BaseException) -> Failed:
 
 
 def _end_with_input() -> None:
-    """Runs until the command that started this process closes its end or dies, which ends this process too."""
+    """Exit when standard input ends, which it does when the parent closes it or dies."""
     while os.read(0, 1):
         pass
     os._exit(1)
@@ -169,7 +172,7 @@ def _end_with_input() -> None:
 
 def main() -> None:
     events = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what libraries print is not an event
+    os.dup2(2, 1)  # libraries print to standard output, which must carry events only
     conversion = msgspec.json.decode(sys.stdin.buffer.readline(), type=Conversion)
     threading.Thread(target=_end_with_input, name="input", daemon=True).start()
 

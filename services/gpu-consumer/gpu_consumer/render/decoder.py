@@ -1,4 +1,4 @@
-"""Decodes one picture after the other, and finds out in how much memory and precision that works."""
+"""The VAE decoder with fallbacks: tiled when memory is short, float32 when float16 overflows."""
 
 from typing import NamedTuple
 
@@ -13,43 +13,43 @@ from gpu_consumer.render.failures import NonFiniteOutputError, is_out_of_memory
 
 
 class Decoded(NamedTuple):
-    """One picture."""
+    """One decoded picture."""
 
     pixels: torch.Tensor
-    """As `decoding.decode` returns them."""
+    """Shape and range as `decoding.decode` returns them."""
     dtype: torch.dtype
-    """What the VAE computed them in."""
+    """The dtype that the VAE computed in."""
 
 
 class Decoder:
-    """Decodes whole and in the VAE's usual precision; in tiles or in single precision where that fails."""
+    """A VAE decoder that starts whole and in the default dtype, and falls back to tiles and to float32."""
 
     def __init__(self, model: DiffusionPipeline, engines: Engines) -> None:
         self._model = model
         self._engines = engines
-        self._usual = decoding.bearable(model)
+        self._default_dtype = decoding.decode_dtype(model)
         self._tiled_sizes = TiledSizes()
 
     def begin(self, size: Size, economy: Economy, *, frugal: bool) -> None:
-        """To be called before the pictures of a render are decoded."""
+        """Choose whole or tiled decoding for a render. Call it before the first `decode` of the render."""
         economy.tiled = frugal or size in self._tiled_sizes
 
     def decode(self, size: Size, latent: torch.Tensor, economy: Economy) -> Decoded:
-        """The picture of one scaled latent, once more in single precision where half precision overflows.
+        """Decode one scaled latent; decode it again in float32 when the VAE overflows in float16.
 
-        That is found out for each picture anew, so that a job gives the same bytes whatever was rendered before.
-        Raises NonFiniteOutputError, and whatever torch raises when memory does not suffice.
+        Each picture starts in the default dtype, so that a job's bytes don't depend on earlier jobs. Raises
+        NonFiniteOutputError, and torch's out-of-memory errors.
         """
         try:
-            return Decoded(self._decode(size, latent, economy, self._usual), self._usual)
+            return Decoded(self._decode(size, latent, economy, self._default_dtype), self._default_dtype)
         except NonFiniteOutputError:
-            if self._usual != torch.float16 or not torch.isfinite(latent).all():
+            if self._default_dtype != torch.float16 or not torch.isfinite(latent).all():
                 raise
-        print("The VAE overflowed in float16; the picture is decoded once more in float32.", flush=True)  # noqa: T201
+        print("The VAE overflowed in float16; decoding the picture again in float32.", flush=True)  # noqa: T201
         return Decoded(self._decode(size, latent, economy, torch.float32), torch.float32)
 
     def _decode(self, size: Size, latent: torch.Tensor, economy: Economy, dtype: torch.dtype) -> torch.Tensor:
-        """In tiles when memory does not suffice for the whole."""
+        """Decode in tiles when decoding the whole picture runs out of memory."""
         if economy.tiled:
             return self._decode_as(size, latent, dtype, tiled=True)
         whole = self._decode_whole_if_it_fits(size, latent, dtype)
@@ -58,7 +58,7 @@ class Decoder:
         memory.release()
         economy.tiled = True
         pixels = self._decode_as(size, latent, dtype, tiled=True)
-        if dtype == self._usual:
+        if dtype == self._default_dtype:
             self._tiled_sizes.add(size)
         return pixels
 
@@ -71,6 +71,6 @@ class Decoder:
             return None
 
     def _decode_as(self, size: Size, latent: torch.Tensor, dtype: torch.dtype, *, tiled: bool) -> torch.Tensor:
-        # What was compiled or captured is good for whole pictures in the usual precision only.
-        self._engines.prepare_decode(size, tiled=tiled or dtype != self._usual)
+        # Compiled code and CUDA graphs exist only for whole pictures in the default dtype.
+        self._engines.prepare_decode(size, tiled=tiled or dtype != self._default_dtype)
         return decoding.decode(self._model, latent, dtype, tiled=tiled)

@@ -1,4 +1,4 @@
-"""Latents to pixels: whole or in tiles, in the precision that the VAE bears."""
+"""VAE decoding and encoding: latents to pixels, whole or tiled, and pixels to latents."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionXLPipelin
 from gpu_consumer.render.failures import NonFiniteOutputError
 
 SMALLEST_TILE = 4
-"""Latent cells. Below, nothing is left between the overlaps that are blended."""
+"""In latent cells. In a smaller tile the blended overlaps would leave no pixels between them."""
 
 
 @torch.inference_mode()
 def decode(model: DiffusionPipeline, latent: torch.Tensor, dtype: torch.dtype, *, tiled: bool) -> torch.Tensor:
-    """The pixels of one picture (1 x 3 x height x width, single precision, about -1 to 1) from its scaled latents.
+    """Decode one picture's scaled latents to pixels: 1 x 3 x height x width, float32, about -1 to 1.
 
-    The VAE computes in `dtype`. Raises NonFiniteOutputError, and whatever torch raises when memory does not suffice;
-    the VAE is as it was then too.
+    The VAE computes in `dtype`. Raises NonFiniteOutputError, and torch's out-of-memory errors. The VAE's dtype and
+    tiling are restored in every case.
     """
     vae = model.vae
     with precision(vae, dtype), _tiles(vae, latent) if tiled else contextlib.nullcontext():
@@ -29,16 +29,17 @@ def decode(model: DiffusionPipeline, latent: torch.Tensor, dtype: torch.dtype, *
 
 
 def to_rgb(pixels: torch.Tensor) -> bytes:
-    """Raw RGB of one picture, rows from the top; rounded as diffusers' own conversion does."""
+    """Return raw RGB of one picture, rows from the top; rounded as diffusers' own conversion does."""
     scaled = (pixels[0] * 0.5 + 0.5).clamp(0, 1) * 255
     channels_last = scaled.round().to(torch.uint8).permute(1, 2, 0).contiguous()
     return bytes(channels_last.cpu().numpy().data)
 
 
-def bearable(model: DiffusionPipeline) -> torch.dtype:
-    """What the VAE decodes in. SDXL's overflows in float16 and says so by `force_upcast`.
+def decode_dtype(model: DiffusionPipeline) -> torch.dtype:
+    """Return the dtype that the VAE decodes in by default.
 
-    The VAEs of SD 1.x and 2.x bear float16; diffusers ignores the flag there, as it stands for nothing in their files.
+    SDXL's VAE overflows in float16, which its configuration declares as `force_upcast`. The VAEs of SD 1.x and 2.x work
+    in float16, and diffusers ignores the flag in their configurations, where it has no meaning.
     """
     overflows = isinstance(model, StableDiffusionXLPipeline) and model.vae.config.force_upcast
     dtype: torch.dtype = model.vae.dtype
@@ -47,13 +48,13 @@ def bearable(model: DiffusionPipeline) -> torch.dtype:
 
 @torch.inference_mode()
 def encode(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
-    """Scaled latents of pictures (n x 3 x height x width, -1 to 1), without the noise of the distribution."""
+    """Encode pictures (n x 3 x height x width, -1 to 1) to scaled latents: the mode of the distribution, no sample."""
     with precision(vae, torch.float32):
         return scale(vae, vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode())
 
 
 def unscale(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
-    """From the denoiser's scale to the VAE's own."""
+    """Convert latents from the denoiser's scale to the VAE's."""
     factor: float = vae.config.scaling_factor
     statistics = _statistics(vae, latents)
     if statistics is None:
@@ -63,7 +64,7 @@ def unscale(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
 
 
 def scale(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
-    """From the VAE's own scale to the denoiser's."""
+    """Convert latents from the VAE's scale to the denoiser's."""
     factor: float = vae.config.scaling_factor
     statistics = _statistics(vae, latents)
     if statistics is None:
@@ -73,7 +74,7 @@ def scale(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
 
 
 def _statistics(vae: AutoencoderKL, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Mean and standard deviation per channel, which a few SDXL models tell beside the factor."""
+    """Return mean and standard deviation per channel, which a few SDXL models have beside the scaling factor."""
     mean, deviation = vae.config.get("latents_mean"), vae.config.get("latents_std")
     if mean is None or deviation is None:
         return None
@@ -82,9 +83,9 @@ def _statistics(vae: AutoencoderKL, like: torch.Tensor) -> tuple[torch.Tensor, t
 
 @contextlib.contextmanager
 def precision(vae: AutoencoderKL, dtype: torch.dtype) -> Iterator[None]:
-    """Compute in another precision for a while. Left in it, the VAE would fail every later job.
+    """Compute in another dtype within the context. A VAE left in it would fail every later job.
 
-    Afterwards the weights are in the same place in memory as before, where captured CUDA graphs read them.
+    Afterwards the weights have their previous addresses, where captured CUDA graphs read them.
     """
     before = vae.dtype
     if before == dtype:
@@ -102,10 +103,10 @@ def precision(vae: AutoencoderKL, dtype: torch.dtype) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _tiles(vae: AutoencoderKL, latent: torch.Tensor) -> Iterator[None]:
-    """Decode in tiles of at most half the picture's longer side.
+    """Decode in tiles of at most half the picture's longer side within the context.
 
-    Left alone, diffusers takes tiles of the size that the model was trained at, so that a picture of just that size,
-    the commonest, would still be decoded whole.
+    By default diffusers' tiles have the size that the model was trained at, so a picture of that size, which is the
+    most common one, would still be decoded whole.
     """
     before = vae.tile_latent_min_size, vae.tile_sample_min_size
     factor = before[1] // before[0]

@@ -1,4 +1,4 @@
-"""The device a pipeline runs on: confirmed at the start, held to the same results, kept in step."""
+"""The compute device: checked at startup, set to deterministic kernels, and kept at most one step behind Python."""
 
 import os
 
@@ -9,7 +9,7 @@ from gpu_consumer.startup import DeviceMissingError
 
 
 def confirm(device: Device) -> str:
-    """The device's name, once it has computed something. Raises DeviceMissingError."""
+    """Run a small computation on the device and return the device's name. Raises DeviceMissingError."""
     if device == "cpu":
         return "cpu"
     if not torch.cuda.is_available():
@@ -20,21 +20,21 @@ def confirm(device: Device) -> str:
     try:
         torch.ones(8, device="cuda").sum().item()
     except RuntimeError as error:
-        raise DeviceMissingError(f"The CUDA device does not compute: {_first_line(error)}.") from error
+        raise DeviceMissingError(f"The CUDA device failed a test computation: {_first_line(error)}.") from error
     return torch.cuda.get_device_name()
 
 
 def limit_threads(count: int) -> None:
-    """Let torch compute with at most `count` threads: the service beside it needs the processor too."""
+    """Limit torch to `count` CPU threads, so that the service on the same machine gets processor time."""
     torch.set_num_threads(count)
 
 
-def demand_determinism() -> None:
-    """Let the same input give the same bytes on the same GPU. To be called before CUDA computes anything.
+def require_determinism() -> None:
+    """Make the same input give the same bytes on the same GPU. Call it before CUDA computes anything.
 
-    cuDNN's benchmark mode would pick convolutions by stopwatch, another one on another day. What picks by shape
-    instead costs little, since the shapes of a model are few. The workspace of fixed size is cuBLAS's own condition
-    (its documentation, "Results reproducibility").
+    cuDNN's benchmark mode would choose convolution algorithms by measured time, which varies from run to run. Its
+    heuristics by shape cost little, since a model has few shapes. cuBLAS requires a workspace of fixed size for
+    reproducible results (its documentation, "Results reproducibility").
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
@@ -42,10 +42,10 @@ def demand_determinism() -> None:
 
 
 class StepFence:
-    """Keeps Python at most one step ahead of the GPU, and tells how many steps are really done.
+    """Synchronization that keeps Python at most one step ahead of the GPU and counts the steps completed.
 
-    CUDA kernels are only enqueued: without the fence progress would tell of work not begun, and an abort would find
-    the whole render queued up.
+    CUDA kernels run asynchronously. Without the fence, progress would report steps that are only enqueued, and an abort
+    would still have to wait for all of them.
     """
 
     def __init__(self, device: Device) -> None:
@@ -54,18 +54,18 @@ class StepFence:
         self._pending: torch.cuda.Event | None = None
 
     def pass_step(self) -> int:
-        """Mark the end of a step that was enqueued, wait for the end of the one before, return the steps done."""
+        """Record an event after the step just enqueued, wait for the previous step, and return the steps completed."""
         if not self._lags:
             self._done += 1
             return self._done
-        event = torch.cuda.Event(blocking=True)  # sleeps in the driver: the service beside it needs the processor
+        event = torch.cuda.Event(blocking=True)  # a blocking wait leaves the processor to the service
         event.record()
         done = self.drain()
         self._pending = event
         return done
 
     def drain(self) -> int:
-        """Wait for the last step that was marked; the number of steps done."""
+        """Wait for the last recorded step and return the number of steps completed."""
         if self._pending is not None:
             self._pending.synchronize()
             self._pending = None

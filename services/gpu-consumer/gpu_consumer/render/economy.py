@@ -1,4 +1,4 @@
-"""How sparingly a render uses memory."""
+"""Memory fallbacks of a render: smaller batches, tiled decoding."""
 
 import msgspec
 
@@ -6,16 +6,16 @@ from gpu_consumer.protocol import Size
 
 
 class Economy(msgspec.Struct):
-    """Of one render. It goes on more sparingly when it must, never back."""
+    """The fallbacks in use by one render. Within the render they only ever increase."""
 
     batch: int
-    """Pictures denoised together, at most."""
+    """Largest number of pictures denoised together."""
     tiled: bool
-    """Decoded in tiles."""
+    """Whether pictures are decoded in tiles."""
 
 
 class TiledSizes:
-    """Remembers the sizes that only decode in tiles, so that no later job runs out of memory at them first."""
+    """The picture sizes that ran out of memory when decoded whole, so that later jobs start with tiles."""
 
     def __init__(self) -> None:
         self._sizes: set[Size] = set()
@@ -24,12 +24,12 @@ class TiledSizes:
         return size in self._sizes
 
     def add(self, size: Size) -> None:
-        """Tell the log the first time."""
+        """Add a size, and log it the first time."""
         if size in self._sizes:
             return
         self._sizes.add(size)
         print(  # noqa: T201 - goes to the log
-            f"A picture of {size.width}x{size.height} does not fit into memory when it is decoded whole. Pictures of "
-            "this size are decoded in tiles until the render process is started again.",
+            f"Decoding a {size.width}x{size.height} picture whole ran out of memory. Pictures of this size are decoded "
+            "in tiles until the render process restarts.",
             flush=True,
         )

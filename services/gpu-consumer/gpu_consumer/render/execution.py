@@ -1,4 +1,4 @@
-"""What this process computes with, as far as it changes the last bits of a picture."""
+"""Library versions and execution settings, as far as they can change the last bits of a picture."""
 
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +13,7 @@ from gpu_consumer.protocol import Device, Load
 
 
 def versions(device: Device) -> dict[str, str]:
-    """Library -> version. CUDA and cuDNN are there when they compute."""
+    """Return library -> version. CUDA and cuDNN are included on a GPU."""
     computing = {
         "darkroom": version("darkroom-gpu-consumer"),
         "torch": str(torch.__version__),
@@ -26,7 +26,7 @@ def versions(device: Device) -> dict[str, str]:
 
 
 def describe(model: DiffusionPipeline, load: Load) -> Execution:
-    """How the loaded model's networks compute here."""
+    """Return the execution settings of the loaded model's networks."""
     on_gpu = load.device == "cuda"
     return Execution(
         layout="channels_last" if load.channels_last else "contiguous",
@@ -41,14 +41,14 @@ def describe(model: DiffusionPipeline, load: Load) -> Execution:
 
 
 def _compiled(load: Load) -> list[str]:
-    """Engines chooses by size and guidance, so a model that was warmed up for others renders a size by other code."""
+    """Return the compiled sizes, since Engines uses the compiled code only for the warm-up's sizes and guidance."""
     guidance = "" if load.guidance_scale > 1 else " unguided"
     sizes = sorted(f"{size.width}x{size.height}{guidance}" for size in load.sizes)
     return sizes if load.compile else []
 
 
 def _cudnn() -> str:
-    """torch tells 9.10.2 as 91002."""
+    """Return cuDNN's version; torch encodes 9.10.2 as 91002."""
     number = torch.backends.cudnn.version() or 0
     return f"{number // 10_000}.{number // 100 % 100}.{number % 100}"
 

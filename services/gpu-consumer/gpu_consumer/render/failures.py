@@ -1,4 +1,4 @@
-"""What a failed render means for the job and for the process."""
+"""Classification of a render's exceptions into job error codes and failure kinds."""
 
 import torch
 
@@ -7,9 +7,9 @@ from gpu_consumer.protocol import FailureKind, RenderFailed
 from gpu_consumer.render import memory
 
 MESSAGE_LIMIT = 500
-"""Characters of an exception's text that go onto the job's record."""
+"""Maximum length, in characters, of an exception's text stored on the job."""
 
-# cuDNN, cuBLAS and the CPU allocator report a lack of memory as a plain RuntimeError.
+# cuDNN, cuBLAS and the CPU allocator report out of memory as a plain RuntimeError.
 _MEMORY_PHRASES = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 _DEVICE_LOST_PHRASES = (
     "CUDA error",
@@ -19,16 +19,16 @@ _DEVICE_LOST_PHRASES = (
     "CUBLAS_STATUS_EXECUTION_FAILED",
 )
 
-# torch skips each cuDNN engine whose workspace does not fit and reports only that none is left. The error also has
-# causes that more memory does not remove (ATen/native/cudnn/Conv_v8.cpp).
+# torch skips every cuDNN engine whose workspace does not fit in memory, then reports that no engine is left. The error
+# also has causes other than memory (ATen/native/cudnn/Conv_v8.cpp).
 _NO_ENGINE_PHRASES = ("unable to find an engine",)
 SCARCE_SHARE = 0.1
-"""Free memory below this share of the GPU explains a missing cuDNN engine. The workspaces of a VAE's largest
-convolutions take gigabytes."""
+"""Below this share of free GPU memory, a missing cuDNN engine counts as out of memory. The workspaces of a VAE's
+largest convolutions take gigabytes."""
 
 
 class InputNotRenderableError(ValueError):
-    """This model can't render the input."""
+    """The model can't render the input."""
 
 
 class NonFiniteOutputError(ArithmeticError):
@@ -44,13 +44,13 @@ _OWN: dict[type[Exception], JobErrorCode] = {
     NonFiniteOutputError: JobErrorCode.NON_FINITE_OUTPUT,
     UnsafeOutputError: JobErrorCode.UNSAFE_OUTPUT,
 }
-"""Permanent all of them, with a message for the person who asked."""
+"""Permanent failures, whose messages are written for the job's submitter."""
 
 
 def classify(error: Exception) -> RenderFailed:
-    """The failure that `error` stands for. Call it while the error is handled, before memory is given back.
+    """Return the failure for an exception. Call it inside the `except` block, before memory is released.
 
-    Out of memory is transient: whether it is the job's first time is for the service to count.
+    Out of memory is transient here; the service counts how often it happened to the job.
     """
     if type(error) in _OWN:
         return RenderFailed(_OWN[type(error)], str(error)[:MESSAGE_LIMIT], "permanent")
@@ -62,7 +62,7 @@ def classify(error: Exception) -> RenderFailed:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether more memory would have helped. Call it while the error is handled, before memory is given back."""
+    """Return whether the error is due to a lack of memory. Call it before memory is released."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     if not isinstance(error, RuntimeError):
@@ -71,7 +71,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def _is_device_lost(error: Exception) -> bool:
-    """After an illegal access or a lost device, every later CUDA call fails too: the process must be replaced."""
+    """Return whether the CUDA context is lost, so that every later CUDA call would fail too."""
     if isinstance(error, torch.AcceleratorError):
         return True
     return isinstance(error, RuntimeError) and _says(error, _DEVICE_LOST_PHRASES)

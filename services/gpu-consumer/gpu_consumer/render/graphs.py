@@ -1,8 +1,8 @@
-"""CUDA graphs: the forward of a network, recorded for inputs of one shape and from then on launched as a whole.
+"""CUDA graphs: a network's forward pass, captured for inputs of one shape and replayed with a single launch.
 
-An eager UNet launches more than a thousand kernels a step, each by way of Python; a graph launches the same kernels at
-once. It reads inputs and weights where they lay when it was recorded (PyTorch, "CUDA semantics", section CUDA Graphs):
-inputs are copied there before each replay, and weights that were moved since are copied back.
+An eager UNet launches more than a thousand kernels per step, each from Python; a graph launches the same kernels at
+once. A graph reads inputs and weights at the addresses of its capture (PyTorch, "CUDA semantics", section CUDA Graphs):
+inputs are copied there before each replay, and weights that have moved since are copied back.
 """
 
 import contextlib
@@ -13,38 +13,38 @@ import msgspec
 import torch
 
 Nested = Any
-"""Tensors and constants within dicts, tuples and lists."""
+"""Tensors and constants, nested in dicts, tuples and lists."""
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and named arguments of one call."""
 Adapt = Callable[[tuple[Any, ...]], tuple[Any, ...]]
-"""Brings positional arguments into the one form that graphs are recorded for."""
+"""Normalizes positional arguments to the form that graphs are captured for."""
 
 
 class GraphError(RuntimeError):
-    """A recorded graph can't be used."""
+    """A captured graph can't be used."""
 
 
 class Recording(msgspec.Struct, frozen=True):
-    """One call of a function, recorded."""
+    """A captured call."""
 
     replay: Callable[[], None]
-    """Compute again, from what the input buffers hold now."""
+    """Compute again, from the current content of the input buffers."""
     output: Nested
-    """What the call returned. The next replay of any recording of the same backend may overwrite it."""
+    """The call's result. The next replay of any recording of the same backend can overwrite it."""
 
 
 class Backend(Protocol):
-    """As CudaBackend. Tests on a CPU have one that records nothing and computes again."""
+    """The interface of CudaBackend. Tests on a CPU use one that computes again on each replay."""
 
     def record(self, compute: Callable[[], Nested]) -> Recording:
-        """Raises whatever the device raises about what it can't record."""
+        """Capture a call. Raises the device's error when it can't be captured."""
 
 
 class CudaBackend:
-    """Records on a stream of its own, all graphs into one pool of memory.
+    """A backend that captures all graphs on one stream and into one memory pool.
 
-    Graphs that share a pool use the same memory for what lies between input and output. That is safe here: one runs at
-    a time, input buffers are allocated outside the pool, and outputs are cloned before the next replay.
+    Graphs that share a pool reuse the same memory for intermediate tensors. That is safe here: one graph runs at a
+    time, input buffers are allocated outside the pool, and outputs are cloned before the next replay.
     """
 
     def __init__(self) -> None:
@@ -55,9 +55,9 @@ class CudaBackend:
         graph = torch.cuda.CUDAGraph()
         self._stream.wait_stream(torch.cuda.current_stream())
         try:
-            # This `with` brings the caller's stream back: torch.cuda.graph does not where the capture fails.
+            # This `with` restores the caller's stream: torch.cuda.graph does not when the capture fails.
             with torch.cuda.stream(self._stream):
-                compute()  # what a library sets up at its first call on a stream can't be captured
+                compute()  # libraries initialize at their first call on a stream, which can't be captured
                 with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                     output = compute()
         except Exception:
@@ -71,30 +71,31 @@ class CudaBackend:
         self._stream = torch.cuda.Stream()
 
     def _abandon(self, graph: torch.cuda.CUDAGraph) -> None:
-        """Where CUDA refuses to end a capture, CUDAGraph::capture_end raises before it tells the allocator.
+        """End the capture in the caching allocator, and keep the graph alive.
 
-        The allocator would then count a capture as under way for ever, and no longer give back cached memory before it
-        reports a lack of it. It also keeps a pointer to the graph, so the graph is kept too.
+        When CUDA refuses to end a capture, CUDAGraph::capture_end raises before it notifies the allocator. The
+        allocator would then treat the capture as active forever, and no longer free cached memory before it reports out
+        of memory. It also keeps a pointer to the graph, so the graph must not be destroyed.
         """
         self._abandoned.append(graph)
-        with contextlib.suppress(RuntimeError):  # the capture never began, or the allocator was told
+        with contextlib.suppress(RuntimeError):  # the capture never began, or the allocator was notified
             torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), self._pool)
         self._begin()
 
 
 class Graphed:
-    """Takes the place of a network's `forward`: replays the graph recorded for such inputs, else computes eagerly.
+    """A replacement for a network's `forward` that replays a captured graph, or computes eagerly if none matches.
 
-    A graph fits inputs of the same structure, shapes, dtypes and constants, and no others: another batch, attention
-    arguments, residuals or another precision are computed eagerly.
+    A graph matches inputs of the same structure, shapes, dtypes and constants only: another batch size, attention
+    arguments, residuals or another dtype are computed eagerly.
     """
 
     def __init__(self, network: torch.nn.Module, backend: Backend, adapt: Adapt = tuple) -> None:
         self.learning = False
-        """Remember the inputs that no graph fits, for `record`."""
-        self._serving = False
+        """Whether to keep the latest inputs without a matching graph, for `record`."""
+        self._enabled = False
         self._weights = list(network.parameters())
-        self._homes: list[torch.Tensor] = []
+        self._captured_weights: list[torch.Tensor] = []
         self._forward = network.forward
         self._backend = backend
         self._adapt = adapt
@@ -102,14 +103,14 @@ class Graphed:
         self._latest: Inputs | None = None
         network.forward = self
 
-    def serve(self, wanted: bool) -> None:
-        """Say whether the calls that follow may use graphs."""
-        self._serving = wanted
-        if wanted:
-            self._return_weights()
+    def enable(self, enabled: bool) -> None:
+        """Allow or forbid the following calls to use graphs."""
+        self._enabled = enabled
+        if enabled:
+            self._restore_weights()
 
     def __call__(self, *arguments: Any, **named: Any) -> Nested:
-        if not self._serving:
+        if not self._enabled:
             return self._forward(*arguments, **named)
         inputs = self._adapt(arguments), named
         graph = self._graphs.get(_key(inputs))
@@ -121,56 +122,56 @@ class Graphed:
 
     @torch.no_grad()
     def record(self) -> None:
-        """Record the latest call that no graph fitted, if there was one, and compare the graph with the network.
+        """Capture the latest call without a matching graph, if there was one, and compare the graph with the network.
 
-        Raises GraphError when the two differ, and whatever the device raises about what it can't record.
+        Raises GraphError when their outputs differ, and the device's error when the call can't be captured.
         """
         inputs, self._latest = self._latest, None
         if inputs is None:
             return
-        self._return_weights()
+        self._restore_weights()
         graph = _Graph(self._backend, self._forward, inputs)
         if not _equal(graph.run(inputs), self._forward(*inputs[0], **inputs[1])):
-            raise GraphError("The recorded graph computes other numbers than the network.")
-        self._homes = self._homes or [weight.data for weight in self._weights]
+            raise GraphError("The captured graph and the network computed different outputs.")
+        self._captured_weights = self._captured_weights or [weight.data for weight in self._weights]
         self._graphs[_key(inputs)] = graph
 
-    def _return_weights(self) -> None:
-        """Copy weights that were moved, as `module.to` does, back to where graphs read them.
+    def _restore_weights(self) -> None:
+        """Copy weights that were moved, as `module.to` does, back to the addresses that graphs read.
 
-        The old places are kept, so a graph never reads memory that is another's.
+        The captured tensors stay referenced, so their memory is never reused.
         """
-        with torch.inference_mode():  # what was moved in this mode can be written to in no other
-            for weight, home in zip(self._weights, self._homes, strict=False):
-                if weight.data_ptr() != home.data_ptr() and weight.dtype == home.dtype:
-                    home.copy_(weight.data)
-                    weight.data = home
+        with torch.inference_mode():  # tensors created in inference mode can only be written in inference mode
+            for weight, captured in zip(self._weights, self._captured_weights, strict=False):
+                if weight.data_ptr() != captured.data_ptr() and weight.dtype == captured.dtype:
+                    captured.copy_(weight.data)
+                    weight.data = captured
 
 
 class _Graph:
     """A recording and the buffers that it reads."""
 
     def __init__(self, backend: Backend, forward: Callable[..., Nested], inputs: Inputs) -> None:
-        # Recorded with other numbers than it is compared with: a value that was baked in shows.
+        # Captured with halved inputs, so that the later comparison detects constants baked into the graph.
         self._buffers = _map(inputs, _halved)
         arguments, named = self._buffers
         self._recording = backend.record(lambda: forward(*arguments, **named))
 
     def run(self, inputs: Inputs) -> Nested:
-        """What the function returns for these inputs, in tensors of its own."""
+        """Replay the graph with these inputs and return copies of its outputs."""
         for buffer, tensor in zip(_tensors(self._buffers), _tensors(inputs), strict=True):
             buffer.copy_(tensor)
         self._recording.replay()
         return _map(self._recording.output, torch.clone)
 
 
-def time_in_single_precision(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Give a UNet's time step the one form that graphs know, whatever the scheduler counts in.
+def timestep_to_float32(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Cast a UNet's timestep to a float32 tensor, so that one graph serves every scheduler.
 
-    The UNet makes single precision of it as its first act, so the result is the same.
+    The UNet itself begins by casting the timestep to float32, so its output is the same.
     """
-    sample, time, *rest = arguments
-    return (sample, torch.as_tensor(time).to(sample.device, torch.float32), *rest)
+    sample, timestep, *others = arguments
+    return (sample, torch.as_tensor(timestep).to(sample.device, torch.float32), *others)
 
 
 def _halved(tensor: torch.Tensor) -> torch.Tensor:
@@ -184,7 +185,7 @@ def _equal(one: Nested, other: Nested) -> bool:
 
 
 def _key(value: Nested) -> Hashable:
-    """What inputs must share to be computed by one graph. A value of an unknown type fits nothing."""
+    """Return the key by which inputs match a graph. A value of an unknown type matches nothing."""
     match value:
         case torch.Tensor():
             return value.shape, value.dtype
@@ -199,7 +200,7 @@ def _key(value: Nested) -> Hashable:
 
 
 def _map(value: Nested, change: Callable[[torch.Tensor], torch.Tensor]) -> Nested:
-    """The same structure with each tensor changed; lists become tuples."""
+    """Apply `change` to each tensor of a nested structure; lists become tuples."""
     match value:
         case torch.Tensor():
             return change(value)
@@ -212,7 +213,7 @@ def _map(value: Nested, change: Callable[[torch.Tensor], torch.Tensor]) -> Neste
 
 
 def _tensors(value: Nested) -> Iterator[torch.Tensor]:
-    """In the order of the structure."""
+    """Yield the tensors of a nested structure in order."""
     match value:
         case torch.Tensor():
             yield value

@@ -1,4 +1,4 @@
-"""Loads a pipeline from a folder under the startup contract."""
+"""The pipeline loader: local files only, safetensors only, every weight present."""
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping
@@ -35,33 +35,32 @@ _NETWORKS: dict[str, Any] = {
     "vae": AutoencoderKL,
     "safety_checker": StableDiffusionSafetyChecker,
 }
-"""The parts that have weights. The folder's index was held to the same classes, except that those of older folders
-call the checker's extractor by names that the library has dropped."""
+"""The parts with weights. The folder's index was checked for the same classes."""
 
 KEYS_NAMED = 3
-"""Of the weights that are missing, in a refusal."""
+"""Number of missing weights that an error names."""
 
 
 def load_pipeline(folder: ModelFolder, device: Device, dtype: Dtype) -> DiffusionPipeline:
     """Load the folder's pipeline onto the device. Raises ModelRefusedError.
 
-    Its `safety_checker` and `feature_extractor` are there when the folder was inspected for them, else None: what
-    may be rendered is for the operator of the service to decide.
+    `safety_checker` and `feature_extractor` are loaded if the folder was inspected for them, and None otherwise: the
+    service's operator decides whether pictures are checked.
     """
-    _silence()
-    with _refusing(folder.path):
+    _silence_libraries()
+    with _translated_errors(folder.path):
         pipeline = _CLASSES[folder.pipeline].from_pretrained(
             folder.path, local_files_only=True, **(_class_options(folder) | _networks(folder, dtype))
         )
         pipeline.set_progress_bar_config(disable=True)
     for tokenizer, text_encoder in _text_parts(pipeline):
         _check_vocabulary(getattr(pipeline, tokenizer), getattr(pipeline, text_encoder), folder.path / tokenizer)
-    with _refusing(folder.path):
+    with _translated_errors(folder.path):
         return pipeline.to(device)
 
 
 def _networks(folder: ModelFolder, dtype: Dtype) -> dict[str, Any]:
-    """Every part that has weights, each held to have all of them."""
+    """Load every part that has weights."""
     parts = parts_of(folder.pipeline, safety_checker=folder.safety_checker)
     return {part.name: _network(folder, part.name, dtype) for part in parts if part.stem}
 
@@ -74,15 +73,18 @@ def _network(folder: ModelFolder, name: str, dtype: Dtype) -> Any:
         use_safetensors=True,  # otherwise missing weights fall back to pickles
         local_files_only=True,
         output_loading_info=True,
-        ignore_mismatched_sizes=True,  # they are in the loading info, by name
+        ignore_mismatched_sizes=True,  # reported by name in the loading info
     )
-    _demand_all_weights(folder.path / name, loading)
+    _require_all_weights(folder.path / name, loading)
     return network.eval()
 
 
-def _demand_all_weights(folder: Path, loading: Mapping[str, Collection[Any]]) -> None:
-    """transformers fills weights that the files lack with random ones and warns; what the files hold beyond is left
-    alone, since older ones hold buffers that have become code (`position_ids`)."""
+def _require_all_weights(folder: Path, loading: Mapping[str, Collection[Any]]) -> None:
+    """Raise ModelRefusedError if weights are missing or have another shape.
+
+    transformers only warns, and initializes missing weights at random. Unexpected weights are ignored, since older
+    files hold buffers that later versions compute (`position_ids`).
+    """
     missing = sorted(loading["missing_keys"])
     mismatched = sorted(str(key[0]) for key in loading["mismatched_keys"])
     if missing:
@@ -91,8 +93,8 @@ def _demand_all_weights(folder: Path, loading: Mapping[str, Collection[Any]]) ->
         )
     if mismatched:
         raise ModelRefusedError(
-            f"The weights in {folder} don't match its config.json: {_named(mismatched)} {_are(mismatched)} of another "
-            "shape."
+            f"The weights in {folder} don't match its config.json: {_named(mismatched)} {_are(mismatched)} of "
+            "another shape."
         )
 
 
@@ -106,7 +108,7 @@ def _are(keys: list[str]) -> str:
 
 
 def _class_options(folder: ModelFolder) -> dict[str, Any]:
-    """Components that are given, so that the index has no say in them; SDXL's watermark would alter the pictures."""
+    """Return components that override the folder's index, and no watermark, which would alter SDXL's pictures."""
     if folder.pipeline == "StableDiffusionXLPipeline":
         return {"image_encoder": None, "feature_extractor": None, "add_watermarker": False}
     options: dict[str, Any] = {"image_encoder": None, "safety_checker": None, "feature_extractor": None}
@@ -117,8 +119,8 @@ def _class_options(folder: ModelFolder) -> dict[str, Any]:
     return options | {"requires_safety_checker": folder.safety_checker}
 
 
-def _silence() -> None:
-    """The libraries would log progress bars, and the prompt itself when it is too long."""
+def _silence_libraries() -> None:
+    """Disable the libraries' logs: progress bars, and prompts that are too long."""
     diffusers.utils.logging.set_verbosity_error()
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
@@ -126,13 +128,13 @@ def _silence() -> None:
 
 
 @contextlib.contextmanager
-def _refusing(path: Path) -> Iterator[None]:
+def _translated_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except ModelRefusedError:
         raise
     except Exception as error:
-        # Whatever the libraries raise about files they can't use, the answer is the same: this model is not served.
+        # The libraries raise many types of errors about files that they can't use.
         reason = " ".join(str(error).split())[:500].rstrip(".")
         raise ModelRefusedError(f"The model in {path} can't be loaded: {type(error).__name__}: {reason}.") from error
 
@@ -143,10 +145,9 @@ def _text_parts(pipeline: DiffusionPipeline) -> list[tuple[str, str]]:
 
 
 def _check_vocabulary(tokenizer: Any, text_encoder: Any, folder: Path) -> None:
-    """An empty or foreign tokenizer loads without complaint and renders nonsense."""
+    """Raise ModelRefusedError unless the vocabulary sizes match: the libraries load an empty or wrong tokenizer too."""
     words, rows = len(tokenizer), text_encoder.config.vocab_size
     if words != rows:
         raise ModelRefusedError(
-            f"The tokenizer in {folder} knows {words} tokens but its text encoder {rows}, so they don't belong "
-            "together."
+            f"The tokenizer in {folder} has {words} tokens but its text encoder {rows}; use the model's own tokenizer."
         )

@@ -1,4 +1,4 @@
-"""How much memory the model takes: on the GPU what torch allocated, on the CPU what the process holds."""
+"""Memory in use: torch's allocations on a GPU, the process's resident set on a CPU."""
 
 import gc
 import os
@@ -13,64 +13,64 @@ GIBIBYTE = 1 << 30
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
-"""Sets the high-water mark of the resident set back to what is resident now (proc(5))."""
+"""Resets the peak resident set size to the current one (proc(5), `/proc/pid/clear_refs`)."""
 
 
 def held(device: Device) -> int:
-    """Bytes in use now."""
+    """Return the bytes in use now."""
     if device == "cuda":
         return torch.cuda.memory_allocated()
     return _status_bytes("VmRSS:")
 
 
 def peak(device: Device) -> int:
-    """Bytes in use at the highest since `reset_peak`; on the CPU, where the kernel can't reset, since the start."""
+    """Return the peak of bytes in use since `reset_peak`, or since the process's start where it can't be reset."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     return _status_bytes("VmHWM:")
 
 
 def reset_peak(device: Device) -> None:
-    """Begin a new measurement of the highest use."""
+    """Reset the peak to the current use."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return
     try:
         _CLEAR.write_text(_RESET_PEAK)
     except OSError:
-        return  # no Linux, or a sandbox that forbids it: the peak is then that of the process's whole life
+        return  # not Linux, or forbidden by a sandbox: the peak is then counted from the process's start
 
 
 def total(device: Device) -> int:
-    """Bytes that there are at all; on the GPU, those that this process may take."""
+    """Return the total bytes of the device; on a GPU, the share that this process is allowed to use."""
     if device == "cuda":
         return int(torch.cuda.get_device_properties().total_memory * torch.cuda.get_per_process_memory_fraction())
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def free_share() -> float:
-    """Of the GPU's memory, between 0 and 1: what this process can still take, its own unused cache included.
+    """Return the share of GPU memory available to this process, 0 to 1, including torch's unused cache.
 
-    1 where no GPU is in use.
+    Returns 1 when no GPU is in use.
     """
     if not torch.cuda.is_initialized():
         return 1.0
     most = total("cuda")
     reserved, allocated = torch.cuda.memory_reserved(), torch.cuda.memory_allocated()
-    left_on_the_gpu, _ = torch.cuda.mem_get_info()
-    left_to_us = min(left_on_the_gpu, most - reserved)
-    return max(0, left_to_us + reserved - allocated) / most
+    free_on_gpu, _ = torch.cuda.mem_get_info()
+    allowed = min(free_on_gpu, most - reserved)
+    return max(0, allowed + reserved - allocated) / most
 
 
 def release() -> None:
-    """Give back what a failed render held. Call it outside the `except`: the traceback holds tensors."""
+    """Free the memory of a failed render. Call it outside the `except` block, whose traceback refers to tensors."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 
 
-def settle() -> None:
-    """After the warm-up: what is alive now stays, so no later collection need walk through the libraries' objects."""
+def freeze_objects() -> None:
+    """Exclude all objects alive after the warm-up from later garbage collections, since they stay alive."""
     gc.collect()
     gc.freeze()
 

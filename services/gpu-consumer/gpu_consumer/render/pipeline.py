@@ -1,4 +1,4 @@
-"""One warm Stable Diffusion pipeline, one render at a time. Imported by the render process alone."""
+"""A loaded Stable Diffusion pipeline that renders one request at a time."""
 
 import functools
 import math
@@ -30,7 +30,7 @@ from gpu_consumer.render.prompts import PromptCache
 
 
 class Pipeline:
-    """Renders inputs on a loaded model, and turns everything that goes wrong into an outcome."""
+    """A loaded model that renders job inputs and turns every exception into an outcome."""
 
     def __init__(self, model: DiffusionPipeline, load: protocol.Load, device_name: str) -> None:
         self._model = model
@@ -45,21 +45,24 @@ class Pipeline:
 
     @classmethod
     def load(cls, folder: ModelFolder, load: protocol.Load, device_name: str = "cpu") -> Self:
-        """Raises ModelRefusedError."""
+        """Load the folder's model onto the device. Raises ModelRefusedError."""
         return cls(load_pipeline(folder, load.device, load.dtype), load, device_name)
 
     @property
     def dtype(self) -> Dtype:
-        """Of the weights."""
+        """Dtype of the weights."""
         return _name(self._model.dtype)
 
     @functools.cached_property
     def preview_map(self) -> PreviewMap:
-        """Fitted at its first use, which is the warm-up."""
+        """The latents-to-RGB map, fitted at its first use, which is the warm-up."""
         return PreviewMap.fit(self._model)
 
     def render(self, request: protocol.RenderRequest, report: Report, abort: Event) -> protocol.Outcome:
-        """Render all pictures of the request. Setting `abort` ends it within one step. Never raises."""
+        """Render all pictures of the request and return the outcome. Never raises.
+
+        `report` receives each step, preview and picture. Setting `abort` ends the render within one step.
+        """
         wanted = request.input
         economy = Economy(wanted.num_images, tiled=False)
         try:
@@ -70,7 +73,7 @@ class Pipeline:
             if not isinstance(error, InputNotRenderableError):
                 traceback.print_exc()
             failure = classify(error)
-        if failure.kind != "fatal":  # a device that is lost has nothing to give back, and raises
+        if failure.kind != "fatal":  # on a lost device, freeing memory raises
             memory.release()
         if failure.code is JobErrorCode.OUT_OF_MEMORY:
             return msgspec.structs.replace(failure, message=self._did_not_fit(wanted, economy))
@@ -85,7 +88,7 @@ class Pipeline:
         self._check(wanted)
         previews = Previews(self.preview_map, wanted.preview_every) if wanted.preview_every else None
         progress = Progress(report, abort, StepFence(self._device), previews)
-        progress.stop_if_told()
+        progress.raise_if_aborted()
         latents = self._denoise_all(request, economy, progress, previews)
         denoised = time.perf_counter()
         dtypes = self._decode_all(request, economy, latents, progress, report)
@@ -104,18 +107,22 @@ class Pipeline:
         factor = self._model.vae_scale_factor
         most = self._scheduler_config.get("num_train_timesteps", 1000)
         if wanted.scheduler not in schedulers.NAMES:
-            raise InputNotRenderableError(f"The scheduler {wanted.scheduler!r} is unknown.")
+            raise InputNotRenderableError(f"Unknown scheduler {wanted.scheduler!r}.")
         if wanted.num_images < 1 or not 1 <= wanted.num_inference_steps <= most:
-            raise InputNotRenderableError(f"At least one image and from one to {most} steps are needed.")
+            raise InputNotRenderableError(
+                f"num_images must be at least 1, and num_inference_steps between 1 and {most}."
+            )
         if wanted.width < factor or wanted.height < factor or wanted.width % factor or wanted.height % factor:
             raise InputNotRenderableError(f"Width and height must be multiples of {factor} pixels.")
         if 3 * wanted.width * wanted.height > protocol.MAX_PIXEL_BYTES:
-            raise InputNotRenderableError("A picture of this size is larger than the render process can hand over.")
+            raise InputNotRenderableError(
+                "The picture is too large for one frame of the render process; ask for a smaller size."
+            )
 
     def _denoise_all(
         self, request: protocol.RenderRequest, economy: Economy, progress: Progress, previews: Previews | None
     ) -> list[torch.Tensor]:
-        """Latents of all pictures, in as few batches as fit."""
+        """Denoise all pictures in as few batches as fit in memory, and return one tensor of latents per batch."""
         wanted, latents = request.input, []
         left = _seeds(wanted)
         while left:
@@ -133,7 +140,7 @@ class Pipeline:
     def _denoise_if_it_fits(
         self, wanted: JobInput, seeds: list[int], progress: Progress, previews: Previews | None
     ) -> torch.Tensor | None:
-        """None when memory did not suffice for several pictures; for one it raises."""
+        """Denoise a batch; return None if several pictures ran out of memory. One picture raises."""
         try:
             latents = self._denoise(wanted, seeds, progress, previews)
             progress.end_batch()
@@ -146,11 +153,11 @@ class Pipeline:
     def _denoise(
         self, wanted: JobInput, seeds: list[int], progress: Progress, previews: Previews | None
     ) -> torch.Tensor:
-        """Latents of one batch.
+        """Denoise one batch and return its latents.
 
         Noise is drawn on the CPU, for each picture from its own seed, so that a seed means the same on every device
-        and in every batch. On a GPU a picture of a batch may differ from the same one rendered alone in the last
-        bits, since kernels depend on shapes.
+        and in every batch. On a GPU, a picture can differ in the last bits between batch sizes, since kernels depend on
+        shapes.
         """
         scheduler = schedulers.build_scheduler(wanted.scheduler, self._scheduler_config, wanted.num_inference_steps)
         if previews is not None:
@@ -178,18 +185,18 @@ class Pipeline:
         progress: Progress,
         report: Report,
     ) -> list[torch.dtype]:
-        """Hand over each picture as soon as it is decoded. What each was decoded in."""
+        """Decode, check and report each picture; return the dtype that each was decoded in."""
         wanted, dtypes = request.input, []
         self._decoder.begin(_size(wanted), economy, frugal=request.frugal)
         latents = [(latent, len(batch)) for batch in batches for latent in batch.split(1)]
-        for index, (seed, (latent, together)) in enumerate(zip(_seeds(wanted), latents, strict=True)):
-            progress.stop_if_told()
+        for index, (seed, (latent, batch_size)) in enumerate(zip(_seeds(wanted), latents, strict=True)):
+            progress.raise_if_aborted()
             decoded = self._decoder.decode(_size(wanted), latent, economy)
             safety.check(self._model, decoded.pixels, seed)
             picture = protocol.Picture(
                 index=index,
                 image=protocol.RenderedImage(wanted.width, wanted.height, seed, decoding.to_rgb(decoded.pixels)),
-                batch_size=together,
+                batch_size=batch_size,
                 tiled=economy.tiled,
                 vae_dtype=_name(decoded.dtype),
             )

@@ -1,4 +1,4 @@
-"""What a render tells while it runs, and how it is stopped."""
+"""Progress reports and the abort of a running render."""
 
 from collections.abc import Callable
 from threading import Event
@@ -12,11 +12,11 @@ from gpu_consumer.protocol import Preview, Step
 
 Progressed = protocol.Progressed
 Report = Callable[[Progressed], None]
-"""Called after each step and each picture, on the thread that renders."""
+"""Called after each step and each picture, on the render thread."""
 
 
 class Fence(Protocol):
-    """As device.StepFence."""
+    """The interface of device.StepFence."""
 
     def pass_step(self) -> int: ...
 
@@ -24,20 +24,20 @@ class Fence(Protocol):
 
 
 class Previewer(Protocol):
-    """As previews.Previews."""
+    """The interface of previews.Previews."""
 
     def take(self, step: int, latents: torch.Tensor) -> None:
-        """Begin a preview of a step that was enqueued, if one is due after it."""
+        """Enqueue the preview of a step, if one is due."""
 
     def after(self, step: int) -> Preview | None:
-        """The preview of a step that is done, if one was begun."""
+        """Return the preview of a completed step, if one was enqueued."""
 
 
-class RenderAborted(Exception):  # noqa: N818 - an order carried out, not an error
-    """The render was told to stop.
+class RenderAborted(Exception):  # noqa: N818 - a request carried out, not an error
+    """The render was aborted.
 
-    diffusers' own `_interrupt` would still run the VAE. Raised from the step callback, this stops at once, and the
-    next render is bit-identical to one that follows none.
+    diffusers' own `_interrupt` would still run the VAE. This exception, raised from the step callback, ends the
+    pipeline call at once and leaves no state behind: the next render is bit-identical to one in a fresh process.
     """
 
     def __init__(self, step: int) -> None:
@@ -46,10 +46,9 @@ class RenderAborted(Exception):  # noqa: N818 - an order carried out, not an err
 
 
 class Progress:
-    """Counts the steps of all batches of one render, reports them as they are done, and carries out the order to stop.
+    """The step counter of one render, over all its batches: reports completed steps and raises on abort.
 
-    A batch that did not fit into the memory leaves the steps that it made in the count: the total grows, and no step
-    is ever told twice.
+    Steps of a batch that ran out of memory stay in the count: the total grows, and no step is reported twice.
     """
 
     def __init__(self, report: Report, abort: Event, fence: Fence, previewer: Previewer | None = None) -> None:
@@ -60,46 +59,46 @@ class Progress:
         self._batches_left = 1
         self._before = 0
         self._enqueued = 0
-        self._told = 0
+        self._reported = 0
         self._total = 0
 
     @property
     def steps(self) -> int:
-        """Made so far."""
+        """Number of steps made so far."""
         return self._enqueued
 
     def begin_batch(self, batches_left: int) -> None:
-        """The next steps are of the first of so many batches that are still to come."""
+        """Begin a batch. `batches_left` counts it and those after it, for the estimate of the total."""
         self._batches_left = batches_left
         self._before = self._enqueued
 
     def end_batch(self) -> None:
-        """Wait until the batch is done on the device, and tell of it."""
-        self._tell(self._fence.drain())
-        self._previewer = None  # it shows the first picture, which is ready now
+        """Wait until the device has completed the batch, and report its last step."""
+        self._report_steps(self._fence.drain())
+        self._previewer = None  # previews show the first picture, which is complete now
 
     def on_step_end(
         self, model: DiffusionPipeline, index: int, timestep: int, tensors: dict[str, Any]
     ) -> dict[str, Any]:
-        """diffusers' callback after each step of a batch."""
+        """Count a step and report completed ones: diffusers' callback after each step of a batch."""
         self._enqueued += 1
-        # Not what was asked for: pndm makes N+1, heun 2N-1.
+        # The scheduler's own number, not num_inference_steps: pndm makes N+1 steps, heun 2N-1.
         self._total = self._before + self._batches_left * model.num_timesteps
         if self._previewer is not None and index + 1 < model.num_timesteps:
             self._previewer.take(self._enqueued, tensors["latents"])
-        self._tell(self._fence.pass_step())
-        self.stop_if_told()
+        self._report_steps(self._fence.pass_step())
+        self.raise_if_aborted()
         return {}
 
-    def stop_if_told(self) -> None:
-        """Raises RenderAborted."""
+    def raise_if_aborted(self) -> None:
+        """Raise RenderAborted if an abort was requested."""
         if self._abort.is_set():
-            raise RenderAborted(self._told)
+            raise RenderAborted(self._reported)
 
-    def _tell(self, done: int) -> None:
-        while self._told < done:
-            self._told += 1
-            self._report(Step(self._told, self._total))
-            preview = self._previewer.after(self._told) if self._previewer is not None else None
+    def _report_steps(self, done: int) -> None:
+        while self._reported < done:
+            self._reported += 1
+            self._report(Step(self._reported, self._total))
+            preview = self._previewer.after(self._reported) if self._previewer is not None else None
             if preview is not None:
                 self._report(preview)

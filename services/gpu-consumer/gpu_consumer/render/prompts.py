@@ -1,4 +1,4 @@
-"""Prompts as the UNet reads them, encoded once for all pictures and jobs that have them in common."""
+"""An LRU cache of prompt embeddings, shared by all pictures and jobs with the same prompts."""
 
 from collections import OrderedDict
 from typing import Any
@@ -7,31 +7,31 @@ import torch
 from diffusers import DiffusionPipeline
 
 ENTRIES = 16
-"""At SDXL's size one takes 1.2 MB in half precision."""
+"""Size of the cache. One entry of SDXL takes 1.2 MB in float16."""
 
 Embeddings = dict[str, torch.Tensor | None]
-"""As the pipeline takes them in place of prompts, by the names of its arguments."""
+"""Embeddings by the names of the pipeline's arguments that take them."""
 
 _NAMES = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
-"""In the order in which SDXL's encode_prompt returns them; Stable Diffusion 1.x and 2.x return the first two."""
+"""The order of SDXL's `encode_prompt`; Stable Diffusion 1.x and 2.x return the first two."""
 
 
 class PromptCache:
-    """Least recently used prompts of one model, encoded."""
+    """The embeddings of one model's most recently used prompts."""
 
     def __init__(self, model: DiffusionPipeline, entries: int = ENTRIES) -> None:
         self._model = model
         self._entries = entries
-        # Such a model is told the guidance as a number and never makes a second, unguided prediction.
-        self._guides_itself = model.unet.config.time_cond_proj_dim is not None
+        # Such a UNet takes the guidance scale as an input; diffusers then uses no classifier-free guidance.
+        self._scale_is_input = model.unet.config.time_cond_proj_dim is not None
         self._known: OrderedDict[tuple[str, str, bool], Embeddings] = OrderedDict()
 
     def embed(self, prompt: str, negative_prompt: str, guidance_scale: float) -> Embeddings:
-        """The prompts' embeddings for one picture; the pipeline repeats them for the others of a batch.
+        """Return the embeddings for one picture; the pipeline repeats them for a batch.
 
-        An empty negative prompt means none. SDXL then guides away from zeros, not from the embedding of "".
+        An empty negative prompt counts as none, for which SDXL uses zeros instead of the embedding of "".
         """
-        guided = guidance_scale > 1 and not self._guides_itself  # as diffusers counts it
+        guided = guidance_scale > 1 and not self._scale_is_input  # diffusers' own rule
         key = (prompt, negative_prompt if guided else "", guided)
         if key not in self._known:
             self._known[key] = self._encode(*key)

@@ -1,4 +1,4 @@
-"""The model's own safety checker, where the catalogue asks for it."""
+"""The model's own safety checker, run when the catalogue enables it."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from gpu_consumer.render.failures import UnsafeOutputError
 
 @torch.inference_mode()
 def check(model: DiffusionPipeline, pixels: torch.Tensor, seed: int) -> None:
-    """Raises UnsafeOutputError when the model was loaded with a checker and that objects to the picture."""
+    """Run the safety checker, if one is loaded. Raises UnsafeOutputError when it flags the picture."""
     checker: Any = getattr(model, "safety_checker", None)
     if checker is None:
         return
-    # A copy: the checker blackens what it objects to.
-    _, objected = model.run_safety_checker(pixels.clone(), pixels.device, checker.dtype)
-    if any(objected):
-        raise UnsafeOutputError(f"The model's safety checker objected to the picture of seed {seed}.")
+    # A copy, because the checker blackens flagged pictures in place.
+    _, flagged = model.run_safety_checker(pixels.clone(), pixels.device, checker.dtype)
+    if any(flagged):
+        raise UnsafeOutputError(f"The model's safety checker flagged the picture of seed {seed}.")

@@ -1,7 +1,7 @@
-"""The schedulers by the names that the API knows.
+"""The schedulers, by their names in the API.
 
-Each is built afresh from the model's own configuration: built from one another they would leak settings
-(`use_karras_sigmas` outlives a switch away from it). It costs a millisecond.
+Each render builds its scheduler from the model's original configuration, which takes a millisecond. A scheduler built
+from another one would inherit its settings (`use_karras_sigmas` survives a switch to another scheduler).
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import diffusers
 from diffusers import SchedulerMixin
 
-# `clip_sample` is for pixel models; schedulers whose saved configuration lacks it would clip latents.
+# `clip_sample` is meant for pixel-space models. Its default is True, so a configuration without it would clip latents.
 _SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {"clip_sample": False}),
     "euler": ("EulerDiscreteScheduler", {}),
@@ -26,16 +26,16 @@ NAMES = tuple(_SCHEDULERS)
 
 
 LCM_STEPS = 50
-"""Of the schedule that latent consistency models are distilled on."""
+"""Length of the schedule that latent consistency models are distilled on."""
 
 
 def build_scheduler(name: str, config: dict[str, Any], steps: int) -> SchedulerMixin:
-    """A new scheduler of that name over the model's original scheduler configuration, for a render of `steps`.
+    """Build a scheduler from the model's original scheduler configuration, for a render of `steps` steps.
 
-    Raises KeyError.
+    Raises KeyError for an unknown name.
     """
     class_name, settings = _SCHEDULERS[name]
     if name == "lcm":
-        # It picks its steps out of the schedule of the distillation and refuses more than that has.
+        # LCM selects its steps from the distillation schedule and refuses more steps than that has.
         settings = settings | {"original_inference_steps": max(LCM_STEPS, steps)}
     return getattr(diffusers, class_name).from_config(config, **settings)

@@ -1,4 +1,4 @@
-"""The renders before the first job: kernels chosen, compiled or captured, memory reserved, previews made ready."""
+"""The warm-up renders before the first job: kernels selected, compiled or captured, memory allocated."""
 
 import time
 from threading import Event
@@ -10,14 +10,14 @@ from gpu_consumer.render.progress import Progressed
 from gpu_consumer.startup import ModelRefusedError
 
 STEPS = 2
-"""With a preview after the first."""
+"""Steps of a warm-up render, with a preview after the first."""
 
 
 def warm_up(pipeline: Pipeline, load: Load) -> None:
-    """Render one picture of each size, decode included, with a line in the log for each. Raises ModelRefusedError.
+    """Render and decode one picture of each size, and log the time. Raises ModelRefusedError.
 
-    Where CUDA graphs are wanted, each size's are captured after its render. After a capture that failed the size is
-    rendered once more: the render fails if the capture cost the process its device.
+    If CUDA graphs are enabled, those of each size are captured after its render. After a failed capture the size is
+    rendered again, which fails if the capture made the device unusable.
     """
     for size in load.sizes:
         started = time.perf_counter()
@@ -27,11 +27,11 @@ def warm_up(pipeline: Pipeline, load: Load) -> None:
         if pipeline.engines.failed_captures > failed:
             _render(pipeline, load, size)
         seconds = time.perf_counter() - started
-        print(f"warm for {size.width}x{size.height} after {seconds:.2f} s", flush=True)  # noqa: T201 - goes to the log
+        print(f"warm-up of {size.width}x{size.height} took {seconds:.2f} s", flush=True)  # noqa: T201 - goes to the log
 
 
 def _render(pipeline: Pipeline, load: Load, size: Size) -> None:
-    """Raises ModelRefusedError."""
+    """Render one picture. Raises ModelRefusedError."""
     outcome = pipeline.render(RenderRequest(_input(load, size)), _ignore, Event())
     if isinstance(outcome, RenderFailed):
         reason = " ".join(outcome.message.split())
@@ -41,7 +41,7 @@ def _render(pipeline: Pipeline, load: Load, size: Size) -> None:
 
 
 def _ignore(progressed: Progressed) -> None:
-    """Nobody watches the warm-up."""
+    """Ignore the progress of a warm-up render."""
 
 
 def _input(load: Load, size: Size) -> JobInput:
