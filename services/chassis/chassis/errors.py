@@ -13,6 +13,7 @@
     │   ├── DatabaseBusyError
     │   └── TransactionClashError
     └── BadDataError
+    FatalError                        the service can't go on; it exits with the error's code
 
 An exception that no adapter expects passes through as it is: a mistake of ours must not look like an outage.
 """
@@ -69,3 +70,12 @@ class TransactionClashError(TransientDatabaseError):
 
 class BadDataError(DatabaseError):
     """Postgres refused a value or a row, and with it the whole statement."""
+
+
+class FatalError(Exception):
+    """The service can't go on. A supervisor sees the exit code, people see the code and the message in the log."""
+
+    def __init__(self, message: str, *, code: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.code = code
+        self.exit_code = exit_code

@@ -20,6 +20,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from chassis import logs
+from chassis.errors import FatalError
 from chassis.health import Health
 from chassis.settings import Address, ServiceSettings, SettingsError, load
 from darkroom_contracts.models import CatalogueError
@@ -49,15 +50,6 @@ class App:
     http: ASGIApp
     health: Health
     loops: Sequence[Runnable] = ()
-
-
-class FatalError(Exception):
-    """The service can't go on. A supervisor sees the exit code, people see the code and the message in the log."""
-
-    def __init__(self, message: str, *, code: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.code = code
-        self.exit_code = exit_code
 
 
 S = TypeVar("S", bound=ServiceSettings)

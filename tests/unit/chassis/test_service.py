@@ -10,11 +10,13 @@ import pytest
 from starlette.applications import Starlette
 
 from chassis import logs, service
+from chassis.errors import FatalError
 from chassis.health import Health
-from chassis.service import BAD_SETTINGS_EXIT_CODE, App, FatalError, Runnable, main
+from chassis.service import BAD_SETTINGS_EXIT_CODE, App, Runnable, main
 from chassis.settings import Address, ServiceSettings, SettingsError
 from darkroom_contracts.models import CatalogueError
-from darkroom_local.ports import LOOPBACK, free_port
+from darkroom_local.ports import LOOPBACK
+from tests.support.ports import free_port
 
 OpenApp = Callable[["Settings"], AbstractAsyncContextManager[App]]
 
@@ -59,7 +61,7 @@ def opening(*loops: Runnable, closed: list[bool] | None = None) -> OpenApp:
     @asynccontextmanager
     async def open_app(settings: Settings) -> AsyncIterator[App]:
         health = Health({})
-        yield App(Starlette(routes=health.routes()), health, loops)
+        yield App(Starlette(), health, loops)
         if closed is not None:
             closed.append(health.draining)
 
