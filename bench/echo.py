@@ -1,16 +1,19 @@
-"""The yardstick: a bare Starlette + msgspec echo on the server that the services run on.
+"""The baseline of the benchmarks: a Starlette and msgspec echo on the HTTP server that the services use.
 
-It decodes the body into the request's Struct and encodes it again, or answers a small constant; it records nothing.
+POST decodes the body as a job request and encodes it again, GET returns a small constant. Neither stores anything.
 """
 
 import msgspec
+import uvloop
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from chassis.health import Health
-from chassis.service import Address, run, serve
+from chassis.http import build_health_app
+from chassis.service import App, serve
+from chassis.settings import Address
 from darkroom_contracts.api import JobRequest
 
 _decoder = msgspec.json.Decoder(JobRequest)
@@ -26,13 +29,17 @@ async def constant(request: Request) -> Response:
 
 def app(health: Health) -> Starlette:
     return Starlette(
-        routes=[Route("/echo", echo, methods=["POST"]), Route("/echo", constant, methods=["GET"]), *health.routes()]
+        routes=[
+            Route("/echo", echo, methods=["POST"]),
+            Route("/echo", constant, methods=["GET"]),
+            *build_health_app(health).routes,
+        ]
     )
 
 
 def main(port: int) -> None:
     health = Health({})
-    run(serve(app(health), Address("127.0.0.1", port), health))
+    uvloop.run(serve(App(app(health), health), Address("127.0.0.1", port)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Request and response bodies of the HTTP API, and its whole route table.
+"""Request and response bodies of the HTTP API.
 
-`__init__` of a Struct does not validate: bounds hold for what was decoded, and the model catalogue adds its own.
+Descriptions of fields stand in `Meta`, from where the API's documents take them. `__init__` of a Struct does not
+validate: bounds hold for what was decoded, and the model catalogue has narrower ones.
 """
 
 from datetime import datetime
@@ -12,59 +13,130 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from darkroom_contracts.states import JobStatus
-from darkroom_contracts.webhooks import TERMINAL_EVENTS
+from darkroom_contracts.webhooks import TERMINAL_EVENTS, WebhookEvent
 
 MAX_SEED = 2**32 - 1
 MAX_BODY_BYTES = 64 * 1024
 DEFAULT_TTL_SECONDS = 24 * 3600
 
-# NUL would break Postgres' text; a lone surrogate never gets through the JSON decoder.
-Prompt = Annotated[str, Meta(min_length=1, max_length=4000, pattern=r"^[^\x00]+\Z")]
-NegativePrompt = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00]*\Z")]
-MetadataKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")]
-MetadataValue = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00]*\Z")]
+# Postgres cannot store NUL in text; a lone surrogate never passes the JSON decoder. `$(?!\n)` is the end of the text in
+# Python and in JavaScript alike: Python's `$` also matches before a final line break, and JavaScript has no `\Z`.
+Prompt = Annotated[str, Meta(min_length=1, max_length=4000, pattern=r"^[^\x00]+$")]
+NegativePrompt = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00]*$")]
+MetadataKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)")]
+MetadataValue = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00]*$")]
 UserId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]+$")]
-WebhookUrl = Annotated[str, Meta(max_length=2048, pattern=r"^https?://[^\s\x00@/?#]+([/?#][^\s\x00]*)?\Z")]
-WebhookEvent = Literal["job.started", "job.canceled", "job.expired", "job.failed", "job.succeeded"]
+WebhookUrl = Annotated[str, Meta(max_length=2048, pattern=r"^https?://[^\s\x00@/?#]+([/?#][^\s\x00]*)?$(?!\n)")]
 OutputFormat = Literal["png", "jpeg", "webp"]
 Timestamp = Annotated[datetime, Meta(tz=True)]
+LifetimeSeconds = Annotated[int, Meta(ge=1, le=7 * 24 * 3600)]
 
 
 class JobInputRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to render, as asked for. Absent numbers take the model's defaults."""
+    """What to render. The model's defaults replace absent numbers."""
 
-    prompt: Prompt
-    negative_prompt: NegativePrompt = ""
-    num_inference_steps: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    guidance_scale: Annotated[float, Meta(ge=0, le=100)] | None = None
-    scheduler: Annotated[str, Meta(max_length=32)] | None = None
-    width: Annotated[int, Meta(ge=8, le=8192)] | None = None
-    height: Annotated[int, Meta(ge=8, le=8192)] | None = None
-    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
-    num_images: Annotated[int, Meta(ge=1, le=16)] = 1
-    output_format: OutputFormat = "png"
-    preview_every: Annotated[int, Meta(ge=0, le=1000)] = 0
-    """Send live views a small picture after every so many steps; 0 sends none."""
+    prompt: Annotated[Prompt, Meta(description="What the picture shows. No NUL characters.")]
+    negative_prompt: Annotated[
+        NegativePrompt, Meta(description="What the picture should not show; empty for none. No NUL characters.")
+    ] = ""
+    num_inference_steps: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)] | None,
+        Meta(description="Denoising steps, within the model's bounds.", extra={"default": "the model's"}),
+    ] = None
+    guidance_scale: Annotated[
+        Annotated[float, Meta(ge=0, le=100)] | None,
+        Meta(
+            description="How closely the picture follows the prompt, within the model's bounds.",
+            extra={"default": "the model's"},
+        ),
+    ] = None
+    scheduler: Annotated[
+        Annotated[str, Meta(max_length=32)] | None,
+        Meta(description="One of the model's schedulers.", extra={"default": "the model's first"}),
+    ] = None
+    width: Annotated[
+        Annotated[int, Meta(ge=8, le=8192)] | None,
+        Meta(
+            description="Pixels, a multiple of the model's `size_multiple` within its bounds.",
+            extra={"default": "the model's"},
+        ),
+    ] = None
+    height: Annotated[
+        Annotated[int, Meta(ge=8, le=8192)] | None,
+        Meta(
+            description="Pixels, a multiple of the model's `size_multiple` within its bounds.",
+            extra={"default": "the model's"},
+        ),
+    ] = None
+    seed: Annotated[
+        Annotated[int, Meta(ge=0, le=MAX_SEED)] | None,
+        Meta(
+            description="Picture *i* is drawn from `seed` + *i*, modulo 2^32.",
+            extra={"default": "random, and shown in the job"},
+        ),
+    ] = None
+    num_images: Annotated[
+        int, Meta(ge=1, le=16, description="Number of pictures, at most the model's `max_images`.")
+    ] = 1
+    output_format: Annotated[OutputFormat, Meta(description="File format of the pictures.")] = "png"
+    preview_every: Annotated[
+        int,
+        Meta(
+            ge=0, le=1000, description="Publish a preview for live views after each such number of steps; 0 for none."
+        ),
+    ] = 0
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /v1/jobs."""
+    """Body of a submission."""
 
-    input: JobInputRequest
-    model: Annotated[str, Meta(max_length=64)] | None = None
-    ttl_seconds: Annotated[int, Meta(ge=1, le=7 * 24 * 3600)] = DEFAULT_TTL_SECONDS
-    """Bounds the time a job waits, not the time it renders."""
-    deadline_seconds: Annotated[int, Meta(ge=1, le=7 * 24 * 3600)] | None = None
-    """Bounds the time a job waits and renders together."""
-    user_id: UserId | None = None
-    """The tenant's own end user that the job is for; kept on its record and in its message."""
-    webhook_url: WebhookUrl | None = None
-    webhook_events: Annotated[tuple[WebhookEvent, ...], Meta(min_length=1, max_length=5)] = TERMINAL_EVENTS  # type: ignore[assignment]
-    metadata: Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=16)] = {}
+    input: Annotated[JobInputRequest, Meta(description="What to render.")]
+    model: Annotated[
+        Annotated[str, Meta(max_length=64)] | None,
+        Meta(description="A name from `GET /v1/models`.", extra={"default": "the catalogue's first"}),
+    ] = None
+    ttl_seconds: Annotated[
+        LifetimeSeconds, Meta(description="Bounds the time that the job waits, not the time that it renders.")
+    ] = DEFAULT_TTL_SECONDS
+    deadline_seconds: Annotated[
+        LifetimeSeconds | None,
+        Meta(
+            description="Bounds the time that the job waits and renders; a render that is finished by then counts.",
+            extra={"default": "no bound"},
+        ),
+    ] = None
+    user_id: Annotated[
+        UserId | None,
+        Meta(
+            description="The tenant's own end user, stored with the job. No NUL characters.", extra={"default": "none"}
+        ),
+    ] = None
+    webhook_url: Annotated[
+        WebhookUrl | None,
+        Meta(description="`http` or `https`, without user info.", extra={"default": "none"}),
+    ] = None
+    webhook_events: Annotated[
+        tuple[WebhookEvent, ...],
+        Meta(
+            min_length=1,
+            max_length=5,
+            description="Events to deliver to `webhook_url`.",
+            extra={"default": "all but `job.started`"},
+        ),
+    ] = TERMINAL_EVENTS
+    metadata: Annotated[
+        dict[MetadataKey, MetadataValue],
+        Meta(
+            max_length=16,
+            description="Strings of at most 500 characters, stored with the job; keys of 1 to 64 letters, digits and"
+            " `_.-`.",
+            extra={"default": "empty"},
+        ),
+    ] = {}
 
 
 class JobInput(msgspec.Struct, frozen=True):
-    """What is rendered: every value settled, the seed included."""
+    """What is rendered: every value is settled, the seed included."""
 
     prompt: str
     negative_prompt: str
@@ -85,132 +157,168 @@ class JobInput(msgspec.Struct, frozen=True):
 
 
 class JobProgress(msgspec.Struct, frozen=True):
-    step: int
+    """How far the render of a job is."""
+
+    step: Annotated[int, Meta(description="Steps that are done, of all pictures together.")]
     steps: int
-    value: float
-    """Between 0 and 1."""
+    value: Annotated[float, Meta(description="Between 0 and 1.")]
 
 
 class Output(msgspec.Struct, frozen=True):
-    """One stored picture."""
+    """A stored picture."""
 
     index: int
-    url: str
-    """Presigned; fetch it before `url_expires_at` or ask for the job again."""
+    url: Annotated[str, Meta(description="Presigned. Read the job again for a new one after `url_expires_at`.")]
     url_expires_at: Timestamp
     content_type: str
-    width: int
-    height: int
+    width: Annotated[int, Meta(description="Pixels.")]
+    height: Annotated[int, Meta(description="Pixels.")]
     size_bytes: int
-    sha256: str
+    sha256: Annotated[str, Meta(description="Hexadecimal digest of the stored file.")]
     seed: int
 
 
 class JobError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a job, or its latest attempt, failed."""
+    """Why a job, or its latest attempt, failed.
 
-    code: str
-    message: str
-    retryable: bool
-    stage: str | None = None
-    """Where it happened: queue, claim, render, store or delivery."""
-    step: int | None = None
-    """The last step that was done, where it happened while rendering."""
+    `code` and `stage` are read as any string, so that a later version may add one: see JobErrorCode and Stage.
+    """
+
+    code: Annotated[str, Meta(description="A stable code, see the table of codes.")]
+    message: Annotated[str, Meta(description="The reason, for people.")]
+    retryable: Annotated[bool, Meta(description="Whether the same input may succeed in another attempt.")]
+    stage: Annotated[
+        str | None, Meta(description="Where it failed: `queue`, `claim`, `render`, `store` or `delivery`.")
+    ] = None
+    step: Annotated[int | None, Meta(description="The last step that was done, if the render had begun.")] = None
     steps: int | None = None
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
-    """How the networks are executed, as far as it changes the last bits of a picture."""
+    """How the networks were executed, as far as it changes the last bits of a picture."""
 
-    layout: str
-    """Of UNet and VAE in memory: contiguous or channels_last."""
-    compiled: list[str]
-    """Sizes that torch.compile made code for, such as `512x512`, with ` unguided` where that is for renders without
-    guidance; all others run as they are."""
-    cuda_graphs: bool
-    """Captured as CUDA graphs where that works, which replay the same kernels."""
-    attention: str
-    """diffusers' attention processors."""
-    tf32_convolutions: bool
-    """Convolutions of single precision multiply in TF32; SDXL's VAE computes in single precision."""
-    tf32_products: bool
-    """The same of matrix products."""
-    cpu_capability: str
-    """The vector instructions that torch chose. On a GPU too: the noise is drawn on the CPU."""
-    cpu_threads: int | None
-    """That compute; null on a GPU."""
+    layout: Annotated[str, Meta(description="Memory layout of UNet and VAE: `contiguous` or `channels_last`.")]
+    compiled: Annotated[
+        list[str],
+        Meta(
+            description="Sizes that torch.compile generated code for, such as `512x512`, with ` unguided` for renders"
+            " without guidance. All other sizes run without."
+        ),
+    ]
+    cuda_graphs: Annotated[bool, Meta(description="Whether the kernels were replayed from CUDA graphs.")]
+    attention: Annotated[str, Meta(description="Attention processors of diffusers.")]
+    tf32_convolutions: Annotated[
+        bool,
+        Meta(
+            description="Whether convolutions in single precision multiply in TF32. SDXL's VAE computes in single"
+            " precision."
+        ),
+    ]
+    tf32_products: Annotated[bool, Meta(description="The same for matrix products.")]
+    cpu_capability: Annotated[
+        str, Meta(description="Vector instructions that torch chose. The noise is drawn on the CPU even with a GPU.")
+    ]
+    cpu_threads: Annotated[int | None, Meta(description="Threads that torch computes with; null on a GPU.")]
 
 
 class PictureReceipt(msgspec.Struct, frozen=True):
+    """The seed and the bytes of a picture."""
+
     seed: int
-    sha256: str
-    """Hexadecimal, of the stored file."""
+    sha256: Annotated[str, Meta(description="Hexadecimal digest of the stored file.")]
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What rendered the pictures, so that `darkroom verify` can do it again."""
+    """What rendered the pictures, so that `darkroom verify` can render them again."""
 
-    model_revision: str
-    """Digest of the files that were loaded."""
+    model_revision: Annotated[str, Meta(description="Digest of the files that were loaded.")]
     scheduler: str
     dtype: str
     device: str
-    versions: dict[str, str]
-    """Library -> version."""
-    manifest_sha256: str | None = None
-    """Of the model folder's SHA256SUMS; null where it has none."""
-    batch_size: int = 1
-    """Pictures rendered together, at most; a GPU's last bits may depend on it."""
-    tiled: bool = False
-    """Decoded in tiles, for lack of memory, which shows in the last bits."""
-    vae_dtype: str | None = None
-    """What the VAE decoded in: float32 where float16 overflowed. The widest where pictures differ."""
+    versions: Annotated[dict[str, str], Meta(description="Versions of libraries; of CUDA and cuDNN too on a GPU.")]
+    manifest_sha256: Annotated[
+        str | None, Meta(description="Digest of the model folder's SHA256SUMS; null where it has none.")
+    ] = None
+    batch_size: Annotated[
+        int, Meta(description="Most pictures that were rendered together; a GPU's last bits may depend on it.")
+    ] = 1
+    tiled: Annotated[
+        bool,
+        Meta(description="Whether the pictures were decoded in tiles for lack of memory, which changes last bits."),
+    ] = False
+    vae_dtype: Annotated[
+        str | None,
+        Meta(description="Widest type that the VAE decoded in: float32 where float16 overflowed."),
+    ] = None
     execution: Execution | None = None
     pictures: list[PictureReceipt] = []
 
 
 class JobMetrics(msgspec.Struct, frozen=True):
+    """Durations of the latest attempt."""
+
     queue_ms: float | None = None
     inference_ms: float | None = None
     store_ms: float | None = None
 
 
 class JobUrls(msgspec.Struct, frozen=True):
+    """Paths of a job's routes."""
+
     self: str
     cancel: str
     retry: str
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole job, as every endpoint answers it."""
+    """The public view of a job, which is the same in every response, event and webhook."""
 
     id: UUID
     status: JobStatus
-    version: int = 1
-    """Rises with every change of state."""
+    version: Annotated[int, Meta(description="Rises with every change of state.")] = 1
     model: str
     input: JobInput
-    edits: dict[str, Any] | None = None
-    """What an operator changed for a replay: `model` and fields of `input`, which already shows them."""
+    edits: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="Changes that an operator made for a replay: `model` and fields of `input`, which already"
+            " include them."
+        ),
+    ] = None
     created_at: Timestamp
     queued_at: Timestamp
     started_at: Timestamp | None = None
     completed_at: Timestamp | None = None
     expires_at: Timestamp
     deadline_at: Timestamp | None = None
-    queue_position: int | None = None
-    """Jobs of the model that wait before this one; exact up to 1,000, sampled beyond. Null unless queued."""
+    queue_position: Annotated[
+        int | None,
+        Meta(
+            description="Number of the model's jobs that wait before this one; exact up to 1,000 and a few seconds old"
+            " beyond. Null unless queued."
+        ),
+    ] = None
     estimated_start_at: Timestamp | None = None
     attempt: int = 0
     max_attempts: int
-    generation: int = 1
+    generation: Annotated[int, Meta(description="Rises with every replay.")] = 1
     next_attempt_at: Timestamp | None = None
-    worker_session: UUID | None = None
-    """The worker's life in which the latest attempt ran; operators find worker, GPU and versions by it."""
+    worker_session: Annotated[
+        UUID | None,
+        Meta(
+            description="Session of the worker that ran the latest attempt; operators find worker, GPU and versions by"
+            " it."
+        ),
+    ] = None
     progress: JobProgress | None = None
     outputs: list[Output] = []
-    outputs_removed_at: Timestamp | None = None
-    """Set once the pictures went for their age; `outputs` is empty then, and the receipt still tells of them."""
+    outputs_removed_at: Annotated[
+        Timestamp | None,
+        Meta(
+            description="When the pictures were removed because of their age; `outputs` is then empty, and the receipt"
+            " stays."
+        ),
+    ] = None
     error: JobError | None = None
     dead_lettered: bool = False
     receipt: Receipt | None = None
@@ -222,113 +330,104 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WholeNumberRange(msgspec.Struct, frozen=True):
+    """An inclusive range of whole numbers, with the value that replaces an absent one."""
+
     minimum: int
     maximum: int
     default: int
 
 
 class NumberRange(msgspec.Struct, frozen=True):
+    """An inclusive range, with the value that replaces an absent one."""
+
     minimum: float
     maximum: float
     default: float
 
 
 class AllowedSize(msgspec.Struct, frozen=True):
-    """Pixels."""
+    """Width and height in pixels."""
 
     width: int
     height: int
 
 
 class ModelView(msgspec.Struct, frozen=True, kw_only=True):
-    """A model on offer; ranges are inclusive and carry the names of the input's fields."""
+    """A model of the catalogue. Ranges have the names of the input's fields."""
 
     name: str
     description: str
-    default: bool
-    """Taken when a job names none."""
-    schedulers: tuple[str, ...]
-    """The default first."""
-    width: WholeNumberRange
-    """Pixels, in multiples of `size_multiple`."""
-    height: WholeNumberRange
-    """Pixels, in multiples of `size_multiple`."""
+    default: Annotated[bool, Meta(description="Whether it renders jobs that name no model.")]
+    schedulers: Annotated[tuple[str, ...], Meta(description="The default first.")]
+    width: Annotated[WholeNumberRange, Meta(description="Pixels, in multiples of `size_multiple`.")]
+    height: Annotated[WholeNumberRange, Meta(description="Pixels, in multiples of `size_multiple`.")]
     size_multiple: int
     num_inference_steps: WholeNumberRange
     guidance_scale: NumberRange
     max_images: int
-    max_cost: int
-    """Bound on width x height x steps x images."""
-    pipeline: str
-    """diffusers' class: StableDiffusionPipeline or StableDiffusionXLPipeline."""
-    sizes: list[AllowedSize]
-    """The only sizes allowed; empty where `width` and `height` alone decide."""
-    safety_checker: bool
-    """Whether the model's own checker may fail a job for what its pictures show."""
+    max_cost: Annotated[int, Meta(description="Bound on width x height x steps x images.")]
+    pipeline: Annotated[
+        str, Meta(description="Class of diffusers: StableDiffusionPipeline or StableDiffusionXLPipeline.")
+    ]
+    sizes: Annotated[
+        list[AllowedSize],
+        Meta(description="The only allowed sizes; empty where `width` and `height` alone decide."),
+    ]
+    safety_checker: Annotated[
+        bool, Meta(description="Whether the model's safety checker may fail a job because of its pictures.")
+    ]
 
 
 class ModelList(msgspec.Struct, frozen=True):
-    """Answer of GET /v1/models."""
+    """The models that jobs can name."""
 
     models: list[ModelView]
 
 
 class CancelReply(msgspec.Struct, frozen=True):
-    """How a job stands after a request to cancel it."""
+    """A job after a request to cancel it."""
 
     id: UUID
-    status: JobStatus
-    """`running` until the worker that holds it has stopped, within a step; a render that is done by then may win."""
+    status: Annotated[
+        JobStatus,
+        Meta(
+            description="`running` until the worker has stopped the render, within a step; a render that is finished by"
+            " then may win."
+        ),
+    ]
     cancel_requested_at: Timestamp | None = None
 
 
+class Liveness(msgspec.Struct, frozen=True):
+    """Body of /healthz."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Body of /readyz."""
+
+    ready: bool
+    checks: Annotated[dict[str, str], Meta(description="`ok` or the reason for each check.")]
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """RFC 9457 problem details, content type application/problem+json."""
+    """Problem details, RFC 9457. `code` is read as any string, so that a later version may add one: see ApiError."""
 
     type: str
     title: str
     status: int
-    code: str
-    detail: str | UnsetType = UNSET
-    field: str | UnsetType = UNSET
-    """Path of the offending field, like `input.width`."""
-
-
-class Service(StrEnum):
-    """The services that the edge sends requests to."""
-
-    GATEWAY = "gateway"
-    STATUS = "status"
-    OPERATIONS = "operations"
+    code: Annotated[str, Meta(description="A stable code, see the table of codes.")]
+    detail: Annotated[str | UnsetType, Meta(description="What happened and what to do, for people.")] = UNSET
+    field: Annotated[str | UnsetType, Meta(description="Path of the wrong field, such as `input.width`.")] = UNSET
 
 
 class Scope(StrEnum):
-    """What an API key may do. An operator's key may do all that a client's may."""
+    """What an API key allows. An operator's key allows all that a client's does."""
 
     CLIENT = "client"
     OPERATOR = "operator"
 
 
-class Route(msgspec.Struct, frozen=True):
-    """A public endpoint. `path` is in Starlette's form; the edge's routes are held to this table by a test."""
-
-    method: str
-    path: str
-    service: Service
-    scope: Scope
-
-
-ROUTES = (
-    Route("POST", "/v1/jobs", Service.GATEWAY, Scope.CLIENT),
-    Route("POST", "/v1/jobs/{id:uuid}/cancel", Service.GATEWAY, Scope.CLIENT),
-    Route("POST", "/v1/jobs/{id:uuid}/retry", Service.GATEWAY, Scope.CLIENT),
-    Route("DELETE", "/v1/jobs/{id:uuid}", Service.GATEWAY, Scope.CLIENT),
-    Route("GET", "/v1/jobs/{id:uuid}", Service.STATUS, Scope.CLIENT),
-    Route("GET", "/v1/models", Service.STATUS, Scope.CLIENT),
-)
-
-
-def job_urls(job_id: UUID) -> JobUrls:
-    """Paths relative to the origin."""
-    path = f"/v1/jobs/{job_id}"
-    return JobUrls(self=path, cancel=f"{path}/cancel", retry=f"{path}/retry")
+encode = msgspec.json.Encoder().encode
+"""The encoder of every body, event and webhook of the API."""

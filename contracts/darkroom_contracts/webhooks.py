@@ -1,7 +1,17 @@
-"""Webhook event types. Delivery rows are written from the first day by `finish_job` and by a claim."""
+"""Types of webhook events. `finish_job` and the claim of a job record the deliveries."""
 
-from darkroom_contracts.states import TERMINAL
+from enum import StrEnum
 
-STARTED = "job.started"
-TERMINAL_EVENTS = tuple(sorted(f"job.{status}" for status in TERMINAL))
-EVENTS = (STARTED, *TERMINAL_EVENTS)
+
+class WebhookEvent(StrEnum):
+    """The change of state that an event reports."""
+
+    STARTED = "job.started"
+    CANCELED = "job.canceled"
+    EXPIRED = "job.expired"
+    FAILED = "job.failed"
+    SUCCEEDED = "job.succeeded"
+
+
+TERMINAL_EVENTS = tuple(event for event in WebhookEvent if event is not WebhookEvent.STARTED)
+"""The events that report the end of a job."""

@@ -1,3 +1,5 @@
+import msgspec
+
 from darkroom_contracts.errors import ApiError, JobErrorCode
 
 
@@ -44,3 +46,19 @@ def test_every_code_is_a_plain_word() -> None:
         assert code.replace("_", "").isalpha()
         assert code.islower()
         assert code == code.name.lower()
+
+
+def test_every_api_error_has_a_status_and_a_meaning() -> None:
+    """The documents and the problems take both from the code."""
+    for code in ApiError:
+        assert 400 <= code.status < 600
+        assert code.meaning.endswith(".")
+        assert msgspec.convert(str(code), ApiError) is code
+
+
+def test_every_job_error_says_when_it_is_retried() -> None:
+    """The documents take both from the code."""
+    for code in JobErrorCode:
+        assert code.retried
+        assert code.meaning.endswith(".")
+        assert msgspec.convert(str(code), JobErrorCode) is code

@@ -18,8 +18,9 @@ from starlette.applications import Starlette
 
 from chassis.service import http_server
 from chassis.settings import Address
-from darkroom_contracts.api import MAX_BODY_BYTES, ROUTES, Problem, Route
+from darkroom_contracts.api import MAX_BODY_BYTES, Problem
 from darkroom_contracts.errors import ApiError
+from darkroom_contracts.routes import ROUTES, Route
 from darkroom_local.parts import Caddy
 from darkroom_local.ports import LOOPBACK, free_port
 from tests.support.endpoints import Bucket

@@ -10,8 +10,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from darkroom_contracts.api import JobInput, Timestamp, WebhookEvent
+from darkroom_contracts.api import JobInput, Timestamp
 from darkroom_contracts.messages import v1
+from darkroom_contracts.webhooks import WebhookEvent
 
 Text = Annotated[str, Meta(max_length=4096, pattern=r"^[^\x00]*$")]
 """Bounded, and without the NUL that Postgres refuses: what an orphan's letter keeps of a message comes from here."""

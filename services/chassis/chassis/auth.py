@@ -1,4 +1,4 @@
-"""Who is calling: the bearer key of a request becomes a Caller, or the request is refused."""
+"""Authentication: the bearer key of a request identifies its caller, or the request is refused."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from cachetools import TTLCache
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from chassis.coalesce import Coalescer
 from chassis.keys import ApiKey
@@ -16,18 +16,21 @@ from darkroom_contracts.api import Scope
 from darkroom_contracts.errors import ApiError
 
 CACHE_SECONDS = 5.0
-"""How long a looked-up key is trusted, and so how long a revoked one may still work."""
+"""How long a looked-up key is cached, which is how long a revoked key may still work."""
 _CACHE_SIZE = 10_000
 
 _queries = load_queries("chassis")
 
 
 class Caller(msgspec.Struct, frozen=True):
+    """Who sent a request."""
+
     tenant_id: UUID
     key_id: str
     scope: Scope
 
     def may(self, scope: Scope) -> bool:
+        """Return whether the caller's key allows `scope`."""
         return self.scope == scope or self.scope == Scope.OPERATOR
 
 
@@ -38,30 +41,34 @@ class _StoredKey(msgspec.Struct, frozen=True):
 
 
 class Authenticator:
-    """Looks keys up in Postgres and remembers the answer for CACHE_SECONDS, unknown keys included."""
+    """Looks API keys up in Postgres and caches the result for CACHE_SECONDS, also for unknown keys."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._cache: TTLCache[str, _StoredKey | None] = TTLCache(_CACHE_SIZE, CACHE_SECONDS)
         self._look_ups = Coalescer(self._look_up)
 
-    async def authenticate(self, request: Request, scope: Scope) -> Caller:
-        """Raises ProblemError: 401 without a valid key, 403 when the key's scope does not reach.
+    async def authenticate(self, connection: HTTPConnection, scope: Scope) -> Caller:
+        """Return who sent the request or opens the WebSocket.
 
-        And DatabaseUnavailableError or DatabaseBusyError when the key can't be looked up; nothing is in doubt then.
+        Raises ProblemError: 401 without a valid key, 403 when the key does not allow `scope`. Raises
+        DatabaseUnavailableError and DatabaseBusyError when the key cannot be looked up.
         """
-        scheme, _, text = request.headers.get("authorization", "").partition(" ")
+        scheme, _, text = connection.headers.get("authorization", "").partition(" ")
         key = ApiKey.parse(text.strip()) if scheme.lower() == "bearer" else None
         stored = await self._stored(key.id) if key else None
         if key is None or stored is None or not _valid(key, stored):
             raise ProblemError(
-                401,
                 ApiError.UNAUTHENTICATED,
-                "Send a valid key as `Authorization: Bearer dk_...`; `darkroom keys create` makes one.",
+                "The request has no valid API key. Send one as `Authorization: Bearer dk_...`; an operator creates keys"
+                " with `darkroom keys create`.",
                 headers={"WWW-Authenticate": 'Bearer realm="darkroom"'},
             )
         if not stored.caller.may(scope):
-            raise ProblemError(403, ApiError.FORBIDDEN, f"This needs a key of scope {scope}.")
+            raise ProblemError(
+                ApiError.FORBIDDEN,
+                f"The API key has the scope {stored.caller.scope}, and this request needs {scope}. Use another key.",
+            )
         return stored.caller
 
     async def _stored(self, key_id: str) -> _StoredKey | None:

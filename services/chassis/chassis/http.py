@@ -1,130 +1,140 @@
-"""HTTP: an application built from the route table, JSON bodies in bounds, JSON answers."""
+"""HTTP: an application that serves a service's part of the route table, bounded JSON bodies, JSON responses."""
 
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeAlias
 
-import msgspec
-import structlog
-from prometheus_client import Histogram
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route as StarletteRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.routing import Route as HttpRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from chassis.auth import Authenticator, Caller
 from chassis.health import Health
-from chassis.problems import ProblemError, answer
-from chassis.trace import trace_id, traceparent_from
-from darkroom_contracts.api import ROUTES, Route, Service
+from chassis.problems import ProblemError
+from chassis.request_context import RequestContext
+from darkroom_contracts.api import encode
 from darkroom_contracts.errors import ApiError
+from darkroom_contracts.routes import HEALTH_ROUTES, ROUTES, Kind, Route, Service
 
-Endpoint = Callable[[Request, Caller], Awaitable[Response]]
-
-log = structlog.get_logger()
-DURATION = Histogram("darkroom_http_request_seconds", "Time to answer a request.", ["method", "route", "status"])
+Endpoint: TypeAlias = Callable[[Request, Caller], Awaitable[Response]]
+"""Answers a route, with one response or with a stream."""
+PublicEndpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+"""Answers a route without a scope."""
+WebSocketEndpoint: TypeAlias = Callable[[WebSocket, Caller], Awaitable[None]]
+"""Accepts a WebSocket and serves it until either side closes it."""
+Endpoints: TypeAlias = Mapping[str, Endpoint | PublicEndpoint | WebSocketEndpoint]
+"""Endpoints by the names of their routes."""
 
 
 def build_app(
     service: Service,
-    endpoints: Mapping[tuple[str, str], Endpoint],
+    endpoints: Endpoints,
     authenticator: Authenticator,
     health: Health,
+    routes: Sequence[Route] = ROUTES,
 ) -> Starlette:
-    """An application that serves exactly what the route table gives to `service`.
+    """Return an application that serves the service's routes, and its health. `routes` is the whole route table.
 
-    `endpoints` maps (method, path) of each of its routes to what answers it. A known path with another method
-    answers 405 with the Allow header of the whole table, whichever service the methods belong to.
+    A known path with another method is answered 405 with the Allow header of the whole table, whichever service the
+    methods belong to. Raises ValueError unless `endpoints` has exactly the names of the service's routes.
     """
-    own = [route for route in ROUTES if route.service == service]
-    if {(route.method, route.path) for route in own} != set(endpoints):
-        raise ValueError(f"the endpoints of {service} are not those of the route table")
-    routes = [_authenticated(route, endpoints[route.method, route.path], authenticator) for route in own]
-    known_paths = dict.fromkeys(route.path for route in ROUTES)
-    return _Application(routes=[*routes, *(_method_not_allowed(path) for path in known_paths), *health.routes()])
+    own = [route for route in routes if route.service is service]
+    served = _serve(own, endpoints, authenticator)
+    paths = dict.fromkeys(route.path for route in routes if route.kind is not Kind.WS)
+    refusals = [_method_not_allowed(path, routes) for path in paths]
+    return _Application([*served, *refusals, *_health_routes(health)])
+
+
+def build_health_app(health: Health) -> Starlette:
+    """Return an application that serves nothing but the health of a service without routes."""
+    return _Application(_health_routes(health))
 
 
 def reply(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer from any value msgspec encodes."""
-    return Response(msgspec.json.encode(content), status, headers, "application/json")
+    """Return a JSON response with a body of the API."""
+    return Response(encode(content), status, headers, "application/json")
 
 
 async def read_body(request: Request, at_most: int) -> bytes:
-    """The whole JSON body. Raises ProblemError: 415 for another content type, 413 past `at_most` bytes."""
+    """Return the whole JSON body.
+
+    Raises ProblemError: 415 for another content type, 413 for a body of more than `at_most` bytes, 400 for one that
+    ended early.
+    """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise ProblemError(415, ApiError.UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.")
+        raise ProblemError(
+            ApiError.UNSUPPORTED_MEDIA_TYPE, "The body's content type is not supported. Send it as application/json."
+        )
     body = bytearray()
     try:
         async for chunk in request.stream():
             body += chunk
             if len(body) > at_most:
-                raise ProblemError(413, ApiError.BODY_TOO_LARGE, f"The body may have {at_most} bytes at most.")
+                raise ProblemError(
+                    ApiError.BODY_TOO_LARGE, f"The body is larger than {at_most} bytes. Send a smaller one."
+                )
     except ClientDisconnect as error:
-        raise ProblemError(400, ApiError.INVALID_JSON, "The body ended early.") from error
+        raise ProblemError(ApiError.INVALID_JSON, "The body ended early. Send the whole body.") from error
     return bytes(body)
 
 
 class _Application(Starlette):
     """Starlette without its error middlewares: they would answer without a traceparent, and each wraps every send."""
 
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        super().__init__(routes=routes)
+        self.router.default = _not_found
+
     def build_middleware_stack(self) -> ASGIApp:
         return RequestContext(self.router)
 
 
-class RequestContext:
-    """Binds the trace id to the logs of a request, echoes `traceparent`, times the request and answers for errors."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        traceparent = traceparent_from(_header(scope, b"traceparent"))
-        scope["traceparent"] = traceparent
-        structlog.contextvars.bind_contextvars(trace_id=trace_id(traceparent))
-        status: int | None = None
-
-        async def send_with_trace(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], (b"traceparent", traceparent.encode())]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_with_trace)
-        except Exception as error:
-            if status is not None:
-                raise  # the server closes the connection, so that half an answer is not taken for a whole one
-            await answer(Request(scope), error)(scope, receive, send_with_trace)
-        finally:
-            route = scope.get("route")
-            path = route.path if isinstance(route, StarletteRoute) else "unknown"
-            DURATION.labels(scope["method"], path, status or 500).observe(time.perf_counter() - started)
+def _serve(
+    routes: Sequence[Route], endpoints: Endpoints, authenticator: Authenticator | None = None
+) -> list[BaseRoute]:
+    names = {route.name for route in routes}
+    if names != endpoints.keys():
+        wrong = ", ".join(sorted(names ^ endpoints.keys()))
+        raise ValueError(f"The endpoints are not those of the route table. Missing or unknown: {wrong}.")
+    return [_bind(route, endpoints[route.name], authenticator) for route in routes]
 
 
-def _authenticated(route: Route, endpoint: Endpoint, authenticator: Authenticator) -> StarletteRoute:
-    async def respond(request: Request) -> Response:
-        return await endpoint(request, await authenticator.authenticate(request, route.scope))
-
-    return StarletteRoute(route.path, respond, methods=[route.method])
-
-
-def _method_not_allowed(path: str) -> StarletteRoute:
-    allowed = ", ".join(sorted(route.method for route in ROUTES if route.path == path))
-
-    async def refuse(request: Request) -> Response:
-        raise HTTPException(405, headers={"Allow": allowed})
-
-    methods = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(allowed.split(", "))
-    return StarletteRoute(path, refuse, methods=sorted(methods))
+def _bind(route: Route, endpoint: Any, authenticator: Authenticator | None) -> BaseRoute:
+    handler = endpoint if route.scope is None else _authenticated(route, endpoint, authenticator)
+    if route.kind is Kind.WS:
+        return WebSocketRoute(route.path, handler, name=route.name)
+    return HttpRoute(route.path, handler, methods=[route.method], name=route.name)
 
 
-def _header(scope: Scope, name: bytes) -> str | None:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+def _authenticated(route: Route, endpoint: Any, authenticator: Authenticator | None) -> Callable[[Any], Awaitable[Any]]:
+    scope = route.scope
+    if scope is None or authenticator is None:
+        raise ValueError(f"The route {route.name} needs an authenticator.")
+
+    async def respond(connection: Request | WebSocket) -> Any:
+        return await endpoint(connection, await authenticator.authenticate(connection, scope))
+
+    return respond
+
+
+def _health_routes(health: Health) -> list[BaseRoute]:
+    return _serve(HEALTH_ROUTES, health.endpoints())
+
+
+def _method_not_allowed(path: str, routes: Sequence[Route]) -> HttpRoute:
+    allowed = sorted({route.method for route in routes if route.path == path})
+
+    async def refuse(request: Request) -> NoReturn:
+        detail = "This address does not support the method. Use one that the Allow header lists."
+        raise ProblemError(ApiError.METHOD_NOT_ALLOWED, detail, headers={"Allow": ", ".join(allowed)})
+
+    others = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(allowed)
+    return HttpRoute(path, refuse, methods=sorted(others))
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> NoReturn:
+    raise ProblemError(ApiError.NOT_FOUND, "This address does not exist. Check the path.")

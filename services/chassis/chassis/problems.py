@@ -1,16 +1,16 @@
-"""Errors as RFC 9457 problem+json, everywhere: one exception to raise, one table of answers."""
+"""Errors as problem details, RFC 9457: one exception to raise, one table that translates all others."""
 
 from collections.abc import Callable
 from http import HTTPStatus
 
 import msgspec
 import structlog
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
-from darkroom_contracts.api import Problem
+from chassis.trace import trace_id
+from darkroom_contracts.api import Problem, encode
 from darkroom_contracts.errors import ApiError
 
 log = structlog.get_logger()
@@ -20,22 +20,15 @@ TYPE_PREFIX = "https://darkroom.dev/problems/"
 RETRY_AFTER_SECONDS = 5
 BUSY_RETRY_AFTER_SECONDS = 1
 
-_CODES = {
-    401: ApiError.UNAUTHENTICATED,
-    403: ApiError.FORBIDDEN,
-    404: ApiError.NOT_FOUND,
-    405: ApiError.METHOD_NOT_ALLOWED,
-    413: ApiError.BODY_TOO_LARGE,
-    415: ApiError.UNSUPPORTED_MEDIA_TYPE,
-}
-
 
 class ProblemError(Exception):
-    """An answer that is an error. Raise it from anywhere under an endpoint."""
+    """An error that is answered with problem details. Endpoints, and what they call, raise it.
+
+    `detail` says what happened, then what to do.
+    """
 
     def __init__(
         self,
-        status: int,
         code: ApiError,
         detail: str,
         *,
@@ -43,84 +36,69 @@ class ProblemError(Exception):
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
-        self.status = status
         self.headers = headers
         self.problem = Problem(
             type=TYPE_PREFIX + code,
-            title=HTTPStatus(status).phrase,
-            status=status,
+            title=HTTPStatus(code.status).phrase,
+            status=code.status,
             code=code,
             detail=detail,
             field=field if field is not None else msgspec.UNSET,
         )
 
     def response(self) -> Response:
-        return Response(msgspec.json.encode(self.problem), self.status, self.headers, MEDIA_TYPE)
+        return Response(encode(self.problem), self.problem.status, self.headers, MEDIA_TYPE)
 
 
 def unavailable(detail: str, retry_after_seconds: int = RETRY_AFTER_SECONDS) -> ProblemError:
-    """503 with Retry-After."""
-    return ProblemError(503, ApiError.UNAVAILABLE, detail, headers={"Retry-After": str(retry_after_seconds)})
+    """Return a 503 with Retry-After."""
+    return ProblemError(ApiError.UNAVAILABLE, detail, headers={"Retry-After": str(retry_after_seconds)})
 
 
-def _answer_problem(request: Request, error: Exception) -> Response:
+def problem_of(connection: HTTPConnection, error: Exception) -> ProblemError:
+    """Return the problem that answers an error which an endpoint raised, and log what people cannot see in it."""
+    return next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)(connection, error)
+
+
+def _problem_itself(connection: HTTPConnection, error: Exception) -> ProblemError:
     assert isinstance(error, ProblemError)
-    return error.response()
+    return error
 
 
-def _answer_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = _CODES.get(error.status_code, ApiError.INVALID_REQUEST)
-    headers = dict(error.headers) if error.headers else None
-    return ProblemError(error.status_code, code, _DETAILS.get(code, error.detail), headers=headers).response()
-
-
-# An endpoint whose earlier writes may stand when a later statement fails answers for itself; these speak of one.
-def _answer_database_away(request: Request, error: Exception) -> Response:
+# An endpoint whose earlier statements may stand when a later one fails answers for itself.
+def _database_unavailable(connection: HTTPConnection, error: Exception) -> ProblemError:
     assert isinstance(error, DatabaseUnavailableError)
-    log.warning("database unavailable", error=str(error), in_doubt=error.in_doubt, path=request.url.path)
-    if request.method in _READING:
-        return unavailable("The database can't be reached. Try again.").response()
-    return unavailable(_IN_DOUBT if error.in_doubt else _NOT_SENT).response()
+    log.warning("database unavailable", error=str(error), in_doubt=error.in_doubt, path=connection.url.path)
+    if connection.scope.get("method", "GET") in _SAFE_METHODS:
+        return unavailable("The database is unavailable. Try again.")
+    return unavailable(_IN_DOUBT if error.in_doubt else _NOT_SENT)
 
 
-def _answer_database_busy(request: Request, error: Exception) -> Response:
-    log.debug("database busy", error=str(error), path=request.url.path)  # a metric counts them; they come in floods
-    detail = "Too many requests at once; nothing was done. Try again."
-    return unavailable(detail, BUSY_RETRY_AFTER_SECONDS).response()
+def _database_busy(connection: HTTPConnection, error: Exception) -> ProblemError:
+    log.debug("database busy", error=str(error), path=connection.url.path)  # frequent, and counted by a metric
+    return unavailable("Too many requests at once; nothing was done. Try again.", BUSY_RETRY_AFTER_SECONDS)
 
 
-def _answer_clash(request: Request, error: Exception) -> Response:
-    log.warning("transactions clashed", error=str(error), path=request.url.path)
-    detail = "Another request changed the same thing at the same time; nothing was done. Try again."
-    return unavailable(detail, BUSY_RETRY_AFTER_SECONDS).response()
+def _transaction_clash(connection: HTTPConnection, error: Exception) -> ProblemError:
+    log.warning("transactions clashed", error=str(error), path=connection.url.path)
+    detail = "Another request changed the same data at the same time; nothing was done. Try again."
+    return unavailable(detail, BUSY_RETRY_AFTER_SECONDS)
 
 
-def _answer_bug(request: Request, error: Exception) -> Response:
-    """The answer to an exception that nobody expected; the logs tell it whole."""
-    log.error("request failed", path=request.url.path, exc_info=error)
-    return ProblemError(500, ApiError.INTERNAL, "Something broke on our side; the logs know more.").response()
+def _bug(connection: HTTPConnection, error: Exception) -> ProblemError:
+    log.error("request failed", path=connection.url.path, exc_info=error)
+    trace = trace_id(connection.scope["traceparent"])
+    return ProblemError(ApiError.INTERNAL, f"An internal error occurred. Report it with the trace id {trace}.")
 
 
-_READING = {"GET", "HEAD", "OPTIONS"}
-_NOT_SENT = "The database can't be reached; nothing was done. Try again."
-_IN_DOUBT = "The database did not answer, so this may or may not have been done. Look before you send it again."
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+_NOT_SENT = "The database is unavailable; nothing was done. Try again."
+_IN_DOUBT = "The database did not respond, so the request may or may not have been done. Check before you repeat it."
 
-_DETAILS = {
-    ApiError.NOT_FOUND: "There is nothing at this address.",
-    ApiError.METHOD_NOT_ALLOWED: "This address does not take that method; the Allow header lists those it takes.",
+_PROBLEMS: dict[type[Exception], Callable[[HTTPConnection, Exception], ProblemError]] = {
+    ProblemError: _problem_itself,
+    DatabaseUnavailableError: _database_unavailable,
+    DatabaseBusyError: _database_busy,
+    TransactionClashError: _transaction_clash,
+    Exception: _bug,
 }
-
-_ANSWERS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
-    ProblemError: _answer_problem,
-    HTTPException: _answer_http_exception,
-    DatabaseUnavailableError: _answer_database_away,
-    DatabaseBusyError: _answer_database_busy,
-    TransactionClashError: _answer_clash,
-    Exception: _answer_bug,
-}
-
-
-def answer(request: Request, error: Exception) -> Response:
-    """Return the answer to whatever an endpoint raised."""
-    return next(_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS)(request, error)

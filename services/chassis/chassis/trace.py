@@ -1,4 +1,4 @@
-"""W3C Trace Context: one id follows a job from the request through the broker to its picture.
+"""W3C Trace Context: one id from the request that submits a job to its picture.
 
 Header format: https://www.w3.org/TR/trace-context/#traceparent-header
 """
@@ -10,7 +10,7 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a
 
 
 def traceparent_from(header: str | None) -> str:
-    """The caller's `traceparent` where it is valid, else a new one."""
+    """Return the caller's `traceparent` if it is valid, otherwise a new one."""
     if header and _TRACEPARENT.fullmatch(header):
         return header
     random = secrets.token_hex(24)
@@ -18,4 +18,5 @@ def traceparent_from(header: str | None) -> str:
 
 
 def trace_id(traceparent: str) -> str:
+    """Return the trace id of a `traceparent`, 32 hexadecimal digits."""
     return traceparent[3:35]

@@ -108,4 +108,4 @@ class Admission(Loop):
 
 
 def _refusal(code: ApiError, detail: str) -> ProblemError:
-    return ProblemError(429, code, f"{detail} Try again later.", headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return ProblemError(code, f"{detail} Try again later.", headers={"Retry-After": str(RETRY_AFTER_SECONDS)})

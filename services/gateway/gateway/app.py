@@ -8,7 +8,7 @@ from chassis.auth import Authenticator
 from chassis.health import Health
 from chassis.http import build_app
 from chassis.service import App
-from darkroom_contracts.api import Service
+from darkroom_contracts.routes import Service
 from darkroom_contracts.topology import Lanes
 from gateway.admission import Admission
 from gateway.batch import Committer
@@ -39,7 +39,7 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         async with connections, Committer(JobStore(connections.commits)) as committer:
             intake = Intake(catalogue, store, committer, admission, relay.wake)
             authenticator = Authenticator(connections.keys)
-            http = build_app(Service.GATEWAY, Endpoints(intake).by_route(), authenticator, health)
+            http = build_app(Service.GATEWAY, Endpoints(intake).by_name(), authenticator, health)
             yield App(http, health, [admission, declarer, relay])
     finally:
         await broker.close()

@@ -41,7 +41,7 @@ def invalid(field: str, what: str) -> ProblemError:
     """422 naming the field. `what` continues the sentence that the field begins."""
     # A name out of the request may be long, or hold half a surrogate pair, which no answer could carry.
     name = field[:_LONGEST_FIELD].encode(errors="replace").decode()
-    return ProblemError(422, ApiError.INVALID_REQUEST, f"{name or 'The body'} {what}.", field=name)
+    return ProblemError(ApiError.INVALID_REQUEST, f"{name or 'The body'} {what}.", field=name)
 
 
 def _explain(body: bytes, error: Exception) -> NoReturn:
@@ -94,4 +94,4 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _refuse_json(reason: str) -> NoReturn:
-    raise ProblemError(400, ApiError.INVALID_JSON, f"The body is not well-formed JSON: {reason}.")
+    raise ProblemError(ApiError.INVALID_JSON, f"The body is not well-formed JSON: {reason}.")

@@ -30,12 +30,13 @@ class Endpoints:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
 
-    def by_route(self) -> dict[tuple[str, str], Endpoint]:
+    def by_name(self) -> dict[str, Endpoint]:
+        """Return the endpoints by the names of their routes."""
         return {
-            ("POST", "/v1/jobs"): self.submit,
-            ("POST", "/v1/jobs/{id:uuid}/cancel"): self.cancel,
-            ("POST", "/v1/jobs/{id:uuid}/retry"): self.retry,
-            ("DELETE", "/v1/jobs/{id:uuid}"): self.delete,
+            "submit_job": self.submit,
+            "cancel_job": self.cancel,
+            "retry_job": self.retry,
+            "delete_job": self.delete,
         }
 
     async def submit(self, request: Request, caller: Caller) -> Response:

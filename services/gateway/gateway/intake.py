@@ -88,7 +88,7 @@ class Intake:
         recorded = await self._find(job_id, caller.tenant_id)
         if recorded.status not in TERMINAL:
             raise ProblemError(
-                409, ApiError.JOB_NOT_FINISHED, f"The job is {recorded.status}; it can be retried once it ended."
+                ApiError.JOB_NOT_FINISHED, f"The job is {recorded.status}; it can be retried once it ended."
             )
         _check(self._model(recorded.submission.model), recorded.submission.input)
         submission = msgspec.structs.replace(
@@ -119,7 +119,7 @@ class Intake:
             unfinished = await self._store.delete(job_id, caller.tenant_id)
         if unfinished is not None:
             raise ProblemError(
-                409, ApiError.JOB_NOT_FINISHED, f"The job is {unfinished}; cancel it, and delete it once it ended."
+                ApiError.JOB_NOT_FINISHED, f"The job is {unfinished}; cancel it, and delete it once it ended."
             )
 
     async def _cancel(self, job: tuple[UUID, UUID]) -> CancelReply:
@@ -139,7 +139,6 @@ class Intake:
                 return outcome
             case KeyReused():
                 raise ProblemError(
-                    422,
                     ApiError.IDEMPOTENCY_KEY_REUSED,
                     "This Idempotency-Key was sent with another request; take a fresh one.",
                     field="Idempotency-Key",
@@ -168,9 +167,7 @@ class Intake:
                 raise
             raise unavailable(_IN_DOUBT) from error
         except BadDataError as error:
-            raise ProblemError(
-                422, ApiError.INVALID_REQUEST, "The request holds a value that can't be stored."
-            ) from error
+            raise ProblemError(ApiError.INVALID_REQUEST, "The request holds a value that can't be stored.") from error
         self._on_queued()
         return outcome
 
@@ -206,10 +203,10 @@ def _absence_explained() -> Iterator[None]:
     try:
         yield
     except NoSuchJobError as error:
-        raise ProblemError(404, ApiError.NOT_FOUND, "There is no such job.") from error
+        raise ProblemError(ApiError.NOT_FOUND, "There is no such job.") from error
     except GoneError as error:
         raise _gone("The job was deleted, or removed for its age.") from error
 
 
 def _gone(detail: str) -> ProblemError:
-    return ProblemError(410, ApiError.GONE, detail)
+    return ProblemError(ApiError.GONE, detail)

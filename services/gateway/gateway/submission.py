@@ -7,8 +7,10 @@ from uuid import UUID
 
 import msgspec
 
-from darkroom_contracts.api import Job, JobInput, WebhookEvent, job_urls
+from darkroom_contracts.api import Job, JobInput
+from darkroom_contracts.routes import job_urls
 from darkroom_contracts.states import JobStatus
+from darkroom_contracts.webhooks import WebhookEvent
 
 TenantKey: TypeAlias = tuple[UUID, str]
 """A tenant's idempotency key."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from starlette.applications import Starlette
 
 from chassis.amqp import Announcer, Broker, Publisher
 from chassis.health import Health
+from chassis.http import build_health_app
 from chassis.postgres import Database
 from chassis.storage import Storage
 from darkroom_contracts.models import Model
@@ -116,7 +116,7 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
         database=database,
         brokers=(consuming, publishing),
         health=health,
-        http=Starlette(routes=health.routes()),
+        http=build_health_app(health),
     )
 
 

@@ -11,7 +11,7 @@ from chassis.postgres import Database
 from chassis.service import App, serve
 from chassis.settings import Address
 from chassis.storage import Storage
-from darkroom_contracts.api import Service
+from darkroom_contracts.routes import Service
 from operations.ingest import Ingest
 from operations.metrics import QueueMetrics
 from operations.retention.loops import (

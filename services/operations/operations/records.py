@@ -6,7 +6,8 @@ from uuid import UUID
 
 import msgspec
 
-from darkroom_contracts.api import JobError, JobInput, Scope, WebhookEvent
+from darkroom_contracts.api import JobError, JobInput, Scope
+from darkroom_contracts.webhooks import WebhookEvent
 
 SWEEP_HOLD = timedelta(minutes=5)
 """For how long a sweep of a job's objects may be under way once it is claimed."""

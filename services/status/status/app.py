@@ -10,7 +10,7 @@ from chassis.health import Health
 from chassis.http import build_app
 from chassis.postgres import Database
 from chassis.service import App
-from darkroom_contracts.api import Service
+from darkroom_contracts.routes import Service
 from status.endpoints import endpoints
 from status.jobs import Jobs
 from status.live import LiveProgress, ProgressListener

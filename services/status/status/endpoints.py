@@ -16,21 +16,19 @@ from status.jobs import GoneError, Jobs, NoSuchJobError
 _NEVER_STORED = {"Cache-Control": "no-store"}
 
 
-def endpoints(jobs: Jobs, models: ModelList) -> Mapping[tuple[str, str], Endpoint]:
+def endpoints(jobs: Jobs, models: ModelList) -> Mapping[str, Endpoint]:
     async def get_job(request: Request, caller: Caller) -> Response:
         try:
             job = await jobs.find(caller.tenant_id, request.path_params["id"])
         except NoSuchJobError as error:
-            raise ProblemError(
-                404, ApiError.NOT_FOUND, "You have no job with this id.", headers=_NEVER_STORED
-            ) from error
+            raise ProblemError(ApiError.NOT_FOUND, "You have no job with this id.", headers=_NEVER_STORED) from error
         except GoneError as error:
             raise ProblemError(
-                410, ApiError.GONE, "The job was deleted, or removed for its age.", headers=_NEVER_STORED
+                ApiError.GONE, "The job was deleted, or removed for its age.", headers=_NEVER_STORED
             ) from error
         return reply(job, headers=_NEVER_STORED)
 
     async def get_models(request: Request, caller: Caller) -> Response:
         return reply(models)
 
-    return {("GET", "/v1/jobs/{id:uuid}"): get_job, ("GET", "/v1/models"): get_models}
+    return {"get_job": get_job, "list_models": get_models}

@@ -4,9 +4,10 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from darkroom_contracts.api import Job, JobProgress, Output, job_urls
+from darkroom_contracts.api import Job, JobProgress, Output
 from darkroom_contracts.messages.v1 import Progress
 from darkroom_contracts.objects import StoredOutput
+from darkroom_contracts.routes import job_urls
 from darkroom_contracts.states import JobStatus
 from status.outlook import Outlook
 from status.signing import SignedUrls

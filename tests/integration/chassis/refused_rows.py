@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,7 +22,8 @@ from chassis.http import build_app
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database
 from chassis.settings import DatabaseSettings, LogSettings
-from darkroom_contracts.api import ROUTES, Scope, Service
+from darkroom_contracts.api import Scope
+from darkroom_contracts.routes import ROUTES, Service
 
 MARK = "heliotropeheron"
 """Stands for a prompt; PostgreSQL or asyncpg quotes it in each of the errors."""
@@ -101,9 +102,9 @@ async def meet(fail: Callable[[], Awaitable[Any]]) -> None:
     async def check() -> None:
         await fail()
 
-    endpoints = {(route.method, route.path): endpoint for route in ROUTES if route.service == Service.GATEWAY}
+    endpoints = {route.name: endpoint for route in ROUTES if route.service == Service.GATEWAY}
     app = build_app(Service.GATEWAY, endpoints, Anybody(), Health({"database": check}))  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         for answer in (await client.post("/v1/jobs"), await client.get("/readyz")):
             assert answer.is_error, answer.text
             structlog.get_logger().info("answered", body=answer.text)

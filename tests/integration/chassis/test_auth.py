@@ -45,7 +45,7 @@ async def authenticate(authenticator: Authenticator, key: ApiKey, scope: Scope =
 async def assert_refused(authenticator: Authenticator, key: ApiKey, status: int, scope: Scope = Scope.CLIENT) -> None:
     with pytest.raises(ProblemError) as caught:
         await authenticate(authenticator, key, scope)
-    assert caught.value.status == status
+    assert caught.value.problem.status == status
 
 
 async def test_a_key_tells_its_tenant_and_scope(authenticator: Authenticator, rows: asyncpg.Connection) -> None:
@@ -60,7 +60,7 @@ async def test_without_a_key_the_answer_says_how(authenticator: Authenticator, a
     """401 with WWW-Authenticate."""
     with pytest.raises(ProblemError) as caught:
         await authenticator.authenticate(request(authorization), Scope.CLIENT)
-    assert caught.value.status == 401
+    assert caught.value.problem.status == 401
     assert caught.value.headers is not None
     assert "Bearer" in caught.value.headers["WWW-Authenticate"]
 

@@ -45,16 +45,15 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     "app.py": """
 from contextlib import asynccontextmanager
 
-from starlette.applications import Starlette
-
 from chassis.health import Health
+from chassis.http import build_health_app
 from chassis.service import App
 
 
 @asynccontextmanager
 async def open_app(settings):
     health = Health({})
-    yield App(Starlette(routes=health.routes()), health)
+    yield App(build_health_app(health), health)
     print("the dummy is closed", flush=True)
 """,
     "__main__.py": """

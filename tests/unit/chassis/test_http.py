@@ -6,9 +6,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
+import httpx2
 import pytest
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 
 from chassis.auth import Caller
@@ -16,8 +16,9 @@ from chassis.health import Health
 from chassis.http import Endpoint, build_app, read_body, reply
 from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from chassis.problems import ProblemError
-from darkroom_contracts.api import ROUTES, Scope, Service
+from darkroom_contracts.api import Scope
 from darkroom_contracts.errors import ApiError
+from darkroom_contracts.routes import ROUTES, Service
 
 AT_MOST = 100
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -26,7 +27,7 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 class Anybody:
     """Lets everybody in."""
 
-    async def authenticate(self, request: Request, scope: Scope) -> Caller:
+    async def authenticate(self, connection: HTTPConnection, scope: Scope) -> Caller:
         return Caller(UUID(int=1), "key", scope)
 
 
@@ -35,22 +36,22 @@ async def echo(request: Request, caller: Caller) -> Response:
 
 
 @asynccontextmanager
-async def serving(endpoint: Endpoint, health: Health | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(endpoint: Endpoint, health: Health | None = None) -> AsyncIterator[httpx2.AsyncClient]:
     """A gateway whose routes are all answered by `endpoint`."""
-    endpoints = {(route.method, route.path): endpoint for route in ROUTES if route.service == Service.GATEWAY}
+    endpoints = {route.name: endpoint for route in ROUTES if route.service == Service.GATEWAY}
     app = build_app(Service.GATEWAY, endpoints, Anybody(), health or Health({}))  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         yield client
 
 
-def raising(error: Exception) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+def raising(error: Exception) -> AbstractAsyncContextManager[httpx2.AsyncClient]:
     async def fail(request: Request, caller: Caller) -> Response:
         raise error
 
     return serving(fail)
 
 
-def problem(answer: httpx.Response) -> tuple[int, str]:
+def problem(answer: httpx2.Response) -> tuple[int, str]:
     """Status and code of an answer, which must be a well-formed problem."""
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
@@ -122,12 +123,13 @@ async def test_a_body_without_a_length_is_bounded_too() -> None:
 
 
 async def test_a_bug_is_500_and_tells_nothing_of_itself() -> None:
-    """But carries the trace id under which the logs tell it."""
+    """But names the trace id under which the logs have it."""
     async with raising(RuntimeError("secret prompt")) as client:
         answer = await client.post("/v1/jobs", headers={"traceparent": TRACEPARENT})
     assert problem(answer) == (500, "internal")
     assert "secret" not in answer.text
     assert answer.headers["traceparent"] == TRACEPARENT
+    assert TRACEPARENT[3:35] in answer.json()["detail"]
 
 
 async def test_an_answer_that_breaks_off_is_not_begun_again() -> None:
@@ -182,10 +184,10 @@ async def test_a_transaction_that_lost_to_another_may_be_tried_again() -> None:
 
 async def test_a_problem_names_the_field() -> None:
     """And omits what it has nothing to say about."""
-    async with raising(ProblemError(422, ApiError.INVALID_REQUEST, "too wide", field="input.width")) as client:
+    async with raising(ProblemError(ApiError.INVALID_REQUEST, "too wide", field="input.width")) as client:
         answer = await client.post("/v1/jobs")
     assert answer.json()["field"] == "input.width"
-    async with raising(ProblemError(429, ApiError.QUEUE_FULL, "full", headers={"Retry-After": "9"})) as client:
+    async with raising(ProblemError(ApiError.QUEUE_FULL, "full", headers={"Retry-After": "9"})) as client:
         answer = await client.post("/v1/jobs")
     assert "field" not in answer.json()
     assert answer.headers["retry-after"] == "9"
@@ -202,8 +204,11 @@ async def test_every_answer_carries_the_trace(sent: str | None) -> None:
 
 def test_endpoints_must_be_those_of_the_route_table() -> None:
     """A route forgotten, or one too many, is found when the service starts."""
-    with pytest.raises(ValueError, match="route table"):
-        build_app(Service.GATEWAY, {("POST", "/v1/jobs"): echo}, Anybody(), Health({}))  # type: ignore[arg-type]
+    endpoints = {route.name: echo for route in ROUTES if route.service == Service.GATEWAY}
+    with pytest.raises(ValueError, match="Missing or unknown: delete_job"):
+        build_app(Service.GATEWAY, {name: echo for name in endpoints if name != "delete_job"}, Anybody(), Health({}))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="Missing or unknown: brew_tea"):
+        build_app(Service.GATEWAY, {**endpoints, "brew_tea": echo}, Anybody(), Health({}))  # type: ignore[arg-type]
 
 
 async def failing() -> None:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from starlette.applications import Starlette
 
 from chassis import logs, service
 from chassis.errors import FatalError
 from chassis.health import Health
+from chassis.http import build_health_app
 from chassis.service import BAD_SETTINGS_EXIT_CODE, App, Runnable, main
 from chassis.settings import Address, ServiceSettings, SettingsError
 from darkroom_contracts.models import CatalogueError

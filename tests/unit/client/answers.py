@@ -10,7 +10,8 @@ import httpx2
 import msgspec
 
 from darkroom import Client
-from darkroom_contracts.api import Job, JobError, JobInput, JobProgress, Output, Problem, job_urls
+from darkroom_contracts.api import Job, JobError, JobInput, JobProgress, Output, Problem
+from darkroom_contracts.routes import job_urls
 from darkroom_contracts.states import JobStatus
 
 JOB_ID = UUID("01993b5c-0000-7000-8000-000000000001")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.circuits import LONGEST_PAUSE_SECONDS, Circuits
+from gateway.circuits import BACKOFF, Circuits
 from tests.support.clocks import Clock
 
 
@@ -39,7 +39,7 @@ def test_the_pause_doubles_up_to_a_bound(circuits: Circuits, clock: Clock) -> No
             clock.seconds += 1
         pauses.append(clock.seconds - began)
     assert pauses[:7] == [1, 2, 4, 8, 16, 30, 30]
-    assert max(pauses) == LONGEST_PAUSE_SECONDS
+    assert max(pauses) == BACKOFF.longest
 
 
 def test_a_success_closes_the_circuit(circuits: Circuits, clock: Clock) -> None:

@@ -23,7 +23,7 @@ def problem(body: bytes | object) -> ProblemError:
 def field_of(body: bytes | object) -> str | None:
     """The field that a body is refused for."""
     refused = problem(body)
-    assert (refused.status, refused.problem.code) == (422, "invalid_request")
+    assert (refused.problem.status, refused.problem.code) == (422, "invalid_request")
     return refused.problem.field or None
 
 
@@ -99,7 +99,7 @@ NO_JSON = {
 def test_what_is_no_json_is_told_apart(case: str) -> None:
     """400, also when a decoder that stops at its first complaint would have named a field."""
     refused = problem(NO_JSON[case])
-    assert (refused.status, refused.problem.code) == (400, "invalid_json")
+    assert (refused.problem.status, refused.problem.code) == (400, "invalid_json")
 
 
 def test_a_float_for_an_int_is_explained() -> None:
