@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-NUL = "\x00"
+from chassis.text import NUL
 
 
 def json_safe(value: Any) -> Any:

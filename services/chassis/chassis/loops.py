@@ -1,7 +1,6 @@
 """Background loops: `run_once` is a unit of work, `run` repeats it until told to stop."""
 
 import asyncio
-import random
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -10,10 +9,12 @@ from typing import ClassVar
 import structlog
 from prometheus_client import Counter
 
+from chassis.backoff import Backoff
+
 log = structlog.get_logger()
 
 FAILURES = Counter("darkroom_loop_failures_total", "Rounds of a background loop that raised.", ["loop"])
-LONGEST_PAUSE_SECONDS = 5.0
+BACKOFF = Backoff(first=0.2, longest=5.0)
 
 
 class Loop(ABC):
@@ -47,7 +48,7 @@ class Loop(ABC):
             except Exception as error:
                 failures += 1
                 FAILURES.labels(self.name).inc()
-                pause = min(LONGEST_PAUSE_SECONDS, 0.1 * 2**failures) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+                pause = BACKOFF.pause(failures)
                 log.warning("loop round failed", loop=self.name, error=repr(error), retry_seconds=round(pause, 2))
                 log.debug("loop traceback", loop=self.name, exc_info=error, seconds=time.monotonic() - started)
                 await self._pause(stopping, pause, wakeable=False)

@@ -6,11 +6,12 @@ from time import monotonic
 import msgspec
 import structlog
 
+from chassis.backoff import Backoff
 from gateway import metrics
 
 log = structlog.get_logger()
 
-LONGEST_PAUSE_SECONDS = 30.0
+BACKOFF = Backoff(first=1.0, longest=30.0, jitter=0)
 
 
 class _Circuit(msgspec.Struct, frozen=True):
@@ -38,9 +39,9 @@ class Circuits:
         return [destination for destination, circuit in self._open.items() if now >= circuit.until]
 
     def failed(self, destination: str) -> None:
-        """Open the destination's circuit: for 1 s, then twice as long each time, 30 s at the most."""
-        failures = self._open[destination].failures + 1 if destination in self._open else 0
-        pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** min(failures, 10))
+        """Open the destination's circuit for a pause that doubles with each failure in a row."""
+        failures = self._open[destination].failures + 1 if destination in self._open else 1
+        pause = BACKOFF.pause(failures)
         self._open[destination] = _Circuit(failures, self._clock() + pause)
         metrics.OPEN_CIRCUITS.set(len(self._open))
         log.warning("a queue confirms nothing and is left alone", destination=destination, pause_seconds=pause)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from chassis.loops import FAILURES, LONGEST_PAUSE_SECONDS, Loop
+from chassis.loops import BACKOFF, FAILURES, Loop
 from tests.support.waiting import eventually
 
 HOUR = 3600.0
@@ -132,7 +132,7 @@ async def test_failures_back_off_and_are_counted() -> None:
     async with running(loop):
         await loop.reach(12)
     for failures, (seconds, wakeable) in enumerate(loop.pauses[:12], start=1):
-        longest = min(LONGEST_PAUSE_SECONDS, 0.1 * 2**failures)
+        longest = min(BACKOFF.longest, 0.1 * 2**failures)
         assert longest / 2 <= seconds <= longest
         assert not wakeable
     assert FAILURES.labels("counting")._value.get() >= before + 12
