@@ -8,10 +8,10 @@ import pytest
 from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
 from darkroom_contracts.states import JobStatus
-from darkroom_local.ports import free_port
 from tests.support import pgbouncer
 from tests.support.http_client import Client
 from tests.support.pgbouncer import PgBouncer
+from tests.support.ports import free_port
 from tests.support.servers import LocalServer, temporary_folder
 from tests.support.services import Services
 from tests.support.stack import MODEL, Stack

@@ -11,10 +11,11 @@ import docker  # type: ignore[import-untyped]
 from docker.errors import DockerException  # type: ignore[import-untyped]
 from testcontainers.core.container import DockerContainer
 
-from darkroom_local.ports import LOOPBACK, free_ports
+from darkroom_local.ports import LOOPBACK
 from darkroom_local.probes import http_status
 from tests.support.endpoints import Broker, Database, ObjectStore
 from tests.support.migrations import migrate
+from tests.support.ports import free_ports
 from tests.support.servers import DockerServer
 
 RABBITMQ_IMAGE = os.environ.get("DARKROOM_TEST_RABBITMQ_IMAGE", "rabbitmq:4-management")

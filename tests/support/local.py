@@ -4,9 +4,9 @@ import secrets
 
 from darkroom_local.parts import S3, Postgres, RabbitMQ
 from darkroom_local.parts.rabbitmq import RabbitMQPorts
-from darkroom_local.ports import free_port, free_ports
 from tests.support.endpoints import Broker, Database, ObjectStore
 from tests.support.migrations import migrate
+from tests.support.ports import free_port, free_ports
 from tests.support.servers import LocalServer, temporary_folder
 
 

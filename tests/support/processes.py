@@ -9,11 +9,12 @@ from pathlib import Path
 import httpx
 import psutil
 
-from darkroom_local.ports import LOOPBACK, free_port
+from darkroom_local.ports import LOOPBACK
 from darkroom_local.probes import http_status
 from darkroom_local.program import base_environment
 from darkroom_local.services import read_services
 from tests.support.children import Child
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 SERVICES = {service.package: service for service in read_services()}

@@ -14,6 +14,9 @@ from tests.support.children import Child
 from tests.support.waiting import eventually
 
 PATIENCE_SECONDS = 2.0
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 4 << 30
+"""What the parts of a run may come to need: logs that are written ahead, above all."""
 
 
 class Server(Protocol):
@@ -130,8 +133,17 @@ class DockerServer:
 
 
 def temporary_folder(name: str) -> Path:
-    """A new folder that only this user may enter."""
-    return Path(tempfile.mkdtemp(prefix=f"darkroom-{name}-"))
+    """Return a new folder that only this user may enter, in memory where there is room: no part waits for a disk.
+
+    What a part has flushed survives the part's death there, too; only the end of the machine would take it.
+    """
+    return Path(tempfile.mkdtemp(prefix=f"darkroom-{name}-", dir=_memory()))
+
+
+def _memory() -> Path | None:
+    """Return the file system in memory, None where there is none or too little of it (a container's has 64 MiB)."""
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES
+    return MEMORY if roomy else None
 
 
 def _empty(folder: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 from chassis.database_errors import describe
 from chassis.postgres import BadDataError, Database, DatabaseUnavailableError, SchemaMissingError
 from chassis.settings import DatabaseSettings
-from darkroom_local.ports import LOOPBACK, free_port
+from darkroom_local.ports import LOOPBACK
 from tests.integration.chassis import refused_rows
 from tests.integration.chassis.refused_rows import MARK, ROLLBACK_FAILS, STATEMENTS
+from tests.support.ports import free_port
 
 
 @pytest.mark.parametrize(("form", "names"), [("json", []), ("console", ["a column is null", ROLLBACK_FAILS])])

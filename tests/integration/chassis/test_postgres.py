@@ -18,8 +18,9 @@ from chassis.postgres import (
     load_queries,
 )
 from chassis.settings import DatabaseSettings
-from darkroom_local.ports import LOOPBACK, free_port
+from darkroom_local.ports import LOOPBACK
 from tests.integration.chassis.wire import wire_to
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 

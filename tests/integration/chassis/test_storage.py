@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from chassis.settings import StorageSettings
 from chassis.storage import Presigner, Storage, StorageUnavailableError
-from darkroom_local.ports import LOOPBACK, free_port
+from darkroom_local.ports import LOOPBACK
 from tests.support.endpoints import Bucket
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 REFUSED = (400, 403)

@@ -15,10 +15,10 @@ from darkroom_local import processes
 from darkroom_local.errors import LocalError
 from darkroom_local.home import Home
 from darkroom_local.launch import describe
-from darkroom_local.ports import free_port
 from darkroom_local.program import Program
 from darkroom_local.supervisor import Supervisor
 from gpu_consumer.startup import ExitCode
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 OPERATING = Path(__file__).parents[3] / "docs" / "operating.md"

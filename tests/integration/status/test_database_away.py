@@ -8,12 +8,13 @@ import pytest
 
 from chassis.settings import load
 from darkroom_contracts.models import Catalogue
-from darkroom_local.ports import LOOPBACK, free_port
+from darkroom_local.ports import LOOPBACK
 from status.app import open_app
 from status.settings import Settings
 from tests.integration.status.conftest import http_client
 from tests.integration.status.jobs import TenantJobs
 from tests.support.fixtures import DatabaseFactory
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 
