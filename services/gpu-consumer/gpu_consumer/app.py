@@ -5,6 +5,8 @@ from pathlib import Path
 from uuid import uuid4
 
 
+from starlette.applications import Starlette
+
 from chassis.amqp import Announcer, Broker, Publisher
 from chassis.health import Health
 from chassis.http import build_health_app

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+from starlette.applications import Starlette
 
 from chassis import logs, service
 from chassis.errors import FatalError
