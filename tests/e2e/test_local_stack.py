@@ -1,4 +1,4 @@
-"""`make demo` and `make down`, as a newcomer runs them: a whole stack of its own on this machine."""
+"""`make demo`, `make status`, `make logs` and `make down` on a whole stack of their own on this machine."""
 
 import json
 import os
@@ -18,9 +18,10 @@ from PIL import Image
 
 from darkroom_local import processes
 from darkroom_local.parts import rabbitmq
+from darkroom_local.services import read_services
 from training.shapes.scorer import Reading, read
 
-NAMES = {"epmd", "postgres", "s3", "rabbitmq", "gateway", "status", "operations", "gpu-consumer", "edge"}
+NAMES = {"epmd", "postgres", "s3", "rabbitmq", "edge", *(service.name for service in read_services())}
 START_SECONDS = 300
 
 pytestmark = [
@@ -31,15 +32,15 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class LocalStack:
-    """A stack in a folder of its own; `first_words` is what its demo printed."""
+    """A stack in a folder of its own, and the output of `demo`, which started it."""
 
     home: Path
-    first_words: str
+    output: str
 
-    def told(self, what: str) -> str:
-        """From the last words of the demo, which are a table."""
-        table = dict(line.split(":", 1) for line in self.first_words.splitlines() if ":  " in line)
-        return table[what].strip()
+    def printed(self, label: str) -> str:
+        """Return the text after a label of the demo's last lines."""
+        table = dict(line.split(":", 1) for line in self.output.splitlines() if ":  " in line)
+        return table[label].strip()
 
     def run(self, *arguments: str) -> str:
         return local(self.home, *arguments)
@@ -49,7 +50,7 @@ class LocalStack:
 
 
 def local(home: Path, *arguments: str) -> str:
-    """What the command prints; it must succeed."""
+    """Run a command of the local stack and return its output. Fails when the command does."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("DARKROOM_")}
     environment["DARKROOM_HOME"] = str(home)
     command = (sys.executable, "-m", "darkroom_local", *arguments)
@@ -68,17 +69,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 
 
 def test_the_demo_shows_what_its_prompt_says(stack: LocalStack) -> None:
-    """The picture is two red circles on a blue background, by its pixels."""
-    assert 'Submitted "two red circles on a blue background"' in stack.first_words
-    with Image.open(stack.told("The picture")) as picture:
+    """The pixels of the picture are two red circles on a blue background."""
+    assert 'Submitted "two red circles on a blue background"' in stack.output
+    with Image.open(stack.printed("Picture")) as picture:
         assert (picture.format, picture.size) == ("PNG", (64, 64))
         assert read(np.asarray(picture.convert("RGB"))) == Reading(2, "red", "circle", "blue")
 
 
-def test_the_demo_ends_with_what_comes_next(stack: LocalStack) -> None:
-    """It tells the API's URL and the command that stops it all."""
-    assert stack.told("The API").startswith("http://127.0.0.1:")
-    assert stack.told("Stop it all").endswith("make down")
+def test_the_demo_ends_with_the_next_steps(stack: LocalStack) -> None:
+    """The last lines are the API's URL and the commands to submit, to look and to stop."""
+    assert stack.printed("API").startswith("http://127.0.0.1:")
+    assert stack.printed("Stop").endswith("make down")
 
 
 def test_its_picture_is_verified(stack: LocalStack) -> None:
@@ -86,7 +87,7 @@ def test_its_picture_is_verified(stack: LocalStack) -> None:
     lines = (stack.home / "env").read_text().splitlines()
     settings = dict(line.split("=", 1) for line in lines if "=" in line)
     program = str(Path(sys.executable).parent / "darkroom")
-    command = (program, "verify", stack.told("The picture"))
+    command = (program, "verify", stack.printed("Picture"))
     run = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False, timeout=120)
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.endswith("identical: the same bytes.\n")
@@ -132,7 +133,7 @@ def test_starting_again_changes_nothing(stack: LocalStack) -> None:
 
 
 def test_the_logs_are_shown(stack: LocalStack) -> None:
-    """Named programs' logs end with their last lines."""
+    """`logs` prints the last lines of the named programs' logs."""
     assert "Server startup complete" in stack.run("logs", "rabbitmq", "--no-follow", "--lines", "1000")
 
 

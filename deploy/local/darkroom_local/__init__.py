@@ -1,1 +1,1 @@
-"""A whole Darkroom on one machine without Docker: real parts, every service, under supervision."""
+"""Runs a whole Darkroom on one machine without Docker: its parts and services as processes under supervisord."""

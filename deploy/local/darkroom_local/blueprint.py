@@ -1,4 +1,4 @@
-"""All programs of a stack, from its state: what runs, in which order, with which settings."""
+"""The programs of a stack, their order and their settings, derived from its state."""
 
 import sys
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ CADDYFILE = REPOSITORY / "deploy" / "caddy" / "Caddyfile"
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What a stack consists of."""
+    """The parts, services and programs of a stack."""
 
     home: Home
     services: tuple[Service, ...]
@@ -33,9 +33,9 @@ class Blueprint:
 
     @classmethod
     def draw(cls, home: Home, state: State, services: Iterable[Service]) -> "Blueprint":
-        """Return the stack of those services that have a port in the state.
+        """Return the stack that the state describes, with those services that have a port in it.
 
-        A service without one was added to services.toml after the stack was started.
+        A service without a port was added to services.toml after the stack was started.
         """
         ports, secrets = state.ports, state.secrets
         started = tuple(service for service in services if service.port_name in ports)
@@ -55,18 +55,19 @@ class Blueprint:
 
     @property
     def parts(self) -> tuple[Part, ...]:
+        """The servers that are not Darkroom's own."""
         return (self.rabbitmq, self.postgres, self.s3, self.edge)
 
     @property
     def tiers(self) -> tuple[tuple[Program, ...], ...]:
-        """Programs that start together; each tier needs those before it to be ready."""
+        """Programs that start together. A tier starts when all programs before it are ready."""
         epmd, rabbitmq = self.rabbitmq.programs()
         foundations = (epmd, *self.postgres.programs(), *self.s3.programs())
         return foundations, (rabbitmq,), (*self._services(), *self.edge.programs())
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """All of them, in the order of their start."""
+        """All programs in the order of their start."""
         return tuple(program for tier in self.tiers for program in tier)
 
     def _services(self) -> tuple[Program, ...]:

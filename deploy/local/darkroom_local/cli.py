@@ -1,4 +1,4 @@
-"""`python -m darkroom_local up | down | status | logs | demo`."""
+"""`python -m darkroom_local up | down | status | logs | model | demo`."""
 
 import os
 import shlex
@@ -26,8 +26,8 @@ def main() -> None:
     """Run a whole Darkroom on this machine."""
 
 
-def _told(command: Callable[P, None]) -> Callable[P, None]:
-    """Failures become what a person reads, and a non-zero exit."""
+def _reporting_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Print a LocalError as one message and exit with 1."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -41,28 +41,28 @@ def _told(command: Callable[P, None]) -> Callable[P, None]:
 
 
 @main.command()
-@_told
+@_reporting_errors
 def up() -> None:
     """Start the stack and wait until it is ready."""
     home = Home.find()
     blueprint = stack.up(home)
-    _tell(home, blueprint)
+    _print_next_steps(home, blueprint)
 
 
 @main.command()
-@_told
+@_reporting_errors
 def down() -> None:
-    """Stop the stack; its data stays."""
+    """Stop the stack and keep its data."""
     home = Home.find()
     stack.down(home)
-    console.print(f"Nothing of the stack in {home.path} is running.")
+    console.print(f"The stack in {home.path} is stopped.", markup=False)
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-@_told
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_reporting_errors
 def status(as_json: bool) -> None:
-    """Tell what runs, under which pid, and whether it is ready."""
+    """Show every program's state, pid and readiness."""
     home = Home.find()
     found = look(str(home.path), stack.running(home))
     if as_json:
@@ -71,34 +71,34 @@ def status(as_json: bool) -> None:
         console.print(table(found))
         console.print(f"API: {found.url}")
     else:
-        console.print(f"The stack in {home.path} does not run; `{_make(home, 'up')}` starts it.")
+        console.print(f"The stack in {home.path} is not running. Start it with `{_make(home, 'up')}`.", markup=False)
 
 
 @main.command()
 @click.argument("programs", nargs=-1)
-@click.option("-f", "--follow/--no-follow", default=None, help="Go on until Ctrl-C; on a terminal by default.")
-@click.option("-n", "--lines", default=stack.LOG_LINES, show_default=True, help="How many lines of each to begin with.")
-@_told
+@click.option("-f", "--follow/--no-follow", default=None, help="Follow until Ctrl-C; the default on a terminal.")
+@click.option("-n", "--lines", default=stack.LOG_LINES, show_default=True, help="Number of last lines of each log.")
+@_reporting_errors
 def logs(programs: tuple[str, ...], follow: bool | None, lines: int) -> None:
-    """Show the programs' logs, all of them or those named."""
+    """Show the logs of all programs, or of those named."""
     folder = Home.find().logs
     files = [folder / f"{name}.log" for name in programs] or sorted(folder.glob("*.log"))
     if missing := [file.stem for file in files if not file.exists()]:
-        raise LocalError(f"There is no log of {', '.join(missing)} in {folder}.")
+        raise LocalError(f"{folder} has no log of {', '.join(missing)}. `make status` lists the programs.")
     if not files:
-        raise LocalError(f"There are no logs in {folder}; `make up` starts the stack.")
-    options = ["-n", str(lines), *(["-F"] if _wanted(follow) else [])]
+        raise LocalError(f"{folder} has no logs. Start the stack with `{_make(Home.find(), 'up')}`.")
+    options = ["-n", str(lines), *(["-F"] if _follows(follow) else [])]
     os.execvp("tail", ["tail", *options, *(["-v"] if len(files) == 1 else []), *map(str, files)])  # noqa: S606
 
 
-def _wanted(follow: bool | None) -> bool:
+def _follows(follow: bool | None) -> bool:
     return sys.stdout.isatty() if follow is None else follow
 
 
 @main.command()
-@_told
+@_reporting_errors
 def model() -> None:
-    """Put the models that come with the project in place."""
+    """Install the models that come with the project."""
     home = Home.find()
     home.create()
     for name in setup.MODELS:
@@ -108,32 +108,32 @@ def model() -> None:
 
 
 @main.command()
-@click.option("--prompt", default=PROMPT, show_default=True, help="What the picture shall show.")
-@_told
+@click.option("--prompt", default=PROMPT, show_default=True, help="What the picture shows.")
+@_reporting_errors
 def demo(prompt: str) -> None:
     """Start the stack and render one picture through the HTTP API."""
     home = Home.find()
     blueprint = stack.up(home)
     key = State.load(home).keys["client"]
     picture = render_picture(blueprint.edge.url, key, home.pictures, prompt)
-    console.print(f"The picture:  {picture}", markup=False)
-    _tell(home, blueprint)
+    console.print(f"Picture:  {picture}", markup=False)
+    _print_next_steps(home, blueprint)
 
 
-def _tell(home: Home, blueprint: Blueprint) -> None:
-    """Say what a newcomer wants to know next; the lines may be copied as they are."""
+def _print_next_steps(home: Home, blueprint: Blueprint) -> None:
+    """Print the API's URL and commands that can be copied as they are."""
     env = shlex.quote(str(home.env_file))
     curl = (
         f'. {env} && curl -H "Authorization: Bearer $DARKROOM_API_KEY" -H "Content-Type: application/json"'
         """ -d '{"input": {"prompt": "three white stars on a black background"}}' $DARKROOM_URL/v1/jobs"""
     )
-    console.print(f"The API:      {blueprint.edge.url}", markup=False)
-    console.print(f"Ask it:       {curl}", markup=False)
-    console.print(f"Look at it:   {_make(home, 'status')}", markup=False)
-    console.print(f"Stop it all:  {_make(home, 'down')}", markup=False)
+    console.print(f"API:      {blueprint.edge.url}", markup=False)
+    console.print(f"Submit:   {curl}", markup=False)
+    console.print(f"Status:   {_make(home, 'status')}", markup=False)
+    console.print(f"Stop:     {_make(home, 'down')}", markup=False)
 
 
 def _make(home: Home, target: str) -> str:
-    """The make command that means this stack."""
+    """Return the make command for this stack."""
     elsewhere = home != Home.default()
     return f"DARKROOM_HOME={shlex.quote(str(home.path))} make {target}" if elsewhere else f"make {target}"

@@ -1,4 +1,4 @@
-"""What a person sees: one line for each thing done."""
+"""Terminal output: one line for each step."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Show that something goes on, then that it is done and how long it took."""
+    """Show a spinner during the step, then a line with its duration."""
     started = monotonic()
     with console.status(f"{what} ..."):
         yield

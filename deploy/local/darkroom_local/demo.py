@@ -1,4 +1,4 @@
-"""One picture, the way a client of the HTTP API gets it."""
+"""`make demo`: one picture, rendered through the HTTP API as any client does it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,20 +18,20 @@ from darkroom_local.errors import LocalError
 
 PROMPT = "two red circles on a blue background"
 SEED = 1
-"""The demonstration is the same every time; without a seed every job has its own."""
+"""Makes every demonstration the same; a job without a seed gets a random one."""
 SHOWN_PIXELS = 32
-"""Width and height of the picture on the terminal, where two pixels share a character."""
+"""Width and height of the picture on the terminal, where one character shows two pixels."""
 DEADLINE_SECONDS = 600
 
 
 def render_picture(url: str, key: str, folder: Path, prompt: str) -> Path:
-    """Submit a prompt, show its progress, download the picture and show it too. Raises LocalError."""
+    """Submit a prompt, show its progress, download the picture, show it and return its path. Raises LocalError."""
     try:
-        # A transport of our own keeps the environment's proxies out of a conversation with this very machine.
+        # An explicit transport ignores the environment's proxies: the API is on this machine.
         with Client(url, key, transport=httpx2.HTTPTransport()) as client:
             path = _render(client, folder, prompt)
     except DarkroomError as error:
-        raise LocalError(f"{error} `make logs` tells what the services do.") from error
+        raise LocalError(f"{error} `make logs` shows the logs of the services.") from error
     if console.is_terminal:
         _show(path)
     return path
@@ -43,14 +43,15 @@ def _render(client: Client, folder: Path, prompt: str) -> Path:
     with _progress(submitted) as show:
         job = client.wait(submitted.id, timeout_seconds=DEADLINE_SECONDS, on_look=show)
     if job.status != JobStatus.SUCCEEDED:
-        raise LocalError(f"The job ended {job.status}: {job.error.message if job.error else 'no reason given'}")
+        reason = job.error.message if job.error else "The job has no error."
+        raise LocalError(f"The job {job.id} ended with status {job.status}: {reason}")
     path = folder / f"{job.id}.png"
     path.write_bytes(client.download(job.outputs[0]))
     return path
 
 
 def _show(path: Path) -> None:
-    """The picture in coloured characters."""
+    """Print the picture in coloured characters."""
     with Image.open(path) as picture:
         console.print(Pixels.from_image(picture.convert("RGB"), resize=(SHOWN_PIXELS, SHOWN_PIXELS)))
 

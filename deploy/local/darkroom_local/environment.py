@@ -1,4 +1,4 @@
-"""The settings of a stack's services, and the file that a shell can source."""
+"""The settings of a stack's services, and the environment file for shells."""
 
 import os
 import shlex
@@ -9,7 +9,7 @@ from darkroom_local.parts import S3, Caddy, Postgres, RabbitMQ
 from darkroom_local.state import State
 
 BUCKET = "darkroom"
-# Not for the services: where the stack is, and what belongs to whoever talks to it.
+# Settings of the stack itself and of its clients; services do not get them.
 OWN = ("DARKROOM_HOME", "DARKROOM_PORT", "DARKROOM_STACK", "DARKROOM_URL", "DARKROOM_API_KEY", "DARKROOM_OPERATOR_KEY")
 
 
@@ -44,7 +44,7 @@ def service_settings(
 
 
 def write_env_file(home: Home, state: State, settings: Mapping[str, str]) -> None:
-    """Write `.darkroom/env`: plain assignments, then one export of them all."""
+    """Write `.darkroom/env`: one assignment a line, then one export of all names."""
     values = {
         "DARKROOM_HOME": str(home.path),
         "DARKROOM_URL": settings["DARKROOM_PUBLIC_URL"],

@@ -1,12 +1,12 @@
-"""What can go wrong while running a stack. Each message is what a person reads."""
+"""Errors of the local stack. Each message is shown to the user as it is."""
 
 
 class LocalError(Exception):
-    """The stack can't do what was asked; the message says why and what to do about it."""
+    """A command failed; the message says why and what to do."""
 
 
 class MissingPartError(LocalError):
-    """A program that a part needs is not installed on this machine."""
+    """A program that a part needs is not installed."""
 
 
 class ProgramFailedError(LocalError):

@@ -1,4 +1,4 @@
-"""The folder that holds all state of one stack."""
+"""The folder that holds the whole state of one stack."""
 
 import fcntl
 import os
@@ -21,27 +21,28 @@ class Home:
 
     @classmethod
     def find(cls) -> "Home":
-        """The one that the environment chooses."""
+        """Return the home that DARKROOM_HOME names, or the default."""
         chosen = os.environ.get("DARKROOM_HOME")
         return cls(Path(chosen).absolute()) if chosen else cls.default()
 
     @classmethod
     def default(cls) -> "Home":
+        """Return `.darkroom/` in the repository."""
         return cls(REPOSITORY / ".darkroom")
 
     def create(self) -> None:
-        """Make the folders that are missing, which nobody else may enter; those that exist keep their modes."""
+        """Create missing folders with mode 700; existing ones keep their modes."""
         for folder in (self.path, self.data, self.logs, self.models, self.pictures):
             make_private(folder)
 
     @property
     def is_open(self) -> bool:
-        """Whether its mode lets other users in: it existed before it became a stack's."""
+        """Whether its mode gives other users access, as the mode of a folder that existed before may do."""
         return bool(stat.S_IMODE(self.path.stat().st_mode) & 0o077)
 
     @property
     def data(self) -> Path:
-        """Of the parts: a folder each."""
+        """Data of the parts, one folder each."""
         return self.path / "data"
 
     @property
@@ -54,7 +55,7 @@ class Home:
 
     @property
     def pictures(self) -> Path:
-        """Where `demo` puts what it downloads."""
+        """Pictures that `demo` downloaded."""
         return self.path / "pictures"
 
     @property
@@ -63,7 +64,7 @@ class Home:
 
     @property
     def env_file(self) -> Path:
-        """What a shell can source."""
+        """Settings and keys of the stack, for a shell to source."""
         return self.path / "env"
 
     @property
@@ -82,23 +83,25 @@ class Home:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep others from starting or stopping this stack meanwhile. Raises LocalError when another does."""
+        """Hold the lock for starting and stopping this stack. Raises LocalError when another process holds it."""
         with (self.path / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise LocalError(f"Another command is starting or stopping the stack in {self.path}.") from error
+                raise LocalError(
+                    f"Another command is starting or stopping the stack in {self.path}. Try again when it has finished."
+                ) from error
             yield
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only its owner may enter; one that exists keeps its mode."""
+    """Create a folder with mode 700; an existing one keeps its mode."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace the file in one step; only its owner may read it."""
+    """Replace the file atomically, with mode 600."""
     unfinished = path.with_name(path.name + ".new")
     unfinished.unlink(missing_ok=True)
     unfinished.touch(mode=0o600)

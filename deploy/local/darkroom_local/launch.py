@@ -1,7 +1,7 @@
-"""`python -m darkroom_local.launch FILE NAME` becomes the named program: same pid, its own environment and folder.
+"""`python -m darkroom_local.launch FILE NAME` replaces itself with the named program, in its folder and environment.
 
-supervisord starts programs through this, so that no secret stands in its configuration or in the process list, and no
-value has to survive that configuration's quoting.
+supervisord starts programs through this module: no secret is in its configuration or in the process list, and no value
+passes through that configuration's quoting. The pid is the program's own.
 """
 
 import json
@@ -15,7 +15,7 @@ from darkroom_local.program import Program, base_environment
 
 
 def describe(file: Path, programs: Iterable[Program], mark: dict[str, str]) -> None:
-    """Write what `main` reads; `mark` goes into every program's environment."""
+    """Write the file that `main` reads. `mark` is added to every program's environment."""
     described = {
         program.name: {
             "command": program.command,
@@ -28,6 +28,7 @@ def describe(file: Path, programs: Iterable[Program], mark: dict[str, str]) -> N
 
 
 def main(file: str, name: str) -> None:
+    """Replace this process with a program of the file."""
     program = json.loads(Path(file).read_text())[name]
     environment = {**base_environment(), **program["environment"], "SUPERVISOR_PROCESS_NAME": name}
     os.chdir(program["directory"])

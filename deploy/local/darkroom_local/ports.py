@@ -5,12 +5,12 @@ import socket
 from collections.abc import Container
 
 LOOPBACK = "127.0.0.1"
-# Below the kernel's ephemeral range: an outgoing connection must not take a port between two starts of a stack.
+# Below the kernel's ephemeral range, so that no outgoing connection takes a port between two starts of a stack.
 CANDIDATES = range(20_000, 32_000)
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the loopback port now."""
+    """Return whether a server could listen on the loopback port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -21,9 +21,9 @@ def is_free(port: int) -> bool:
 
 
 def free_port(taken: Container[int] = ()) -> int:
-    """A port that is free now and not among those `taken`.
+    """Return a free port that is not in `taken`.
 
-    Chosen at random, so that two runs that start together choose differently.
+    The choice is random, so that two stacks that start at the same time choose different ports.
     """
     while True:
         port = random.choice(CANDIDATES)  # noqa: S311 - a port, not a secret
@@ -32,7 +32,7 @@ def free_port(taken: Container[int] = ()) -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different free ports."""
+    """Return `count` different free ports."""
     ports: list[int] = []
     while len(ports) < count:
         ports.append(free_port(ports))

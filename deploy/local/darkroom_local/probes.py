@@ -1,4 +1,4 @@
-"""One look at a server, without waiting: is it there, what does it answer?"""
+"""Single probes of a server, without waiting."""
 
 import base64
 import http.client
@@ -11,7 +11,7 @@ TIMEOUT_SECONDS = 2.0
 
 
 def listens(port: int) -> bool:
-    """Whether something accepts connections on the loopback port."""
+    """Return whether a server accepts connections on the loopback port."""
     try:
         socket.create_connection((LOOPBACK, port), TIMEOUT_SECONDS).close()
     except OSError:
@@ -20,7 +20,7 @@ def listens(port: int) -> bool:
 
 
 def http_status(port: int, path: str, credentials: tuple[str, str] | None = None) -> int | None:
-    """The status that a GET of the path answers, or None where no HTTP answer comes."""
+    """Return the status of a GET of the path, or None without an HTTP response."""
     headers = {"Authorization": _basic(*credentials)} if credentials else {}
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=TIMEOUT_SECONDS)
     try:
@@ -33,7 +33,7 @@ def http_status(port: int, path: str, credentials: tuple[str, str] | None = None
 
 
 def succeeds(*command: str) -> bool:
-    """Whether the command ends with success within a few seconds."""
+    """Return whether the command exits with 0. Raises subprocess.TimeoutExpired after 10 s."""
     return run(command, stdout=DEVNULL, stderr=DEVNULL, timeout=10, check=False).returncode == 0
 
 

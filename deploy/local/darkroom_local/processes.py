@@ -7,30 +7,30 @@ from pathlib import Path
 import psutil
 
 MARK = "DARKROOM_STACK"
-"""In the environment of every process of a stack; the value is its folder."""
+"""Environment variable of every process of a stack. Its value is the stack's folder."""
 
 
 def of_stack(home: Path) -> list[psutil.Process]:
-    """All processes that were started for the stack in this folder."""
+    """Return all processes of the stack in this folder, supervisord included."""
     return [process for process in psutil.process_iter() if _environment(process).get(MARK) == str(home)]
 
 
 def program_name(process: psutil.Process) -> str | None:
-    """Which program of the stack it is, as supervisord told it; None for supervisord itself."""
+    """Return the name of the program that the process runs, or None for supervisord itself."""
     return _environment(process).get("SUPERVISOR_PROCESS_NAME")
 
 
 def stop(processes: Iterable[psutil.Process], seconds: float) -> None:
-    """Ask them to stop, and kill what still runs after so long."""
+    """Terminate the processes, and kill those that still run after `seconds`."""
     processes = list(processes)
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-    _, stubborn = psutil.wait_procs(processes, timeout=seconds)
-    for process in stubborn:
+    _, remaining = psutil.wait_procs(processes, timeout=seconds)
+    for process in remaining:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(stubborn, timeout=10)
+    psutil.wait_procs(remaining, timeout=10)
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:

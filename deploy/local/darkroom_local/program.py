@@ -1,4 +1,4 @@
-"""A program to run: what to start, how to stop it, how to see that it is ready."""
+"""A program of a stack: its command, its readiness probe and how to stop it."""
 
 import os
 import sys
@@ -18,28 +18,28 @@ class Program:
     command: tuple[str, ...]
     directory: Path
     ready: Callable[[], bool]
-    """One look, without waiting."""
+    """Probes once, without waiting."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Comes on top of `base_environment()`."""
+    """Added to `base_environment()`."""
     stop_signal: str = "TERM"
     stop_seconds: int = 15
-    """How long a stop may take before the program is killed."""
+    """Time between the stop signal and SIGKILL."""
     start_seconds: int = 60
-    """How long it may take to be ready."""
+    """Time to become ready before the start counts as failed."""
     permanent_exit_codes: tuple[int, ...] = ()
-    """Exit codes after which the supervisor leaves it stopped; after any other it is started again."""
+    """Exit codes after which the supervisor leaves it stopped. After any other it is restarted."""
 
 
 def base_environment() -> dict[str, str]:
-    """The caller's environment without what would configure a part or a service behind the stack's back."""
+    """Return the caller's environment without the variables that configure a part or a service."""
     foreign = ("DARKROOM_", "RABBITMQ_", "ERL_", "PG", "RCLONE_", "CADDY_", "SUPERVISOR_")
     return {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
 
 
 def installed(name: str, package: str) -> str:
-    """Path of a program that a Python package brought along, else of one on the search path.
+    """Return the path of a program that a Python package installed, or of one on the search path.
 
-    Raises MissingPartError when there is neither.
+    Raises MissingPartError when neither exists.
     """
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else which(name)

@@ -1,4 +1,4 @@
-"""What a stack needs before its services can start: the schema, the bucket, the keys, the model."""
+"""The prerequisites of a stack's services: database schema, bucket, API keys and model."""
 
 import json
 import shutil
@@ -17,34 +17,35 @@ from darkroom_local.program import base_environment
 
 TINY = "tiny"
 SHIPPED = REPOSITORY / "models"
-"""Models that come with the project, a folder each."""
+"""Models in the repository, one folder each."""
 MODELS = ("shapes", TINY)
-"""What comes with the project: shipped, and made on this machine."""
+"""Models that come with the project: one in the repository, one that is built from code."""
 MANIFEST = "SHA256SUMS"
 COMMAND_SECONDS = 900
-"""Longer than the migrations wait for locks."""
+"""Longer than the migrator waits for locks."""
 
 
 def migrate(settings: Mapping[str, str]) -> None:
-    """Bring the database to the current schema."""
-    run((sys.executable, "-m", "operations", "migrate"), settings)
+    """Migrate the database to the current schema. Raises LocalError."""
+    run((sys.executable, "-m", "operations.migrations"), settings)
 
 
 def create_bucket(s3: S3, bucket: str) -> None:
+    """Create the bucket unless it exists."""
     client = Minio(s3.endpoint.removeprefix("http://"), s3.access_key, s3.secret_key, secure=False, region="us-east-1")
     if not client.bucket_exists(bucket):
         client.make_bucket(bucket)
 
 
 def create_key(scope: str, settings: Mapping[str, str]) -> str:
-    """A new development key for the tenant `default`."""
+    """Create a development key for the tenant `default` and return it. Raises LocalError."""
     darkroom = Path(sys.executable).parent / "darkroom"
     output = run((str(darkroom), "keys", "create", "--scope", scope, "--name", "development", "--json"), settings)
     return str(json.loads(output)["key"])
 
 
 def model_is_missing(home: Home, name: str) -> bool:
-    """Whether it is one that the project makes or ships, and the stack does not have it, or has an older one."""
+    """Return whether a model that comes with the project is missing in the stack or outdated."""
     folder = home.models_home / name
     if name == TINY:
         return not (folder / "model_index.json").exists()
@@ -53,7 +54,7 @@ def model_is_missing(home: Home, name: str) -> bool:
 
 
 def provide_model(home: Home, name: str) -> None:
-    """Put a model that the project makes or ships where workers look for it, whole or not at all."""
+    """Install a model that comes with the project, replacing an outdated one. Raises LocalError."""
     folder = home.models_home / name
     if name == TINY:
         run((sys.executable, "-m", "gpu_consumer.tiny", str(folder)), {})
@@ -70,14 +71,16 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def run(command: tuple[str, ...], settings: Mapping[str, str]) -> str:
-    """Run a command to its end; its standard output. Raises LocalError with what it said when it fails."""
+    """Run a command and return its standard output. Raises LocalError with its output when it fails."""
     environment = {**base_environment(), **settings}
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
         )
     except subprocess.TimeoutExpired as error:
-        raise LocalError(f"`{' '.join(command)}` did not end within {COMMAND_SECONDS} s; run it by itself.") from error
+        raise LocalError(
+            f"`{' '.join(command)}` did not finish within {COMMAND_SECONDS} s. Run it by itself to see its output."
+        ) from error
     if done.returncode:
         raise LocalError(f"`{' '.join(command)}` failed:\n{(done.stderr or done.stdout).strip()}")
     return done.stdout

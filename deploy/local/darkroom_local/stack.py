@@ -1,4 +1,4 @@
-"""Starting a whole stack and stopping it."""
+"""Start and stop a whole stack."""
 
 import shlex
 import time
@@ -23,9 +23,9 @@ SWEEP_SECONDS = 30
 
 
 def up(home: Home) -> Blueprint:
-    """Start what does not run yet, and return when all of it is ready. Raises LocalError."""
+    """Start the programs that do not run and return when all are ready. Raises LocalError."""
     home.create()
-    _warn_of_others(home)
+    _warn_of_open_home(home)
     with home.locked():
         state = State.load(home)
         blueprint = _running(home, state) or _begin(home, state)
@@ -39,7 +39,7 @@ def up(home: Home) -> Blueprint:
 
 
 def down(home: Home) -> None:
-    """Stop everything, services before what they stand on. Raises LocalError when something is left."""
+    """Stop all programs, services before parts. Raises LocalError when a process remains."""
     if not home.path.exists():
         return
     with home.locked():
@@ -52,12 +52,12 @@ def down(home: Home) -> None:
 
 
 def running(home: Home) -> Blueprint | None:
-    """The stack as it was started, if its supervisor answers."""
+    """Return the stack if its supervisor answers."""
     return _running(home, State.load(home))
 
 
 def last_lines(log: Path, count: int = LOG_LINES) -> str:
-    """The end of a program's log."""
+    """Return the last lines of a log, or an empty string where there is none."""
     if not log.exists():
         return ""
     with log.open(errors="replace") as lines:
@@ -65,7 +65,7 @@ def last_lines(log: Path, count: int = LOG_LINES) -> str:
 
 
 def supervise(blueprint: Blueprint) -> None:
-    """Start a supervisor that knows every program of the stack and runs none of them yet. Raises LocalError."""
+    """Start a supervisor with every program of the stack, all of them stopped. Raises LocalError."""
     home = blueprint.home
     describe(home.programs_file, blueprint.programs, {processes.MARK: str(home.path)})
     blueprint.supervisor.write_configuration(blueprint.programs)
@@ -83,7 +83,7 @@ def start(blueprint: Blueprint, programs: Iterable[Program]) -> None:
 
 
 def stop(blueprint: Blueprint, programs: Iterable[Program]) -> None:
-    """Stop the programs together and wait until each has stopped, for as long as the supervisor needs to kill it."""
+    """Stop the programs together and wait until each has stopped, or its supervisor should have killed it."""
     for program in programs:
         blueprint.supervisor.stop(program.name)
     for program in programs:
@@ -93,18 +93,18 @@ def stop(blueprint: Blueprint, programs: Iterable[Program]) -> None:
                 time.sleep(PAUSE_SECONDS)
 
 
-def _warn_of_others(home: Home) -> None:
+def _warn_of_open_home(home: Home) -> None:
     if home.is_open:
         console.print(
-            f"Other users have access to {home.path}, which existed before and keeps its mode; the stack's keys,"
-            f" passwords and data in it are for you alone. `chmod 700 {shlex.quote(str(home.path))}` closes it.",
+            f"Other users can open {home.path}, which will hold the stack's keys, passwords and data."
+            f" Close it with `chmod 700 {shlex.quote(str(home.path))}`.",
             style="yellow",
             markup=False,
         )
 
 
 def _warn_of_new_services(blueprint: Blueprint) -> None:
-    """Name the services that supervisord does not know, since it was started before services.toml named them."""
+    """Name the services that were added to services.toml after the stack was started."""
     known = {service.name for service in blueprint.services}
     if new := [service.name for service in read_services() if service.name not in known]:
         names = ", ".join(new)
@@ -121,11 +121,11 @@ def _running(home: Home, state: State) -> Blueprint | None:
 
 
 def _begin(home: Home, state: State) -> Blueprint:
-    """Start a supervisor for a stack that has none."""
+    """Start a supervisor for a stack without one. Raises LocalError."""
     _sweep(home)
     services = read_services()
     for name in state.settle(services):
-        console.print(f"The {name} port of the last start is taken now; it moved to {state.ports[name]}.")
+        console.print(f"Another program uses the last {name} port. The new one is {state.ports[name]}.")
     state.save(home)
     blueprint = Blueprint.draw(home, state, services)
     with step("Preparing PostgreSQL, RabbitMQ, S3 and the edge"):
@@ -136,15 +136,15 @@ def _begin(home: Home, state: State) -> Blueprint:
 
 
 def _prepare_services(blueprint: Blueprint, state: State) -> None:
-    """All of it is safe to repeat."""
+    """Migrate the database and create bucket, keys, model and environment file. Safe to repeat. Raises LocalError."""
     home, settings = blueprint.home, blueprint.settings
     model = settings["DARKROOM_MODEL"]
     if setup.model_is_missing(home, model):
-        with step(f"Putting the model {model} in place"):
+        with step(f"Installing the model {model}"):
             setup.provide_model(home, model)
     if _all_alive(blueprint, blueprint.tiers[-1]):
         return
-    with step("Bringing the database up to date"):
+    with step("Migrating the database"):
         setup.migrate(settings)
         setup.create_bucket(blueprint.s3, BUCKET)
     for scope in ("client", "operator"):
@@ -173,13 +173,13 @@ def _failure(blueprint: Blueprint, program: Program, what: str) -> ProgramFailed
     log = blueprint.home.logs / f"{program.name}.log"
     return ProgramFailedError(
         program.name,
-        f"{program.name} {what}. Its log ({log}) ends:\n\n{last_lines(log)}\n\n"
-        "Mend what it says and run `make up` again, or stop the rest with `make down`.",
+        f"{program.name} {what}. The last lines of its log, {log}:\n\n{last_lines(log)}\n\n"
+        "Fix the cause and run `make up` again, or stop the other programs with `make down`.",
     )
 
 
 def _sweep(home: Home) -> None:
-    """Stop what runs without a supervisor, services before what they stand on. Raises LocalError if it won't go."""
+    """Stop processes without a supervisor, services before parts. Raises LocalError when one remains."""
     foundations = {"postgres", "rabbitmq", "s3", "epmd"}
     found = processes.of_stack(home.path)
     upper = [process for process in found if processes.program_name(process) not in foundations]
@@ -188,4 +188,5 @@ def _sweep(home: Home) -> None:
         rest = processes.of_stack(home.path)
         processes.stop([process for process in rest if name in (None, processes.program_name(process))], SWEEP_SECONDS)
     if left := processes.of_stack(home.path):
-        raise LocalError(f"These processes would not stop: {', '.join(str(process.pid) for process in left)}.")
+        pids = " ".join(str(process.pid) for process in left)
+        raise LocalError(f"Some processes did not stop. Kill them with `kill -9 {pids}`.")

@@ -1,4 +1,4 @@
-"""What a stack decides once and keeps: its ports, its passwords, its development keys."""
+"""The state of a stack that outlives it: ports, passwords and development keys."""
 
 import json
 import os
@@ -28,7 +28,7 @@ SECRETS = ("postgres", "amqp", "erlang_cookie", "s3_access_key", "s3_secret_key"
 
 @dataclass
 class State:
-    """Kept in `state.json`, for the owner's eyes only."""
+    """The contents of `state.json`, which only its owner can read."""
 
     ports: dict[str, int] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
@@ -37,17 +37,18 @@ class State:
 
     @classmethod
     def load(cls, home: Home) -> "State":
-        """What was kept; empty for a stack that never started."""
+        """Return the saved state, or an empty one for a stack that never started."""
         return cls(**json.loads(home.state_file.read_text())) if home.state_file.exists() else cls()
 
     def save(self, home: Home) -> None:
+        """Replace the state file atomically."""
         write_private(home.state_file, json.dumps(asdict(self), indent=2) + "\n")
 
     def settle(self, services: Iterable[Service]) -> list[str]:
         """Choose missing ports and secrets for a stack that does not run now; return the names of ports that moved.
 
-        Ports that neither a part nor one of `services` uses are forgotten. Raises LocalError when DARKROOM_PORT names
-        a port that is taken.
+        Ports that neither a part nor one of `services` uses are removed. Raises LocalError when DARKROOM_PORT is not a
+        free port.
         """
         names = (*PART_PORTS, *(service.port_name for service in services))
         self.ports = {name: port for name, port in self.ports.items() if name in names}
@@ -63,16 +64,16 @@ class State:
         return moved
 
     def _settle_edge(self) -> None:
-        wanted = os.environ.get("DARKROOM_PORT")
-        if wanted:
-            self.ports["edge"] = _wanted_port(wanted)
+        chosen = os.environ.get("DARKROOM_PORT")
+        if chosen:
+            self.ports["edge"] = _chosen_port(chosen)
         elif "edge" not in self.ports and is_free(PREFERRED_EDGE_PORT):
             self.ports["edge"] = PREFERRED_EDGE_PORT
 
 
-def _wanted_port(text: str) -> int:
+def _chosen_port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise LocalError(f"DARKROOM_PORT is {text!r}, which is no port number.")
+        raise LocalError(f"DARKROOM_PORT is {text!r}. Set it to a port number, 1 to 65535.")
     if not is_free(int(text)):
-        raise LocalError(f"DARKROOM_PORT is {text}, but something listens there already; choose another.")
+        raise LocalError(f"DARKROOM_PORT is {text}, but another program listens on that port. Choose another.")
     return int(text)

@@ -1,4 +1,4 @@
-"""How a stack is, program by program."""
+"""The status of a stack and of each of its programs."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -11,9 +11,11 @@ from darkroom_local.blueprint import Blueprint
 
 @dataclass(frozen=True)
 class ProgramStatus:
+    """The status of one program."""
+
     name: str
     state: str
-    """supervisord's word: RUNNING, STARTING, STOPPED, BACKOFF, FATAL, ..."""
+    """State in supervisord's terms: RUNNING, STARTING, STOPPED, BACKOFF, EXITED, FATAL, ..."""
     ready: bool
     pid: int | None
     uptime_seconds: int | None
@@ -21,7 +23,7 @@ class ProgramStatus:
 
 @dataclass(frozen=True)
 class StackStatus:
-    """`running` when the supervisor answers; without it there are no programs to tell of."""
+    """The status of a stack. Without a supervisor that answers, `running` is false and `programs` is empty."""
 
     running: bool
     home: str
@@ -30,11 +32,12 @@ class StackStatus:
     programs: list[ProgramStatus]
 
     def as_json(self) -> dict[str, Any]:
+        """Return the status as `make status ARGS=--json` prints it."""
         return asdict(self)
 
 
 def look(home: str, blueprint: Blueprint | None) -> StackStatus:
-    """The stack now."""
+    """Return the current status of a stack; `blueprint` is None when it is not running."""
     if blueprint is None:
         return StackStatus(running=False, home=home, url=None, supervisor_pid=None, programs=[])
     states = blueprint.supervisor.states()
@@ -52,8 +55,8 @@ def look(home: str, blueprint: Blueprint | None) -> StackStatus:
 
 
 def table(status: StackStatus) -> Table:
-    """The stack as a person reads it."""
-    shown = Table("program", "state", "ready", "pid", "up")
+    """Return the status as a table."""
+    shown = Table("program", "state", "ready", "pid", "uptime")
     for program in status.programs:
         ready = "[green]yes[/]" if program.ready else "[red]no[/]"
         uptime = "" if program.uptime_seconds is None else f"{program.uptime_seconds} s"

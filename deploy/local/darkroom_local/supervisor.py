@@ -1,4 +1,4 @@
-"""supervisord: its configuration, and talking to it."""
+"""supervisord: its configuration and its XML-RPC interface."""
 
 import http.client
 import os
@@ -24,7 +24,7 @@ START_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class ProcessState:
-    """What supervisord knows of a program. `state` is one of its words: RUNNING, STARTING, BACKOFF, FATAL, ..."""
+    """The state of a program in supervisord's terms: RUNNING, STARTING, STOPPED, BACKOFF, EXITED, FATAL, ..."""
 
     name: str
     state: str
@@ -34,21 +34,22 @@ class ProcessState:
 
     @property
     def alive(self) -> bool:
+        """Whether it runs, or supervisord is starting, restarting or stopping it."""
         return self.state in ("RUNNING", "STARTING", "BACKOFF", "STOPPING")
 
 
 @dataclass(frozen=True)
 class Supervisor:
-    """One supervisord on a loopback port, which keeps a stack's programs running."""
+    """The supervisord of one stack, which listens on a loopback port."""
 
     home: Home
     port: int
     password: str
 
     def write_configuration(self, programs: Iterable[Program]) -> None:
-        """No secrets but the port's password; what runs is in the programs file.
+        """Write supervisord's configuration. Commands and secrets are in the programs file, apart from its password.
 
-        Paths are relative to the stack's folder: supervisord would expand a percent sign in them, some even twice.
+        Paths are relative to the stack's folder, since supervisord expands percent signs in them, in some twice.
         """
         sections = [self._own_sections(), *(self._program_section(program) for program in programs)]
         write_private(self.home.supervisor_file, "\n".join(sections))
@@ -66,10 +67,11 @@ class Supervisor:
         deadline = time.monotonic() + START_SECONDS
         while not self.answers():
             if time.monotonic() > deadline:
-                raise LocalError(f"supervisord does not answer; see {self.home.logs / 'supervisord.log'}.")
+                raise LocalError(f"supervisord does not answer. See its log, {self.home.logs / 'supervisord.log'}.")
             time.sleep(0.05)
 
     def answers(self) -> bool:
+        """Return whether supervisord answers with this password."""
         try:
             self._call("supervisor.getPID")
         except LocalError:
@@ -77,37 +79,39 @@ class Supervisor:
         return True
 
     def pid(self) -> int:
+        """Return supervisord's own pid. Raises LocalError."""
         return int(self._call("supervisor.getPID"))
 
     def states(self) -> dict[str, ProcessState]:
-        """All programs by name."""
+        """Return the states of all programs by name. Raises LocalError."""
         found = self._call("supervisor.getAllProcessInfo")
         return {info["name"]: _state(info) for info in found}
 
     def start(self, name: str) -> None:
-        """Start a program unless it runs; does not wait."""
+        """Start a program unless it runs, without waiting. Raises LocalError."""
         if not self.states()[name].alive:
             self._call("supervisor.startProcess", name, False)
 
     def stop(self, name: str) -> None:
-        """Ask a program to stop; does not wait."""
+        """Stop a program if it runs, without waiting. Raises LocalError."""
         if self.states()[name].alive:
             self._call("supervisor.stopProcess", name, False)
 
     def shut_down(self) -> None:
+        """Stop all programs and supervisord, without waiting. Raises LocalError."""
         self._call("supervisor.shutdown")
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        """Raises LocalError when supervisord is not there or refuses."""
+        """Call a method of the XML-RPC interface. Raises LocalError when supervisord does not answer or refuses."""
         url = f"http://{USER}:{self.password}@{LOOPBACK}:{self.port}/RPC2"
         try:
             with xmlrpc.client.ServerProxy(url) as proxy:
                 return getattr(proxy, method)(*arguments)
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
-            raise LocalError(f"supervisord does not do {method}: {error}") from error
+            raise LocalError(f"The call of {method} to supervisord failed: {error}") from error
 
     def _own_sections(self) -> str:
-        # Said also where it is a matter of course: as root, supervisord warns when nobody tells it to stay root.
+        # Set even for the current user: as root, supervisord warns when the configuration names no user.
         user = pwd.getpwuid(os.geteuid()).pw_name
         return f"""\
 [supervisord]

@@ -15,6 +15,7 @@ from darkroom_local.program import Program
 from darkroom_local.services import SERVICES_FILE, read_services
 from darkroom_local.state import State
 from darkroom_local.status import ProgramStatus, look
+from tests.support.waiting import eventually
 
 ENTRY = """
 [[services]]
@@ -107,12 +108,13 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Added]:
     processes.stop(processes.of_stack(home.path), seconds=10)
 
 
-def test_an_added_service_runs_beside_the_others(added: Added) -> None:
+async def test_an_added_service_runs_beside_the_others(added: Added) -> None:
     """It starts on a port of its own, answers on all three paths, is shown by `make status`, and stops cleanly."""
     stack.start(added.blueprint, [added.program])
     port = int(added.blueprint.settings["DARKROOM_DUMMY_PORT"])
     assert [http_status(port, path) for path in ("/healthz", "/readyz", "/metrics")] == [200, 200, 200]
-    assert (added.status.state, added.status.ready) == ("RUNNING", True)
+    await eventually(lambda: added.status.state == "RUNNING", what="supervisord counts the start as a success")
+    assert added.status.ready
     stack.stop(added.blueprint, [added.program])
     assert (added.status.state, added.status.ready) == ("STOPPED", False)
     assert "the dummy is closed\n" in added.log

@@ -123,7 +123,7 @@ async def test_shutting_down_leaves_nothing(supervisor: Supervisor) -> None:
     supervisor.shut_down()
     await eventually(lambda: not processes.of_stack(supervisor.home.path))
     assert not supervisor.answers()
-    with pytest.raises(LocalError, match="supervisord does not do"):
+    with pytest.raises(LocalError, match=r"The call of supervisor\.getAllProcessInfo to supervisord failed"):
         supervisor.states()
 
 

@@ -1,4 +1,4 @@
-"""The folder that holds all state of one stack, and who may enter it."""
+"""The folder that holds the state of one stack, and its mode."""
 
 import stat
 from pathlib import Path
@@ -18,7 +18,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture
 def open_home(tmp_path: Path) -> Home:
-    """A folder that was there before, with a file of somebody's in it."""
+    """A folder that existed before, with a file of another user in it."""
     folder = tmp_path / "shared"
     folder.mkdir()
     folder.chmod(0o755)
@@ -26,8 +26,8 @@ def open_home(tmp_path: Path) -> Home:
     return Home(folder)
 
 
-def test_a_folder_of_our_making_is_for_its_owner_alone(tmp_path: Path) -> None:
-    """So is all that is made in it."""
+def test_a_new_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """So are the folders in it."""
     home = Home(tmp_path / "above" / "home")
     home.create()
     assert {mode(folder) for folder in (home.path, home.data, home.logs, home.models, home.pictures)} == {0o700}
@@ -35,7 +35,7 @@ def test_a_folder_of_our_making_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_an_existing_folder_keeps_its_mode(open_home: Home) -> None:
-    """DARKROOM_HOME may name a folder that others use too; what is made in it is closed to them all the same."""
+    """DARKROOM_HOME may name a folder that others use too; the new folders in it are closed to them."""
     open_home.create()
     assert mode(open_home.path) == 0o755
     assert {mode(folder) for folder in (open_home.data, open_home.logs)} == {0o700}
@@ -43,7 +43,7 @@ def test_an_existing_folder_keeps_its_mode(open_home: Home) -> None:
 
 
 def test_folders_of_parts_are_closed_even_in_an_open_one(tmp_path: Path) -> None:
-    """Queued messages and pictures are nobody else's business where `data` existed before."""
+    """Queued messages and pictures are closed to other users, also where `data` existed before."""
     ports = RabbitMQPorts(amqp=1, management=2, prometheus=3, distribution=4, epmd=5)
     parts = (
         RabbitMQ(tmp_path / "rabbitmq", ports, "a-password", "a-cookie"),
@@ -55,10 +55,10 @@ def test_folders_of_parts_are_closed_even_in_an_open_one(tmp_path: Path) -> None
         assert mode(part.folder) == 0o700
 
 
-def test_an_open_folder_is_worth_a_sentence(
+def test_an_open_folder_is_reported(
     open_home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`up` says what to do about it, once; a closed folder is worth none."""
+    """`up` prints one line with the command that closes it, and none for a closed folder."""
 
     def refuse(home: Home, state: object) -> None:
         raise LocalError("far enough")
@@ -68,5 +68,5 @@ def test_an_open_folder_is_worth_a_sentence(
         with pytest.raises(LocalError, match="far enough"):
             stack.up(home)
     (line,) = capsys.readouterr().out.splitlines()
-    assert f"`chmod 700 {open_home.path}` closes it." in line
+    assert f"Close it with `chmod 700 {open_home.path}`." in line
     assert mode(open_home.path) == 0o755

@@ -92,5 +92,5 @@ def test_a_wish_for_a_taken_port_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         other.bind((LOOPBACK, 0))
         other.listen()
         monkeypatch.setenv("DARKROOM_PORT", str(other.getsockname()[1]))
-        with pytest.raises(LocalError, match="something listens there already"):
+        with pytest.raises(LocalError, match="another program listens on that port"):
             State().settle(SERVICES)

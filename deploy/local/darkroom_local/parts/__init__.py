@@ -1,6 +1,6 @@
-"""The real parts a stack stands on. Each prepares its folder and names its programs.
+"""The parts of a stack: the servers that Darkroom needs, RabbitMQ, PostgreSQL, S3 and the edge.
 
-`make up` hands the programs to supervisord, the tests start them by themselves: both run the same commands.
+`make up` runs their programs under supervisord, tests start the same programs directly.
 """
 
 from typing import Protocol
@@ -15,10 +15,10 @@ __all__ = ["S3", "Caddy", "Part", "Postgres", "RabbitMQ"]
 
 
 class Part(Protocol):
-    """A server that Darkroom needs and others wrote."""
+    """A server that Darkroom needs."""
 
     def prepare(self) -> None:
-        """Make the data folder and write the configuration. Safe to repeat; nothing may be running on the folder."""
+        """Create the data folder and write the configuration. Safe to repeat while the part is stopped."""
 
     def programs(self) -> tuple[Program, ...]:
-        """The part's programs in the order of their start; each one needs those before it to be ready."""
+        """Return the programs in the order of their start. Each needs those before it to be ready."""

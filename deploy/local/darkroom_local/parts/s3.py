@@ -1,4 +1,4 @@
-"""S3: rclone serves a folder with real signatures and real disk."""
+"""S3: rclone serves a folder on disk and checks SigV4 signatures."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from darkroom_local.program import Program, installed
 
 @dataclass(frozen=True)
 class S3:
-    """One S3 endpoint; every folder below `folder`/buckets is a bucket."""
+    """One S3 endpoint. Every folder in `folder`/buckets is a bucket."""
 
     folder: Path
     port: int
@@ -33,7 +33,7 @@ class S3:
                 name="s3",
                 command=command,
                 directory=self.folder,
-                # In the environment, so that the secret is in no process list; the quotes belong to rclone's CSV.
+                # In the environment, so that the process list holds no secret. The quotes are for rclone's CSV parser.
                 environment={
                     "RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"',
                     "RCLONE_CONFIG": "",
