@@ -18,9 +18,13 @@ from tests.support.migrations import migrate
 from tests.support.ports import free_ports
 from tests.support.servers import DockerServer
 
-RABBITMQ_IMAGE = os.environ.get("DARKROOM_TEST_RABBITMQ_IMAGE", "rabbitmq:4-management")
-POSTGRES_IMAGE = os.environ.get("DARKROOM_TEST_POSTGRES_IMAGE", "postgres:18")
-S3_IMAGE = os.environ.get("DARKROOM_TEST_S3_IMAGE", "rclone/rclone:1.75")
+IMAGES = {
+    "DARKROOM_TEST_RABBITMQ_IMAGE": "rabbitmq:4.3-management",
+    "DARKROOM_TEST_POSTGRES_IMAGE": "postgres:18",
+    "DARKROOM_TEST_S3_IMAGE": "quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z",
+}
+"""Variable of the environment -> the image where it is not set. Any S3 image needs MinIO's settings and paths."""
+RABBITMQ_IMAGE, POSTGRES_IMAGE, S3_IMAGE = (os.environ.get(name, image) for name, image in IMAGES.items())
 USER = "darkroom"
 
 
@@ -65,9 +69,9 @@ def object_store() -> ObjectStore:
     server = _server(
         S3_IMAGE,
         {9000: port},
-        {"RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},
-        lambda: http_status(port, "/") is not None,
-        command="serve s3 /data --addr :9000",
+        {"MINIO_ROOT_USER": access_key, "MINIO_ROOT_PASSWORD": secret_key},
+        lambda: http_status(port, "/minio/health/ready") == 200,
+        command="server /data",
     )
     return ObjectStore(f"http://{LOOPBACK}:{port}", access_key, secret_key, server=server)
 
