@@ -1,4 +1,4 @@
-"""What a newcomer meets first: the Makefile and the package script."""
+"""The set-up of a checkout: the Makefile, the package script and the pinned versions."""
 
 import re
 import shutil
@@ -10,14 +10,14 @@ ENSURE_PACKAGE = REPOSITORY / "deploy" / "local" / "ensure-package"
 
 
 def test_help_lists_every_target() -> None:
-    """`make help` tells each target that there is."""
+    """`make help` lists every target of the Makefile."""
     targets = re.findall(r"^\.PHONY: (.+)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
     shown = subprocess.run(("make", "help"), cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     assert {line.split()[1] for line in shown.splitlines()} == set(targets)
 
 
 def test_a_machine_without_apt_is_told_what_to_install(tmp_path: Path) -> None:
-    """Where a package can't be had, one sentence says so and the exit code is not zero."""
+    """The message names the package, why it could not be installed and what to do, and the exit code is 1."""
     for tool in ("bash", "id"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
     run = subprocess.run(
@@ -30,13 +30,13 @@ def test_a_machine_without_apt_is_told_what_to_install(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert run.stdout == ""
     assert run.stderr == (
-        "no-such-program is missing, and this system has no apt-get; "
-        "install it (Debian: apt-get install no-such-program) and run make again.\n"
+        "no-such-program is missing, and this system has no apt-get. "
+        "Install it (Debian: apt-get install no-such-program), then run make again.\n"
     )
 
 
 def test_an_installed_package_is_left_alone(tmp_path: Path) -> None:
-    """Where the program is there already, nothing is installed and nothing is said."""
+    """Where the program is installed, nothing is installed and nothing is printed."""
     run = subprocess.run((str(ENSURE_PACKAGE), "bash"), capture_output=True, text=True, check=True)
     assert run.stdout == run.stderr == ""
 
