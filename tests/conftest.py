@@ -1,3 +1,3 @@
 """Makes the shared fixtures known to every test."""
 
-pytest_plugins = ["tests.support.fixtures", "tests.support.models", "tests.support.stack_fixtures"]
+pytest_plugins = ["tests.support.run", "tests.support.fixtures", "tests.support.models", "tests.support.stack_fixtures"]

@@ -1,6 +1,7 @@
 """The parts that every other test stands on."""
 
 import asyncio
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,8 +13,10 @@ import pytest
 
 from tests.support.endpoints import Bucket
 from tests.support.fixtures import BrokerFactory, DatabaseFactory, ObjectStoreFactory
-from tests.support.servers import LocalServer
+from tests.support.parts_host import Parts
+from tests.support.servers import SharedServer
 from tests.support.services import Services
+from tests.support.waiting import eventually
 
 
 async def test_a_fresh_database_is_migrated(database: str) -> None:
@@ -59,6 +62,44 @@ async def test_postgres_flushes_its_commits(database: str) -> None:
         assert await connection.fetchval("SHOW synchronous_commit") == "on"
     finally:
         await connection.close()
+
+
+async def test_a_dropped_database_goes_in_the_background(parts: Parts, services: Services) -> None:
+    """What a test gives back is dropped soon, though nobody waits for it."""
+    url = await parts.request("take_database")
+    await parts.request("drop_database", url)
+    name = urlsplit(url).path.lstrip("/")
+    connection = await asyncpg.connect(services.database.url)
+
+    async def gone() -> bool:
+        return not await connection.fetchval("SELECT count(*) FROM pg_database WHERE datname = $1", name)
+
+    await eventually(gone)
+    await connection.close()
+
+
+async def test_all_processes_share_the_parts(parts: Parts, services: Services) -> None:
+    """Another process that asks this run's host is shown the same servers."""
+    program = f"""
+import asyncio, pathlib
+from tests.support.parts_host import Parts
+print(asyncio.run(Parts(pathlib.Path({str(parts.address)!r})).request("broker")).amqp_url)
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert output.decode().strip() == services.broker.amqp_url
+
+
+async def test_a_shared_part_is_not_stopped(services: Services) -> None:
+    """A test that would stop a part under the others is told to ask for a private one."""
+    with pytest.raises(RuntimeError, match="private"):
+        await services.object_store.stop()
+
+
+async def test_a_failed_request_is_raised(parts: Parts) -> None:
+    """What a request meets in the host's thread is raised where it was made."""
+    with pytest.raises(AttributeError, match="take_nothing"):
+        await parts.request("take_nothing")
 
 
 async def test_a_fresh_vhost_carries_messages(vhost: str) -> None:
@@ -152,7 +193,7 @@ async def test_a_private_s3_keeps_its_objects_over_an_outage(private_s3: ObjectS
 async def test_every_local_part_listens_on_loopback_only(services: Services) -> None:
     """No port of a part, RabbitMQ's distribution and epmd included, is open to other machines."""
     servers = [part.server for part in (services.broker, services.database, services.object_store)]
-    pids = {pid for server in servers if isinstance(server, LocalServer) for pid in server.pids}
+    pids = {pid for server in servers if isinstance(server, SharedServer) for pid in server.pids}
     addresses = {
         connection.laddr.ip
         for pid in pids

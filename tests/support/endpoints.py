@@ -12,14 +12,19 @@ from minio import Minio
 from minio.deleteobjects import DeleteObject
 
 from operations.migrate import set_session_defaults
-from tests.support.servers import Server
+from tests.support.servers import Server, SharedServer
 
 
 @dataclass
 class Controlled:
-    """An endpoint whose server may be stopped and started, unless it came from the environment."""
+    """An endpoint whose server may be stopped and started, unless it is shared or came from the environment."""
 
-    server: Server | None = field(default=None, kw_only=True)
+    server: Server | SharedServer | None = field(default=None, kw_only=True)
+
+    @property
+    def own_server(self) -> Server | None:
+        """The server, where this process started it or is about to."""
+        return None if isinstance(self.server, SharedServer) else self.server
 
     async def start(self) -> None:
         await self._controlled().start()
@@ -42,9 +47,9 @@ class Controlled:
         await self.start()
 
     def _controlled(self) -> Server:
-        if self.server is None:
-            raise RuntimeError("this server came from the environment; a test that stops one asks for a private one")
-        return self.server
+        if self.own_server is None:
+            raise RuntimeError("this server is shared; a test that stops one asks for a private one")
+        return self.own_server
 
 
 @dataclass
@@ -82,10 +87,11 @@ class Database(Controlled):
 
     async def create_database(self, *, migrated: bool = True) -> str:
         """A new database, migrated or empty; its URL."""
-        template = await self._migrated_template() if migrated else "template1"
-        url = await self._create(unique("test"), template)
-        if migrated:
-            await set_session_defaults(url)  # they belong to a role in a database, so a clone has none
+        if not migrated:
+            return await self._create(unique("test"), "template1")
+        await self.make_template()
+        url = await self._create(unique("test"), str(self._template))
+        await set_session_defaults(url)  # they belong to a role in a database, so a clone has none
         return url
 
     async def drop_database(self, url: str) -> None:
@@ -96,16 +102,16 @@ class Database(Controlled):
         if self._template is not None:
             await self.drop_database(with_path(self.url, self._template))
 
-    async def _migrated_template(self) -> str:
+    async def make_template(self) -> None:
+        """Migrate the database that others are clones of, once. Not safe to call while it runs."""
         if self._template is None:
             name = unique("template")
             url = await self._create(name, "template1")
             await asyncio.to_thread(self.migrate, url)
             self._template = name
-        return self._template
 
     async def _create(self, name: str, template: str) -> str:
-        await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
         return with_path(self.url, name)
 
     async def _execute(self, statement: str) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from darkroom_contracts.models import Catalogue, load_catalogue
 from tests.support.endpoints import Broker, Bucket, Controlled, Database, ObjectStore
+from tests.support.parts_host import Parts
 from tests.support.processes import ServiceProcess
 from tests.support.servers import Server, discard_all
-from tests.support.services import Services, discover, source
+from tests.support.services import Services, source
 
 BrokerFactory = Callable[[], Awaitable[Broker]]
 DatabaseFactory = Callable[[], Awaitable[Database]]
@@ -28,25 +29,17 @@ def catalogue() -> Catalogue:
 
 
 @pytest.fixture(scope="session")
-async def services() -> AsyncIterator[Services]:
-    """The parts that all tests of this run share. A test that stops a part asks for a private one."""
-    found = discover()
-    started = [server for part in (found.broker, found.database, found.object_store) if (server := part.server)]
-    try:
-        await asyncio.gather(*(server.start() for server in started))
-        yield found
-    finally:
-        if found.database.server is None:
-            await found.database.drop_template()
-        await discard_all(started)
+async def services(parts: Parts) -> Services:
+    """The parts that all tests of the run share, running. A test that stops a part asks for a private one."""
+    return Services(*await asyncio.gather(*(parts.request(name) for name in ("broker", "database", "object_store"))))
 
 
 @pytest.fixture
-async def database(services: Services) -> AsyncIterator[str]:
+async def database(parts: Parts) -> AsyncIterator[str]:
     """URL of a fresh, migrated database."""
-    url = await services.database.create_database()
+    url = await parts.request("take_database")
     yield url
-    await services.database.drop_database(url)
+    await parts.request("drop_database", url)
 
 
 @pytest.fixture
@@ -58,27 +51,28 @@ async def rows(database: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture
-async def empty_database(services: Services) -> AsyncIterator[str]:
+async def empty_database(services: Services, parts: Parts) -> AsyncIterator[str]:
     """URL of a fresh database without any table."""
     url = await services.database.create_database(migrated=False)
     yield url
-    await services.database.drop_database(url)
+    await parts.request("drop_database", url)
 
 
 @pytest.fixture
-async def vhost(services: Services) -> AsyncIterator[str]:
+async def vhost(parts: Parts) -> AsyncIterator[str]:
     """AMQP URL of a fresh vhost."""
-    url = await services.broker.create_vhost()
+    url = await parts.request("take_vhost")
     yield url
-    await services.broker.delete_vhost(url)
+    await parts.request("delete_vhost", url)
 
 
 @pytest.fixture
-async def bucket(services: Services) -> AsyncIterator[Bucket]:
+async def bucket(parts: Parts) -> AsyncIterator[Bucket]:
     """A fresh bucket."""
-    fresh = await services.object_store.create_bucket()
+    store: ObjectStore = await parts.request("object_store")
+    fresh = await store.create_bucket()
     yield fresh
-    await services.object_store.delete_bucket(fresh)
+    await store.delete_bucket(fresh)
 
 
 @pytest.fixture
@@ -114,9 +108,9 @@ async def private_s3(private_servers: list[Server]) -> ObjectStoreFactory:
 
 
 async def _start(part: Part, servers: list[Server]) -> Part:
-    assert part.server is not None
-    servers.append(part.server)
-    await part.server.start()
+    assert part.own_server is not None
+    servers.append(part.own_server)
+    await part.own_server.start()
     return part
 
 

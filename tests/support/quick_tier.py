@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 SLOW_IMPORTS = ("torch", "diffusers", "transformers")
-PARTS = "services"
+PARTS = "parts"
 
 
 @contextmanager

@@ -1,12 +1,16 @@
 """Servers under a test's control: started from the local binaries, or by a Docker engine."""
 
 import asyncio
+import os
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+import psutil
 
 from darkroom_local.parts import Part
 from darkroom_local.program import Program, base_environment
@@ -14,6 +18,7 @@ from tests.support.children import Child
 from tests.support.waiting import eventually
 
 PATIENCE_SECONDS = 2.0
+FOLDERS = "darkroom-test-"
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 4 << 30
 """What the parts of a run may come to need: logs that are written ahead, above all."""
@@ -90,6 +95,14 @@ class LocalServer:
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class SharedServer:
+    """A local server that the controlling process of the run started. Others may look at it, but not stop it."""
+
+    part: Part
+    pids: tuple[int, ...]
+
+
 class DockerServer:
     """A part run as a container. Its host ports are fixed, so that it comes back where it was."""
 
@@ -137,7 +150,15 @@ def temporary_folder(name: str) -> Path:
 
     What a part has flushed survives the part's death there, too; only the end of the machine would take it.
     """
-    return Path(tempfile.mkdtemp(prefix=f"darkroom-{name}-", dir=_memory()))
+    return Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-{name}-", dir=_memory()))
+
+
+def remove_abandoned_folders() -> None:
+    """Remove what a killed run left in memory."""
+    for folder in MEMORY.glob(f"{FOLDERS}*-*"):
+        owner = folder.name.removeprefix(FOLDERS).split("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _memory() -> Path | None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from darkroom_local.program import base_environment
 from tests.support.endpoints import Broker
-from tests.support.servers import DockerServer, LocalServer
+from tests.support.servers import DockerServer, LocalServer, SharedServer
 
 
 @asynccontextmanager
@@ -42,7 +42,7 @@ async def _order(broker: Broker, vhost_url: str, queue: str, act: Literal["suspe
 async def evaluate(broker: Broker, expression: str) -> str:
     """Run an Erlang expression in the broker's node, and return what it prints."""
     match broker.server:
-        case LocalServer() as server:
+        case LocalServer() | SharedServer() as server:
             return await _evaluate_locally(server, expression)
         case DockerServer() as server:
             return await asyncio.to_thread(server.run, "rabbitmqctl", "eval", expression)
@@ -50,7 +50,7 @@ async def evaluate(broker: Broker, expression: str) -> str:
             raise RuntimeError("this broker came from the environment; ask for one by `suspendable_rabbitmq`")
 
 
-async def _evaluate_locally(server: LocalServer, expression: str) -> str:
+async def _evaluate_locally(server: LocalServer | SharedServer, expression: str) -> str:
     (node,) = (program for program in server.part.programs() if program.name == "rabbitmq")
     process = await asyncio.create_subprocess_exec(
         str(Path(node.command[0]).with_name("rabbitmqctl")),
