@@ -8,7 +8,7 @@ import pytest
 from chassis.postgres import Database, load_queries
 from chassis.settings import DatabaseSettings
 from gateway.store import JobStore
-from operations.store import count_jobs
+from operations.queues.store import count_jobs
 from status.store import Store
 from tests.support.plans import Plan, buffers, explain, nodes
 from tests.support.services import Services
@@ -46,7 +46,7 @@ SEQUENTIAL_SCANS = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'jo
 
 def counts() -> list[tuple[str, str, int]]:
     """Each query with an argument list, and how many rows it may look at."""
-    gateway, operations, status = map(load_queries, ("gateway", "operations", "status"))
+    gateway, operations, status = map(load_queries, ("gateway", "operations.queues", "status"))
     models = "ARRAY['other', 'tiny']"
     return [
         (operations.count_jobs.sql, str(AT_MOST), WAITING + RUNNING + SKIPPED),

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import gpu_consumer.job.store
-import operations.replay
+import operations.replays.orphans
 from darkroom_contracts.messages import RenderMessage
 from gpu_consumer.job.lease import Interruption, Lease
 from gpu_consumer.job.parking import Parking
@@ -91,7 +91,7 @@ IN_CODE = (
     CodeMutation("a finished render is late", Store, "claim", _claim_as_if_unrendered, "a claim did not take its job"),
     CodeMutation(
         "an orphan's key is forgotten",
-        operations.replay,
+        operations.replays.orphans,
         "_restore_key",
         _do_nothing,
         "came back without its key|was replayed",

@@ -10,8 +10,10 @@ import pytest
 
 import gateway.store
 import gpu_consumer.job.store
+import operations.letters.store
+import operations.replays.store
 import operations.retention.store
-import operations.store
+import operations.sweeps.store
 from darkroom_contracts.schema import snapshot
 
 LOST = "nothing will bring it|has vanished|no rest after"
@@ -149,14 +151,7 @@ IN_CONSUMER = (
         "the message of a purged job is rejected",
     ),
 )
-IN_OPERATIONS = (
-    Mutation(
-        "a replay leaves no message",
-        "SELECT enqueue_message(jobs) FROM jobs WHERE id = :job_id;",
-        "SELECT :job_id::uuid;",
-        LOST,
-    ),
-    Mutation("a replay is not marked", "SET status = 'replaying' WHERE", "SET kind = kind WHERE", "is open instead of"),
+IN_SWEEPS = (
     Mutation(
         "a republish takes the row that waits",
         "WHERE job_id = candidate.id AND outbox.generation = candidate.generation",
@@ -199,6 +194,8 @@ IN_OPERATIONS = (
         "status = 'queued' AND expires_at <= now()",
         "an overlong wait went on|no rest after",
     ),
+)
+IN_LETTERS = (
     Mutation(
         "an orphan is not recorded",
         "SELECT NOT is_purged(:job_id) AND NOT EXISTS (SELECT FROM jobs WHERE id = :job_id);",
@@ -211,6 +208,15 @@ IN_OPERATIONS = (
         "NOT EXISTS",
         "which was purged|is open instead of discarded",
     ),
+)
+IN_REPLAYS = (
+    Mutation(
+        "a replay leaves no message",
+        "SELECT enqueue_message(jobs) FROM jobs WHERE id = :job_id;",
+        "SELECT :job_id::uuid;",
+        LOST,
+    ),
+    Mutation("a replay is not marked", "SET status = 'replaying' WHERE", "SET kind = kind WHERE", "is open instead of"),
     Mutation(
         "an orphan comes back in a generation that it had",
         "(SELECT max(generation) FROM dead_letters WHERE job_id = :job_id) AS latest",
@@ -264,7 +270,9 @@ IN_GATEWAY = (
 
 IN_QUERIES: tuple[tuple[ModuleType, Mutation], ...] = (
     *((gpu_consumer.job.store, mutation) for mutation in IN_CONSUMER),
-    *((operations.store, mutation) for mutation in IN_OPERATIONS),
+    *((operations.sweeps.store, mutation) for mutation in IN_SWEEPS),
+    *((operations.letters.store, mutation) for mutation in IN_LETTERS),
+    *((operations.replays.store, mutation) for mutation in IN_REPLAYS),
     *((operations.retention.store, mutation) for mutation in IN_RETENTION),
     *((gateway.store, mutation) for mutation in IN_GATEWAY),
 )

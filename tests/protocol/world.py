@@ -18,11 +18,13 @@ from gateway.relay import Relay
 from gateway.store import GoneError, JobStore, OutboxStore
 from gateway.submission import Submission, hash_body
 from gateway.topology import Declarer
-from operations.ingest import Ingested, ingest
-from operations.replay import ReplayRefusedError, replay
-from operations.retention.loops import PruneLetters, PurgeJobs
+from operations.letters.ingest import Ingested, ingest
+from operations.replays.outcome import ReplayRefusedError
+from operations.replays.replay import replay
+from operations.retention.pruning import PruneLetters
+from operations.retention.purge import PurgeJobs
 from operations.retention.store import advance_purge
-from operations.sweeps import Expire, Republish, Rescue
+from operations.sweeps.loops import Expire, Republish, Rescue
 from tests.protocol.broker import LANES, MODEL, Broker, Message
 from tests.protocol.courier import CourierTo, DiedError, DyingCourier
 from tests.protocol.records import Records

@@ -11,7 +11,7 @@ import httpx
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 
-from operations.migrate import set_session_defaults
+from operations.migrations.migrate import set_session_defaults
 from tests.support.servers import Server, SharedServer
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from operations import migrate as operations
+from operations.migrations.migrate import migrate as apply_migrations
 
 
 def migrate(url: str) -> None:
-    """Apply every migration, as `python -m operations migrate` does. Blocking; not for the event loop's thread."""
-    asyncio.run(operations.migrate(url))
+    """Apply every migration, as `darkroom migrate` does. Blocking; not for the event loop's thread."""
+    asyncio.run(apply_migrations(url))

@@ -1,5 +1,7 @@
-"""Wires operations: its loops, and the endpoints of health and metrics."""
+"""The parts of operations and how they depend on each other."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from chassis.amqp import Broker
@@ -8,37 +10,36 @@ from chassis.health import Health
 from chassis.http import build_app
 from chassis.loops import Loop
 from chassis.postgres import Database
-from chassis.service import App, serve
-from chassis.settings import Address
+from chassis.service import App
 from chassis.storage import Storage
 from darkroom_contracts.routes import Service
-from operations.ingest import Ingest
-from operations.metrics import QueueMetrics
-from operations.retention.loops import (
+from operations.letters.ingest import Ingest
+from operations.queues.sampling import QueueMetrics
+from operations.retention.objects import SweepObjects
+from operations.retention.pruning import (
     ExpirePictures,
     PruneAttempts,
     PruneDeliveries,
     PruneKeys,
     PruneLetters,
-    PurgeJobs,
 )
-from operations.retention.objects import SweepObjects
+from operations.retention.purge import PurgeJobs
 from operations.settings import RetentionSettings, Settings
-from operations.sweeps import EndSessions, Expire, Republish, Rescue
+from operations.sweeps.loops import EndSessions, Expire, Republish, Rescue
 
 
-async def run_operations(settings: Settings) -> None:
-    """Run until SIGTERM; rounds under way are finished first."""
+@asynccontextmanager
+async def open_app(settings: Settings) -> AsyncIterator[App]:
+    """Open operations. On exit its connections are closed."""
     broker = Broker(settings.broker.amqp_url, "darkroom-operations")
-    async with Database(settings.database, "operations") as database:
-        # RabbitMQ is no part of readiness: sweeps and metrics need Postgres alone, and the ingest waits for the broker.
-        health = Health({"database": database.check})
-        app = build_app(Service.OPERATIONS, {}, Authenticator(database), health)
-        address = Address(settings.operations_host, settings.operations_port)
-        try:
-            await serve(App(app, health, _loops(settings, database, broker)), address)
-        finally:
-            await broker.close()
+    try:
+        async with Database(settings.database, "operations") as database:
+            # Readiness does not depend on RabbitMQ: the sweeps need Postgres alone, the ingest waits for the broker.
+            health = Health({"database": database.check})
+            http = build_app(Service.OPERATIONS, {}, Authenticator(database), health)
+            yield App(http, health, _loops(settings, database, broker))
+    finally:
+        await broker.close()
 
 
 def _loops(settings: Settings, database: Database, broker: Broker) -> list[Loop]:

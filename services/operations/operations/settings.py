@@ -5,56 +5,89 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from chassis.settings import BrokerSettings, DatabaseSettings, LogSettings, Port, SettingsError, StorageSettings
+from chassis.settings import (
+    Address,
+    BrokerSettings,
+    DatabaseSettings,
+    Port,
+    ServiceSettings,
+    SettingsError,
+    StorageSettings,
+)
 
-Days = Annotated[float, Meta(ge=1, le=36500)]
+
+def _days(description: str) -> Meta:
+    return Meta(ge=1, le=36500, description=description)
 
 
 class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How long things are kept, all counted in days but for the keys. docs/decisions/0028 says what goes when."""
+    """How long rows and objects are kept (docs/decisions/0028).
 
-    retain_jobs_days: Days = 90.0
-    """Jobs, from their end. Afterwards their ids answer 410."""
-    retain_pictures_days: Days = 30.0
-    """Pictures, from their job's end."""
-    retain_attempts_days: Days = 30.0
-    """Attempts and worker sessions. Those of jobs with an open dead letter stay."""
-    retain_letters_days: Days = 90.0
-    """Dead letters, from their resolution. Open ones stay."""
-    retain_deliveries_days: Days = 30.0
-    """Webhook deliveries of which nothing more will be sent."""
-    idempotency_hours: Annotated[float, Meta(ge=1, le=24 * 365)] = 24.0
-    """How long an Idempotency-Key is remembered."""
+    Jobs must be kept at least as long as their pictures, attempts, deliveries and Idempotency-Keys; otherwise the
+    constructor raises SettingsError.
+    """
 
-    def check(self) -> None:
-        """Raises SettingsError with a sentence for each two settings that contradict each other."""
-        mistakes = [
-            f"DARKROOM_RETAIN_{what.upper()}_DAYS: {what} can't be kept for longer ({days:g} days) than their jobs"
+    retain_jobs_days: Annotated[float, _days("Days that jobs are kept from their end. Then their ids answer 410.")] = (
+        90.0
+    )
+    retain_pictures_days: Annotated[float, _days("Days that pictures are kept from the end of their job.")] = 30.0
+    retain_attempts_days: Annotated[
+        float,
+        _days("Days that attempts and worker sessions are kept. Attempts of jobs with an open dead letter stay."),
+    ] = 30.0
+    retain_letters_days: Annotated[
+        float, _days("Days that dead letters are kept from their resolution. Open ones stay.")
+    ] = 90.0
+    retain_deliveries_days: Annotated[float, _days("Days that webhook deliveries are kept. Unfinished ones stay.")] = (
+        30.0
+    )
+    idempotency_hours: Annotated[
+        float, Meta(ge=1, le=24 * 365, description="Hours that Idempotency-Keys are kept.")
+    ] = 24.0
+
+    def __post_init__(self) -> None:
+        if mistakes := [*self._outliving_their_jobs(), *self._keys_outliving_jobs()]:
+            raise SettingsError("\n".join(mistakes))
+
+    def _outliving_their_jobs(self) -> list[str]:
+        return [
+            f"DARKROOM_RETAIN_{kind.upper()}_DAYS: {kind} can't be kept for longer ({days:g} days) than their jobs"
             f" ({self.retain_jobs_days:g}); lower it, or raise DARKROOM_RETAIN_JOBS_DAYS."
-            for what, days in (
+            for kind, days in (
                 ("pictures", self.retain_pictures_days),
                 ("attempts", self.retain_attempts_days),
                 ("deliveries", self.retain_deliveries_days),
             )
             if days > self.retain_jobs_days
         ]
-        if self.idempotency_hours > self.retain_jobs_days * 24:
-            mistakes.append(
-                f"DARKROOM_RETAIN_JOBS_DAYS: jobs would go after {self.retain_jobs_days:g} days, before the keys that"
-                f" stand for them ({self.idempotency_hours:g} hours); raise it, or lower DARKROOM_IDEMPOTENCY_HOURS."
-            )
-        if mistakes:
-            raise SettingsError("\n".join(mistakes))
+
+    def _keys_outliving_jobs(self) -> list[str]:
+        if self.idempotency_hours <= self.retain_jobs_days * 24:
+            return []
+        return [
+            f"DARKROOM_RETAIN_JOBS_DAYS: jobs would be removed after {self.retain_jobs_days:g} days, before the"
+            f" Idempotency-Keys that refer to them ({self.idempotency_hours:g} hours); raise it, or lower"
+            " DARKROOM_IDEMPOTENCY_HOURS."
+        ]
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    log: LogSettings
+class Settings(ServiceSettings, frozen=True, kw_only=True):
     broker: BrokerSettings
     database: DatabaseSettings
     storage: StorageSettings
     retention: RetentionSettings
-    operations_host: str = "127.0.0.1"
-    operations_port: Port = 8084
-    """Where /healthz, /readyz and /metrics are served."""
-    lease_seconds: Annotated[float, Meta(ge=1, le=600)] = 15.0
-    """The workers' lease. After Postgres was away, as long passes before any job is taken from a worker."""
+    operations_host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    operations_port: Annotated[Port, Meta(description="Port of /healthz, /readyz and /metrics.")] = 8084
+    lease_seconds: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=600,
+            description="The workers' lease. After Postgres was away this time passes before a job is taken back from"
+            " its worker.",
+        ),
+    ] = 15.0
+
+    @property
+    def address(self) -> Address:
+        return Address(self.operations_host, self.operations_port)

@@ -5,7 +5,7 @@ import pytest
 
 from darkroom_contracts.schema import OUTSIDE, Migration, migrations, snapshot
 from darkroom_contracts.states import JobStatus
-from operations.migrate import migrate
+from operations.migrations.migrate import migrate
 from tests.integration.contracts.rows import insert_job, update
 from tests.support.services import Services
 

@@ -7,7 +7,7 @@ from typing import Self
 import psutil
 
 from darkroom_local.program import base_environment
-from tests.integration.operations.commands import DARKROOM, Finished, darkroom
+from tests.support.commands import DARKROOM, Finished, darkroom
 from tests.support.single_file import write_checkpoint, write_configuration
 from tests.support.waiting import eventually
 

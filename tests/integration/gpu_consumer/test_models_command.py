@@ -12,7 +12,7 @@ import pytest
 from gpu_consumer.models.manifest import SUMS, digest
 from gpu_consumer.models.pull import PULLED
 from gpu_consumer.startup import ExitCode
-from tests.integration.operations.commands import Finished, darkroom
+from tests.support.commands import Finished, darkroom
 from tests.support.hub import REPOSITORY, REVISION, Hub, serving
 from tests.support.model_folders import copy_model
 

@@ -16,7 +16,7 @@ from gpu_consumer.models.vocabularies import BPE_FILE
 from gpu_consumer.startup import ExitCode
 from gpu_consumer.tiny.tokenizer import MERGES, WORDS, train_merges
 from tests.integration.gpu_consumer.import_desk import OTHER, Desk
-from tests.integration.operations.commands import darkroom
+from tests.support.commands import darkroom
 from tests.support.rendering import open_pipeline, render
 from tests.support.safetensors_headers import write_header
 from tests.support.single_file import write_checkpoint

@@ -11,7 +11,7 @@ from darkroom_local.program import base_environment
 from gpu_consumer.models.importing import IMPORTED
 from gpu_consumer.startup import ExitCode
 from tests.integration.gpu_consumer.import_desk import Desk, Running
-from tests.integration.operations.commands import DARKROOM
+from tests.support.commands import DARKROOM
 
 KILLED = -signal.SIGKILL
 

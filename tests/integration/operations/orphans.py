@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from chassis.postgres import Database
-from operations.ingest import Ingested, ingest
+from operations.letters.ingest import Ingested, ingest
 from tests.integration.operations.jobs import Jobs, complete_message
 from tests.support.ids import aged_id
 

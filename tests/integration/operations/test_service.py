@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import aio_pika
-import httpx
+import httpx2
 import pytest
 from aio_pika.exceptions import DeliveryError
 
@@ -125,7 +125,7 @@ async def test_it_tells_how_the_queues_stand(operations: ServiceProcess, jobs: J
     await operations.restart()
 
     async def sampled() -> bool:
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx2.AsyncClient(trust_env=False) as http:
             text = (await http.get(f"{operations.url}/metrics")).text
         return all(
             line in text
@@ -182,11 +182,11 @@ async def test_contradictory_settings_are_told_at_once(start_service: ServiceFac
     assert await process.wait() == 64
     output = process.output()
     assert "pictures can't be kept for longer (2 days) than their jobs (1)" in output
-    assert "before the keys that stand for them (25 hours)" in output
+    assert "before the Idempotency-Keys that refer to them (25 hours)" in output
 
 
 async def test_the_module_migrates_too(empty_database: str) -> None:
-    """`python -m operations migrate` brings an empty database up to date, once."""
+    """`python -m operations.migrations` brings an empty database up to date, once."""
     first, second = [await _migrate(empty_database) for _ in range(2)]
     assert first == (0, "".join(f"Applied migration {m.version} ({m.name}).\n" for m in migrations()))
     assert second == (0, "The database is up to date.\n")
@@ -196,8 +196,7 @@ async def _migrate(url: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "operations",
-        "migrate",
+        "operations.migrations",
         env={**base_environment(), "DARKROOM_DATABASE_URL": url},
         stdout=asyncio.subprocess.PIPE,
     )

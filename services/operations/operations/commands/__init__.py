@@ -1,1 +1,1 @@
-"""What operators type: commands that `darkroom` finds by their entry points. They talk to Postgres directly."""
+"""The commands of operators, found by `darkroom` through their entry points. They connect to Postgres directly."""

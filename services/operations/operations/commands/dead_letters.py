@@ -8,13 +8,12 @@ import click
 import msgspec
 
 from chassis.settings import CatalogueSettings, load
-from darkroom.console import CommandError, json_option, print_fields, print_json, print_table
-from darkroom_contracts.models import Catalogue, CatalogueError
+from darkroom.console import json_option, print_fields, print_json, print_table
+from darkroom_contracts.models import Catalogue
 from operations.commands.session import with_database
-from operations.letters import UnknownLetterError, list_letters, show_letter
-from operations.records import AttemptRecord, Letter
-from operations.replay import ReplayRefusedError
-from operations.replay import replay as replay_letter
+from operations.letters.inspection import list_letters, show_letter
+from operations.letters.records import AttemptRecord, Letter, LetterStatus, LetterSummary
+from operations.replays.replay import replay as replay_letter
 
 ANY = "any"
 _SHOWN_BYTES = 256
@@ -22,44 +21,46 @@ _SHOWN_BYTES = 256
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Inspect jobs that died, messages that could not be read or whose job is unknown, and replay jobs."""
+    """Inspect dead letters and replay their jobs.
+
+    A dead letter is a job that failed for good, a message that can't be decoded, or one whose job is unknown.
+    """
 
 
 @dead_letters.command("list")
 @click.option(
     "--status",
-    type=click.Choice(["open", "replaying", "replayed", "discarded", ANY]),
-    default="open",
+    type=click.Choice([*map(str, LetterStatus), ANY]),
+    default=str(LetterStatus.OPEN),
     show_default=True,
-    help="Which to list.",
+    help="Status of the dead letters to list.",
 )
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, newest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Number of dead letters, the newest first.",
+)
 @json_option
 def list_(status: str, limit: int, as_json: bool) -> None:
     """List dead letters, the newest first."""
-    wanted = None if status == ANY else status
+    wanted = None if status == ANY else LetterStatus(status)
     letters = with_database(lambda database: list_letters(database, wanted, limit))
     if as_json:
         print_json(letters)
-        return
-    if not letters:
+    elif letters:
+        _print_table(letters)
+    else:
         click.echo("There are no dead letters." if wanted is None else f"There are no dead letters that are {wanted}.")
-        return
-    print_table(
-        ("id", "kind", "status", "reason", "model", "created", "message"),
-        ((item.id, item.kind, item.status, item.reason, item.model, item.created_at, item.message) for item in letters),
-    )
 
 
 @dead_letters.command()
 @click.argument("letter_id", metavar="ID", type=click.UUID)
 @json_option
 def show(letter_id: UUID, as_json: bool) -> None:
-    """Show all that is known of a dead letter: bytes, headers, reason and every attempt."""
-    try:
-        letter = with_database(lambda database: show_letter(database, letter_id))
-    except UnknownLetterError as error:
-        raise CommandError(str(error)) from error
+    """Show a dead letter: bytes, headers, reason and every attempt."""
+    letter = with_database(lambda database: show_letter(database, letter_id))
     if as_json:
         print_json(letter)
     else:
@@ -70,15 +71,19 @@ def show(letter_id: UUID, as_json: bool) -> None:
 @click.argument("letter_id", metavar="ID", type=click.UUID)
 @json_option
 def replay(letter_id: UUID, as_json: bool) -> None:
-    """Queue the job of an open dead letter anew, an orphan's from its message. Doing it twice runs the job once."""
-    try:
-        replayed = with_database(lambda database: replay_letter(database, letter_id, _actor(), _catalogue))
-    except (UnknownLetterError, ReplayRefusedError, CatalogueError) as error:
-        raise CommandError(str(error)) from error
+    """Queue the job of an open dead letter again, an orphan's from its message. A second replay is refused."""
+    replayed = with_database(lambda database: replay_letter(database, letter_id, _actor(), _catalogue))
     if as_json:
         print_json(replayed)
     else:
         click.echo(f"Job {replayed.job_id} is queued again, as generation {replayed.generation}.")
+
+
+def _print_table(letters: list[LetterSummary]) -> None:
+    print_table(
+        ("id", "kind", "status", "reason", "model", "created", "message"),
+        ((item.id, item.kind, item.status, item.reason, item.model, item.created_at, item.message) for item in letters),
+    )
 
 
 def _print_letter(letter: Letter) -> None:
@@ -145,7 +150,7 @@ def _attempt(attempt: AttemptRecord) -> tuple[object, ...]:
 
 
 def _print_detail(attempt: AttemptRecord) -> None:
-    """What only operators see of a failure: its cause, and the end of the render process's log."""
+    """Print the parts of an attempt's error that only operators see: its cause, or the last lines of the render log."""
     error = msgspec.json.decode(attempt.error) if attempt.error else {}
     details = [error["cause"]] if "cause" in error else error.get("last_lines", [])
     if details:
@@ -159,12 +164,12 @@ def _indented(raw: msgspec.Raw | None) -> str | None:
 
 
 def _catalogue() -> Catalogue:
-    """What an orphan's job is held to; read only when there is one."""
+    """Load the catalogue that an orphan's job is checked against. Raises SettingsError or CatalogueError."""
     return load(CatalogueSettings).load()
 
 
 def _actor() -> str:
-    """Who is typing, for the audit log."""
+    """Return the operator's name for the audit log."""
     try:
         return f"command:{getpass.getuser()}"
     except (KeyError, OSError):  # a user id without a name, as in containers

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import click
 
-from darkroom.console import CommandError, json_option, print_fields, print_json, print_table
+from darkroom.console import json_option, print_fields, print_json, print_table
 from darkroom_contracts.api import Scope
 from operations.commands.session import with_database
-from operations.keys import KeyRequestError, create_key, list_keys, revoke_key
+from operations.keys.lifecycle import create_key, list_keys, revoke_key
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([mhd])")
@@ -24,7 +24,7 @@ class Duration(click.ParamType[timedelta]):
             return value
         match = _DURATION.fullmatch(value)
         if match is None:
-            self.fail(f"{value!r} is no duration; write 30m, 12h or 90d.", param, ctx)
+            self.fail(f"{value!r} is not a duration; write 30m, 12h or 90d.", param, ctx)
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -34,17 +34,14 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--scope", type=click.Choice([str(scope) for scope in Scope]), required=True, help="What it may do.")
-@click.option("--name", required=True, help="Who or what will use it.")
-@click.option("--tenant", default="default", show_default=True, help="Whose jobs it sees; made when missing.")
-@click.option("--expires", type=Duration(), help="After how long it stops working, like 90d. Without it: never.")
+@click.option("--scope", type=click.Choice([str(scope) for scope in Scope]), required=True, help="What the key may do.")
+@click.option("--name", required=True, help="Who or what will use the key.")
+@click.option("--tenant", default="default", show_default=True, help="Whose jobs the key sees; made when missing.")
+@click.option("--expires", type=Duration(), help="Time until the key expires, such as 90d. Default: never.")
 @json_option
 def create(scope: str, name: str, tenant: str, expires: timedelta | None, as_json: bool) -> None:
-    """Make a key and print it, once."""
-    try:
-        made = with_database(lambda database: create_key(database, Scope(scope), name, tenant, expires))
-    except KeyRequestError as error:
-        raise CommandError(str(error)) from error
+    """Make a key and print it. It can't be shown again."""
+    made = with_database(lambda database: create_key(database, Scope(scope), name, tenant, expires))
     if as_json:
         print_json(made)
         return
@@ -70,11 +67,8 @@ def list_(as_json: bool) -> None:
 @click.argument("key_id", metavar="ID")
 @json_option
 def revoke(key_id: str, as_json: bool) -> None:
-    """Revoke a key by its ID; it stops working within seconds."""
-    try:
-        record = with_database(lambda database: revoke_key(database, key_id))
-    except KeyRequestError as error:
-        raise CommandError(str(error)) from error
+    """Revoke a key by its ID. It stops working within seconds."""
+    record = with_database(lambda database: revoke_key(database, key_id))
     if as_json:
         print_json(record)
     else:

@@ -4,10 +4,9 @@ import asyncio
 
 import click
 
-from darkroom.console import CommandError, json_option, print_json
-from operations.commands.session import database_settings
-from operations.migrate import MigrationError
-from operations.migrate import migrate as apply_migrations
+from darkroom.console import json_option, print_json
+from operations.commands.session import database_settings, translated_errors
+from operations.migrations.migrate import migrate as apply_migrations
 
 
 @click.command()
@@ -22,10 +21,8 @@ from operations.migrate import migrate as apply_migrations
 def migrate(wait_seconds: float, roles: tuple[str, ...], as_json: bool) -> None:
     """Bring the database to this version's schema, and its roles to their session defaults."""
     url = database_settings().direct_url
-    try:
+    with translated_errors():
         applied = asyncio.run(apply_migrations(url, wait_seconds, roles=roles, report=_report))
-    except MigrationError as error:
-        raise CommandError(str(error)) from error
     if as_json:
         print_json([{"version": migration.version, "name": migration.name} for migration in applied])
         return

@@ -1,7 +1,8 @@
-"""The database that a command works on, and its failures as sentences."""
+"""The database that a command works on, and the one place where its errors become sentences."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import asyncpg
@@ -9,28 +10,38 @@ import asyncpg
 from chassis.postgres import Database, DatabaseUnavailableError, SchemaMissingError
 from chassis.settings import DatabaseSettings, SettingsError, load
 from darkroom.console import CommandError
+from darkroom_contracts.models import CatalogueError
+from operations.errors import OperationsError
 
 T = TypeVar("T")
 
 
+def with_database(use: Callable[[Database], Awaitable[T]]) -> T:
+    """Run a use case on the database that DARKROOM_DATABASE_URL names. Raises CommandError."""
+
+    async def session(settings: DatabaseSettings) -> T:
+        async with Database(settings, "command") as database:
+            return await use(database)
+
+    with translated_errors():
+        return asyncio.run(session(database_settings()))
+
+
 def database_settings() -> DatabaseSettings:
-    """Raises CommandError when the environment does not name a database."""
+    """Read the settings of the database. Raises CommandError if they are missing or wrong."""
     try:
         return load(DatabaseSettings)
     except SettingsError as error:
         raise CommandError(f"{error}; beside a stack that `make up` started, `. .darkroom/env` sets it.") from error
 
 
-def with_database(use: Callable[[Database], Awaitable[T]]) -> T:
-    """Run `use` on the database that DARKROOM_DATABASE_URL names. Raises CommandError."""
-    settings = database_settings()
-
-    async def session() -> T:
-        async with Database(settings, "command") as database:
-            return await use(database)
-
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn the errors of use cases and of the database into CommandError."""
     try:
-        return asyncio.run(session())
+        yield
+    except (OperationsError, CatalogueError) as error:
+        raise CommandError(str(error)) from error
     except SchemaMissingError as error:
         raise CommandError("The database has no Darkroom schema; run `darkroom migrate` first.") from error
     except DatabaseUnavailableError as error:

@@ -1,36 +1,38 @@
-"""Removes objects that no job lists: of deleted and purged jobs, of pictures past their age, of lost attempts.
+"""The sweep of objects that no job lists: of deleted and purged jobs, of expired pictures, of lost attempts.
 
-No lock is held while S3 is asked. A sweep is claimed by moving its time by HOLD; its work ends well within that, so
-that a replay, which looks at the claim, never renders a picture just before it is removed.
+No lock is held while S3 is asked. A sweep is claimed by moving its time by HOLD, and its work ends well within HOLD. A
+replay checks that claim, so that a sweep never removes a picture that was rendered after the replay.
 """
 
 import asyncio
 import time
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 
 from chassis.loops import Loop
-from chassis.postgres import Database
+from chassis.postgres import Connection, Database
 from chassis.storage import Storage
 from darkroom_contracts.objects import job_prefix
 from operations.metrics import SWEPT
-from operations.records import SWEEP_HOLD
 from operations.retention import store
-from operations.retention.store import ObjectSweep
+from operations.retention.records import ObjectSweep
 
 log = structlog.get_logger()
 
 BATCH = 8
-"""As many as the client of S3 has connections for."""
+"""As many as the S3 client has connections."""
+HOLD = timedelta(minutes=5)
+"""The longest time that a claimed sweep may take."""
 LISTING_SECONDS = 60.0
-"""Objects that took longer to list are left for another time: removing them could outlast the claim."""
+"""The longest time to list objects. After a slower listing nothing is removed, since that could outlast the claim."""
 LOOK_AGAIN = timedelta(minutes=15)
-"""Between two looks at a deleted job's prefix: a frozen worker may upload late."""
+"""Between two sweeps of a deleted job's prefix: a frozen worker may upload late."""
 
 
 class SweepObjects(Loop):
-    """Looks through the objects of the jobs whose time has come."""
+    """Sweeps the objects of the jobs that are due."""
 
     name = "sweep-objects"
     interval = 5.0
@@ -41,10 +43,10 @@ class SweepObjects(Loop):
         self._storage = storage
 
     async def run_once(self) -> bool:
-        """Raises StorageUnavailableError while S3 is away; what was claimed is due again after HOLD."""
+        """Raises StorageUnavailableError while S3 is away; the claimed sweeps are due again after HOLD."""
         began = time.monotonic()
         async with self._database.connection() as connection:
-            sweeps = await store.claim_sweeps(connection, BATCH, SWEEP_HOLD)
+            sweeps = await store.claim_sweeps(connection, BATCH, HOLD)
         results = await asyncio.gather(*(self._sweep(sweep, began) for sweep in sweeps), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -52,7 +54,7 @@ class SweepObjects(Loop):
         return len(sweeps) == BATCH
 
     async def _sweep(self, sweep: ObjectSweep, began: float) -> None:
-        """A job that was queued again meanwhile asks for a new sweep when it ends."""
+        """Sweep a job's objects. A job that was queued again is left alone: its next end schedules a new sweep."""
         removed = 0
         if sweep.gone or sweep.ended:
             removed = await self._remove_unlisted(sweep, began)
@@ -63,13 +65,18 @@ class SweepObjects(Loop):
                 await store.end_sweep(connection, sweep)
 
     async def _remove_unlisted(self, sweep: ObjectSweep, began: float) -> int:
-        """Remove what the job's record does not list; how many objects that were."""
+        """Remove the objects that the job's record does not list. Return how many there were."""
         found = await self._storage.keys(job_prefix(sweep.job_id))
         if time.monotonic() - began > LISTING_SECONDS:
-            raise TimeoutError(f"listing the objects of job {sweep.job_id} took too long")
+            raise TimeoutError(f"Listing the objects of job {sweep.job_id} took longer than {LISTING_SECONDS:g} s.")
         unlisted = [key for key in found if key not in sweep.keep]
         if unlisted:
             await self._storage.remove(unlisted)
             log.info("objects removed", job_id=str(sweep.job_id), objects=len(unlisted))
             SWEPT.labels(self.name).inc(len(unlisted))
         return len(unlisted)
+
+
+async def cancel_sweep(connection: Connection, job_id: UUID) -> bool:
+    """Cancel a job's scheduled sweep, in the caller's transaction. Return True while a sweep of it is under way."""
+    return await store.cancel_sweep(connection, job_id, HOLD)

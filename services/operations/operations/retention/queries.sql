@@ -1,8 +1,8 @@
--- Rows that go by their age alone. Each statement takes a bounded batch, the oldest first, passes over what another
--- process has under its hands, and returns how many rows went.
+-- Rows that are removed by age alone. Each statement takes a bounded batch, the oldest first, skips rows that another
+-- process has locked, and returns how many rows it removed.
 --
--- A batch is an array, and OFFSET 0 keeps a look-up one: planned for a bound that it does not know, Postgres would join
--- whole tables instead.
+-- A batch is an array, and OFFSET 0 keeps a look-up from becoming a join: with a bound that it does not know at planning,
+-- Postgres would join whole tables.
 
 -- name: prune_idempotency_keys(at_most, age)$
 WITH pruned AS (
@@ -16,7 +16,7 @@ WITH pruned AS (
 SELECT count(*) FROM pruned;
 
 -- name: prune_letters(at_most, age)$
--- Only resolved ones have a time of resolution.
+-- Only resolved letters have a `resolved_at`.
 WITH pruned AS (
     DELETE FROM dead_letters WHERE id = ANY (ARRAY(
         SELECT id FROM dead_letters
@@ -28,7 +28,7 @@ WITH pruned AS (
 SELECT count(*) FROM pruned;
 
 -- name: prune_deliveries(at_most, age)$
--- Those of which nothing more will be sent.
+-- Deliveries that will not be sent again.
 WITH pruned AS (
     DELETE FROM webhook_deliveries WHERE id = ANY (ARRAY(
         SELECT id FROM webhook_deliveries
@@ -40,7 +40,7 @@ WITH pruned AS (
 SELECT count(*) FROM pruned;
 
 -- name: prune_sessions(at_most, age)$
--- Ended so long ago that all attempts of theirs are old enough to go, except those that an old attempt still names.
+-- Sessions that ended long ago, so that all their attempts are old, unless an old attempt still refers to them.
 WITH pruned AS (
     DELETE FROM worker_sessions WHERE id = ANY (ARRAY(
         SELECT id FROM worker_sessions AS session
@@ -53,8 +53,8 @@ WITH pruned AS (
 SELECT count(*) FROM pruned;
 
 -- name: expire_pictures(at_most, age)$
--- The record says that its pictures are gone before they go; the sweep of objects removes what outputs don't list.
--- jobs_finished is read queue by queue, since it begins with that, and what is done leaves it.
+-- The record changes before the objects are removed; the sweep of objects removes those that the outputs don't list.
+-- The index jobs_finished begins with the queue and is read queue by queue. Jobs that are done leave it.
 WITH RECURSIVE queues AS (
     (SELECT queue FROM jobs WHERE status = 'succeeded' AND outputs_removed_at IS NULL ORDER BY queue LIMIT 1)
     UNION ALL
@@ -81,47 +81,51 @@ WITH RECURSIVE queues AS (
 )
 SELECT count(*) FROM expired;
 
--- Rows that must go by, since some of them are to be kept: a pass goes over all that is old enough, in the order of an
--- index, and begins each batch where the last one ended.
+-- Rows of which some old ones are kept: a pass visits all rows that are old enough, in the order of an index, and begins
+-- each batch where the last one ended.
 
 -- name: prune_attempts(after_time, after_token, at_most, age)^
--- Attempts that ended, but for those of jobs whose dead letter somebody may want to look at.
-WITH walked AS MATERIALIZED (
+-- Attempts that ended, except those of jobs with an unresolved dead letter.
+WITH visited AS MATERIALIZED (
     SELECT lease_token, job_id, started_at, ended_at FROM attempts
     WHERE started_at < now() - :age::interval AND (started_at, lease_token) > (:after_time, :after_token)
     ORDER BY started_at, lease_token LIMIT :at_most
 ), pruned AS (
     DELETE FROM attempts WHERE lease_token = ANY (ARRAY(
-        SELECT lease_token FROM walked
+        SELECT lease_token FROM visited
         WHERE ended_at IS NOT NULL AND NOT EXISTS (
             SELECT FROM dead_letters AS letter
-            WHERE letter.job_id = walked.job_id AND kind = 'job' AND status IN ('open', 'replaying') OFFSET 0)
+            WHERE letter.job_id = visited.job_id AND kind = 'job' AND status IN ('open', 'replaying') OFFSET 0)
     ))
     RETURNING 1
 ), last AS (
-    SELECT started_at, lease_token FROM walked ORDER BY started_at DESC, lease_token DESC LIMIT 1
+    SELECT started_at, lease_token FROM visited ORDER BY started_at DESC, lease_token DESC LIMIT 1
 )
-SELECT (SELECT count(*) FROM walked) AS walked, (SELECT count(*) FROM pruned) AS removed,
+SELECT (SELECT count(*) FROM visited) AS visited, (SELECT count(*) FROM pruned) AS removed,
     (SELECT started_at FROM last) AS last_time, (SELECT lease_token FROM last) AS last_token;
+
+-- name: hold_purge()!
+-- Until the transaction ends, `purged_before` stays where it is.
+SELECT FROM instance FOR SHARE;
 
 -- name: lock_instance()!
 SELECT FROM instance FOR UPDATE;
 
 -- name: advance_purge(age)$
--- To be committed before a job is purged: from then on ids older than this name purged jobs to everybody. Never lowered,
--- and never past an open orphan, which may yet become a job again.
+-- Committed before a job is purged: from then on every older id that is unknown counts as that of a purged job. The moment
+-- never moves back, and never past the id of an open orphan, which may become a job again.
 UPDATE instance SET purged_before = greatest(purged_before, least(now() - :age::interval, (
     SELECT min(uuid_extract_timestamp(job_id)) FROM dead_letters WHERE kind = 'orphan' AND status = 'open')))
 RETURNING purged_before;
 
 -- name: purge_jobs(after, before, at_most, age)^
--- Jobs that ended long ago, unless something holds them: an open letter, a delivery that is to be sent, an
--- Idempotency-Key that stands for them. Attempts and deliveries go with them by their foreign keys.
-WITH walked AS MATERIALIZED (
+-- Jobs that ended long ago, unless something holds them: an unresolved letter, an unfinished delivery, an Idempotency-Key
+-- that refers to them. Foreign keys remove their attempts and deliveries.
+WITH visited AS MATERIALIZED (
     SELECT id FROM jobs WHERE id > :after AND id < :before ORDER BY id LIMIT :at_most
 ), due AS (
     SELECT id FROM jobs AS job
-    WHERE id = ANY (ARRAY(SELECT id FROM walked)) AND completed_at < now() - :age::interval AND is_purged(id)
+    WHERE id = ANY (ARRAY(SELECT id FROM visited)) AND completed_at < now() - :age::interval AND is_purged(id)
         AND NOT EXISTS (
             SELECT FROM dead_letters AS letter
             WHERE letter.job_id = job.id AND kind = 'job' AND status IN ('open', 'replaying') OFFSET 0)
@@ -145,13 +149,13 @@ WITH walked AS MATERIALIZED (
     INSERT INTO object_sweeps (job_id, due_at) SELECT id, now() FROM purged WHERE was_tried AND NOT was_swept
     ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, empty_since = NULL
 )
-SELECT (SELECT count(*) FROM walked) AS walked, (SELECT count(*) FROM purged) AS removed,
-    (SELECT id FROM walked ORDER BY id DESC LIMIT 1) AS last_id;
+SELECT (SELECT count(*) FROM visited) AS visited, (SELECT count(*) FROM purged) AS removed,
+    (SELECT id FROM visited ORDER BY id DESC LIMIT 1) AS last_id;
 
 -- Objects
 
 -- name: claim_sweeps(at_most, hold)
--- Whoever moves a row's time has it until then: no lock is held while S3 is asked. A job without a row was purged.
+-- Moving a row's time claims it until then, so that no lock is held while S3 is asked. A job without a row was purged.
 WITH claimed AS (
     UPDATE object_sweeps SET due_at = now() + :hold::interval WHERE job_id = ANY (ARRAY(
         SELECT job_id FROM object_sweeps WHERE due_at <= now()
@@ -164,10 +168,15 @@ SELECT claimed.job_id, due_at, coalesce(empty_since <= now() - interval '1 hour'
 FROM claimed LEFT JOIN jobs ON jobs.id = claimed.job_id;
 
 -- name: end_sweep(job_id, due_at)!
--- Unless somebody asked for another one meanwhile.
+-- Unless another sweep was scheduled meanwhile.
 DELETE FROM object_sweeps WHERE job_id = :job_id AND due_at = :due_at;
 
 -- name: sweep_again(job_id, due_at, found, pause)!
 UPDATE object_sweeps SET
     due_at = now() + :pause::interval, empty_since = CASE WHEN :found THEN NULL ELSE coalesce(empty_since, now()) END
 WHERE job_id = :job_id AND due_at = :due_at;
+
+-- name: cancel_sweep(job_id, hold)$
+-- The job's next end schedules another sweep. True while a sweep is under way, which could remove what a replay renders.
+DELETE FROM object_sweeps WHERE job_id = :job_id
+RETURNING due_at BETWEEN now() AND now() + :hold::interval;

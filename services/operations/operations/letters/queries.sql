@@ -1,0 +1,51 @@
+-- Ingest
+
+-- name: fail_undeliverable(job_id, generation, error, body, headers)$
+-- False unless the job is queued in that generation.
+SELECT finish_job(:job_id, :generation, NULL, 'failed', :error, the_body => :body, the_headers => :headers);
+
+-- name: attach_x_death(job_id, generation, x_death)$
+UPDATE dead_letters SET x_death = coalesce(x_death, :x_death)
+WHERE kind = 'job' AND job_id = :job_id AND generation = :generation
+RETURNING id;
+
+-- name: is_unknown(job_id)$
+-- Whether the job does not exist and was not purged.
+SELECT NOT is_purged(:job_id) AND NOT EXISTS (SELECT FROM jobs WHERE id = :job_id);
+
+-- name: insert_orphan(job_id, tenant_id, generation, model, error, body, headers, x_death)$
+-- Null if the job exists or was purged, or if the same orphan is recorded already.
+INSERT INTO dead_letters (kind, job_id, tenant_id, generation, model, reason, error, fingerprint, body, headers, x_death)
+SELECT 'orphan', :job_id, (SELECT id FROM tenants WHERE id = :tenant_id), :generation, :model,
+    :error::jsonb ->> 'code', :error, error_fingerprint(:error), :body, :headers, :x_death
+WHERE NOT is_purged(:job_id) AND NOT EXISTS (SELECT FROM jobs WHERE id = :job_id)
+ON CONFLICT (job_id, generation) WHERE kind = 'orphan' DO NOTHING
+RETURNING id;
+
+-- name: insert_undecodable(error, body, headers, x_death)$
+-- Null if the same bytes are recorded already.
+INSERT INTO dead_letters (kind, reason, error, fingerprint, body, body_sha256, headers, x_death)
+VALUES ('undecodable', :error::jsonb ->> 'code', :error, error_fingerprint(:error), :body, sha256(:body), :headers, :x_death)
+ON CONFLICT (body_sha256) WHERE kind = 'undecodable' DO NOTHING
+RETURNING id;
+
+-- Inspection
+
+-- name: list_letters(status, at_most)
+SELECT id, kind, status, job_id, generation, model, reason, error ->> 'message' AS message, fingerprint, created_at, resolved_at
+FROM dead_letters
+WHERE :status::text IS NULL OR status = :status
+ORDER BY created_at DESC, id LIMIT :at_most;
+
+-- name: find_letter(id)^
+SELECT letter.id, letter.kind, letter.status, letter.job_id, job.status AS job_status, job.generation AS job_generation,
+    tenants.name AS tenant, letter.generation, letter.model, reason, letter.error, fingerprint, body, headers, x_death,
+    letter.created_at, resolved_at
+FROM dead_letters AS letter
+    LEFT JOIN jobs AS job ON job.id = letter.job_id
+    LEFT JOIN tenants ON tenants.id = letter.tenant_id
+WHERE letter.id = :id;
+
+-- name: list_attempts(job_id)
+SELECT generation, attempt, worker, started_at, ended_at, outcome, error
+FROM attempts WHERE job_id = :job_id ORDER BY started_at, attempt;

@@ -1,0 +1,100 @@
+"""The table `dead_letters`, as the ingest writes it and as operators read it."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from chassis.postgres import Connection, load_queries
+from darkroom_contracts.api import JobError
+from darkroom_contracts.states import JobStatus
+from operations.letters.records import (
+    AttemptOutcome,
+    AttemptRecord,
+    Letter,
+    LetterKind,
+    LetterStatus,
+    LetterSummary,
+    Orphan,
+)
+
+queries = load_queries("operations.letters")
+
+
+async def fail_undeliverable(
+    connection: Connection, job_id: UUID, generation: int, error: JobError, body: bytes, headers: Any
+) -> bool:
+    """Fail a job whose message reached the delivery limit. Return False unless it is queued in that generation."""
+    return bool(
+        await queries.fail_undeliverable(
+            connection, job_id=job_id, generation=generation, error=error, body=body, headers=headers
+        )
+    )
+
+
+async def attach_x_death(connection: Connection, job_id: UUID, generation: int, x_death: Any) -> bool:
+    """Add the broker's record to a job's dead letter, unless it has one. Return False if there is no such letter."""
+    found = await queries.attach_x_death(connection, job_id=job_id, generation=generation, x_death=x_death)
+    return found is not None
+
+
+async def insert_undecodable(connection: Connection, error: JobError, body: bytes, headers: Any, x_death: Any) -> bool:
+    """Record a message that can't be decoded. Return False if the same bytes are recorded already."""
+    made = await queries.insert_undecodable(connection, error=error, body=body, headers=headers, x_death=x_death)
+    return made is not None
+
+
+async def is_unknown(connection: Connection, job_id: UUID) -> bool:
+    """Return whether the job does not exist and was not purged."""
+    return bool(await queries.is_unknown(connection, job_id=job_id))
+
+
+async def insert_orphan(connection: Connection, orphan: Orphan) -> bool:
+    """Record an orphan. Return False if its job exists or was purged, or if the orphan is recorded already."""
+    made = await queries.insert_orphan(connection, **msgspec.structs.asdict(orphan))
+    return made is not None
+
+
+async def list_letters(connection: Connection, status: LetterStatus | None, at_most: int) -> list[LetterSummary]:
+    """Return the newest dead letters, those of every status if `status` is None."""
+    return [_summary(row) async for row in queries.list_letters(connection, status=status, at_most=at_most)]
+
+
+async def find_letter(connection: Connection, letter_id: UUID) -> Letter | None:
+    """Return a dead letter with every attempt of its job, or None if it does not exist."""
+    row = await queries.find_letter(connection, id=letter_id)
+    if row is None:
+        return None
+    return _letter(row, [_attempt(row) async for row in queries.list_attempts(connection, job_id=row["job_id"])])
+
+
+def _summary(row: Any) -> LetterSummary:
+    return LetterSummary(**{**row, "kind": LetterKind(row["kind"]), "status": LetterStatus(row["status"])})
+
+
+def _letter(row: Any, attempts: list[AttemptRecord]) -> Letter:
+    decoded = {
+        "kind": LetterKind(row["kind"]),
+        "status": LetterStatus(row["status"]),
+        "job_status": JobStatus(row["job_status"]) if row["job_status"] else None,
+        **{column: _json(row[column]) for column in ("error", "headers", "x_death")},
+    }
+    return Letter(**{**row, **decoded}, body_text=_text(row["body"]), attempts=attempts)
+
+
+def _attempt(row: Any) -> AttemptRecord:
+    outcome = AttemptOutcome(row["outcome"]) if row["outcome"] else None
+    return AttemptRecord(**{**row, "outcome": outcome, "error": _json(row["error"])})
+
+
+def _json(column: bytes | None) -> msgspec.Raw | None:
+    return None if column is None else msgspec.Raw(column)
+
+
+def _text(body: bytes | None) -> str | None:
+    if body is None:
+        return None
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,1 @@
+"""Migrations: the schema of the database, and the session defaults of its roles."""

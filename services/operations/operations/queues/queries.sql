@@ -1,0 +1,39 @@
+-- Counts stop at a bound, so that their cost does not grow with the backlog. All of them run in an index walk
+-- (chassis.postgres), in the order of an index: queues and destinations are found by a loose index scan.
+
+-- name: count_jobs(at_most)
+-- Queued jobs are counted up to the bound for each model, running jobs up to the bound in total.
+WITH RECURSIVE queues (name) AS (
+    (SELECT queue FROM jobs WHERE status = 'queued' ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT queue FROM jobs WHERE status = 'queued' AND queue > name ORDER BY queue LIMIT 1)
+    FROM queues WHERE name IS NOT NULL
+)
+SELECT 'queued' AS status, name AS model, (
+    SELECT count(*) FROM (
+        SELECT FROM jobs WHERE status = 'queued' AND queue = name ORDER BY queued_at, id LIMIT :at_most
+    ) AS queued
+) AS count
+FROM queues WHERE name IS NOT NULL
+UNION ALL
+SELECT 'running', queue, count(*) FROM (
+    SELECT queue FROM jobs WHERE status = 'running' ORDER BY worker LIMIT :at_most
+) AS running GROUP BY queue;
+
+-- name: measure_outbox(at_most)^
+WITH RECURSIVE destinations (name) AS (
+    (SELECT destination FROM outbox ORDER BY destination LIMIT 1)
+    UNION ALL
+    SELECT (SELECT destination FROM outbox WHERE destination > name ORDER BY destination LIMIT 1)
+    FROM destinations WHERE name IS NOT NULL
+), firsts AS (
+    SELECT (SELECT available_at FROM outbox WHERE destination = name ORDER BY available_at LIMIT 1) FROM destinations
+)
+SELECT
+    (SELECT count(*) FROM (SELECT FROM outbox ORDER BY id LIMIT :at_most) AS waiting) AS depth,
+    coalesce(extract(epoch FROM now() - (SELECT min(available_at) FROM firsts)), 0)::float8 AS age;
+
+-- name: count_open_letters(at_most)
+SELECT kind, count(*) FROM (
+    SELECT kind FROM dead_letters WHERE status = 'open' ORDER BY created_at DESC, id LIMIT :at_most
+) AS open GROUP BY kind;

@@ -1,0 +1,1 @@
+"""Replays: a dead letter's job is queued again, in its next generation."""

@@ -1,0 +1,65 @@
+-- A replay is one transaction of these steps. The job is locked before its letters, as by every other writer.
+
+-- name: find_candidate(id)^
+SELECT kind, job_id, generation, body FROM dead_letters WHERE id = :id;
+
+-- name: lock_job(id)^
+SELECT status, generation, deleted_at IS NOT NULL AS deleted FROM jobs WHERE id = :id FOR UPDATE;
+
+-- name: lock_letter(id)$
+SELECT status FROM dead_letters WHERE id = :id FOR UPDATE;
+
+-- name: requeue_dead_job(job_id, generation)$
+-- failed -> queued. Returns the new generation, or null if the job did not fail in the given one or was deleted.
+UPDATE jobs SET
+    status = 'queued', generation = generation + 1, attempt = 0, dead_lettered = false,
+    queued_at = now(), expires_at = now() + ttl, started_at = NULL, completed_at = NULL, next_attempt_at = NULL,
+    cancel_requested_at = NULL, worker = NULL, session_id = NULL, step = NULL, steps = NULL,
+    error = NULL, receipt = NULL, metrics = NULL, deadline_at = now() + deadline, announced_at = now()
+WHERE id = :job_id AND status = 'failed' AND generation = :generation AND deleted_at IS NULL
+RETURNING generation;
+
+-- name: enqueue_message(job_id)!
+SELECT enqueue_message(jobs) FROM jobs WHERE id = :job_id;
+
+-- name: mark_replaying(id)!
+UPDATE dead_letters SET status = 'replaying' WHERE id = :id AND status = 'open';
+
+-- name: find_tenant(id)$
+SELECT id FROM tenants WHERE id = :id;
+
+-- name: newest_orphan(job_id)^
+-- The latest generation among a job's orphan letters, and the latest among all its letters.
+SELECT id, generation, (SELECT max(generation) FROM dead_letters WHERE job_id = :job_id) AS latest
+FROM dead_letters WHERE job_id = :job_id AND kind = 'orphan'
+ORDER BY generation DESC LIMIT 1;
+
+-- name: revive_job(job)$
+-- Make a job again from its message, in a generation that no letter has. Null if the job exists or was purged.
+INSERT INTO jobs (id, tenant_id, key_id, user_id, model, input, metadata, webhook_url, webhook_events, traceparent,
+    retried_from, idempotency_key, priority, cost, generation, created_at, ttl, expires_at, deadline, deadline_at)
+SELECT id, tenant_id, key_id, user_id, model, input, metadata, webhook_url, webhook_events, traceparent, retried_from,
+    idempotency_key, priority, cost, generation, greatest(least(created_at, now()), 'epoch'), make_interval(secs => ttl_seconds),
+    now() + make_interval(secs => ttl_seconds), make_interval(secs => deadline_seconds),
+    now() + make_interval(secs => deadline_seconds)
+FROM jsonb_to_record(:job::jsonb) AS job (
+    id uuid, tenant_id uuid, key_id text, user_id text, model text, input jsonb, metadata jsonb, webhook_url text,
+    webhook_events text[], traceparent text, retried_from uuid, idempotency_key text, priority smallint, cost bigint,
+    generation integer, created_at timestamptz, ttl_seconds integer, deadline_seconds integer)
+WHERE NOT is_purged(id)
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
+
+-- name: restore_key(tenant_id, key, body_hash, job_id)$
+-- Returns the job that the key refers to afterwards.
+WITH restored AS (
+    INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id)
+    VALUES (:tenant_id, :key, :body_hash, :job_id)
+    ON CONFLICT (tenant_id, key) DO UPDATE SET job_id = idempotency_keys.job_id
+    RETURNING job_id
+)
+SELECT job_id FROM restored;
+
+-- name: mark_orphans_replaying(job_id)!
+-- The same replay covers the earlier generations.
+UPDATE dead_letters SET status = 'replaying' WHERE job_id = :job_id AND kind = 'orphan' AND status = 'open';

@@ -1,0 +1,61 @@
+"""Rows that decide on a replay, and the job that an orphan's replay makes."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from darkroom_contracts.api import JobInput
+from darkroom_contracts.states import JobStatus
+from darkroom_contracts.webhooks import WebhookEvent
+from operations.letters.records import LetterKind
+
+
+class ReplayCandidate(msgspec.Struct, frozen=True):
+    """A dead letter that is to be replayed, read without a lock."""
+
+    kind: LetterKind
+    job_id: UUID | None
+    generation: int | None
+    body: bytes | None
+
+
+class LockedJob(msgspec.Struct, frozen=True):
+    """The state of a dead letter's job."""
+
+    status: JobStatus
+    generation: int
+    deleted: bool
+
+
+class NewestOrphan(msgspec.Struct, frozen=True):
+    """The orphan letter of an unknown job's latest generation."""
+
+    id: UUID
+    generation: int
+    latest: int
+    """The highest generation in any dead letter of the job."""
+
+
+class RevivedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job made again from its message. The fields are the columns that `revive_job` reads, and its key's."""
+
+    id: UUID
+    tenant_id: UUID
+    key_id: str | None
+    user_id: str | None
+    model: str
+    input: JobInput
+    metadata: dict[str, str]
+    webhook_url: str | None
+    webhook_events: tuple[WebhookEvent, ...]
+    traceparent: str
+    retried_from: UUID | None
+    idempotency_key: str | None
+    body_hash: bytes | None
+    priority: int
+    cost: int
+    generation: int
+    created_at: datetime
+    ttl_seconds: int
+    deadline_seconds: int | None

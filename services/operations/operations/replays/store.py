@@ -1,0 +1,85 @@
+"""The steps of a replay, which share a transaction. The job is locked before its letters, as by every other writer."""
+
+from typing import Any
+from uuid import UUID
+
+from chassis.postgres import Connection, load_queries
+from darkroom_contracts.states import JobStatus
+from operations.letters.records import LetterKind, LetterStatus
+from operations.replays.records import LockedJob, NewestOrphan, ReplayCandidate, RevivedJob
+
+queries = load_queries("operations.replays")
+
+
+async def find_candidate(connection: Connection, letter_id: UUID) -> ReplayCandidate | None:
+    """Return a dead letter without locking it, or None if it does not exist."""
+    row = await queries.find_candidate(connection, id=letter_id)
+    return _candidate(row) if row else None
+
+
+async def lock_job(connection: Connection, job_id: UUID) -> LockedJob | None:
+    """Lock a job. Return None if it does not exist."""
+    row = await queries.lock_job(connection, id=job_id)
+    return _job(row) if row else None
+
+
+async def lock_letter(connection: Connection, letter_id: UUID) -> LetterStatus | None:
+    """Lock a dead letter and return its status, or None if it was removed meanwhile."""
+    status = await queries.lock_letter(connection, id=letter_id)
+    return LetterStatus(status) if status else None
+
+
+async def requeue_dead_job(connection: Connection, job_id: UUID, generation: int) -> int | None:
+    """Move a job that failed in `generation` to queued, with an outbox row.
+
+    Return the new generation, or None if the job did not fail in `generation` or was deleted.
+    """
+    renewed: int | None = await queries.requeue_dead_job(connection, job_id=job_id, generation=generation)
+    if renewed is not None:
+        await queries.enqueue_message(connection, job_id=job_id)
+    return renewed
+
+
+async def mark_replaying(connection: Connection, letter_id: UUID) -> None:
+    """Move an open dead letter to replaying."""
+    await queries.mark_replaying(connection, id=letter_id)
+
+
+async def tenant_exists(connection: Connection, tenant_id: UUID) -> bool:
+    """Return whether the tenant exists."""
+    return await queries.find_tenant(connection, id=tenant_id) is not None
+
+
+async def newest_orphan(connection: Connection, job_id: UUID) -> NewestOrphan | None:
+    """Return the orphan letter of the job's latest generation, or None if the job has no orphan letter."""
+    row = await queries.newest_orphan(connection, job_id=job_id)
+    return NewestOrphan(**row) if row else None
+
+
+async def revive_job(connection: Connection, job: RevivedJob) -> bool:
+    """Make a job again, with an outbox row. Return False if it exists or was purged."""
+    made = await queries.revive_job(connection, job=job)
+    if made is not None:
+        await queries.enqueue_message(connection, job_id=job.id)
+    return made is not None
+
+
+async def restore_key(connection: Connection, job: RevivedJob) -> UUID:
+    """Make the job's Idempotency-Key refer to it unless it refers to another job. Return the job it refers to."""
+    job_id: UUID = await queries.restore_key(
+        connection, tenant_id=job.tenant_id, key=job.idempotency_key, body_hash=job.body_hash, job_id=job.id
+    )
+    return job_id
+
+
+async def mark_orphans_replaying(connection: Connection, job_id: UUID) -> None:
+    """Move all open orphan letters of a job to replaying."""
+    await queries.mark_orphans_replaying(connection, job_id=job_id)
+
+
+def _candidate(row: Any) -> ReplayCandidate:
+    return ReplayCandidate(**{**row, "kind": LetterKind(row["kind"])})
+
+
+def _job(row: Any) -> LockedJob:
+    return LockedJob(**{**row, "status": JobStatus(row["status"])})

@@ -1,0 +1,1 @@
+"""Sweeps: transitions that time alone causes. Several processes may sweep at once."""

@@ -1,0 +1,226 @@
+"""An orphan's job is made again from its message, within today's bounds."""
+
+import asyncio
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from chassis.postgres import Database
+from darkroom_contracts.messages import v2
+from darkroom_contracts.models import Catalogue
+from operations.letters.ingest import Ingested, ingest
+from operations.replays.outcome import Replayed, ReplayRefusedError
+from operations.replays.replay import replay
+from tests.integration.operations.jobs import INPUT, TRACEPARENT, Jobs, message
+from tests.integration.operations.orphans import DELIVERY_LIMIT, REJECTED, record_orphan
+from tests.support.commands import darkroom
+from tests.support.ids import aged_id
+from tests.support.stack import MODEL_ENTRY
+
+ACTOR = "command:test"
+HASH = hashlib.sha256(b"the body").digest()
+
+
+@pytest.fixture
+def tiny(catalogue: Catalogue) -> Catalogue:
+    """A catalogue with the model that the messages ask for."""
+    model = msgspec.toml.decode(MODEL_ENTRY.format(name="tiny"))
+    return msgspec.convert(model, Catalogue)
+
+
+async def test_a_replayed_orphan_is_a_job_again(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
+    """All that was asked for comes from the message; times to live begin anew, in the next generation."""
+    created = datetime.now(UTC) - timedelta(hours=2)
+    letter = await record_orphan(
+        pool,
+        jobs,
+        generation=2,
+        user_id="ada",
+        key_id="AbCdEfGhIjKl",
+        webhook_url="https://example.com/hook",
+        webhook_events=("job.failed",),
+        metadata={"for": "Ada"},
+        priority=3,
+        created_at=created,
+        ttl_seconds=60,
+        deadline_seconds=120,
+        retried_from=jobs.tenant,
+        idempotency_key="a-key",
+        body_hash=HASH,
+    )
+    job_id = letter["job_id"]
+    assert await replay(pool, letter["id"], ACTOR, lambda: tiny) == Replayed(letter["id"], job_id, 3)
+    row = await jobs.row(job_id)
+    assert (row["status"], row["generation"], row["attempt"], row["tenant_id"]) == ("queued", 3, 0, jobs.tenant)
+    assert msgspec.json.decode(row["input"], type=type(INPUT)) == INPUT
+    assert (row["model"], row["cost"], row["priority"], row["max_attempts"]) == ("tiny", INPUT.cost, 3, 4)
+    assert (row["user_id"], row["key_id"], row["retried_from"]) == ("ada", "AbCdEfGhIjKl", jobs.tenant)
+    assert (row["webhook_url"], row["webhook_events"]) == ("https://example.com/hook", ["job.failed"])
+    assert msgspec.json.decode(row["metadata"]) == {"for": "Ada"}
+    assert (row["created_at"], row["traceparent"]) == (created, TRACEPARENT)
+    assert row["queued_at"] > created
+    assert (row["ttl"], row["deadline"]) == (timedelta(seconds=60), timedelta(seconds=120))
+    assert row["expires_at"] - row["queued_at"] == row["ttl"]
+    assert row["deadline_at"] - row["queued_at"] == row["deadline"]
+    assert row["announced_at"] >= row["queued_at"]
+    [key] = await jobs.fetch("SELECT tenant_id, key, body_hash, job_id FROM idempotency_keys")
+    assert tuple(key) == (jobs.tenant, "a-key", HASH, job_id)
+    [sent] = await jobs.fetch("SELECT job_id, generation, model, lane FROM outbox")
+    assert tuple(sent) == (job_id, 3, "tiny", None)
+    assert (await jobs.letter(job_id))["status"] == "replaying"
+    [audit] = await jobs.fetch("SELECT actor, action, subject FROM audit_log")
+    assert tuple(audit) == (ACTOR, "dead_letter.replay", letter["id"])
+
+
+async def test_its_end_closes_the_letter(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
+    """As that of any replayed job; a new death is a letter of its own."""
+    letter = await record_orphan(pool, jobs)
+    await replay(pool, letter["id"], ACTOR, lambda: tiny)
+    await jobs.finish(letter["job_id"], await jobs.claim(letter["job_id"]), "failed")
+    rows = await jobs.fetch("SELECT kind, generation, status FROM dead_letters ORDER BY generation")
+    assert [tuple(row) for row in rows] == [("orphan", 1, "replayed"), ("job", 2, "open")]
+
+
+async def test_late_copies_change_nothing(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
+    """The message's other copies meet a job that moved on."""
+    letter = await record_orphan(pool, jobs)
+    await replay(pool, letter["id"], ACTOR, lambda: tiny)
+    for headers in (REJECTED, DELIVERY_LIMIT):
+        assert await ingest(pool, letter["body"], headers) is Ingested.DROPPED
+    assert (await jobs.row(letter["job_id"]))["status"] == "queued"
+    assert await jobs.value("SELECT count(*) FROM dead_letters") == 1
+
+
+async def test_only_the_latest_generation_is_replayed(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
+    """It answers for the earlier ones, too."""
+    job_id = aged_id()
+    first = await record_orphan(pool, jobs, job_id=job_id, generation=1)
+    last = await record_orphan(pool, jobs, job_id=job_id, generation=4)
+    with pytest.raises(ReplayRefusedError, match=f"later generation .* replay dead letter {last['id']}"):
+        await replay(pool, first["id"], ACTOR, lambda: tiny)
+    assert (await replay(pool, last["id"], ACTOR, lambda: tiny)).generation == 5
+    assert await jobs.value("SELECT count(*) FROM dead_letters WHERE status = 'replaying'") == 2
+    await jobs.finish(job_id, await jobs.claim(job_id), "succeeded")
+    assert await jobs.value("SELECT count(*) FROM dead_letters WHERE status = 'replayed'") == 2
+
+
+async def test_replaying_an_orphan_twice_runs_once(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
+    """At once or one after the other."""
+    letter = await record_orphan(pool, jobs, idempotency_key="a-key", body_hash=HASH)
+    replays = (replay(pool, letter["id"], ACTOR, lambda: tiny) for _ in range(4))
+    results = await asyncio.gather(*replays, return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["ReplayRefusedError"] * 3 + ["Replayed"]
+    with pytest.raises(ReplayRefusedError, match=r"replayed already: job .* is queued in generation 2"):
+        await replay(pool, letter["id"], ACTOR, lambda: tiny)
+    assert await jobs.value("SELECT count(*) FROM outbox") == 1
+    assert await jobs.value("SELECT count(*) FROM audit_log") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"model": "gone"}, "asks for the model gone"),
+        ({"input": msgspec.structs.replace(INPUT, width=4096)}, "asks for width that must lie between"),
+        ({"input": msgspec.structs.replace(INPUT, scheduler="heun")}, "asks for scheduler that must be one of"),
+        ({"input": msgspec.structs.replace(INPUT, prompt="")}, "could be submitted"),
+        ({"input": msgspec.structs.replace(INPUT, prompt="a\x00b")}, "could be submitted"),
+        ({"ttl_seconds": 10**9}, "could be submitted"),
+        ({"deadline_seconds": 0}, "could be submitted"),
+        ({"webhook_url": "http://user:password@example.com/"}, "could be submitted"),
+        ({"webhook_url": "ftp://example.com/"}, "could be submitted"),
+        ({"metadata": {"key with spaces": ""}}, "could be submitted"),
+        ({"metadata": {"key": "\x00"}}, "could be submitted"),
+        ({"user_id": ""}, "could be submitted"),
+        ({"idempotency_key": "with space", "body_hash": HASH}, "Idempotency-Key that could not have been sent"),
+        ({"idempotency_key": "no-hash"}, "Idempotency-Key that could not have been sent"),
+        ({"priority": 2**15}, "out of bounds"),
+        ({"generation": 2**31 - 1}, "out of bounds"),
+        ({"tenant": UUID(int=7)}, "there is no tenant 00000000-0000-0000-0000-000000000007"),
+    ],
+)
+async def test_what_could_not_be_submitted_is_not_replayed(
+    pool: Database, jobs: Jobs, tiny: Catalogue, changes: dict[str, Any], why: str
+) -> None:
+    """Today's bounds decide, and the refusal says which; nothing is left of the try."""
+    letter = await record_orphan(pool, jobs, **changes)
+    with pytest.raises(ReplayRefusedError, match=why):
+        await replay(pool, letter["id"], ACTOR, lambda: tiny)
+    left = "SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM outbox) + (SELECT count(*) FROM audit_log)"
+    assert await jobs.value(left) == 0
+    assert (await jobs.letter(letter["job_id"]))["status"] == "open"
+
+
+async def test_a_terse_orphan_is_not_replayed(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
+    """A message of version 1 does not say what to render."""
+    job_id = aged_id()
+    await ingest(pool, message(job_id), REJECTED)
+    with pytest.raises(ReplayRefusedError, match="is of version 1"):
+        await replay(pool, (await jobs.letter(job_id))["id"], ACTOR, lambda: tiny)
+
+
+async def test_a_key_that_was_sent_again_stays_with_its_new_job(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
+    """The client did not wait for the operator; to render both would be to render twice."""
+    letter = await record_orphan(pool, jobs, idempotency_key="a-key", body_hash=HASH)
+    newer = await jobs.queued(idempotency_key="'a-key'")
+    await jobs.execute("INSERT INTO idempotency_keys VALUES ($1, 'a-key', $2, $3)", jobs.tenant, HASH, newer)
+    with pytest.raises(ReplayRefusedError, match=f"Idempotency-Key stands for job {newer}"):
+        await replay(pool, letter["id"], ACTOR, lambda: tiny)
+    assert await jobs.row(letter["job_id"]) is None
+    assert await jobs.value("SELECT job_id FROM idempotency_keys") == newer
+
+
+async def test_a_purged_orphan_is_not_replayed(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
+    """Its id is answered 410 to everybody."""
+    letter = await record_orphan(pool, jobs)
+    await jobs.execute("UPDATE instance SET purged_before = now()")
+    with pytest.raises(ReplayRefusedError, match="removed for its age"):
+        await replay(pool, letter["id"], ACTOR, lambda: tiny)
+
+
+async def test_a_discarded_orphan_is_not_replayed(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
+    """It was looked at and given up."""
+    letter = await record_orphan(pool, jobs)
+    await jobs.execute("UPDATE dead_letters SET status = 'discarded', resolved_at = now()")
+    with pytest.raises(ReplayRefusedError, match="closed"):
+        await replay(pool, letter["id"], ACTOR, lambda: tiny)
+    assert await jobs.row(letter["job_id"]) is None
+
+
+@pytest.fixture
+def command_settings(database: str, tmp_path: Path) -> dict[str, str]:
+    catalogue = tmp_path / "models.toml"
+    catalogue.write_text(MODEL_ENTRY.format(name="tiny"))
+    return {"DARKROOM_DATABASE_URL": database, "DARKROOM_MODELS_FILE": str(catalogue)}
+
+
+async def test_an_operator_lists_shows_and_replays_an_orphan(
+    pool: Database, jobs: Jobs, command_settings: dict[str, str]
+) -> None:
+    """The command tells it from other letters, shows its message, and replays it once."""
+    letter = await record_orphan(pool, jobs)
+    listed = await darkroom("dead-letters", "list", **command_settings)
+    assert str(letter["id"]) in listed.out
+    assert "orphan" in listed.out
+    shown = await darkroom("dead-letters", "show", str(letter["id"]), **command_settings)
+    assert "not in this database" in shown.out
+    whole = (await darkroom("dead-letters", "show", str(letter["id"]), "--json", **command_settings)).json
+    assert msgspec.json.decode(whole["body_text"], type=v2.Render).input == INPUT
+    first, second = [await darkroom("dead-letters", "replay", str(letter["id"]), **command_settings) for _ in range(2)]
+    assert first.out == f"Job {letter['job_id']} is queued again, as generation 2.\n"
+    assert (second.exit_code, "replayed already" in second.err) == (1, True)
+
+
+async def test_a_catalogue_that_is_missing_is_one_sentence(
+    pool: Database, jobs: Jobs, command_settings: dict[str, str]
+) -> None:
+    """Without it an orphan can't be held to today's bounds."""
+    letter = await record_orphan(pool, jobs)
+    nowhere = command_settings | {"DARKROOM_MODELS_FILE": "/nowhere/models.toml"}
+    finished = await darkroom("dead-letters", "replay", str(letter["id"]), **nowhere)
+    assert finished.exit_code == 1
+    assert "/nowhere/models.toml can't be read" in finished.err

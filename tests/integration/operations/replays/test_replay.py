@@ -1,0 +1,171 @@
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from chassis.postgres import Database
+from darkroom_contracts.models import Catalogue
+from operations.letters.ingest import ingest
+from operations.letters.inspection import UnknownLetterError
+from operations.replays.outcome import Replayed, ReplayRefusedError
+from operations.replays.replay import replay
+from tests.integration.operations.jobs import Jobs, message
+from tests.support.commands import darkroom
+
+ACTOR = "command:test"
+
+
+def no_catalogue() -> Catalogue:
+    raise AssertionError("only an orphan's job is held to the catalogue")
+
+
+async def test_a_replayed_job_starts_anew(pool: Database, jobs: Jobs) -> None:
+    """A replayed job waits in its next generation with all attempts, a full time to live and no trace of its death."""
+    job_id = await jobs.dead(metadata="""'{"kept": "yes"}'""", expires_at="now() - interval '1 day'", step="3")
+    await jobs.set(
+        job_id, announced_at="'2026-01-01'", metrics="'{}'", deadline="'2 hours'", deadline_at="'2026-01-01'"
+    )
+    before = await jobs.row(job_id)
+    letter = await jobs.letter(job_id)
+    replayed = await replay(pool, letter["id"], ACTOR, no_catalogue)
+    assert replayed == Replayed(letter["id"], job_id, 2)
+    job = await jobs.row(job_id)
+    assert (job["status"], job["generation"], job["attempt"], job["dead_lettered"]) == ("queued", 2, 0, False)
+    cleared = ("error", "outputs", "receipt", "metrics", "completed_at", "started_at", "next_attempt_at", "step")
+    assert [job[column] for column in (*cleared, "cancel_requested_at", "lease_token", "worker")] == [None] * 11
+    assert job["expires_at"] - job["queued_at"] == job["ttl"] == timedelta(hours=1)
+    assert job["deadline_at"] - job["queued_at"] == timedelta(hours=2)
+    assert job["announced_at"] == job["queued_at"]
+    assert (job["metadata"], job["created_at"]) == (before["metadata"], before["created_at"])
+    assert job["version"] == before["version"] + 1
+
+
+async def test_a_replay_leaves_a_message_and_an_audit_row(pool: Database, jobs: Jobs) -> None:
+    """With the job go its message in the outbox, the letter's state, and who did it."""
+    job_id = await jobs.dead()
+    letter = await jobs.letter(job_id)
+    await replay(pool, letter["id"], ACTOR, no_catalogue)
+    assert (await jobs.letter(job_id))["status"] == "replaying"
+    [outbox] = await jobs.fetch("SELECT job_id, generation, lane FROM outbox")
+    assert tuple(outbox) == (job_id, 2, None)
+    [audit] = await jobs.fetch("SELECT actor, action, subject FROM audit_log")
+    assert tuple(audit) == (ACTOR, "dead_letter.replay", letter["id"])
+
+
+async def test_replaying_twice_runs_once(pool: Database, jobs: Jobs) -> None:
+    """The second replay of a letter is refused with the job's state, and changes nothing."""
+    job_id = await jobs.dead()
+    letter = await jobs.letter(job_id)
+    await replay(pool, letter["id"], ACTOR, no_catalogue)
+    with pytest.raises(ReplayRefusedError, match=f"replayed already: job {job_id} is queued in generation 2"):
+        await replay(pool, letter["id"], ACTOR, no_catalogue)
+    assert (await jobs.row(job_id))["generation"] == 2
+    assert await jobs.value("SELECT count(*) FROM audit_log") == 1
+
+
+async def test_replaying_twice_at_once_runs_once(pool: Database, jobs: Jobs) -> None:
+    """Of replays that come at once one wins, and the others are refused."""
+    job_id = await jobs.dead()
+    letter = await jobs.letter(job_id)
+    results = await asyncio.gather(
+        *(replay(pool, letter["id"], ACTOR, no_catalogue) for _ in range(4)), return_exceptions=True
+    )
+    assert [type(result) for result in results].count(Replayed) == 1
+    assert [type(result) for result in results].count(ReplayRefusedError) == 3
+    assert (await jobs.row(job_id))["generation"] == 2
+    assert await jobs.value("SELECT count(*) FROM outbox") == 1
+
+
+async def test_a_replay_that_succeeds_closes_the_letter(pool: Database, jobs: Jobs) -> None:
+    """When the replayed job ends its letter is replayed, whatever the end; a new death is a new letter."""
+    job_id = await jobs.dead()
+    first = await jobs.letter(job_id)
+    await replay(pool, first["id"], ACTOR, no_catalogue)
+    await jobs.finish(job_id, await jobs.claim(job_id), "failed")
+    second = await jobs.letter(job_id)
+    assert (second["generation"], second["status"]) == (2, "open")
+    await replay(pool, second["id"], ACTOR, no_catalogue)
+    await jobs.finish(job_id, await jobs.claim(job_id), "succeeded")
+    rows = await jobs.fetch("SELECT status FROM dead_letters WHERE resolved_at IS NOT NULL ORDER BY generation")
+    assert [row["status"] for row in rows] == ["replayed", "replayed"]
+    assert await jobs.status(job_id) == "succeeded"
+
+
+async def test_a_late_message_of_the_old_life_kills_nothing(pool: Database, jobs: Jobs) -> None:
+    """A dead message of the generation before the replay completes its letter and leaves the new life alone."""
+    job_id = await jobs.dead()
+    letter = await jobs.letter(job_id)
+    await replay(pool, letter["id"], ACTOR, no_catalogue)
+    await ingest(pool, message(job_id, generation=1), {"x-death": [{"reason": "delivery_limit"}]})
+    assert await jobs.status(job_id) == "queued"
+    assert (await jobs.letter(job_id))["x_death"] is not None
+
+
+async def test_an_undecodable_letter_has_nothing_to_replay(pool: Database, jobs: Jobs) -> None:
+    """A message that could not be read names no job, and the refusal says so."""
+    await ingest(pool, b"garbage", {})
+    letter_id = await jobs.value("SELECT id FROM dead_letters")
+    with pytest.raises(ReplayRefusedError, match="no job to replay"):
+        await replay(pool, letter_id, ACTOR, no_catalogue)
+
+
+async def test_a_deleted_job_has_no_replay(pool: Database, jobs: Jobs) -> None:
+    """The letter of a deleted job stays, and its replay is refused."""
+    job_id = await jobs.dead()
+    letter = await jobs.letter(job_id)
+    await jobs.execute("DELETE FROM jobs WHERE id = $1", job_id)
+    with pytest.raises(ReplayRefusedError, match="was deleted"):
+        await replay(pool, letter["id"], ACTOR, no_catalogue)
+
+
+async def test_an_unknown_letter_is_told(pool: Database) -> None:
+    """An id that names no letter is told as that."""
+    with pytest.raises(UnknownLetterError):
+        await replay(pool, uuid4(), ACTOR, no_catalogue)
+
+
+async def test_an_operator_lists_shows_and_replays(database: str, jobs: Jobs) -> None:
+    """The command lists the letter, shows its bytes, headers and attempts, replays it once and refuses twice."""
+    job_id = await jobs.dead()
+    settings = {"DARKROOM_DATABASE_URL": database}
+    [listed] = (await darkroom("dead-letters", "list", "--json", **settings)).json
+    assert (listed["job_id"], listed["reason"]) == (str(job_id), "pipeline_error")
+    shown = (await darkroom("dead-letters", "show", listed["id"], "--json", **settings)).json
+    assert shown["body_text"].encode() == message(job_id)
+    assert shown["error"]["stage"] == "render"
+    assert [(a["attempt"], a["worker"], a["outcome"]) for a in shown["attempts"]] == [(1, "ansel", "failed")]
+    replayed = (await darkroom("dead-letters", "replay", listed["id"], "--json", **settings)).json
+    assert replayed == {"dead_letter_id": listed["id"], "job_id": str(job_id), "generation": 2}
+    again = await darkroom("dead-letters", "replay", listed["id"], **settings)
+    assert (again.exit_code, "replayed already" in again.err) == (1, True)
+    assert (await jobs.value("SELECT actor FROM audit_log")).startswith("command:")
+
+
+async def test_people_can_read_what_is_printed(database: str, pool: Database, jobs: Jobs) -> None:
+    """Without --json whole ids and every field are printed as text, and control characters never reach a terminal."""
+    job_id = await jobs.dead()
+    await ingest(pool, b"\x1b[31mred", {})
+    settings = {"DARKROOM_DATABASE_URL": database}
+    listed = await darkroom("dead-letters", "list", **settings)
+    letter = await jobs.letter(job_id)
+    shown = await darkroom("dead-letters", "show", str(letter["id"]), **settings)
+    for text in (
+        str(letter["id"]),
+        letter["fingerprint"],
+        "pipeline_error",
+        "ansel",
+        "The scheduler failed at step 7.",
+    ):
+        assert text in shown.out
+    assert str(letter["id"]) in listed.out
+    undecodable = await jobs.value("SELECT id FROM dead_letters WHERE kind = 'undecodable'")
+    raw = await darkroom("dead-letters", "show", str(undecodable), **settings)
+    assert "\x1b" not in listed.out + raw.out
+    assert "[31mred" in raw.out
+
+
+async def test_an_empty_desk_says_so(database: str) -> None:
+    """Without dead letters the list says that there are none."""
+    finished = await darkroom("dead-letters", "list", DARKROOM_DATABASE_URL=database)
+    assert (finished.exit_code, finished.out) == (0, "There are no dead letters that are open.\n")

@@ -1,0 +1,311 @@
+"""What goes for its age, and what stays because something holds it."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from chassis.postgres import Database
+from operations.retention import store
+from operations.retention.pruning import (
+    ExpirePictures,
+    PruneAttempts,
+    PruneDeliveries,
+    PruneKeys,
+    PruneLetters,
+    Retention,
+)
+from operations.retention.purge import PurgeJobs
+from tests.integration.operations.jobs import Jobs, complete_message
+from tests.support.ids import aged_id
+
+DAY = timedelta(days=1)
+AGE = 30 * DAY
+OLD = 31 * DAY
+YOUNG = 29 * DAY
+RESOLVE = "UPDATE dead_letters SET status = 'replayed', resolved_at = now() - $2::interval WHERE job_id = $1"
+KEY = "INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id) VALUES ($1, $2, '', $3)"
+AGE_DELIVERY = "UPDATE webhook_deliveries SET created_at = now() - $2::interval WHERE job_id = $1"
+OUTPUTS = """'[{"index": 0, "key": "jobs/x/0-x.png", "content_type": "image/png", "width": 64, "height": 64,
+    "size_bytes": 1, "sha256": "x", "seed": 1}]'"""
+
+
+async def run_pass(loop: Retention) -> int:
+    """Run the rounds of a whole pass; how many there were."""
+    rounds = 1
+    while await loop.run_once():
+        rounds += 1
+    return rounds
+
+
+# --- by age alone ---
+
+
+async def test_old_idempotency_keys_are_forgotten(pool: Database, jobs: Jobs) -> None:
+    """Idempotency keys past their age go, a batch a round; younger ones stay."""
+    await jobs.execute(
+        "INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id, created_at)"
+        " SELECT gen_random_uuid(), 'k', '', gen_random_uuid(), now() - make_interval(hours => n)"
+        " FROM generate_series(0, $1) AS n",
+        PruneKeys.batch + 20,
+    )
+    prune = PruneKeys(pool, timedelta(hours=10.5))
+    assert await prune.run_once() is True
+    assert await prune.run_once() is False
+    assert await jobs.value("SELECT count(*) FROM idempotency_keys") == 11
+
+
+async def test_resolved_letters_go(pool: Database, jobs: Jobs) -> None:
+    """Counted from their resolution; an open one stays, however old."""
+    old, young, open_one = [await jobs.dead(OLD) for _ in range(3)]
+    await jobs.execute("UPDATE dead_letters SET created_at = now() - interval '1 year'")
+    await jobs.execute(RESOLVE, old, OLD)
+    await jobs.execute(RESOLVE, young, YOUNG)
+    await PruneLetters(pool, AGE).run_once()
+    left = {row["job_id"] for row in await jobs.fetch("SELECT job_id FROM dead_letters")}
+    assert left == {young, open_one}
+
+
+async def test_settled_deliveries_go(pool: Database, jobs: Jobs) -> None:
+    """One that is yet to be sent stays, however old."""
+    old, young, unsent = [await jobs.ended("succeeded", OLD) for _ in range(3)]
+    await jobs.settle_deliveries()
+    await jobs.execute("UPDATE webhook_deliveries SET next_attempt_at = now() WHERE job_id = $1", unsent)
+    for job_id, age in ((old, OLD), (young, YOUNG), (unsent, OLD)):
+        await jobs.execute(AGE_DELIVERY, job_id, age)
+    await PruneDeliveries(pool, AGE).run_once()
+    left = {row["job_id"] for row in await jobs.fetch("SELECT job_id FROM webhook_deliveries")}
+    assert left == {young, unsent}
+    assert old in await jobs.ids()
+
+
+async def test_pictures_go_before_their_jobs(pool: Database, jobs: Jobs) -> None:
+    """The record says so first, once: outputs are empty, the version rises, and the objects are to be swept."""
+    old = await jobs.ended("succeeded", OLD, outputs=OUTPUTS)
+    other = await jobs.ended("succeeded", OLD, outputs=OUTPUTS, overrides="""'{"model": "another"}'""")
+    young = await jobs.ended("succeeded", YOUNG, outputs=OUTPUTS)
+    failed = await jobs.ended("failed", OLD)
+    before = {job_id: await jobs.row(job_id) for job_id in (old, other, young, failed)}
+    for _ in range(2):
+        await run_pass(ExpirePictures(pool, AGE))
+    for job_id in (old, other):
+        row = await jobs.row(job_id)
+        assert (row["status"], row["outputs"], row["version"]) == ("succeeded", "[]", before[job_id]["version"] + 1)
+        assert row["outputs_removed_at"] is not None
+        assert row["receipt"] == before[job_id]["receipt"]
+    for job_id in (young, failed):
+        assert await jobs.row(job_id) == before[job_id]
+    swept = await jobs.fetch("SELECT job_id FROM object_sweeps WHERE due_at <= now()")
+    assert {row["job_id"] for row in swept} == {old, other}
+
+
+# --- attempts and sessions ---
+
+
+async def test_old_attempts_go(pool: Database, jobs: Jobs) -> None:
+    """Of all jobs but those that run, and those with a dead letter that somebody may want to look at."""
+    old, young = await jobs.ended("succeeded", OLD), await jobs.ended("succeeded", YOUNG)
+    dead, answered = await jobs.ended("failed", OLD), await jobs.ended("failed", OLD)
+    running = await jobs.running()
+    await jobs.execute("UPDATE attempts SET started_at = now() - $2::interval WHERE job_id = $1", running, OLD)
+    await jobs.execute(RESOLVE, answered, timedelta())
+    await run_pass(PruneAttempts(pool, AGE))
+    left = {row["job_id"] for row in await jobs.fetch("SELECT job_id FROM attempts")}
+    assert left == {young, dead, running}
+    assert {old, answered} < await jobs.ids()
+
+
+async def test_sessions_go_after_the_attempts_that_name_them(pool: Database, jobs: Jobs) -> None:
+    """Which GPU and which versions is known of every attempt that is kept."""
+    named, unnamed, young, alive = [await jobs.session() for _ in range(4)]
+    dead = await jobs.ended("failed", OLD)
+    await jobs.execute("UPDATE attempts SET session_id = $1 WHERE job_id = $2", named, dead)
+    for session, age in ((named, OLD), (unnamed, OLD), (young, YOUNG)):
+        await jobs.execute("UPDATE worker_sessions SET ended_at = now() - $2::interval WHERE id = $1", session, age)
+    await run_pass(PruneAttempts(pool, AGE))
+    left = {row["id"] for row in await jobs.fetch("SELECT id FROM worker_sessions")}
+    assert left == {named, young, alive}
+
+
+async def test_kept_attempts_are_looked_at_once_a_pass(
+    pool: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each round begins where the last one ended, though it removed nothing; the next pass begins anew."""
+    monkeypatch.setattr(PruneAttempts, "batch", 3)
+    for _ in range(7):
+        await jobs.ended("failed", OLD)
+    last = await jobs.ended("succeeded", OLD)
+    prune = PruneAttempts(pool, AGE)
+    assert await run_pass(prune) == 3
+    assert await jobs.value("SELECT count(*) FROM attempts") == 7
+    assert await jobs.value("SELECT count(*) FROM attempts WHERE job_id = $1", last) == 0
+    await jobs.execute("UPDATE dead_letters SET status = 'discarded', resolved_at = now()")
+    await run_pass(prune)
+    assert await jobs.value("SELECT count(*) FROM attempts") == 0
+
+
+# --- jobs ---
+
+
+async def test_old_jobs_go_with_all_that_is_theirs(pool: Database, jobs: Jobs) -> None:
+    """Of every final status, with their attempts, deliveries and outbox rows; younger ones stay."""
+    gone = [await jobs.ended(status, OLD) for status in ("succeeded", "failed", "canceled", "expired")]
+    kept = {await jobs.ended("succeeded", YOUNG), await jobs.queued(OLD), await jobs.running()}
+    await jobs.settle_deliveries()
+    await jobs.execute("UPDATE dead_letters SET status = 'discarded', resolved_at = now()")
+    await jobs.execute("INSERT INTO outbox (job_id, generation, model) SELECT id, 1, 'tiny' FROM jobs")
+    await run_pass(PurgeJobs(pool, AGE))
+    assert await jobs.ids() == kept
+    for table in ("attempts", "webhook_deliveries", "outbox"):
+        left = {row["job_id"] for row in await jobs.fetch(f"SELECT job_id FROM {table}")}
+        assert not left & set(gone), table
+    assert await jobs.value("SELECT count(*) FROM outbox") == len(kept)
+
+
+async def test_the_line_is_committed_before_a_job_goes(
+    pool: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever misses the row knows why: at no moment is a purged job an orphan."""
+    job_id = await jobs.ended("succeeded", OLD)
+    await jobs.settle_deliveries()
+    seen: list[bool] = []
+    purge = store.purge_jobs
+
+    async def watched(*arguments: object) -> object:
+        seen.append(await jobs.value("SELECT is_purged($1)", job_id))
+        return await purge(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "purge_jobs", watched)
+    await run_pass(PurgeJobs(pool, AGE))
+    assert seen == [True]
+    assert await jobs.ids() == set()
+    assert await jobs.value("SELECT purged_before - now() + $1::interval < interval '1 minute' FROM instance", AGE)
+
+
+async def test_the_line_is_never_lowered(pool: Database, jobs: Jobs) -> None:
+    """Not even by a longer age: what was removed stays removed."""
+    await jobs.execute("UPDATE instance SET purged_before = now() - interval '10 days'")
+    before = await jobs.value("SELECT purged_before FROM instance")
+    await run_pass(PurgeJobs(pool, AGE))
+    assert await jobs.value("SELECT purged_before FROM instance") == before
+
+
+async def test_the_line_stops_before_an_open_orphan(pool: Database, jobs: Jobs) -> None:
+    """It may become a job again; jobs that are younger than it stay meanwhile."""
+    older, younger = await jobs.ended("succeeded", 50 * DAY), await jobs.ended("succeeded", 40 * DAY)
+    await jobs.settle_deliveries()
+    orphan = aged_id(45 * DAY)
+    await jobs.execute(
+        "INSERT INTO dead_letters (kind, job_id, generation, model, reason, error, fingerprint, body)"
+        " VALUES ('orphan', $1, 1, 'tiny', 'orphan', '{}', '', $2)",
+        orphan,
+        complete_message(orphan, jobs.tenant),
+    )
+    await run_pass(PurgeJobs(pool, AGE))
+    assert await jobs.ids() == {younger}
+    assert await jobs.value("SELECT is_purged($1)", older)
+    assert not await jobs.value("SELECT is_purged($1)", orphan)
+    await jobs.execute("UPDATE dead_letters SET status = 'discarded', resolved_at = now()")
+    await run_pass(PurgeJobs(pool, AGE))
+    assert await jobs.ids() == set()
+
+
+async def test_what_something_holds_stays(pool: Database, jobs: Jobs) -> None:
+    """An open letter, a replaying one, an unsent delivery, an Idempotency-Key; when it lets go the job goes."""
+    open_letter, replaying = await jobs.ended("failed", OLD), await jobs.ended("failed", OLD)
+    unsent, keyed = await jobs.ended("succeeded", OLD), await jobs.ended("canceled", OLD, idempotency_key="'a-key'")
+    await jobs.settle_deliveries()
+    await jobs.execute("UPDATE dead_letters SET status = 'replaying' WHERE job_id = $1", replaying)
+    await jobs.execute("UPDATE webhook_deliveries SET next_attempt_at = now() WHERE job_id = $1", unsent)
+    await jobs.execute(KEY, jobs.tenant, "a-key", keyed)
+    await run_pass(PurgeJobs(pool, AGE))
+    assert await jobs.ids() == {open_letter, replaying, unsent, keyed}
+    await jobs.execute("UPDATE dead_letters SET status = 'discarded', resolved_at = now()")
+    await jobs.settle_deliveries()
+    await jobs.execute("DELETE FROM idempotency_keys")
+    await run_pass(PurgeJobs(pool, AGE))
+    assert await jobs.ids() == set()
+
+
+async def test_a_key_that_stands_for_another_job_holds_none(pool: Database, jobs: Jobs) -> None:
+    """A key may be taken again once it was forgotten."""
+    old = await jobs.ended("succeeded", OLD, idempotency_key="'a-key'")
+    newer = await jobs.queued(idempotency_key="'a-key'")
+    await jobs.settle_deliveries()
+    await jobs.execute(KEY, jobs.tenant, "a-key", newer)
+    await run_pass(PurgeJobs(pool, AGE))
+    assert await jobs.ids() == {newer}
+    assert old not in await jobs.ids()
+
+
+async def test_an_old_job_that_ended_late_stays(pool: Database, jobs: Jobs) -> None:
+    """Its age counts from its end: a replay gives it another life."""
+    job_id = await jobs.ended("succeeded", OLD, completed_at="now() - interval '1 day'")
+    await jobs.settle_deliveries()
+    await run_pass(PurgeJobs(pool, AGE))
+    assert await jobs.ids() == {job_id}
+
+
+async def test_ids_without_a_time_stay(pool: Database, jobs: Jobs) -> None:
+    """Nobody could tell afterwards that they were purged."""
+    foreign = {UUID(int=7), uuid4()}
+    for job_id in foreign:
+        await jobs.execute("UPDATE jobs SET id = $1 WHERE id = $2", job_id, await jobs.queued(OLD))
+        await jobs.execute(
+            "UPDATE jobs SET status = 'expired', completed_at = now() - $2::interval WHERE id = $1", job_id, OLD
+        )
+    await run_pass(PurgeJobs(pool, AGE))
+    assert await jobs.ids() == foreign
+
+
+async def test_kept_jobs_are_looked_at_once_a_pass(pool: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each round begins where the last one ended, though it removed nothing."""
+    monkeypatch.setattr(PurgeJobs, "batch", 3)
+    kept = {await jobs.ended("failed", OLD) for _ in range(7)}
+    last = await jobs.ended("succeeded", OLD)
+    await jobs.settle_deliveries()
+    assert await run_pass(PurgeJobs(pool, AGE)) == 3
+    assert await jobs.ids() == kept
+    assert last not in kept
+
+
+async def test_purges_at_once_share_the_work(pool: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes remove each job once, and neither waits for the other."""
+    monkeypatch.setattr(PurgeJobs, "batch", 10)
+    for _ in range(60):
+        await jobs.ended("succeeded", OLD)
+    await jobs.settle_deliveries()
+    await asyncio.gather(*(run_pass(PurgeJobs(pool, AGE)) for _ in range(3)))
+    await run_pass(PurgeJobs(pool, AGE))
+    assert await jobs.ids() == set()
+    assert await jobs.value("SELECT count(*) FROM object_sweeps") == 60
+
+
+async def test_a_job_that_somebody_has_under_his_hands_is_passed_over(
+    pool: Database, jobs: Jobs, database: str
+) -> None:
+    """A replay that locked it first wins."""
+    job_id = await jobs.ended("failed", OLD)
+    await jobs.settle_deliveries()
+    await jobs.execute("UPDATE dead_letters SET status = 'discarded', resolved_at = now()")
+    async with Jobs.connected(database) as others:
+        await others.execute("BEGIN")
+        await others.set(job_id, status="'queued'", generation="2", dead_lettered="false", completed_at="NULL")
+        await run_pass(PurgeJobs(pool, AGE))
+        await others.execute("COMMIT")
+    assert await jobs.status(job_id) == "queued"
+
+
+async def test_objects_of_purged_jobs_are_swept(pool: Database, jobs: Jobs) -> None:
+    """Unless there never were any, or somebody swept them before: the row goes in the statement that asks for it."""
+    rendered, failed = await jobs.ended("succeeded", OLD), await jobs.ended("failed", OLD)
+    await jobs.ended("expired", OLD, started_at="NULL")
+    await jobs.ended("succeeded", OLD, outputs="'[]'", outputs_removed_at="now()")
+    await jobs.ended("succeeded", OLD, deleted_at="now()")
+    await jobs.settle_deliveries()
+    await jobs.execute("UPDATE dead_letters SET status = 'discarded', resolved_at = now()")
+    await run_pass(PurgeJobs(pool, AGE))
+    assert await jobs.ids() == set()
+    swept = await jobs.fetch("SELECT job_id FROM object_sweeps WHERE due_at <= now() AND empty_since IS NULL")
+    assert {row["job_id"] for row in swept} == {rendered, failed}
