@@ -5,8 +5,8 @@ encode. Those values are prompts and secrets, and errors end in logs, tracebacks
 is reduced, where it leaves the driver, to its class, its SQLSTATE and the names of what it concerns.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import asyncpg
 
@@ -21,7 +21,6 @@ from chassis.errors import (
 _AWAY = (
     OSError,
     TimeoutError,
-    asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -41,9 +40,13 @@ resources, locks, operator intervention, system errors."""
 _TELLING_PARTS = ("detail", "hint", "message", "context", "query", "internal_query")
 
 
-@asynccontextmanager
-async def translated_errors(*, in_doubt: bool = True) -> AsyncIterator[None]:
-    """Turn asyncpg's errors into this module's, and remove the contents of rows from all of them."""
+@contextmanager
+def translated_errors(*, in_doubt: bool = True, is_closed: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Translate asyncpg's errors to those of `chassis.errors`, and remove the contents of rows from all of them.
+
+    asyncpg has one class, InterfaceError, for a closed connection and for mistakes of its callers: `is_closed` tells
+    them apart.
+    """
     try:
         yield
     except DatabaseError:
@@ -51,6 +54,8 @@ async def translated_errors(*, in_doubt: bool = True) -> AsyncIterator[None]:
     except Exception as error:
         remove_contents(error)
         translation = _translation(error, in_doubt)
+        if isinstance(error, asyncpg.InterfaceError) and translation is None and is_closed():
+            translation = DatabaseUnavailableError(_reason(error), in_doubt=in_doubt)
         if translation is None:
             raise
         raise translation from error
@@ -82,7 +87,7 @@ def describe(error: asyncpg.PostgresError) -> str:
 
 
 def _translation(error: Exception, in_doubt: bool) -> Exception | None:
-    reason = str(error) or type(error).__name__
+    reason = _reason(error)
     if isinstance(error, _BAD_DATA):
         return BadDataError(reason)
     if isinstance(error, _CLASHES):
@@ -93,3 +98,7 @@ def _translation(error: Exception, in_doubt: bool) -> Exception | None:
     if isinstance(error, _AWAY):
         return DatabaseUnavailableError(reason, in_doubt=in_doubt)
     return None
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

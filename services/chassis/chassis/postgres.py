@@ -1,16 +1,17 @@
-"""The Postgres pool and named queries. asyncpg's errors are translated on the way out: see database_errors.py."""
+"""The Postgres pool, connections outside it, and named queries."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 import aiosql
 import asyncpg
 import msgspec
 from prometheus_client import Counter
 
+from chassis.connection import Connection, Row, StandingConnection
 from chassis.database_errors import translated_errors
 from chassis.errors import (
     BadDataError,
@@ -29,14 +30,14 @@ __all__ = [
     "DatabaseBusyError",
     "DatabaseError",
     "DatabaseUnavailableError",
+    "Row",
     "SchemaMissingError",
+    "StandingConnection",
     "TransactionClashError",
     "connect_alone",
     "load_queries",
-    "translated_errors",
 ]
 
-Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy
 COMMAND_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 RELEASE_TIMEOUT_SECONDS = 1.0
@@ -152,28 +153,29 @@ class Database:
     @asynccontextmanager
     async def _pooled_connection(self) -> AsyncIterator[Connection]:
         """Whoever holds a turn never waits for others here, so a timeout means that Postgres does not let us in."""
-        async with translated_errors(in_doubt=False):
-            connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
-        async with translated_errors():
-            try:
-                yield connection
-            finally:
-                await self._pool.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
+        with translated_errors(in_doubt=False):
+            driver = await self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
+        try:
+            yield Connection(driver)
+        finally:
+            with translated_errors():
+                await self._pool.release(driver, timeout=RELEASE_TIMEOUT_SECONDS)
 
 
-async def connect_alone(settings: DatabaseSettings, application: str) -> asyncpg.Connection:
+async def connect_alone(settings: DatabaseSettings, application: str) -> StandingConnection:
     """Open a connection outside the pool, for session locks and LISTEN, past any connection pooler.
 
-    The role's keepalives let the server notice a client that fell silent and free its locks. Use the connection under
-    `translated_errors`. Raises DatabaseUnavailableError.
+    The role's keepalives let the server notice a client that fell silent and free its locks.
+    Raises DatabaseUnavailableError.
     """
-    async with translated_errors():
-        return await asyncpg.connect(
+    with translated_errors():
+        driver = await asyncpg.connect(
             settings.direct_url,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
             server_settings=_startup(application),
         )
+    return StandingConnection(driver)
 
 
 def load_queries(package: str) -> Any:

@@ -140,6 +140,57 @@ async def test_a_connection_that_was_ended_is_replaced(pool: Database, database:
     await pool.check()
 
 
+@pytest.mark.parametrize("error", [RuntimeError("ours"), OSError("ours"), TimeoutError("ours")], ids=repr)
+async def test_what_its_user_raises_passes_through(pool: Database, error: Exception) -> None:
+    """A file that is missing, or a deadline of the user's, is not an outage of Postgres; nothing is committed."""
+
+    async def insert_and_fail() -> None:
+        async with pool.transaction() as connection:
+            await connection.execute("INSERT INTO tenants (name) VALUES ('kept-not')")
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        await insert_and_fail()
+    assert caught.value is error
+    async with pool.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM tenants") == 0
+
+
+async def test_a_mistaken_call_is_no_outage(pool: Database) -> None:
+    """asyncpg raises the class that it has for closed connections, too; while the connection is open it stays."""
+    async with pool.connection() as connection:
+        with pytest.raises(asyncpg.InterfaceError, match="expects 1 argument"):
+            await connection.fetch("SELECT $1::text")
+        assert await connection.fetchval("SELECT 1") == 1
+    with pytest.raises(asyncpg.InterfaceError, match="released back to the pool"):
+        await connection.fetchval("SELECT 1")
+
+
+async def test_a_closed_connection_is_unavailable(database: str) -> None:
+    """Whoever closed it."""
+    connection = await connect_alone(DatabaseSettings(database_url=database), "test")
+    await connection.close()
+    with pytest.raises(DatabaseUnavailableError, match="closed"):
+        await connection.fetch("SELECT 1")
+    async with asyncio.timeout(10):
+        await connection.lost.wait()
+
+
+async def test_notifications_are_heard_while_the_connection_lasts(database: str, pool: Database) -> None:
+    """Their payloads arrive in order; an ended connection says that it is lost."""
+    standing = await connect_alone(DatabaseSettings(database_url=database), "test")
+    heard: list[str] = []
+    await standing.listen("news", heard.append)
+    async with pool.connection() as connection:
+        await connection.execute("NOTIFY news, 'one'; NOTIFY news, 'two'")
+        await eventually(lambda: heard == ["one", "two"], what="both are heard")
+        assert not standing.lost.is_set()
+        backend = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = $1"
+        assert await connection.fetchval(backend, database.rpartition("/")[2])
+    async with asyncio.timeout(10):
+        await standing.lost.wait()
+
+
 async def test_a_lost_wire_is_unavailable_and_recovers(database: str) -> None:
     """Without a restart."""
     async with wire_to(database) as wire, pool_on(wire.url) as pool:

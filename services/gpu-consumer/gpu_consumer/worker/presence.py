@@ -2,13 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 
-from chassis.postgres import DatabaseUnavailableError, connect_alone, translated_errors
+from chassis.postgres import DatabaseUnavailableError, StandingConnection, connect_alone
 from chassis.settings import DatabaseSettings
 from gpu_consumer.gate import NAME, Gate
 from gpu_consumer.job.store import queries
@@ -42,7 +40,7 @@ class Presence:
         self._gate = gate
         self._on_cancel = on_cancel
         self._check_seconds = check_seconds
-        self._connection: asyncpg.Connection | None = None
+        self._connection: StandingConnection | None = None
 
     async def acquire(self) -> None:
         """Wait for Postgres and lock the name. Raises NameTakenError when a living worker has it."""
@@ -70,12 +68,11 @@ class Presence:
     async def _connect(self, patience: float) -> None:
         await self.close()
         self._connection = await connect_alone(self._settings, "gpu-consumer-presence")
-        async with translated_errors():
-            await self._lock(self._connection, patience)
-            channel = await queries.cancel_channel(self._connection, worker=self._worker)
-            await self._connection.add_listener(channel, self._hear)
+        await self._lock(self._connection, patience)
+        channel = await queries.cancel_channel(self._connection, worker=self._worker)
+        await self._connection.listen(channel, self._hear)
 
-    async def _lock(self, connection: asyncpg.Connection, patience: float) -> None:
+    async def _lock(self, connection: StandingConnection, patience: float) -> None:
         deadline = asyncio.get_running_loop().time() + patience
         while not await queries.take_name(connection, worker=self._worker):
             if asyncio.get_running_loop().time() > deadline:
@@ -87,18 +84,16 @@ class Presence:
     async def _until_lost(self) -> None:
         """A connection that closes says so; one that is cut off silently is found by asking."""
         assert self._connection is not None
-        lost = asyncio.Event()
-        self._connection.add_termination_listener(lambda _: lost.set())
-        while not (lost.is_set() or self._connection.is_closed()):
+        lost = self._connection.lost
+        while not lost.is_set():
             await first_of(lost.wait(), asyncio.sleep(self._check_seconds))
             try:
-                async with translated_errors():
-                    await queries.still_there(self._connection)
+                await queries.still_there(self._connection)
             except DatabaseUnavailableError:
                 return
 
-    def _hear(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+    def _hear(self, payload: str) -> None:
         try:
-            self._on_cancel(UUID(str(payload)))
+            self._on_cancel(UUID(payload))
         except ValueError:
             log.warning("a cancel names no job", payload=payload)
