@@ -3,6 +3,7 @@
 # PYTHON=python3.12    another interpreter for the virtual environment
 # DARKROOM_HOME=path   another folder than .darkroom for the stack's state; DARKROOM_PORT sets the edge's port
 # ARGS="..."           more arguments for pytest, or for the command behind the target
+# TEST_WORKERS=3       how many processes run the tests of `make test`
 # GPU_SECONDS=150      how long `make gpu` may run: after it no test begins, and the run fails
 # GPU_PACKAGES=file    what is installed beside a machine's own PyTorch: shorter where the machine has the rest
 
@@ -23,6 +24,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 PIP := $(BIN)/pip --disable-pip-version-check -qq
 LOCAL := $(BIN)/python -m darkroom_local
+TEST_WORKERS ?= 3
 
 # What needs a GPU runs around a PyTorch with CUDA that the machine brings, where it brings one: torch is never replaced.
 GPU_VENV := .venv-gpu
@@ -31,12 +33,13 @@ GPU_SECONDS ?= 150
 GPU_PACKAGES ?= deploy/local/gpu-packages.txt
 
 # In the order of their dependence. The worker's extra is what renders; torch itself is installed before, by itself.
-DISTRIBUTIONS := contracts services/chassis client services/gateway services/gpu-consumer[render] services/status \
-	services/operations deploy/local
-TOOLS := hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout ruff scipy testcontainers types-cachetools types-psutil
+SERVICES := $(patsubst %/pyproject.toml,%,$(filter-out services/chassis/%,$(wildcard services/*/pyproject.toml)))
+DISTRIBUTIONS := contracts services/chassis client $(patsubst services/gpu-consumer,services/gpu-consumer[render],$(SERVICES)) \
+	deploy/local
+TOOLS := hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout pytest-xdist pyyaml ruff scipy testcontainers \
+	types-cachetools types-psutil types-pyyaml
 SOURCES := contracts client services deploy/local tests bench training
-PACKAGES := contracts/darkroom_contracts client/darkroom services/chassis/chassis services/gateway/gateway \
-	services/gpu-consumer/gpu_consumer services/status/status services/operations/operations \
+PACKAGES := contracts/darkroom_contracts client/darkroom $(patsubst %/__init__.py,%,$(wildcard services/*/*/__init__.py)) \
 	deploy/local/darkroom_local tests bench training
 
 .PHONY: help
@@ -94,9 +97,14 @@ status: setup ## Tell what runs, under which pid, and whether it is ready (ARGS=
 logs: setup ## Show the logs (ARGS="gateway rabbitmq" picks some)
 	@$(LOCAL) logs $(ARGS)
 
+.PHONY: quick
+quick: setup ## Run the tests that need neither PyTorch nor a running part, in seconds
+	@$(BIN)/pytest $(ARGS) tests/unit tests/contract
+
+# Most tests wait for a process more than they compute, so a core carries more than one worker.
 .PHONY: test
 test: setup ## Run the tests on real parts, all but the long ones (ARGS="-k name" picks some)
-	@$(BIN)/pytest -m "not long and not gpu" $(ARGS)
+	@$(BIN)/pytest -m "not long and not gpu" -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder --durations=25 $(ARGS)
 
 .PHONY: chaos
 chaos: setup ## Run the tests that kill, freeze and restart, the long ones included
