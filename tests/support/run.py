@@ -1,7 +1,7 @@
 """Hooks of a whole run, in its controlling process and in each worker of pytest-xdist.
 
 The controlling process hosts the parts that all processes share. The tests of a file stay together, since they share
-fixtures, and so do all that use the shared stack. Slow folders come first, so that no worker is left with one at the end.
+fixtures, and so do all that use the shared stack. Slow folders come first, so that none is left for the end.
 """
 
 from pathlib import Path
