@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from aio_pika.exceptions import DeliveryError
 
-from chassis.amqp import Broker
+from chassis.broker import Broker
 from darkroom_contracts.schema import migrations
 from darkroom_contracts.topology import DEAD_EXCHANGE, Lanes, topology
 from darkroom_local.probes import http_status

@@ -9,14 +9,15 @@ from enum import StrEnum
 from typing import Any
 
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractQueue
 
-from chassis.amqp import Broker, close_quietly
+from chassis.broker import Broker
+from chassis.consuming import QueueConsumer
 from chassis.headers import json_safe
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database
+from chassis.text import storable
 from darkroom_contracts.api import JobError
-from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode, Stage
 from darkroom_contracts.messages import RenderMessage, UndecodableMessageError, decode_render, v2
 from darkroom_contracts.topology import DEAD_QUEUE, Lanes, topology
 from operations.letters import store
@@ -27,9 +28,7 @@ from operations.retention import purge
 log = structlog.get_logger()
 
 BATCH = 20
-PULL_TIMEOUT_SECONDS = 5.0
 LONGEST_REASON = 1000
-STAGE = "delivery"
 X_DEATH = "x-death"
 
 
@@ -58,32 +57,34 @@ class Ingest(Loop):
         super().__init__()
         self._database = database
         self._broker = broker
-        self._channel: AbstractChannel | None = None
+        self._queue = QueueConsumer(broker, DEAD_QUEUE)
+        self._is_declared = False
 
     async def run_once(self) -> bool:
+        """Raises BrokerUnavailableError, and what `Database.transaction` raises."""
         await self._database.check()
         try:
-            return await self._drain(await self._queue())
+            await self._declare()
+            return await self._drain()
         except Exception:
-            # Closing the channel gives back what was pulled and not acked.
-            if self._channel:
-                await close_quietly(self._channel)
+            # The queue may be missing, and a message that was not acknowledged must return to it.
+            self._is_declared = False
+            await self._queue.close()
             raise
 
-    async def _queue(self) -> AbstractQueue:
-        if self._channel is None or self._channel.is_closed:
+    async def _declare(self) -> None:
+        if not self._is_declared:
             await self._broker.declare(topology([], Lanes(())))
-            self._channel = await self._broker.channel()
-        return await self._channel.get_queue(DEAD_QUEUE, ensure=False)
+            self._is_declared = True
 
-    async def _drain(self, queue: AbstractQueue) -> bool:
+    async def _drain(self) -> bool:
         for _ in range(BATCH):
-            message = await queue.get(fail=False, timeout=PULL_TIMEOUT_SECONDS)
-            if message is None:
+            delivery = await self._queue.get()
+            if delivery is None:
                 return False
-            result = await ingest(self._database, message.body, message.headers)
-            await message.ack()
-            INGESTED.labels(result).inc()
+            result = await ingest(self._database, delivery.body, delivery.headers)
+            if await delivery.ack():
+                INGESTED.labels(result).inc()
         return True
 
 
@@ -132,9 +133,8 @@ async def _record_orphan(
 
 
 async def _record_undecodable(database: Database, reason: str, body: bytes, headers: Mapping[str, Any]) -> Ingested:
-    # The reason quotes the message, and Postgres takes no NUL.
-    message = reason.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:LONGEST_REASON]
-    error = JobError(JobErrorCode.UNDECODABLE, message, retryable=False, stage=STAGE)
+    message = storable(reason)[:LONGEST_REASON]
+    error = JobError(JobErrorCode.UNDECODABLE, message, retryable=False, stage=Stage.DELIVERY)
     safe = _recordable(headers)
     async with database.transaction() as connection:
         recorded = await store.insert_undecodable(connection, error, body, safe, safe.get(X_DEATH))
@@ -162,11 +162,11 @@ _UNKNOWN_JOB = JobError(
     JobErrorCode.ORPHAN,
     "This database does not know the message's job: it was restored from a backup that is older than the job.",
     retryable=False,
-    stage=STAGE,
+    stage=Stage.DELIVERY,
 )
 _UNDELIVERABLE = JobError(
     JobErrorCode.DELIVERY_LIMIT,
     "The broker gave up after delivering the job's message too often.",
     retryable=False,
-    stage=STAGE,
+    stage=Stage.DELIVERY,
 )

@@ -6,7 +6,6 @@ tries again. A migration outside a transaction (CREATE INDEX CONCURRENTLY) block
 """
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import msgspec
 
+from chassis.backoff import Backoff
 from chassis.database_errors import describe, remove_contents
 from darkroom_contracts.schema import Migration
 from operations.errors import OperationsError
@@ -87,7 +87,7 @@ class Migrator:
 
     async def _apply_in_transaction(self, migration: Migration) -> None:
         deadline = time.monotonic() + self._patience.total
-        pause = FIRST_PAUSE_SECONDS
+        backoff, failures = Backoff(FIRST_PAUSE_SECONDS, self._patience.longest_pause), 0
         while (obstacle := await self._try(migration)) is not None:
             oldest = await store.oldest_transaction(self._connection)
             if time.monotonic() >= deadline:
@@ -96,8 +96,8 @@ class Migrator:
                     " Let it end, then try again."
                 )
             self._report(f"{_title(migration)} is held up and will be tried again: {obstacle}. {oldest}")
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
-            pause = min(self._patience.longest_pause, pause * 2)
+            failures += 1
+            await asyncio.sleep(backoff.pause(failures))
 
     async def _try(self, migration: Migration) -> str | None:
         """Apply and record the migration in one transaction. Return None, or the reason why it was held up."""

@@ -2,12 +2,12 @@
 
 from chassis.postgres import Connection
 from darkroom_contracts.api import JobError
-from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode, Stage
 from operations.sweeps import store
 from operations.sweeps.sweep import PatientSweep, Sweep
 
 _WAITED_TOO_LONG = JobError(
-    JobErrorCode.EXPIRED, "The job's turn did not come within its ttl_seconds.", retryable=True, stage="queue"
+    JobErrorCode.EXPIRED, "The job's turn did not come within its ttl_seconds.", retryable=True, stage=Stage.QUEUE
 )
 
 

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from chassis.amqp import Broker, BrokerUnavailableError
+from chassis.broker import Broker
+from chassis.errors import BrokerUnavailableError
 from chassis.postgres import Database, DatabaseUnavailableError
 from chassis.settings import DatabaseSettings
 from darkroom_contracts.topology import DEAD_EXCHANGE, DEAD_QUEUE, WORK_DELIVERY_LIMIT, Lanes, topology, work_queue
