@@ -1,4 +1,4 @@
-"""A synchronous client of the HTTP API."""
+"""Synchronous client of the HTTP API."""
 
 import hashlib
 import time
@@ -24,10 +24,11 @@ _TRY_AGAIN = (429, 502, 503, 504)
 
 
 class Client:
-    """One API key's view of a Darkroom. A context manager; not to be shared between threads.
+    """Client with one API key. Use it as a context manager, and from one thread only.
 
-    Every request is safe to repeat (a submission carries an Idempotency-Key), so lost connections and answers that
-    say to try again are tried again, a few times. All methods raise UnreachableError and ApiError.
+    Every request is safe to repeat (a submission carries an Idempotency-Key), so lost connections and the statuses 429,
+    502, 503 and 504 are retried with growing pauses, four tries in all. Every method that sends a request raises
+    UnreachableError and ApiError.
     """
 
     def __init__(
@@ -39,9 +40,9 @@ class Client:
         transport: httpx2.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`url` is the origin, like http://127.0.0.1:8080. `transport` and `sleep` are for tests."""
+        """`url` is the origin, such as http://127.0.0.1:8080. `transport` and `sleep` are for tests."""
         self._http = httpx2.Client(base_url=url, timeout=timeout_seconds, transport=transport)
-        # Not a default of every request: pictures come from signed URLs, which take no second authorization.
+        # Not a default header: pictures are fetched by signed URLs, which allow no second authorization.
         self._authorization = {"Authorization": f"Bearer {api_key}"}
         self._sleep = sleep
 
@@ -71,12 +72,12 @@ class Client:
         metadata: dict[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
-        """Submit a prompt and return the accepted job. What is None takes the model's default.
+        """Submit a prompt and return the accepted job. Parameters that are None take the model's defaults.
 
-        `width` and `height` are pixels. Give an `idempotency_key` to make the submission repeatable over several runs
-        of a program too.
+        `width` and `height` are in pixels. With an `idempotency_key` the submission is repeatable across runs of a
+        program too; without one, every call submits a new job.
         """
-        wanted = JobInputRequest(
+        job_input = JobInputRequest(
             prompt=prompt,
             negative_prompt=negative_prompt,
             num_inference_steps=num_inference_steps,
@@ -88,25 +89,25 @@ class Client:
             num_images=num_images,
             output_format=output_format,
         )
-        request = JobRequest(wanted, model=model, metadata=metadata or {})
+        request = JobRequest(job_input, model=model, metadata=metadata or {})
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key or uuid4().hex}
         answer = self._call("POST", "/v1/jobs", content=msgspec.json.encode(request), headers=headers)
         return _decode(answer, Job)
 
     def job(self, job_id: UUID) -> Job:
-        """The job as it stands."""
+        """Return the current state of the job."""
         return _decode(self._call("GET", f"/v1/jobs/{job_id}"), Job)
 
     def cancel(self, job_id: UUID) -> CancelReply:
-        """Ask for the job's end. One that ended already stays as it is."""
+        """Cancel the job and return its state. A running job stops later; a job that has ended stays as it is."""
         return _decode(self._call("POST", f"/v1/jobs/{job_id}/cancel"), CancelReply)
 
     def wait(
         self, job_id: UUID, *, timeout_seconds: float | None = None, on_look: Callable[[Job], None] | None = None
     ) -> Job:
-        """Poll until the job has ended, however it did, and return it. `on_look` is told each state that is seen.
+        """Poll until the job has ended, and return it, whatever its status.
 
-        Raises StillRunningError after `timeout_seconds`.
+        `on_look` is called with the job after every poll. Raises StillRunningError after `timeout_seconds`.
         """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         pause = POLL_SECONDS
@@ -122,15 +123,17 @@ class Client:
             pause = POLL_SECONDS if job.status == JobStatus.RUNNING else min(pause * 1.5, LONGEST_POLL_SECONDS)
 
     def download(self, output: Output) -> bytes:
-        """The bytes of a picture, checked against their digest. Raises BrokenDownloadError too."""
+        """Return the bytes of a picture after checking their SHA-256. Raises BrokenDownloadError too."""
         answer = self._send("GET", output.url)
         if answer.status_code != httpx2.codes.OK:
             raise BrokenDownloadError(
-                f"Picture {output.index} can't be downloaded (HTTP {answer.status_code}); ask for the job again, since"
-                f" its URL expires at {output.url_expires_at:%H:%M:%S %Z}."
+                f"Picture {output.index} can't be downloaded (HTTP {answer.status_code}). Its URL expires at"
+                f" {output.url_expires_at:%H:%M:%S %Z}; request the job again to get a new URL."
             )
         if hashlib.sha256(answer.content).hexdigest() != output.sha256:
-            raise BrokenDownloadError(f"Picture {output.index} arrived damaged; download it again.")
+            raise BrokenDownloadError(
+                f"Picture {output.index} arrived damaged: its SHA-256 differs. Download it again."
+            )
         return answer.content
 
     def _call(self, method: str, path: str, *, headers: dict[str, str] | None = None, content: bytes = b"") -> bytes:
@@ -140,15 +143,14 @@ class Client:
         return answer.content
 
     def _send(self, method: str, url: str, **request: Any) -> httpx2.Response:
-        """Send, and send again where that may help."""
+        """Send the request, and retry it where that may help."""
         pause = FIRST_PAUSE_SECONDS
         for tries_left in reversed(range(TRIES)):
             try:
                 answer = self._http.request(method, url, **request)
             except httpx2.TransportError as error:
                 if not tries_left or isinstance(error, httpx2.UnsupportedProtocol):
-                    reason = str(error) or type(error).__name__
-                    raise UnreachableError(f"{self._http.base_url} can't be reached: {reason}") from error
+                    raise UnreachableError(_unreachable(self._http.base_url, error)) from error
             else:
                 if answer.status_code not in _TRY_AGAIN or not tries_left:
                     return answer
@@ -158,18 +160,25 @@ class Client:
         raise AssertionError("the last try returns or raises")
 
 
-def _decode(body: bytes, wanted: type[T]) -> T:
+def _unreachable(url: httpx2.URL, error: httpx2.TransportError) -> str:
+    reason = str(error).rstrip(".") or type(error).__name__
+    return f"{url} can't be reached: {reason}. Check the URL, and that the server is running."
+
+
+def _decode(body: bytes, expected: type[T]) -> T:
     try:
-        return msgspec.json.decode(body, type=wanted)
+        return msgspec.json.decode(body, type=expected)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnreachableError(f"What answered is no Darkroom of this version: {error}.") from error
+        raise UnreachableError(f"Unexpected response ({error}); the server may run an incompatible version.") from error
 
 
 def _problem(answer: httpx2.Response) -> Problem:
     try:
         return msgspec.json.decode(answer.content, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnreachableError(f"What answered is no Darkroom: HTTP {answer.status_code} without a problem.") from error
+        raise UnreachableError(
+            f"Unexpected response (HTTP {answer.status_code}); check that the URL is the address of a Darkroom."
+        ) from error
 
 
 def _retry_after(answer: httpx2.Response) -> float:

@@ -13,28 +13,30 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from darkroom.client import Client
 from darkroom.console import CommandError, json_option, print_fields, print_json
-from darkroom.errors import DarkroomError
+from darkroom.errors import DarkroomError, describe_end
 from darkroom_contracts.api import Job
 from darkroom_contracts.states import JobStatus
 
 
 @click.command()
 @click.argument("prompt")
-@click.option("--model", help="A model of the catalogue; the default model where none is named.")
+@click.option("--model", help="A model of the catalogue. Default: the catalogue's default model.")
 @click.option("--negative-prompt", help="What the picture should not show.")
-@click.option("--steps", "num_inference_steps", type=int, help="Inference steps.")
-@click.option("--width", type=int, help="Pixels.")
-@click.option("--height", type=int, help="Pixels.")
+@click.option("--steps", "num_inference_steps", type=int, help="Number of inference steps.")
+@click.option("--width", type=int, help="Width in pixels.")
+@click.option("--height", type=int, help="Height in pixels.")
 @click.option("--guidance-scale", type=float, help="How closely to follow the prompt.")
 @click.option("--scheduler", help="One of the model's schedulers.")
-@click.option("--seed", type=int, help="Makes the picture repeatable; the job tells the one it took.")
-@click.option("--images", "num_images", type=int, help="How many pictures.")
-@click.option("--format", "output_format", type=click.Choice(["png", "jpeg", "webp"]), help="The pictures' format.")
+@click.option("--seed", type=int, help="Makes the picture repeatable. Default: a random seed, shown by the job.")
+@click.option("--images", "num_images", type=int, help="Number of pictures.")
+@click.option("--format", "output_format", type=click.Choice(["png", "jpeg", "webp"]), help="File format.")
 @click.option("--wait", is_flag=True, help="Wait until the job has ended.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Wait and save the picture here.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Wait, and save the picture to this file."
+)
 @json_option
 def submit(prompt: str, model: str | None, wait: bool, output: Path | None, as_json: bool, **options: Any) -> None:
-    """Submit PROMPT, and with --wait or --output stay until its picture is there."""
+    """Submit PROMPT. With --wait or --output, wait until the job has ended."""
     given = {name: value for name, value in options.items() if value is not None}
     with connected() as client:
         job = client.submit(prompt, model=model, **given)
@@ -45,7 +47,7 @@ def submit(prompt: str, model: str | None, wait: bool, output: Path | None, as_j
     for path in saved:
         click.echo(f"Saved {path}.", err=True)
     if job.status in (JobStatus.FAILED, JobStatus.CANCELED, JobStatus.EXPIRED):
-        raise CommandError(_unsuccessful(job))
+        raise CommandError(describe_end(job))
 
 
 @click.command()
@@ -61,24 +63,24 @@ def job(job_id: UUID, as_json: bool) -> None:
 @click.argument("job_id", metavar="ID", type=click.UUID)
 @json_option
 def cancel(job_id: UUID, as_json: bool) -> None:
-    """Cancel a job that waits or runs."""
+    """Cancel a queued or running job."""
     with connected() as client:
         reply = client.cancel(job_id)
     if as_json:
         print_json(reply)
     elif reply.status == JobStatus.RUNNING:
-        click.echo(f"Job {job_id} is running and will stop within a step.")
+        click.echo(f"Job {job_id} is running; it will stop within a step.")
     else:
         click.echo(f"Job {job_id} is {reply.status}.")
 
 
 @contextmanager
 def connected() -> Iterator[Client]:
-    """A client of DARKROOM_URL with DARKROOM_API_KEY, whose errors are a command's."""
+    """Yield a client of DARKROOM_URL with DARKROOM_API_KEY. Its errors are raised as CommandError."""
     url, key = (os.environ.get(name, "") for name in ("DARKROOM_URL", "DARKROOM_API_KEY"))
     if not url or not key:
         raise CommandError(
-            "Set DARKROOM_URL and DARKROOM_API_KEY; beside a stack that `make up` started, `. .darkroom/env` does."
+            "Set DARKROOM_URL and DARKROOM_API_KEY. For a stack that `make up` started, run `. .darkroom/env`."
         )
     try:
         with Client(url, key) as client:
@@ -93,20 +95,20 @@ def _wait(client: Client, submitted: Job, *, quiet: bool) -> Job:
             return client.wait(submitted.id, on_look=show)
     except KeyboardInterrupt as error:
         raise CommandError(
-            f"Stopped waiting, and job {submitted.id} goes on; `darkroom cancel {submitted.id}` ends it."
+            f"Stopped waiting. Job {submitted.id} continues; `darkroom cancel {submitted.id}` cancels it."
         ) from error
 
 
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[Callable[[Job], None]]:
-    """A bar on stderr, where that is a terminal; yields what shows it a job's state."""
+    """Show a progress bar on stderr if that is a terminal. Yields a function that displays the state of a job."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     stderr = Console(stderr=True)
     with Progress(*columns, console=stderr, transient=True, disable=quiet or not stderr.is_terminal) as progress:
         task = progress.add_task("", total=None)
 
         def show(job: Job) -> None:
-            place = f", {job.queue_position} before it" if job.queue_position else ""
+            place = f", {job.queue_position} ahead" if job.queue_position else ""
             step = job.progress.step if job.progress else 0
             total = job.input.num_inference_steps
             progress.update(task, description=f"{job.status}{place}", completed=step, total=total)
@@ -115,7 +117,7 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[Job], None]]:
 
 
 def _save(client: Client, job: Job, path: Path) -> list[Path]:
-    """Save every picture: to the path itself or, where there are several, with their index before its suffix."""
+    """Save every picture and return the paths. Several pictures get their index before the suffix of `path`."""
     several = len(job.outputs) > 1
     saved = []
     for picture in job.outputs:
@@ -123,7 +125,9 @@ def _save(client: Client, job: Job, path: Path) -> list[Path]:
         try:
             target.write_bytes(client.download(picture))
         except OSError as error:
-            raise CommandError(f"{target} can't be written: {error.strerror}.") from error
+            raise CommandError(
+                f"{target} can't be written: {error.strerror}. `darkroom job {job.id}` shows the URLs of the pictures."
+            ) from error
         saved.append(target)
     return saved
 
@@ -142,17 +146,12 @@ def _print_job(job: Job, as_json: bool) -> None:
         ("created", job.created_at),
     ]
     if job.queue_position is not None:
-        fields.append(("before it", job.queue_position))
+        fields.append(("jobs ahead", job.queue_position))
     if job.progress:
         fields.append(("progress", f"step {job.progress.step} of {job.progress.steps}"))
     if job.error:
         fields.append(("error", f"{job.error.message} ({job.error.code})"))
     fields += [(f"picture {output.index}", output.url) for output in job.outputs]
     if job.outputs_removed_at:
-        fields.append(("pictures", f"removed for their age at {job.outputs_removed_at:%Y-%m-%d %H:%M} UTC"))
+        fields.append(("pictures", f"removed by retention at {job.outputs_removed_at:%Y-%m-%d %H:%M} UTC"))
     print_fields(fields)
-
-
-def _unsuccessful(job: Job) -> str:
-    reason = f": {job.error.message} ({job.error.code})" if job.error else ""
-    return f"Job {job.id} is {job.status}{reason}"

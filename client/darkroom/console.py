@@ -1,4 +1,4 @@
-"""How every command speaks: tables for people, JSON for programs, one sentence when something is wrong."""
+"""Output of all commands: tables for people, JSON for programs, one sentence for an error."""
 
 import sys
 from collections.abc import Iterable
@@ -15,31 +15,31 @@ PIPE_WIDTH = 1000
 
 
 class CommandError(click.ClickException):
-    """A command can't do what was asked. The message is one sentence that says what to do next; exit code 1."""
+    """The command failed. Its message says what happened and what to do next; the exit code is 1."""
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 def print_json(value: Any) -> None:
-    """Print any value that msgspec encodes, indented."""
+    """Print a value that msgspec can encode as indented JSON."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print a table. Cells are shown as plain text and never cut off; a first column of ids stays in one piece."""
+    """Print a table. Cells are plain text and never truncated, and the column `id` is never wrapped."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == "id")
     for row in rows:
         table.add_row(*map(_cell, row))
-    # Markup in what users wrote is never interpreted, and a pipe has no width to wrap at.
+    # Cells may hold text from users, so markup is not interpreted. A pipe has no width to wrap at.
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     Console(markup=False, highlight=False, emoji=False, width=width).print(table)
 
 
 def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
-    """Print name and value, a line each; values are never broken, so that they can be copied."""
+    """Print a line for each name and value. Values are never wrapped, so that they can be copied."""
     shown = [(name, _cell(value)) for name, value in fields]
     width = max(len(name) for name, _ in shown) + 2
     for name, value in shown:
@@ -47,7 +47,7 @@ def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
 
 
 def printable(text: str) -> str:
-    """Foreign text without its control characters, which must not reach the terminal."""
+    """Return the text with its control characters replaced, since they must not reach a terminal."""
     return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 

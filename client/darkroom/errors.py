@@ -1,39 +1,45 @@
-"""What can go wrong for a client. The message of each is a sentence for people."""
+"""Errors of the client. Every message says what happened, then what to do."""
 
 from uuid import UUID
 
-from darkroom_contracts.api import Problem
+from darkroom_contracts.api import Job, Problem
 
 
 class DarkroomError(Exception):
-    """Anything that a Client raises."""
+    """Base class of all errors that a Client raises."""
 
 
 class UnreachableError(DarkroomError):
-    """The API can't be reached, or did not answer as Darkroom does."""
+    """The API can't be reached, or the response is not one of a compatible Darkroom."""
 
 
 class ApiError(DarkroomError):
-    """The API refused. `problem.code` is stable, `problem.field` names the offending field where there is one."""
+    """The API refused the request. `problem.code` is stable; `problem.field` names the invalid field, if any."""
 
     def __init__(self, problem: Problem) -> None:
         detail = problem.detail or problem.title
-        told = not problem.field or problem.field in detail
-        super().__init__(detail if told else f"{problem.field}: {detail}")
+        is_complete = not problem.field or problem.field in detail
+        super().__init__(detail if is_complete else f"{problem.field}: {detail}")
         self.problem = problem
 
 
 class StillRunningError(DarkroomError):
-    """The job did not end in the time that was given for it; it goes on."""
+    """The job did not end within the timeout. It continues."""
 
     def __init__(self, job_id: UUID, seconds: float) -> None:
-        super().__init__(f"Job {job_id} has not ended within {seconds:g} s; it goes on.")
+        super().__init__(f"Job {job_id} has not ended within {seconds:g} s. It continues; wait again, or cancel it.")
         self.job_id = job_id
 
 
 class BrokenDownloadError(DarkroomError):
-    """The picture that arrived is not the one that was stored."""
+    """The picture can't be downloaded, or differs from the stored one."""
 
 
 class NotVerifiableError(DarkroomError):
-    """The file is no picture that can be rendered again, or the job that should have done so did not succeed."""
+    """The file holds no picture with parameters of Darkroom, or the job that rendered it again did not succeed."""
+
+
+def describe_end(job: Job) -> str:
+    """Return a sentence about how an unsuccessful job ended, and why."""
+    reason = f": {job.error.message} ({job.error.code})" if job.error else "."
+    return f"Job {job.id} ended as {job.status}{reason}"

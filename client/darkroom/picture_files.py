@@ -1,4 +1,4 @@
-"""Reads what a picture file tells of its making, and compares pictures. A file may come from anyone: all is bounded."""
+"""Read the parameters stored in a picture file, and compare pictures. No file is trusted: every read is bounded."""
 
 import warnings
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from darkroom_contracts import pictures
 from darkroom_contracts.api import OutputFormat
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""More than the largest picture that a Darkroom can store."""
+"""More than the largest picture that Darkroom can store."""
 FORMATS: dict[str, OutputFormat] = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp"}
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
@@ -22,36 +22,38 @@ _TAG = "darkroom:picture"
 
 
 class Difference(NamedTuple):
-    """Between two pictures of one size."""
+    """Difference between two pictures of the same size."""
 
     pixels: int
-    """In all."""
+    """Number of pixels of each picture."""
     differing: int
     largest: int
-    """Of one channel of one pixel, of 255."""
+    """Largest difference of one channel of one pixel, of 255."""
 
 
 def read(data: bytes) -> pictures.Picture:
-    """How the picture was made. Raises NotVerifiableError."""
+    """Return the parameters and origin stored in the picture. Raises NotVerifiableError."""
     if len(data) > MAX_FILE_BYTES:
-        raise NotVerifiableError(f"The file is larger than {MAX_FILE_BYTES // 2**20} MiB, so no picture of a Darkroom.")
+        raise NotVerifiableError(
+            f"The file is larger than {MAX_FILE_BYTES // 2**20} MiB, and Darkroom stores no such picture."
+        )
     with _opened(data) as image:
         try:
-            told = _told(image)
+            picture = _stored(image)
         except pictures.NotAPictureError as error:
-            raise NotVerifiableError(f"What the picture tells of its making can't be read: {error}.") from error
-        made, found = f"{told.input.width}x{told.input.height}", f"{image.width}x{image.height}"
+            raise NotVerifiableError(f"The parameters in the picture can't be read: {error}.") from error
+        made, found = f"{picture.input.width}x{picture.input.height}", f"{image.width}x{image.height}"
         if found != made:
-            raise NotVerifiableError(f"The picture was altered: it was made {made} pixels large, and is {found}.")
-        image.load()  # before a GPU works for a damaged one
-    return told
+            raise NotVerifiableError(f"The picture was altered: it was rendered at {made} pixels and now has {found}.")
+        image.load()  # raises for a damaged file, before a GPU renders anything
+    return picture
 
 
 def compare(one: bytes, other: bytes) -> Difference:
-    """The difference of two files' pixels. Raises NotVerifiableError when they can't be laid over each other."""
+    """Return the difference between the pixels of two files. Raises NotVerifiableError if their sizes differ."""
     with _opened(one) as left, _opened(other) as right:
         if left.size != right.size:
-            raise NotVerifiableError("The picture that was rendered has another size.")
+            raise NotVerifiableError("The picture rendered again has another size.")
         red, green, blue = ImageChops.difference(left.convert("RGB"), right.convert("RGB")).split()
     histogram = ImageChops.lighter(ImageChops.lighter(red, green), blue).histogram()
     largest = max(value for value, count in enumerate(histogram) if count)
@@ -61,24 +63,26 @@ def compare(one: bytes, other: bytes) -> Difference:
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
     try:
-        # Pillow only warns of the smaller decompression bombs, and of damaged metadata, which then is missing.
+        # Pillow only warns of smaller decompression bombs, and of damaged metadata, which it then leaves out.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(BytesIO(data), formats=list(FORMATS)) as image:
                 yield image
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise NotVerifiableError("The file is no PNG, JPEG or WebP picture, or it is damaged.") from error
+        raise NotVerifiableError("The file is not a PNG, JPEG or WebP picture, or it is damaged.") from error
 
 
-def _told(image: Image.Image) -> pictures.Picture:
+def _stored(image: Image.Image) -> pictures.Picture:
     output_format = FORMATS[image.format or ""]
     exact, text = _png_texts(image) if output_format == "png" else _exif_texts(image)
     if exact:
         return pictures.decode(exact)
     if text:
         return pictures.parse_parameters(text, output_format)
-    raise NotVerifiableError("The picture tells nothing of its making; was it rendered by a Darkroom?")
+    raise NotVerifiableError(
+        "The picture holds no parameters. Only an unaltered picture that Darkroom rendered can be verified."
+    )
 
 
 def _png_texts(image: Image.Image) -> tuple[str, str]:

@@ -1,10 +1,10 @@
-"""Renders a picture again, and compares.
+"""Render a picture again from its parameters, and compare the two.
 
 from darkroom.verification import verify
 
 with Client(url, key) as darkroom:
     found = verify(darkroom, Path("lighthouse.png").read_bytes())
-    assert found.verdict == "identical", found.differences
+    assert found.verdict == "identical", found.changed
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ import msgspec
 
 from darkroom import picture_files
 from darkroom.client import Client
-from darkroom.errors import DarkroomError, NotVerifiableError
+from darkroom.errors import DarkroomError, NotVerifiableError, describe_end
 from darkroom_contracts.api import Execution, Job, Receipt
 from darkroom_contracts.pictures import Origin, Picture
 from darkroom_contracts.states import JobStatus
@@ -31,13 +31,13 @@ _EXECUTION = {
     "cpu_capability": "CPU capability",
     "cpu_threads": "CPU threads",
 }
-"""Field of Execution -> what people read."""
+"""Field of Execution -> its name for people."""
 
 Verdict = Literal["identical", "same_pixels", "different"]
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """Something that shapes a picture and is not what it was when the picture was made."""
+    """A condition of rendering that differs from when the picture was made."""
 
     name: str
     then: str
@@ -45,20 +45,20 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """How the picture and the one that was rendered from its parameters compare."""
+    """Comparison of a picture with the one rendered from its parameters."""
 
     verdict: Verdict
     """`identical`: the same bytes. `same_pixels`: another file of the same pixels. `different`: other pixels."""
     job_id: UUID
-    """The job that rendered it again."""
+    """The job that rendered the picture again."""
     picture: Picture
-    """What the picture tells of its making."""
+    """Parameters and origin stored in the picture."""
     pixels: int
     differing_pixels: int
     largest_difference: int
-    """Of one channel of one pixel, of 255."""
+    """Largest difference of one channel of one pixel, of 255."""
     changed: list[Changed]
-    """What may explain a difference; empty too where the picture does not tell what rendered it."""
+    """What may explain a difference. Empty too if the picture does not record what rendered it."""
 
 
 def verify(
@@ -68,36 +68,32 @@ def verify(
     timeout_seconds: float | None = None,
     on_look: Callable[[Job], None] | None = None,
 ) -> Verification:
-    """Render the picture in `data`, a PNG, JPEG or WebP file, again by itself and compare.
+    """Render the picture in `data`, a PNG, JPEG or WebP file, again as a job of its own, and compare.
 
-    Raises NotVerifiableError, and what Client.submit, wait and download raise. `on_look` is told each state of the
-    job that is seen.
+    `on_look` is called with the job after every poll. A KeyboardInterrupt cancels the job. Raises NotVerifiableError,
+    and the errors of Client.submit, wait and download.
     """
-    told = picture_files.read(data)
-    job = client.submit(model=told.model, **msgspec.structs.asdict(told.input))
+    picture = picture_files.read(data)
+    job = client.submit(model=picture.model, **msgspec.structs.asdict(picture.input))
     try:
         job = client.wait(job.id, timeout_seconds=timeout_seconds, on_look=on_look)
     except KeyboardInterrupt:
-        with suppress(DarkroomError):  # of use to nobody now
+        with suppress(DarkroomError):  # the caller needs the interrupt, not an error of the cancellation
             client.cancel(job.id)
         raise
     if job.status != JobStatus.SUCCEEDED:
-        raise NotVerifiableError(f"The picture could not be rendered again: job {job.id} is {job.status}{_reason(job)}")
+        raise NotVerifiableError(f"The picture could not be rendered again. {describe_end(job)}")
     again = client.download(job.outputs[0])
     difference = picture_files.compare(data, again)
     return Verification(
         verdict="identical" if again == data else "different" if difference.differing else "same_pixels",
         job_id=job.id,
-        picture=told,
+        picture=picture,
         pixels=difference.pixels,
         differing_pixels=difference.differing,
         largest_difference=difference.largest,
-        changed=list(_changed(told.origin, job.receipt)),
+        changed=list(_changed(picture.origin, job.receipt)),
     )
-
-
-def _reason(job: Job) -> str:
-    return f": {job.error.message} ({job.error.code})" if job.error else "."
 
 
 def _changed(then: Origin | None, now: Receipt | None) -> Iterator[Changed]:
@@ -111,7 +107,7 @@ def _changed(then: Origin | None, now: Receipt | None) -> Iterator[Changed]:
 
 
 def _flat(made: Origin | Receipt) -> dict[str, str | None]:
-    """What shaped the pixels, by the names that people read; None where it is unknown."""
+    """Return what shaped the pixels by its names for people; None where it is unknown."""
     return {
         "model revision": made.model_revision,
         "dtype": made.dtype,
@@ -125,12 +121,12 @@ def _flat(made: Origin | Receipt) -> dict[str, str | None]:
 def _executed(execution: Execution | None) -> dict[str, str | None]:
     if execution is None:
         return dict.fromkeys(_EXECUTION.values())
-    told = msgspec.structs.asdict(execution)
-    return {words: _words(told[name]) for name, words in _EXECUTION.items()}
+    values = msgspec.structs.asdict(execution)
+    return {label: _text(values[name]) for name, label in _EXECUTION.items()}
 
 
-def _words(value: Any) -> str:
-    """A value that people read: of a yes or no, of a list, of a count or none, or of a name."""
+def _text(value: Any) -> str:
+    """Return a boolean, a list, a number, a name or None as people read it."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list):

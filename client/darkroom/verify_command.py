@@ -15,12 +15,12 @@ DIFFERENT = 1
 NOT_VERIFIABLE = 2
 _VERDICTS = {
     "identical": "identical: the same bytes.",
-    "same_pixels": "the pixels are identical; the file around them is another.",
+    "same_pixels": "the pixels are identical; the files differ in their metadata or compression.",
 }
 
 
-class NotVerified(CommandError):  # noqa: N818 - click's exceptions are answers
-    """The picture could not be compared: it is none of a Darkroom's, or it could not be rendered again."""
+class NotVerified(CommandError):  # noqa: N818 - named as click names its exceptions
+    """The picture could not be compared: it holds no parameters, or it could not be rendered again."""
 
     exit_code = NOT_VERIFIABLE
 
@@ -29,10 +29,10 @@ class NotVerified(CommandError):  # noqa: N818 - click's exceptions are answers
 @click.argument("picture", type=click.Path(path_type=Path))
 @json_option
 def verify(picture: Path, as_json: bool) -> None:
-    """Render PICTURE again from the parameters inside it, and compare.
+    """Render PICTURE again from the parameters stored in it, and compare.
 
-    Exit code 0: the same bytes, or at least the same pixels. 1: other pixels. 2: it can't be told, because the file is
-    no picture of a Darkroom or could not be rendered again.
+    Exit code 0: the bytes, or at least the pixels, are the same. 1: pixels differ. 2: the picture could not be
+    compared, because it holds no parameters of Darkroom or could not be rendered again.
     """
     try:
         data = _read(picture)
@@ -41,7 +41,7 @@ def verify(picture: Path, as_json: bool) -> None:
     except CommandError as error:
         raise NotVerified(error.message) from error
     except KeyboardInterrupt as error:
-        raise NotVerified("Stopped waiting; the picture was not compared.") from error
+        raise NotVerified("Stopped waiting. The picture was not compared; run the command again.") from error
     if as_json:
         print_json(found)
     else:
@@ -66,10 +66,10 @@ def _sentences(path: Path, found: Verification) -> Iterator[str]:
 
 
 def _difference(found: Verification) -> str:
-    return f"{found.differing_pixels} of {found.pixels} pixels differ, by {found.largest_difference} of 255 at most."
+    return f"{found.differing_pixels} of {found.pixels} pixels differ, by at most {found.largest_difference} of 255."
 
 
 def _unexplained(found: Verification) -> str:
     if found.picture.origin is None:
-        return "  It does not tell what rendered it."
-    return "  Model, device and libraries are the same: it was altered, or a GPU rendered it in a batch with others."
+        return "  The picture does not record what rendered it."
+    return "  Model, device and libraries are the same: the picture was altered, or a GPU rendered it in a batch."

@@ -23,7 +23,6 @@ EXEMPT: tuple[str, ...] = (
     "README.md",
     "pyproject.toml",
     "bench/",
-    "client/",
     "contracts/",
     "deploy/",
     "docs/",

@@ -1,4 +1,4 @@
-"""A picture is rendered again by itself and compared, on a running stack and through the client that people have."""
+"""Verification on a running stack: a picture is rendered again through the public client and compared."""
 
 import asyncio
 from io import BytesIO
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("workers")]
 
 
 class Edge(httpx2.HTTPTransport):
-    """Sends writes to the gateway, as the edge would; all else goes where it is addressed, to status or S3."""
+    """Transport that sends writes to the gateway, as the edge does, and all other requests to their own address."""
 
     def __init__(self, stack: Stack) -> None:
         super().__init__()
@@ -46,8 +46,8 @@ async def pictures_of(client: Client, job: Job) -> list[bytes]:
 
 
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
-async def test_pictures_of_one_job_are_verified_alone(stack: Stack, client: Client, output_format: str) -> None:
-    """Each of a job's pictures, rendered again by itself, is the same file to the last byte."""
+async def test_pictures_of_one_job_are_verified_one_by_one(stack: Stack, client: Client, output_format: str) -> None:
+    """Every picture of a job is rendered again as a job of its own, byte for byte."""
     submitted = await client.submit(
         MODEL, seed=21, num_images=2, prompt="ein Kätzchen\n🙂, 東京: <b>", output_format=output_format
     )
@@ -61,7 +61,7 @@ async def test_pictures_of_one_job_are_verified_alone(stack: Stack, client: Clie
 
 
 async def test_a_changed_pixel_is_found(stack: Stack, client: Client) -> None:
-    """A picture with one pixel changed by one, its record untouched, is told from the one that was rendered."""
+    """A change of one pixel by one is found, although the record of the picture is unchanged."""
     (job,) = await client.succeeded(await client.submit(MODEL, seed=22))
     found = await verified(stack, tampered((await pictures_of(client, job))[0]))
     assert (found.verdict, found.pixels) == ("different", 64 * 64)
@@ -69,9 +69,9 @@ async def test_a_changed_pixel_is_found(stack: Stack, client: Client) -> None:
 
 
 async def test_a_picture_without_a_record_costs_no_render(stack: Stack, client: Client) -> None:
-    """A picture that tells nothing of its making is refused before a job is made of it."""
+    """A picture without parameters is refused before a job is submitted."""
     (job,) = await client.succeeded(await client.submit(MODEL, seed=23))
-    with pytest.raises(NotVerifiableError, match="tells nothing"):
+    with pytest.raises(NotVerifiableError, match="holds no parameters"):
         await verified(stack, silenced((await pictures_of(client, job))[0]))
 
 

@@ -1,4 +1,4 @@
-"""Answers of the HTTP API, and a client that gets them."""
+"""Responses of the HTTP API, and a client that receives them."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

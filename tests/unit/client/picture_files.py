@@ -18,7 +18,7 @@ def wanted(**changes: Any) -> JobInput:
 
 
 def picture_file(rgb: bytes = RGB, origin: Origin = ORIGIN, model: str = "tiny", **changes: Any) -> bytes:
-    """A picture of these pixels, made by an input with these changes."""
+    """Return a picture with these pixels, made from an input with these changes."""
     made_by = wanted(**changes)
     return png.encode(RenderedImage(SIZE["width"], SIZE["height"], made_by.seed, rgb), made_by, model, origin)
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("environment")
 
 
 def test_a_submission_prints_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`submit` returns at once with the job, its prompt shown as it was written."""
+    """`submit` prints the job at once, with its prompt unchanged."""
     result = _run(monkeypatch, Script(reply(job(), 202)), "submit", "a lighthouse")
     assert result.exit_code == 0
     assert str(JOB_ID) in result.stdout
@@ -35,7 +35,7 @@ def test_a_submission_prints_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_options_reach_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The options become the request's fields, and what was not given stays the model's choice."""
+    """Options become fields of the request; the model decides what was not given."""
     script = Script(reply(job(), 202))
     _run(monkeypatch, script, "submit", "x", "--model", "tiny", "--steps", "5", "--seed", "0", "--images", "2")
     sent = json.loads(script.requests[0].content)
@@ -45,7 +45,7 @@ def test_options_reach_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_waiting_saves_the_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`--output` waits for the end and saves the picture, and --json leaves stdout to the program."""
+    """`--output` waits for the end and saves the picture; with `--json` stdout holds JSON alone."""
     done = reply(job("succeeded", outputs=[output()]))
     script = Script(reply(job(), 202), reply(running(5)), done, httpx2.Response(200, content=PICTURE))
     target = tmp_path / "lighthouse.png"
@@ -56,7 +56,7 @@ def test_waiting_saves_the_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_several_pictures_get_several_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Several pictures are told apart by their index."""
+    """Several pictures are saved with their index in the name."""
     done = reply(job("succeeded", outputs=[output(0), output(1)]), 202)
     pictures = (httpx2.Response(200, content=PICTURE) for _ in range(2))
     _run(monkeypatch, Script(done, done, *pictures), "submit", "x", "--output", str(tmp_path / "p.png"))
@@ -65,22 +65,22 @@ def test_several_pictures_get_several_files(monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.mark.parametrize("options", [("--wait",), ("--wait", "--json")])
 def test_a_job_that_fails_fails_the_command(monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]) -> None:
-    """A job that ends without a picture gives an exit code and the reason."""
+    """A job that ends without a picture fails the command, which prints the reason."""
     result = _run(monkeypatch, Script(reply(job(), 202), reply(failed())), "submit", "x", *options)
     assert result.exit_code == 1
-    assert f"Error: Job {JOB_ID} is failed: The scheduler failed. (pipeline_error)" in result.stderr
+    assert f"Error: Job {JOB_ID} ended as failed: The scheduler failed. (pipeline_error)" in result.stderr
 
 
 def test_an_interrupt_leaves_the_job_running(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while waiting says that the job goes on and how to end it."""
+    """Ctrl-C while waiting says that the job continues and how to cancel it."""
     script = Script(reply(job(), 202), KeyboardInterrupt())
     result = _run(monkeypatch, script, "submit", "x", "--wait")
     assert result.exit_code == 1
-    assert f"goes on; `darkroom cancel {JOB_ID}` ends it" in result.stderr
+    assert f"continues; `darkroom cancel {JOB_ID}` cancels it" in result.stderr
 
 
 def test_a_job_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`job` shows progress, error and picture as far as there are any."""
+    """`job` shows the progress, the error and the pictures, if there are any."""
     assert "step 5 of 20" in _run(monkeypatch, Script(reply(running(5))), "job", str(JOB_ID)).stdout
     assert "The scheduler failed." in _run(monkeypatch, Script(reply(failed())), "job", str(JOB_ID)).stdout
     shown = _run(monkeypatch, Script(reply(job("succeeded", outputs=[output()]))), "job", str(JOB_ID)).stdout
@@ -88,34 +88,34 @@ def test_a_job_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("status", "words"), [("running", "will stop within a step"), ("canceled", "is canceled")])
-def test_a_cancel_tells_the_outcome(monkeypatch: pytest.MonkeyPatch, status: str, words: str) -> None:
-    """`cancel` tells a job that will stop from one that has ended."""
+def test_a_cancel_prints_the_outcome(monkeypatch: pytest.MonkeyPatch, status: str, words: str) -> None:
+    """`cancel` distinguishes a job that will stop from one that has ended."""
     result = _run(monkeypatch, Script(reply(CancelReply(JOB_ID, JobStatus(status)))), "cancel", str(JOB_ID))
     assert (result.exit_code, words in result.stdout) == (0, True)
 
 
 def test_a_refusal_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the API refuses is told in a sentence on stderr, with an exit code."""
+    """A refusal of the API is one sentence on stderr and an exit code."""
     result = _run(monkeypatch, Script(problem(404, "not_found", "There is no such job.")), "job", str(JOB_ID))
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: There is no such job.\n")
 
 
 @pytest.mark.parametrize("name", ["DARKROOM_URL", "DARKROOM_API_KEY"])
-def test_a_missing_setting_is_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Without the API's address or a key the command says what to set."""
+def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Without the address of the API or a key, the command says what to set."""
     monkeypatch.delenv(name)
     result = CliRunner().invoke(main, ["job", str(JOB_ID)])
     assert result.exit_code == 1
     assert "Set DARKROOM_URL and DARKROOM_API_KEY" in result.stderr
 
 
-def test_the_command_tells_its_version() -> None:
-    """`darkroom --version` tells the version."""
+def test_the_command_prints_its_version() -> None:
+    """`darkroom --version` prints the version."""
     assert CliRunner().invoke(main, ["--version"]).stdout.startswith("darkroom, version ")
 
 
 def test_commands_of_other_distributions_are_found() -> None:
-    """The installed distributions' commands stand beside the client's own, and an unknown one is refused."""
+    """Commands of all installed distributions are listed, and an unknown command is refused."""
     listed = CliRunner().invoke(main, ["--help"]).stdout
     for command in ("submit", "job", "cancel", "keys", "dead-letters", "migrate"):
         assert f"  {command} " in listed

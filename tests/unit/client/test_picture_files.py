@@ -17,7 +17,7 @@ FORMATS = get_args(OutputFormat)
 
 
 def saved_again(data: bytes, **texts: str) -> bytes:
-    """The pixels alone as a PNG, with these texts."""
+    """Return the pixels alone as a PNG, with these texts."""
     buffer, chunks = BytesIO(), PngInfo()
     for keyword, text in texts.items():
         chunks.add_itxt(keyword, text)
@@ -28,8 +28,8 @@ def saved_again(data: bytes, **texts: str) -> bytes:
 
 @pytest.mark.parametrize("output_format", FORMATS)
 @pytest.mark.parametrize("prompt", ["a cat", "ein Kätzchen\n🙂 東京 </darkroom:picture> &lt;", "\x01\x7f\ufffe"])
-def test_every_format_tells_what_made_it(output_format: OutputFormat, prompt: str) -> None:
-    """What the worker writes into a picture is read from it to the last character, in every format."""
+def test_every_format_holds_its_parameters(output_format: OutputFormat, prompt: str) -> None:
+    """The parameters that the worker writes into a picture are read unchanged, in every format."""
     made_by = wanted(prompt=prompt, negative_prompt=prompt, seed=2**32 - 1, output_format=output_format)
     data = picture_file(prompt=prompt, negative_prompt=prompt, seed=2**32 - 1, output_format=output_format)
     assert read(data) == picture_of("tiny", made_by, made_by.seed, ORIGIN)
@@ -37,39 +37,39 @@ def test_every_format_tells_what_made_it(output_format: OutputFormat, prompt: st
 
 @pytest.mark.parametrize("output_format", ["jpeg", "webp"])
 def test_the_longest_prompts_are_read(output_format: OutputFormat) -> None:
-    """Nothing of the longest prompts is lost on the way."""
+    """The longest prompts are read completely."""
     longest = "\x01" * 4000
     assert (
         read(picture_file(prompt=longest, negative_prompt=longest, output_format=output_format)).input.prompt == longest
     )
 
 
-def test_the_common_form_alone_suffices() -> None:
-    """A picture that has lost its exact record is read by the parameters that the common tools keep."""
+def test_the_common_parameters_suffice() -> None:
+    """A picture without its exact record is read from the parameters that common tools keep."""
     data = picture_file(prompt="a cat")
-    told = read(data)
-    common = saved_again(data, parameters=pictures.parameters(told))
-    assert (read(common).input, read(common).origin) == (told.input, None)
+    picture = read(data)
+    common = saved_again(data, parameters=pictures.parameters(picture))
+    assert (read(common).input, read(common).origin) == (picture.input, None)
 
 
-def test_a_picture_without_a_word_is_refused() -> None:
-    """A picture that tells nothing is none of a Darkroom's."""
-    with pytest.raises(NotVerifiableError, match="tells nothing"):
+def test_a_picture_without_parameters_is_refused() -> None:
+    """A picture without parameters is refused."""
+    with pytest.raises(NotVerifiableError, match="holds no parameters"):
         read(saved_again(picture_file()))
 
 
 def test_a_broken_record_is_refused() -> None:
-    """A record that was cut is not guessed at."""
+    """An incomplete record is refused."""
     with pytest.raises(NotVerifiableError, match="can't be read"):
         read(saved_again(picture_file(), darkroom='{"type":'))
 
 
 def test_a_cropped_picture_is_refused() -> None:
-    """A picture whose size is not the one it was made in was altered."""
+    """A picture whose size differs from its parameters was altered."""
     data = picture_file()
     other = picture_file(width=24)
     record = pictures.encode(read_record(other))
-    with pytest.raises(NotVerifiableError, match="was altered: it was made 24x8"):
+    with pytest.raises(NotVerifiableError, match="was altered: it was rendered at 24x8 pixels and now has 16x8"):
         read(saved_again(data, darkroom=record))
 
 
@@ -80,13 +80,13 @@ def read_record(data: bytes) -> pictures.Picture:
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"])
 def test_other_files_are_refused(data: bytes) -> None:
-    """What is no PNG, JPEG or WebP is refused."""
-    with pytest.raises(NotVerifiableError, match="no PNG, JPEG or WebP"):
+    """A file that is not a PNG, JPEG or WebP picture is refused."""
+    with pytest.raises(NotVerifiableError, match="not a PNG, JPEG or WebP"):
         read(data)
 
 
 def test_large_files_are_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file beyond the bound is not looked into."""
+    """A file above the limit is refused before it is opened."""
     monkeypatch.setattr("darkroom.picture_files.MAX_FILE_BYTES", 10)
     assert MAX_FILE_BYTES > 10
     with pytest.raises(NotVerifiableError, match="larger than"):
@@ -94,15 +94,15 @@ def test_large_files_are_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_decompression_bombs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small file of very many pixels is refused before they are unpacked."""
+    """A small file with too many pixels is refused before it is decompressed."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(NotVerifiableError, match="damaged"):
         read(picture_file())
 
 
 @pytest.mark.parametrize("output_format", FORMATS)
-def test_damage_never_breaks_the_reader(output_format: OutputFormat) -> None:
-    """Whatever bytes of a picture are changed or missing, it is read or refused in one sentence."""
+def test_damage_never_crashes_the_reader(output_format: OutputFormat) -> None:
+    """A picture with changed or missing bytes is read, or refused in one sentence."""
     whole = picture_file(prompt="a cat", output_format=output_format)
     chance = random.Random(7)
     refused = 0
@@ -115,7 +115,7 @@ def test_damage_never_breaks_the_reader(output_format: OutputFormat) -> None:
 
 
 def damaged(whole: bytes, chance: random.Random) -> bytes:
-    """A few bytes changed, and now and then the end missing."""
+    """Return the picture with a few bytes changed, and sometimes without its end."""
     cut = chance.randrange(1, len(whole)) if chance.random() < 0.3 else len(whole)
     data = bytearray(whole[:cut])
     for _ in range(chance.randrange(1, 6)):
@@ -125,17 +125,17 @@ def damaged(whole: bytes, chance: random.Random) -> bytes:
 
 @pytest.mark.parametrize(("by", "largest"), [(1, 1), (128, 128)])
 def test_a_changed_pixel_is_found(by: int, largest: int) -> None:
-    """One pixel that differs in one channel is counted, and by how much it differs."""
+    """One pixel that differs in one channel is counted, and its difference measured."""
     assert compare(picture_file(), picture_file(with_a_pixel_changed(by=by))) == Difference(128, 1, largest)
 
 
 def test_equal_pixels_do_not_differ() -> None:
-    """Files that tell different things of the same pixels do not differ."""
+    """Files with the same pixels and different parameters do not differ."""
     assert compare(picture_file(), picture_file(prompt="another")) == Difference(128, 0, 0)
 
 
 def test_pictures_of_two_sizes_are_not_compared() -> None:
-    """What can't be laid over each other is said so."""
+    """Pictures of different sizes are refused."""
     with pytest.raises(NotVerifiableError, match="another size"):
         compare(picture_file(), small())
 

@@ -21,7 +21,7 @@ RECEIPT = Receipt(ORIGIN.model_revision, "ddim", ORIGIN.dtype, ORIGIN.device, OR
 
 
 def rendering(again: bytes, receipt: Receipt = RECEIPT) -> Script:
-    """An API that renders these bytes."""
+    """Return an API that renders these bytes."""
     done: Output = output(body=again)
     return Script(
         reply(job(), 202), reply(job("succeeded", outputs=[done], receipt=receipt)), httpx2.Response(200, content=again)
@@ -34,28 +34,33 @@ def found(data: bytes, again: bytes, receipt: Receipt = RECEIPT) -> Verification
 
 
 def test_the_same_bytes_are_identical() -> None:
-    """A picture that comes out byte for byte is identical."""
+    """A picture that is rendered byte for byte is identical."""
     assert found(picture_file(), picture_file()).verdict == "identical"
 
 
-def test_the_same_pixels_in_another_file_are_told() -> None:
-    """A file that differs around the same pixels is told apart from one that is identical."""
-    told = found(picture_file(), picture_file(prompt="another"))
-    assert (told.verdict, told.differing_pixels) == ("same_pixels", 0)
+def test_the_same_pixels_in_another_file_have_a_verdict_of_their_own() -> None:
+    """A file with the same pixels but other metadata is distinguished from an identical one."""
+    result = found(picture_file(), picture_file(prompt="another"))
+    assert (result.verdict, result.differing_pixels) == ("same_pixels", 0)
 
 
-def test_a_changed_pixel_is_told() -> None:
-    """A picture whose pixels were touched is different, and the extent is told."""
-    told = found(picture_file(with_a_pixel_changed(by=128)), picture_file())
-    assert (told.verdict, told.pixels, told.differing_pixels, told.largest_difference) == ("different", 128, 1, 128)
-    assert told.changed == []
+def test_a_changed_pixel_is_measured() -> None:
+    """A picture with changed pixels is different, and the difference is measured."""
+    result = found(picture_file(with_a_pixel_changed(by=128)), picture_file())
+    assert (result.verdict, result.pixels, result.differing_pixels, result.largest_difference) == (
+        "different",
+        128,
+        1,
+        128,
+    )
+    assert result.changed == []
 
 
-def test_what_renders_otherwise_is_told() -> None:
-    """Model, device and libraries that are no longer what they were are named."""
+def test_changes_of_the_renderer_are_named() -> None:
+    """Model, device and libraries that have changed are named."""
     receipt = msgspec.structs.replace(RECEIPT, model_revision="sha256:fedc", device="a GPU", versions={"torch": "3"})
-    told = found(picture_file(), picture_file(with_a_pixel_changed()), receipt)
-    assert told.changed == [
+    result = found(picture_file(), picture_file(with_a_pixel_changed()), receipt)
+    assert result.changed == [
         Changed("device", "cpu", "a GPU"),
         Changed("model revision", "sha256:0123456789abcdef", "sha256:fedc"),
         Changed("torch", "2", "3"),
@@ -66,14 +71,14 @@ EXECUTION = execution(layout="contiguous", cuda_graphs=False, cpu_threads=2)
 EXACT = msgspec.structs.replace(ORIGIN, vae_dtype="float32", batch_size=4, execution=EXECUTION)
 
 
-def test_what_computes_otherwise_is_told() -> None:
-    """Layout, compilation, graphs, precisions, threads and batch that are not what they were are named."""
+def test_changes_of_the_execution_are_named() -> None:
+    """Layout, compilation, graphs, precisions, threads and batch that have changed are named."""
     now = execution(
         layout="channels_last", cuda_graphs=True, cpu_threads=None, tf32_convolutions=True, compiled=["64x64"]
     )
     receipt = msgspec.structs.replace(RECEIPT, vae_dtype="float16", batch_size=1, execution=now)
-    told = found(picture_file(origin=EXACT), picture_file(with_a_pixel_changed()), receipt)
-    assert told.changed == [
+    result = found(picture_file(origin=EXACT), picture_file(with_a_pixel_changed()), receipt)
+    assert result.changed == [
         Changed("CPU threads", "2", "none"),
         Changed("CUDA graphs", "off", "on"),
         Changed("TF32 convolutions", "off", "on"),
@@ -85,16 +90,16 @@ def test_what_computes_otherwise_is_told() -> None:
 
 
 def test_what_is_unknown_explains_nothing() -> None:
-    """Where picture or receipt does not tell how the networks computed, no change of that is claimed."""
-    told = found(picture_file(), picture_file(), msgspec.structs.replace(RECEIPT, execution=EXECUTION))
-    assert told.changed == []
+    """No change is claimed of what the picture or the receipt does not record."""
+    result = found(picture_file(), picture_file(), msgspec.structs.replace(RECEIPT, execution=EXECUTION))
+    assert result.changed == []
     assert found(picture_file(origin=EXACT), picture_file(), RECEIPT).changed == [
         Changed("pictures in its batch", "4", "1")
     ]
 
 
-def test_the_picture_is_asked_for_alone() -> None:
-    """What is submitted is one picture with the file's own seed, in the file's own format."""
+def test_one_picture_is_rendered() -> None:
+    """The submission asks for one picture, with the seed and the format of the file."""
     data = picture_file(seed=9, num_images=4, output_format="webp", preview_every=1, prompt="日本")
     script = rendering(data)
     with script.client() as client:
@@ -106,16 +111,16 @@ def test_the_picture_is_asked_for_alone() -> None:
 
 
 def test_a_render_that_fails_leaves_no_verdict() -> None:
-    """Where the picture can't be rendered again, the job's own reason is told."""
+    """If the picture can't be rendered again, the error holds the reason of the job."""
     with (
         Script(reply(job(), 202), reply(failed())).client() as client,
-        pytest.raises(NotVerifiableError, match=r"is failed: The scheduler failed. \(pipeline_error\)"),
+        pytest.raises(NotVerifiableError, match=r"ended as failed: The scheduler failed\. \(pipeline_error\)"),
     ):
         verify(client, picture_file())
 
 
-def test_nobody_waits_for_a_job_that_was_given_up() -> None:
-    """Whoever stops waiting leaves no job behind."""
+def test_an_interrupt_cancels_the_job() -> None:
+    """An interrupt while waiting cancels the job."""
     canceled = reply(CancelReply(JOB_ID, JobStatus.RUNNING, AT))
     script = Script(reply(job(), 202), KeyboardInterrupt(), canceled)
     with script.client() as client, pytest.raises(KeyboardInterrupt):
@@ -134,14 +139,18 @@ def command(monkeypatch: pytest.MonkeyPatch, script: Script, path: Path, *option
     ("again", "exit_code", "words"),
     [
         (picture_file(), 0, "identical: the same bytes."),
-        (picture_file(prompt="another"), 0, "the pixels are identical; the file around them is another."),
-        (picture_file(with_a_pixel_changed(by=3)), 1, "1 of 128 pixels differ, by 3 of 255 at most."),
+        (
+            picture_file(prompt="another"),
+            0,
+            "the pixels are identical; the files differ in their metadata or compression.",
+        ),
+        (picture_file(with_a_pixel_changed(by=3)), 1, "1 of 128 pixels differ, by at most 3 of 255."),
     ],
 )
-def test_the_command_tells_the_verdict(
+def test_the_command_prints_the_verdict(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, again: bytes, exit_code: int, words: str
 ) -> None:
-    """Each verdict is a sentence, and the exit code tells whether the pixels are the same."""
+    """Each verdict is a sentence, and the exit code says whether the pixels are the same."""
     path = tmp_path / "out.png"
     path.write_bytes(picture_file())
     result = command(monkeypatch, rendering(again), path)
@@ -149,8 +158,8 @@ def test_the_command_tells_the_verdict(
     assert words in result.stdout
 
 
-def test_the_command_tells_what_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What renders otherwise than it did stands below the verdict, free of control characters."""
+def test_the_command_prints_what_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Changes of the renderer follow the verdict, without control characters."""
     path = tmp_path / "out.png"
     path.write_bytes(picture_file(origin=msgspec.structs.replace(ORIGIN, device="\x1b[2J")))
     result = command(monkeypatch, rendering(picture_file(with_a_pixel_changed())), path)
@@ -162,16 +171,16 @@ def test_programs_get_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     path = tmp_path / "out.png"
     path.write_bytes(picture_file(with_a_pixel_changed()))
     result = command(monkeypatch, rendering(picture_file()), path, "--json")
-    told: dict[str, Any] = json.loads(result.stdout)
-    assert (result.exit_code, told["verdict"], told["differing_pixels"]) == (1, "different", 1)
-    assert told["picture"]["input"]["prompt"] == "a red circle on a blue background"
+    printed: dict[str, Any] = json.loads(result.stdout)
+    assert (result.exit_code, printed["verdict"], printed["differing_pixels"]) == (1, "different", 1)
+    assert printed["picture"]["input"]["prompt"] == "a red circle on a blue background"
 
 
 @pytest.mark.parametrize(
     ("data", "answers", "sentence"),
     [
         (None, [], "can't be read: No such file or directory."),
-        (b"no picture", [], "The file is no PNG, JPEG or WebP picture, or it is damaged."),
+        (b"no picture", [], "The file is not a PNG, JPEG or WebP picture, or it is damaged."),
         (
             picture_file(),
             [problem(422, "invalid_request", "must be one of a, b", field="model")],
@@ -184,7 +193,7 @@ def test_programs_get_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 def test_no_verdict_has_an_exit_code_of_its_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: bytes | None, answers: list[Any], sentence: str
 ) -> None:
-    """What can't be compared ends in one sentence and exit code 2, which no difference has."""
+    """A picture that can't be compared gives one sentence and exit code 2, which no verdict has."""
     path = tmp_path / "out.png"
     if data is not None:
         path.write_bytes(data)
