@@ -57,6 +57,18 @@ async def test_a_call_under_way_is_not_joined(flights: SingleFlight[str, int], c
     assert called.calls["a"] == 2
 
 
+async def test_a_call_under_way_is_joined_where_that_is_wanted(called: Called) -> None:
+    """For values that may be somewhat old; the next call is made when it is over."""
+    flights = SingleFlight(called.call, join_running=True)
+    first = asyncio.create_task(flights.call("a"))
+    await called.begun.wait()
+    later = [asyncio.create_task(flights.call("a")) for _ in range(10)]
+    await asyncio.sleep(0)
+    called.open.set()
+    assert await asyncio.gather(first, *later) == [1] * 11
+    assert await flights.call("a") == 2
+
+
 async def test_keys_do_not_wait_for_each_other(flights: SingleFlight[str, int], called: Called) -> None:
     """One that hangs holds up itself alone."""
     hanging = asyncio.create_task(flights.call("a"))
