@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-import asyncpg
-
-from chassis.postgres import Database, DatabaseUnavailableError, SchemaMissingError
+from chassis.errors import DatabaseError, DatabaseUnavailableError, SchemaMissingError
+from chassis.postgres import Database
 from chassis.settings import DatabaseSettings, SettingsError, load
 from darkroom.console import CommandError
 from darkroom_contracts.models import CatalogueError
@@ -46,5 +45,5 @@ def translated_errors() -> Iterator[None]:
         raise CommandError("The database has no Darkroom schema; run `darkroom migrate` first.") from error
     except DatabaseUnavailableError as error:
         raise CommandError(f"Postgres can't be reached ({error}); check DARKROOM_DATABASE_URL.") from error
-    except asyncpg.PostgresError as error:
+    except DatabaseError as error:
         raise CommandError(f"Postgres refuses: {error}.") from error

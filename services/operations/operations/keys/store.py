@@ -1,11 +1,10 @@
 """The tables `tenants` and `api_keys`."""
 
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from chassis.keys import ApiKey
-from chassis.postgres import Connection, load_queries
+from chassis.postgres import Connection, Row, load_queries
 from darkroom_contracts.api import Scope
 from operations.keys.records import KeyRecord
 
@@ -45,5 +44,5 @@ async def revoke_key(connection: Connection, key_id: str) -> KeyRecord | None:
     return _record(row) if row else None
 
 
-def _record(row: Any) -> KeyRecord:
+def _record(row: Row) -> KeyRecord:
     return KeyRecord(**{**row, "scope": Scope(row["scope"])})

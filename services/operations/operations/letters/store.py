@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from chassis.postgres import Connection, load_queries
+from chassis.postgres import Connection, Row, load_queries
 from darkroom_contracts.api import JobError
 from darkroom_contracts.states import JobStatus
 from operations.letters.records import (
@@ -68,11 +68,11 @@ async def find_letter(connection: Connection, letter_id: UUID) -> Letter | None:
     return _letter(row, [_attempt(row) async for row in queries.list_attempts(connection, job_id=row["job_id"])])
 
 
-def _summary(row: Any) -> LetterSummary:
+def _summary(row: Row) -> LetterSummary:
     return LetterSummary(**{**row, "kind": LetterKind(row["kind"]), "status": LetterStatus(row["status"])})
 
 
-def _letter(row: Any, attempts: list[AttemptRecord]) -> Letter:
+def _letter(row: Row, attempts: list[AttemptRecord]) -> Letter:
     decoded = {
         "kind": LetterKind(row["kind"]),
         "status": LetterStatus(row["status"]),
@@ -82,7 +82,7 @@ def _letter(row: Any, attempts: list[AttemptRecord]) -> Letter:
     return Letter(**{**row, **decoded}, body_text=_text(row["body"]), attempts=attempts)
 
 
-def _attempt(row: Any) -> AttemptRecord:
+def _attempt(row: Row) -> AttemptRecord:
     outcome = AttemptOutcome(row["outcome"]) if row["outcome"] else None
     return AttemptRecord(**{**row, "outcome": outcome, "error": _json(row["error"])})
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import msgspec
+from asyncpg import Connection
 
-from chassis.postgres import Connection, load_queries
+from chassis.postgres import load_queries
 from operations.migrations.records import AppliedMigration
 
 queries = load_queries("operations.migrations")

@@ -1,9 +1,8 @@
 """The steps of a replay, which share a transaction. The job is locked before its letters, as by every other writer."""
 
-from typing import Any
 from uuid import UUID
 
-from chassis.postgres import Connection, load_queries
+from chassis.postgres import Connection, Row, load_queries
 from darkroom_contracts.states import JobStatus
 from operations.letters.records import LetterKind, LetterStatus
 from operations.replays.records import LockedJob, NewestOrphan, ReplayCandidate, RevivedJob
@@ -77,9 +76,9 @@ async def mark_orphans_replaying(connection: Connection, job_id: UUID) -> None:
     await queries.mark_orphans_replaying(connection, job_id=job_id)
 
 
-def _candidate(row: Any) -> ReplayCandidate:
+def _candidate(row: Row) -> ReplayCandidate:
     return ReplayCandidate(**{**row, "kind": LetterKind(row["kind"])})
 
 
-def _job(row: Any) -> LockedJob:
+def _job(row: Row) -> LockedJob:
     return LockedJob(**{**row, "status": JobStatus(row["status"])})

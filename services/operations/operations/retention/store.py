@@ -1,12 +1,11 @@
 """Retention's statements on every table whose rows are removed."""
 
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from chassis.postgres import Connection, load_queries
+from chassis.postgres import Connection, Row, load_queries
 from darkroom_contracts.objects import StoredOutput
 from operations.retention.records import AttemptPosition, Batch, ObjectSweep
 
@@ -92,7 +91,7 @@ async def cancel_sweep(connection: Connection, job_id: UUID, hold: timedelta) ->
     return bool(await queries.cancel_sweep(connection, job_id=job_id, hold=hold))
 
 
-def _sweep(row: Any) -> ObjectSweep:
+def _sweep(row: Row) -> ObjectSweep:
     outputs = [] if row["gone"] or row["outputs"] is None else _decode_outputs(row["outputs"])
     return ObjectSweep(
         job_id=row["job_id"],

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import structlog
 
+from chassis.errors import DatabaseUnavailableError
 from chassis.loops import Loop
-from chassis.postgres import Connection, Database, DatabaseUnavailableError
+from chassis.postgres import Connection, Database
 from operations.metrics import SWEPT
 from operations.sweeps import store
 

@@ -10,8 +10,8 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from chassis.broker import Broker
-from chassis.errors import BrokerUnavailableError
-from chassis.postgres import Database, DatabaseUnavailableError
+from chassis.errors import BrokerUnavailableError, DatabaseUnavailableError
+from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
 from darkroom_contracts.topology import DEAD_EXCHANGE, DEAD_QUEUE, WORK_DELIVERY_LIMIT, Lanes, topology, work_queue
 from operations.letters.ingest import BATCH, Ingest, Ingested, ingest

@@ -9,9 +9,10 @@ from uuid import UUID
 
 import pytest
 
+from chassis.errors import StorageUnavailableError
 from chassis.postgres import Database
 from chassis.settings import StorageSettings
-from chassis.storage import Storage, StorageUnavailableError
+from chassis.storage import Storage
 from darkroom_contracts.models import Catalogue
 from darkroom_contracts.objects import job_prefix, output_key
 from darkroom_local.ports import LOOPBACK

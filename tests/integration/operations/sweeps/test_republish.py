@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from chassis.postgres import Database, DatabaseUnavailableError, load_queries
+from chassis.errors import DatabaseUnavailableError
+from chassis.postgres import Database, load_queries
 from chassis.settings import DatabaseSettings
 from operations.sweeps.loops import Republish
 from tests.integration.operations.jobs import Jobs

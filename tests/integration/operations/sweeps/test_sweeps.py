@@ -4,7 +4,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from chassis.postgres import Database, DatabaseUnavailableError
+from chassis.errors import DatabaseUnavailableError
+from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
 from operations.sweeps.loops import EndSessions, Expire, Rescue
 from operations.sweeps.sweep import BATCH
