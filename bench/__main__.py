@@ -1,4 +1,4 @@
-"""`python -m bench` measures this checkout, `python -m bench compare --against FOLDER` another one and this in turn."""
+"""`python -m bench` measures this checkout; `python -m bench compare --against FOLDER` compares another one with it."""
 
 import argparse
 import asyncio
@@ -16,7 +16,7 @@ from bench.stack import WORKER, echo_server
 
 ECHO_GET, ECHO_POST = "bare echo, GET", "bare echo, POST"
 OWN, BEFORE, AFTER = "darkroom", "A", "B"
-YARDSTICKS = {ECHO_GET: ECHO_GET, ECHO_POST: ECHO_POST} | {
+BASELINES = {ECHO_GET: ECHO_GET, ECHO_POST: ECHO_POST} | {
     scenario.name: ECHO_POST if scenario.submits else ECHO_GET for scenario in SCENARIOS
 }
 
@@ -32,7 +32,7 @@ async def main(plan: Plan, against: Path | None) -> None:
 
 
 async def measure_own(plan: Plan, progress: Progress) -> Results:
-    """This checkout, the yardstick beside it."""
+    """Measure this checkout and the baseline in turn."""
     async with open_sides({OWN: Checkout.own()}, progress) as sides:
         memory = idle_memory(sides[0])
         progress("submit to claim")
@@ -40,14 +40,14 @@ async def measure_own(plan: Plan, progress: Progress) -> Results:
         sides[0].target.supervisor.stop(WORKER)
         with echo_server() as echo:
             paces = await idle.compare(sides[0].target, sides[0].database, rounds=plan.idle_rounds, progress=progress)
-            yardsticks = (echoed(ECHO_GET, echo), echoed(ECHO_POST, echo, BODY))
-            loads = await measure_loads(sides, plan, (*yardsticks, *SCENARIOS), progress)
+            baselines = (echoed(ECHO_GET, echo), echoed(ECHO_POST, echo, BODY))
+            loads = await measure_loads(sides, plan, (*baselines, *SCENARIOS), progress)
     own = {queued: rounds[OWN] for queued, rounds in loads.items()}
-    return Results(loads=own, yardsticks=YARDSTICKS, submit_to_claim=latency, paces=paces, memory=memory)
+    return Results(loads=own, baselines=BASELINES, submit_to_claim=latency, paces=paces, memory=memory)
 
 
 async def compare(before: Checkout, after: Checkout, plan: Plan, progress: Progress) -> Comparison:
-    """Two checkouts, each on a stack of its own, in turn."""
+    """Measure two checkouts in turn, each on its own stack."""
     async with open_sides({BEFORE: before, AFTER: after}, progress) as sides:
         one, other = map(idle_memory, sides)
         progress("submit to claim")
@@ -63,16 +63,16 @@ async def compare(before: Checkout, after: Checkout, plan: Plan, progress: Progr
 
 def _show(recorded: Path | None, report: str) -> None:
     print(f"\n{report}")
-    print(f"Recorded in {recorded}" if recorded else "Not recorded: --quick is for trying.")
+    print(f"Recorded in {recorded}" if recorded else "Not recorded: --quick is a trial run.")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("--quick", action="store_true", help="one short round on smaller backlogs; records nothing")
+    parser.add_argument("--quick", action="store_true", help="run one short round on smaller backlogs, record nothing")
     commands = parser.add_subparsers(dest="command")
-    comparing = commands.add_parser("compare", help="measure another checkout and this one in turn")
+    comparing = commands.add_parser("compare", help="compare another checkout with this one")
     comparing.add_argument("--against", type=Path, required=True, metavar="FOLDER", help="the other checkout, set up")
-    comparing.add_argument("--quick", action="store_true", default=argparse.SUPPRESS, help="as above")
+    comparing.add_argument("--quick", action="store_true", default=argparse.SUPPRESS, help="as before the command")
     return parser.parse_args()
 
 

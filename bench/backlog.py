@@ -1,4 +1,4 @@
-"""How a worker works off a backlog: how long a job takes beyond its render, and how much of the time is idle."""
+"""The pace of a worker on a backlog: the overhead of a job beyond its render, and the idle share."""
 
 import statistics
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ class Taken(msgspec.Struct, frozen=True):
     """One job of a backlog."""
 
     started_at: datetime
-    """Its claim, by the database's clock."""
+    """Time of the claim, by the database's clock."""
     inference_ms: float
-    """In the pipeline, by the render process's own clock: prompt, steps and decode."""
+    """Time in the pipeline, by the render process's clock: prompt, steps and decode."""
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """A backlog's way through one worker.
+    """How one worker worked through a backlog.
 
-    From one claim to the next, one job is rendered, and all else that passes is overhead: pixels to the worker, the
-    next message, its claim, the request to the render process. Claim to claim the offsets cancel out, so nothing has
-    to be measured inside. Only the first job's differs: it is claimed by an idle worker, the others while the job
-    before them is decoded. So the time begins with the second claim.
+    One job is rendered between two claims. The rest of that time is overhead: transfer of the pixels to the worker, the
+    next message, its claim, the request to the render process. Measuring from claim to claim needs no probe inside the
+    worker. The first job is excluded: an idle worker claims it, while each later job is claimed during the decode of
+    the job before it.
     """
 
     jobs: int
@@ -37,11 +37,11 @@ class Pace(msgspec.Struct, frozen=True):
     """Median."""
     overhead: Latency
     idle_share: float
-    """Of the time between the second claim and the last: the part in which the render process did not render."""
+    """Share of the time between the second and the last claim in which the render process did not render."""
 
     @classmethod
     def of(cls, taken: Sequence[Taken]) -> "Pace":
-        """`taken` in any order, four jobs at least."""
+        """Compute the pace of at least four jobs, given in any order."""
         line = sorted(taken, key=lambda job: job.started_at)[1:]
         gaps = [_milliseconds(one, other) - one.inference_ms for one, other in pairwise(line)]
         return cls(
@@ -53,7 +53,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 async def work_off(database: asyncpg.Connection, jobs: list[UUID]) -> Pace:
-    """Wait until one worker has rendered them all."""
+    """Wait until the worker has rendered all jobs, and return its pace. Raises RuntimeError and TimeoutError."""
     await wait_until_done(database, jobs)
     rows = await database.fetch(
         "SELECT started_at, (metrics ->> 'inference_ms')::float AS inference_ms FROM jobs WHERE id = ANY($1)", jobs
@@ -62,7 +62,7 @@ async def work_off(database: asyncpg.Connection, jobs: list[UUID]) -> Pace:
 
 
 def middle(paces: Sequence[Pace]) -> Pace:
-    """The medians of several rounds."""
+    """Return the medians of several rounds."""
 
     def median(figure: str) -> float:
         return float(statistics.median(getattr(pace, figure) for pace in paces))

@@ -1,4 +1,4 @@
-"""Filling a stack's database with jobs: a backlog as it is once its messages were published, and finished jobs."""
+"""Fill a stack's database with finished jobs and with queued jobs whose messages are published."""
 
 import asyncio
 import time
@@ -20,19 +20,19 @@ POLL_SECONDS = 0.01
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
-    """What the database shall hold."""
+    """The jobs to write into the database."""
 
     model: str
     queued: int
     succeeded: int
     span: timedelta = timedelta(hours=6)
-    """Age of the oldest queued job; the youngest was queued just now."""
+    """Age of the oldest queued job. The youngest one is new."""
     due: timedelta = timedelta(days=2)
-    """The age at which a job is published again, by versions that go by time alone. Two days: not while we look."""
+    """Age at which earlier versions publish a job again. Two days keep them from doing so during a measurement."""
 
 
 async def fill(database: asyncpg.Connection, backlog: Backlog, progress: Progress) -> None:
-    """Leave exactly this backlog in the database, nothing to publish, statistics fresh, all of it on the disk."""
+    """Replace all jobs by this backlog, with an empty outbox, and write it to disk with fresh statistics."""
     await queries.empty(database)
     await queries.create_wanted_tables(database)
     await queries.want_succeeded_jobs(database, model=backlog.model, jobs=backlog.succeeded)
@@ -43,17 +43,17 @@ async def fill(database: asyncpg.Connection, backlog: Backlog, progress: Progres
         if backlog.queued > CHUNK:
             progress(f"{min(first + CHUNK - 1, backlog.queued):,} of {backlog.queued:,} jobs queued")
     await queries.drop_wanted_tables(database)
-    await settle(database)
+    await write_out(database)
 
 
-async def settle(database: asyncpg.Connection) -> None:
-    """Vacuum, take statistics, and write everything to the disk."""
+async def write_out(database: asyncpg.Connection) -> None:
+    """Vacuum and analyze the tables, then checkpoint."""
     await database.execute(queries.vacuum.sql, timeout=FILL_SECONDS)
     await database.execute(queries.checkpoint.sql, timeout=FILL_SECONDS)
 
 
 async def job_paths(database: asyncpg.Connection, at_most: int) -> dict[str, list[str]]:
-    """Paths of different jobs, in no order: some deep in the queue, some that succeeded."""
+    """Return paths of distinct jobs in random order: `queued` ones deep in the queue, and `succeeded` ones."""
     return {
         "queued": [f"/v1/jobs/{row['id']}" async for row in queries.queued_ids(database, at_most=at_most)],
         "succeeded": [f"/v1/jobs/{row['id']}" async for row in queries.succeeded_ids(database, at_most=at_most)],
@@ -61,12 +61,12 @@ async def job_paths(database: asyncpg.Connection, at_most: int) -> dict[str, lis
 
 
 async def drain(database: asyncpg.Connection) -> Drain:
-    """Wait until the relay has published everything. Raises TimeoutError."""
+    """Wait until the relay has emptied the outbox. Raises TimeoutError."""
     depth = await queries.outbox_depth(database)
     began = time.monotonic()
     while not await queries.outbox_is_empty(database):
         if time.monotonic() - began > DRAIN_SECONDS:
-            raise TimeoutError(f"The outbox, {depth} deep, was not empty after {DRAIN_SECONDS:g} s.")
+            raise TimeoutError(f"The outbox held {depth} rows and was not empty after {DRAIN_SECONDS:g} s.")
         await asyncio.sleep(POLL_SECONDS)
     return Drain(depth, time.monotonic() - began)
 
@@ -85,7 +85,7 @@ async def _queue(database: asyncpg.Connection, backlog: Backlog, first: int, las
 
 
 async def _insert(database: asyncpg.Connection) -> None:
-    """Put what is wanted into the tables, as far as they have columns for it."""
+    """Move the wanted rows into the tables, with the columns that those have."""
     await queries.insert_wanted_jobs(database)
     await queries.insert_wanted_attempts(database)
     await queries.forget_wanted(database)

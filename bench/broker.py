@@ -1,4 +1,4 @@
-"""What waits in a stack's RabbitMQ, by its management API."""
+"""Message counts of a stack's RabbitMQ, from its management API."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -10,16 +10,16 @@ from bench.stack import Target
 
 WORK_QUEUES = "darkroom.render."
 REFRESH_SECONDS = 6.0
-"""The API's counts are up to 5 s old."""
+"""Longer than the API's counts are cached, which is 5 s."""
 ARRIVAL_SECONDS = 60.0
 
 
 class MessagesMissingError(Exception):
-    """Fewer messages reached the queues than jobs were accepted and taken out of the outbox."""
+    """Fewer messages reached the queues than jobs were accepted and removed from the outbox."""
 
 
 def waiting_messages(target: Target) -> int:
-    """Messages in the work queues, unacknowledged ones included, once the count stands still."""
+    """Return the number of messages in the work queues, unacknowledged ones included, when it no longer changes."""
     latest, earlier = _count(target), -1
     while latest != earlier:
         time.sleep(REFRESH_SECONDS)
@@ -28,18 +28,16 @@ def waiting_messages(target: Target) -> int:
 
 
 def await_messages(target: Target, at_least: int) -> None:
-    """Wait until so many messages are in the work queues. Raises MessagesMissingError."""
+    """Wait until the work queues hold at least this number of messages. Raises MessagesMissingError."""
     deadline = time.monotonic() + ARRIVAL_SECONDS
     while (found := _count(target)) < at_least:
         if time.monotonic() > deadline:
-            raise MessagesMissingError(
-                f"The outbox is empty, but of {at_least:,} messages {found:,} are in the queues."
-            )
+            raise MessagesMissingError(f"The outbox is empty, but the queues hold {found:,} of {at_least:,} messages.")
         time.sleep(1)
 
 
 def count_work(queues: Iterable[Mapping[str, Any]]) -> int:
-    """Messages in the queues that workers consume, of all that the management API lists."""
+    """Return the number of messages in those queues of the management API's list that workers consume."""
     return sum(queue.get("messages", 0) for queue in queues if queue["name"].startswith(WORK_QUEUES))
 
 

@@ -1,4 +1,4 @@
-"""A checkout of the product: what is measured, started by its own interpreter."""
+"""A checkout of Darkroom, measured with its own interpreter."""
 
 import subprocess
 import sys
@@ -8,25 +8,27 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Checkout:
+    """A checkout and its virtual environment."""
+
     folder: Path
     python: Path
-    """The interpreter of its virtual environment."""
+    """Interpreter of the virtual environment."""
 
     @classmethod
     def own(cls) -> "Checkout":
-        """The one that this file belongs to."""
+        """Return the checkout that contains this file."""
         return cls(Path(__file__).resolve().parents[1], Path(sys.executable))
 
     @classmethod
     def at(cls, folder: Path) -> "Checkout":
-        """Another one. Raises SystemExit where it is not set up."""
+        """Return the checkout in a folder. Raises SystemExit when it has no virtual environment."""
         python = folder.absolute() / ".venv" / "bin" / "python"
         if not python.exists():
-            raise SystemExit(f"There is no {python}; run `make setup` in {folder} first.")
+            raise SystemExit(f"{python} does not exist. Run `make setup` in {folder} first.")
         return cls(folder.resolve(), python)
 
     def commit(self) -> str:
-        """The short hash, with `-dirty` where files were changed since; `unversioned` outside of git."""
+        """Return the short commit hash, with `-dirty` for changed files, or `unversioned` outside of git."""
         command = ("git", "-C", str(self.folder), "describe", "--always", "--dirty", "--exclude=*")
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.stdout.strip() or "unversioned"

@@ -1,6 +1,6 @@
-"""`make bench-idle`: the idle share over a backlog, with storing overlapped and one job after the other.
+"""`make bench-idle`: the idle share of a worker on a backlog, with and without overlap of storing and rendering.
 
-DARKROOM_MODEL names the model, `tiny` unless told otherwise.
+DARKROOM_MODEL names the model; the default is `tiny`.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from bench.workers import worker
 
 ROUNDS = 3
 STEPS, SIZE = 8, 64
-"""Small, so that what is measured is the overhead."""
+"""Small, so that overhead dominates."""
 VARIANTS: Mapping[str, Mapping[str, str]] = {
     "job N is stored while N+1 renders": {"DARKROOM_OVERLAP": "true"},
     "one job after the other": {"DARKROOM_OVERLAP": "false"},
@@ -32,8 +32,8 @@ async def main(size: int, steps: int, rounds: int, decode_ms: float) -> None:
         with target.without_worker():
             paces = await compare(target, database, size, steps, rounds, decode_ms=decode_ms)
         await database.close()
-    decode = f", the decode made {decode_ms:g} ms slower" if decode_ms else ""
-    what = f"{MODEL}, {size}x{size}, {steps} steps{decode}. Medians over the rounds, of which there were {rounds}."
+    decode = f", decode slowed down by {decode_ms:g} ms" if decode_ms else ""
+    what = f"{MODEL}, {size}x{size}, {steps} steps{decode}. Medians of {rounds} rounds."
     print(write_idle(f"{MODEL} {size}", what, paces).read_text())
 
 
@@ -46,13 +46,18 @@ async def compare(
     progress: Progress = print,
     decode_ms: float = 0,
 ) -> dict[str, list[Pace]]:
-    """Each variant's paces, a round each in turn, so that a noisy minute strikes both alike."""
+    """Measure the variants in turn, round by round, and return all paces by variant.
+
+    In this order a disturbance of the machine affects both variants.
+    """
     submitter = Submitter(target.gateway, target.key, request(MODEL, steps, width=size, height=size))
     paces: dict[str, list[Pace]] = {name: [] for name in VARIANTS}
     for number in range(rounds):
         for name, settings in VARIANTS.items():
             progress(f"idle share, round {number + 1} of {rounds}: {name}")
-            jobs = [submitter.submit() for _ in range(JOBS)]  # before the worker: a backlog from its first job on
+            jobs = [
+                submitter.submit() for _ in range(JOBS)
+            ]  # before the worker starts: a backlog from its first job on
             module, slower = ("bench.slow_worker", {DECODE_MS: str(decode_ms)}) if decode_ms else ("gpu_consumer", {})
             with worker(target, {**settings, **slower}, module):
                 paces[name].append(await work_off(database, jobs))
@@ -64,5 +69,5 @@ if __name__ == "__main__":
     parser.add_argument("--size", type=int, default=SIZE, help="width and height in pixels")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--decode-ms", type=float, default=0, help="how much slower to make each job's decode")
+    parser.add_argument("--decode-ms", type=float, default=0, help="milliseconds to add to the decode of each job")
     asyncio.run(main(**vars(parser.parse_args())))

@@ -1,8 +1,8 @@
--- Driven by load.py, which says everything in the environment; the figures leave as one JSON line.
+-- The wrk script of load.py. Its parameters are in the environment; it prints the figures as one JSON line.
 --   LOAD_METHOD, LOAD_KEY, LOAD_BODY   the request
---   LOAD_DISTINCT_KEYS                 "yes": each request carries an Idempotency-Key of its own
---   LOAD_PATHS                         a file with a path in each line, requested in turn, again from the first
---   LOAD_SEED                          for the keys, and for the line to begin with
+--   LOAD_DISTINCT_KEYS                 "yes": each request has a new Idempotency-Key
+--   LOAD_PATHS                         a file with one path per line, requested in turn and from the first again
+--   LOAD_SEED                          for the keys, and for the first path
 local paths_file = os.getenv("LOAD_PATHS")
 local PLACEHOLDER = "?"
 
@@ -18,7 +18,7 @@ local function uuid()
     random(0x8000, 0xbfff), random(0, 0xffff), random(0, 0xffffffff))
 end
 
--- What follows is called for each request, so that all that does not change is formatted once, when the load begins.
+-- wrk calls these for each request. The constant parts are formatted once, at the first call.
 local head, tail
 local function with_distinct_key()
   if not head then

@@ -1,4 +1,4 @@
-"""HTTP load by wrk: one thread, so that the servers under test keep most of a small machine."""
+"""HTTP load by wrk, with one thread, which leaves most of a small machine to the servers under test."""
 
 import os
 import secrets
@@ -14,21 +14,21 @@ CONNECTIONS = 32
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What the load sends over and over."""
+    """The request that a load repeats."""
 
     url: str
-    """With `paths`, only its origin counts."""
+    """With `paths`, only its origin is used."""
     key: str = ""
     """API key."""
     body: bytes | None = None
-    """Makes it a POST."""
+    """Body of a POST; None for a GET."""
     distinct_keys: bool = False
-    """Whether each request carries an Idempotency-Key of its own."""
+    """Whether each request has a new Idempotency-Key."""
     paths: Path | None = None
-    """A file with a path in each line, requested in turn."""
+    """File with one path per line, requested in turn."""
 
     def environment(self) -> dict[str, str]:
-        """What load.lua reads."""
+        """Return the environment that load.lua reads."""
         values = {
             "LOAD_METHOD": "GET" if self.body is None else "POST",
             "LOAD_KEY": self.key,
@@ -43,16 +43,16 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drain(msgspec.Struct, frozen=True):
-    """What the relay had left to do when a load of submissions ended."""
+    """The rest of the relay's work when a load of submissions ended."""
 
     depth: int
-    """Rows in the outbox at that moment."""
+    """Rows in the outbox at the end of the load."""
     seconds: float
-    """From then on until the outbox was empty."""
+    """Time from the end of the load until the outbox was empty."""
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """What one run measured. `refused` counts answers that were no 2xx or 3xx, `broken` lost connections."""
+    """Figures of one load. `refused` counts responses other than 2xx and 3xx, `broken` lost connections."""
 
     requests: int
     seconds: float
@@ -61,9 +61,9 @@ class Figures(msgspec.Struct, frozen=True):
     refused: int
     broken: int
     drain: Drain | None = None
-    """Of a load of submissions."""
+    """Set for a load of submissions."""
     cpu_seconds: float | None = None
-    """Used by all of the stack's processes, the drain included; less than the rate it depends on who else computes."""
+    """CPU time of all processes of the stack, the drain included. It depends less on other load than the rate does."""
 
     @property
     def rate(self) -> float:
@@ -77,8 +77,8 @@ class Figures(msgspec.Struct, frozen=True):
 
     @property
     def cpu_ms(self) -> float:
-        """CPU time of a request."""
-        assert self.cpu_seconds is not None, "known of a whole stack only"
+        """CPU milliseconds for each request."""
+        assert self.cpu_seconds is not None, "measured on a whole stack only"
         return 1000 * self.cpu_seconds / self.requests
 
     @property
@@ -89,13 +89,13 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class LoadError(Exception):
-    """The load could not be run, or not every answer was a success."""
+    """The load could not run, or not every response was a success."""
 
 
 def measure(request: Request, seconds: int, connections: int = CONNECTIONS) -> Figures:
-    """Keep `connections` busy. Raises LoadError if any answer is not a success."""
+    """Run a load on `connections` connections. Raises LoadError if any response is not a success."""
     if shutil.which("wrk") is None:
-        raise LoadError("wrk is not installed; `make bench` installs it.")
+        raise LoadError("wrk is not installed. `make bench` installs it.")
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(_SCRIPT), request.url]
     environment = {**os.environ, **request.environment()}
     output = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + 60, check=True)
@@ -108,6 +108,6 @@ def measure(request: Request, seconds: int, connections: int = CONNECTIONS) -> F
 
 
 def write_paths(file: Path, paths: Sequence[str]) -> Path:
-    """Write what `Request.paths` names."""
+    """Write a file for `Request.paths` and return it."""
     file.write_text("".join(f"{path}\n" for path in paths))
     return file

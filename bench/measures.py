@@ -1,4 +1,4 @@
-"""What is measured on a running stack, besides raw load."""
+"""Measurements on a running stack other than load: latency, CPU time and memory."""
 
 import statistics
 import time
@@ -20,39 +20,41 @@ NEGATIVE_PROMPT = "blurry, low contrast, oversaturated, text, watermark"
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Milliseconds."""
+    """Latency in milliseconds."""
 
     median: float
     p99: float
 
     @classmethod
     def of(cls, samples: Sequence[float]) -> "Latency":
+        """Compute median and 99th percentile of at least two samples."""
         return cls(statistics.median(samples), statistics.quantiles(samples, n=100)[98])
 
 
 def request(model: str, steps: int, **wanted: int) -> bytes:
-    """The body of a job as the benchmarks submit it; `wanted` is added to its input."""
+    """Return the body of a submission with the benchmarks' prompt; `wanted` is added to its input."""
     job_input = {"prompt": PROMPT, "negative_prompt": NEGATIVE_PROMPT, "num_inference_steps": steps, **wanted}
     return msgspec.json.encode({"model": model, "input": job_input, "metadata": {"order": "1234"}})
 
 
 class Submitter:
-    """Submits jobs straight to the gateway, as the load does."""
+    """Submits jobs to the gateway directly, without the edge."""
 
     def __init__(self, gateway_url: str, key: str, body: bytes) -> None:
         self._client = httpx2.Client(base_url=gateway_url, headers={"Authorization": f"Bearer {key}"}, timeout=10)
         self._body = body
 
     def submit(self) -> UUID:
+        """Submit a job and return its id. Raises httpx2.HTTPError."""
         answer = self._client.post("/v1/jobs", content=self._body, headers={"Content-Type": "application/json"})
         answer.raise_for_status()
         return UUID(answer.json()["id"])
 
 
 async def submit_to_claim(database: asyncpg.Connection, submitter: Submitter) -> float:
-    """Milliseconds from the moment a request is sent to the claim that Postgres recorded, on an idle system.
+    """Return the milliseconds from sending a request to the claim that Postgres recorded, on an idle system.
 
-    Both clocks are this machine's.
+    Both times are of this machine's clock. Raises RuntimeError and TimeoutError.
     """
     sent = datetime.now(UTC)
     job = submitter.submit()
@@ -62,7 +64,7 @@ async def submit_to_claim(database: asyncpg.Connection, submitter: Submitter) ->
 
 
 async def wait_until_done(database: asyncpg.Connection, jobs: list[UUID]) -> None:
-    """Raises RuntimeError when a job did not succeed, TimeoutError when they take too long."""
+    """Wait until all jobs succeeded. Raises RuntimeError when one ends otherwise, TimeoutError after 15 minutes."""
     deadline = time.monotonic() + JOB_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         states = dict(
@@ -77,19 +79,19 @@ async def wait_until_done(database: asyncpg.Connection, jobs: list[UUID]) -> Non
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process and all below it have used so far, ended ones included."""
+    """Return the CPU seconds of a process and all its descendants, ended ones included."""
     process = psutil.Process(pid)
     return sum(map(_cpu_seconds, [process, *process.children(recursive=True)]))
 
 
 def resident_megabytes(pid: int) -> float:
-    """Of a process with all its children, in 10^6 bytes."""
+    """Return the resident memory of a process and all its descendants in megabytes (10^6 bytes)."""
     process = psutil.Process(pid)
     return sum(each.memory_info().rss for each in [process, *process.children(recursive=True)]) / 1e6
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
-    """With that of the children it has waited for. What ends at this moment counts for its parent the next time."""
+    """Return the CPU seconds of a process and of the children that it reaped, or 0 if it just ended."""
     try:
         return float(sum(process.cpu_times()[:4]))
     except psutil.NoSuchProcess:

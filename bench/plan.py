@@ -1,24 +1,24 @@
-"""How long to measure, and what."""
+"""The extent of a run."""
 
 import msgspec
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds of one run of the benchmarks."""
+    """The extent of one run of the benchmarks."""
 
     rounds: int
     seconds: int
-    """Of each load."""
+    """Length of each load."""
     backlogs: tuple[int, ...]
-    """Queued jobs; each is measured by itself."""
+    """Numbers of queued jobs. Each backlog is measured separately."""
     succeeded: int
-    """Finished jobs in the database. More than a load asks for, so that no answer is asked for twice in one."""
+    """Finished jobs in the database, more than a load requests, so that no job is requested twice."""
     submissions: int
-    """Jobs whose way from submit to claim is measured."""
+    """Jobs for the latency from submit to claim."""
     idle_rounds: int
-    """Of the idle share."""
+    """Rounds for the idle share."""
     recorded: bool
-    """Whether the results are kept."""
+    """Whether a report is written."""
 
 
 FULL = Plan(

@@ -1,4 +1,4 @@
-"""Lines that tell how far a benchmark is."""
+"""Progress lines of a benchmark."""
 
 import time
 from collections.abc import Callable
@@ -7,15 +7,15 @@ Progress = Callable[[str], None]
 
 
 def stopwatch() -> Progress:
-    """Print each line with the time since now."""
+    """Return a function that prints a line with the time since this call."""
     began = time.monotonic()
 
-    def tell(what: str) -> None:
+    def report(what: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - began), 60)
         print(f"{minutes:2d}:{seconds:02d}  {what}", flush=True)
 
-    return tell
+    return report
 
 
 def silent(what: str) -> None:
-    """For what takes moments."""
+    """Print nothing."""

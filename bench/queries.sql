@@ -1,7 +1,7 @@
--- Backlogs are written by SQL: a million jobs take minutes through the API.
+-- Backlogs are written by SQL, since submitting a million jobs takes minutes.
 --
--- The schema of any checkout will do. `wanted_jobs` and `wanted_attempts` hold what rows consist of, under every name
--- that some version of the schema has for it; insert_known() copies the columns that the checkout's table knows.
+-- The queries work with the schema of any checkout. `wanted_jobs` and `wanted_attempts` have the columns of all versions
+-- of the schema; insert_known() copies the columns that the checkout's table has.
 
 -- name: create_wanted_tables()#
 CREATE TEMP TABLE wanted_jobs (
@@ -25,13 +25,13 @@ DECLARE
 BEGIN
     EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM %s', target, known, known, source);
 END $$;
--- A UUIDv7 (RFC 9562, section 5.7) of a given time.
+-- Returns a UUIDv7 (RFC 9562, section 5.7) of a given time.
 CREATE OR REPLACE FUNCTION pg_temp.uuid7(at timestamptz) RETURNS uuid LANGUAGE sql VOLATILE AS $$
     SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
         || '7' || substr(random, 1, 3) || '8' || substr(random, 4, 15))::uuid
     FROM (SELECT replace(gen_random_uuid()::text, '-', '') AS random) AS source;
 $$;
--- As the gateway resolves a request for the model `tiny`.
+-- Returns an input as the gateway resolves it for the model `tiny`.
 CREATE OR REPLACE FUNCTION pg_temp.input(number bigint) RETURNS jsonb LANGUAGE sql VOLATILE AS $$
     SELECT jsonb_build_object(
         'prompt', format('%s, study number %s', 'a lighthouse on a rocky coast at dusk, oil on canvas, long shadows'
@@ -49,8 +49,7 @@ $$;
 DROP TABLE wanted_jobs, wanted_attempts;
 
 -- name: want_queued_jobs(model, first, last, of, span, due)!
--- The first of them are the oldest, `span` old. `due` after its age a job would be published again by a sweep that
--- goes by time alone.
+-- The first job is the oldest; its age is `span`. Earlier versions publish a job again when its age reaches `due`.
 INSERT INTO wanted_jobs (
     id, tenant_id, model, input, metadata, webhook_events, traceparent, status, attempt,
     ttl, created_at, queued_at, announced_at, expires_at, republish_at, cost)
@@ -65,7 +64,7 @@ FROM (
 ORDER BY number;
 
 -- name: want_succeeded_jobs(model, jobs)!
--- Finished within the last hours, a picture each.
+-- Jobs that finished within the last hours, each with one picture.
 INSERT INTO wanted_jobs (
     id, tenant_id, model, input, metadata, webhook_events, traceparent, status, attempt, step, steps, worker,
     ttl, created_at, queued_at, announced_at, started_at, completed_at, expires_at, republish_at,
@@ -103,18 +102,18 @@ SELECT pg_temp.insert_known('wanted_attempts', 'attempts');
 TRUNCATE wanted_jobs, wanted_attempts;
 
 -- name: empty()#
--- The broker's messages for jobs that so disappear do no harm where no worker runs.
+-- The messages of the removed jobs stay in the broker, where no worker consumes them.
 TRUNCATE jobs, outbox, idempotency_keys CASCADE;
 
 -- name: vacuum()#
 VACUUM (ANALYZE) jobs;
 
 -- name: checkpoint()#
--- What was written so far goes to the disk now, not while something is being measured.
+-- Writes dirty pages to disk now instead of during a measurement.
 CHECKPOINT;
 
 -- name: queued_ids(at_most)
--- Jobs deep in the queue: of its younger half, in no order.
+-- Jobs of the younger half of the queue, in random order.
 SELECT id FROM (
     SELECT id, row_number() OVER (ORDER BY queued_at DESC, id DESC) AS place, count(*) OVER () AS jobs
     FROM jobs WHERE status = 'queued'
@@ -132,8 +131,8 @@ SELECT count(*) FROM outbox;
 SELECT NOT EXISTS (SELECT FROM outbox);
 
 -- name: queue_messages()!
--- A message for each job, oldest first. A version whose messages carry the moment at which their outbox row was made
--- gets the one at which the job was queued, as if each had been published then.
+-- One message for each job, oldest first. Where the schema stores the creation time of an outbox row, it is the time at
+-- which the job was queued, as if the job had been published then.
 INSERT INTO wanted_outbox (job_id, generation, model, traceparent, created_at)
 SELECT id, generation, model, traceparent, queued_at FROM jobs WHERE status = 'queued' ORDER BY queued_at, id;
 
@@ -148,7 +147,7 @@ SELECT pg_temp.insert_known('wanted_outbox', 'outbox');
 SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'jobs'::regclass AND attname = 'announced_at');
 
 -- name: backdate_announcements()#
--- The relay noted when it published; each job shall look as if that had been when it was queued.
+-- Replaces the time of publishing, which the relay stored, by the time at which the job was queued.
 UPDATE jobs SET announced_at = queued_at WHERE status = 'queued';
 
 -- name: compact()#
@@ -158,7 +157,7 @@ VACUUM (FULL, ANALYZE) jobs;
 VACUUM (ANALYZE) outbox;
 
 -- name: count_flows()^
--- Messages that are accounted for: one a job, one for each time that a job went back into its queue. A claim took one.
+-- Counts of what needs a message, jobs and their returns to the queue, and of what consumed one, claims.
 SELECT
     (SELECT count(*) FROM jobs) AS jobs,
     (SELECT count(*) FROM attempts) AS claims,

@@ -1,4 +1,4 @@
-"""The recorded results: one Markdown file a run, named by date and machine."""
+"""Reports of the benchmarks: one Markdown file for each run, named by date and machine."""
 
 import os
 import platform
@@ -15,33 +15,33 @@ from bench.tables import comparison_table, load_table
 
 RESULTS = Path(__file__).with_name("results")
 HOW = (
-    "One process each; the load runs on the same cores. Logs at info level go to files. Each POST has an"
-    " Idempotency-Key of its own, each GET asks for another job. Published means confirmed by RabbitMQ, from the first"
-    " request until the outbox was empty."
+    "One process of each service; the load generator runs on the same cores. Logs at info level are written to files."
+    " Each POST has a new Idempotency-Key, each GET requests another job. The rate of published jobs counts from the"
+    " first request until RabbitMQ has confirmed all messages and the outbox is empty."
 )
 
 
 class Results(msgspec.Struct, frozen=True):
-    """One run's figures."""
+    """Figures of one run."""
 
     loads: Mapping[int, Rounds]
-    """By the number of queued jobs."""
-    yardsticks: Mapping[str, str]
-    """By scenario: the echo whose rate it is compared with."""
+    """Rounds by number of queued jobs."""
+    baselines: Mapping[str, str]
+    """Name of the baseline of each scenario."""
     submit_to_claim: Latency
     paces: Mapping[str, Sequence[Pace]]
-    """Of a backlog, by variant."""
+    """Paces on a backlog, by variant."""
     memory: Mapping[str, float]
-    """Resident memory of each idle process, in 10^6 bytes."""
+    """Resident memory of each idle program, in megabytes (10^6 bytes)."""
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Two checkouts' figures: A is what B is compared with."""
+    """Figures of two checkouts; the second is compared with the first."""
 
     names: tuple[str, str]
-    """The commits."""
+    """Commits."""
     loads: Mapping[int, tuple[Rounds, Rounds]]
-    """By the number of queued jobs."""
+    """Rounds by number of queued jobs."""
     submit_to_claim: tuple[Latency, Latency]
     memory: tuple[Mapping[str, float], Mapping[str, float]]
 
@@ -66,30 +66,31 @@ def write_republish(commit: str, lines: Sequence[str]) -> Path:
 
 
 def write_idle(name: str, what: str, paces: Mapping[str, Sequence[Pace]]) -> Path:
-    """Write the report of the idle share alone and return its path. `what` was rendered; `name` goes into the path."""
+    """Write the report of the idle share and return its path. `what` describes the jobs; `name` is part of the path."""
     now = datetime.now(UTC)
     lines = [f"# Idle share, {now:%Y-%m-%d %H:%M} UTC", "", machine(), what, "", *pace_table(paces), ""]
     return _record(now, f"{_processor()} idle {name}", "\n".join(lines))
 
 
 def write_gpu(device: str, lines: Sequence[str], folder: Path = RESULTS) -> Path:
-    """Write the report of a GPU, over an earlier one of this day, and return its path."""
+    """Write the report of a GPU, replacing one of the same day, and return its path."""
     now = datetime.now(UTC)
     title = f"# {device}, {now:%Y-%m-%d %H:%M} UTC"
     return _record(now, f"{device} gpu", "\n".join([title, "", machine(), "", *lines]), folder)
 
 
 def pace_table(paces: Mapping[str, Sequence[Pace]]) -> list[str]:
-    """A row a variant, the medians of its rounds."""
+    """Return a table with the medians of each variant."""
     return [
         f"| a backlog of {next(iter(paces.values()))[0].jobs} jobs | render ms, median |"
-        " overhead per job, median ms (aim: 5) | p99 ms | idle share of the render process |",
+        " overhead per job, median ms (target: 5) | p99 ms | idle share of the render process |",
         "|---|---:|---:|---:|---:|",
         *(_pace_row(name, middle(rounds)) for name, rounds in paces.items()),
     ]
 
 
 def machine() -> str:
+    """Return one line that describes this machine."""
     return (
         f"{_processor()}, {os.cpu_count()} cores, {_memory_gigabytes():.0f} GB, {platform.system()}"
         f" {platform.release()}, Python {platform.python_version()}."
@@ -97,22 +98,23 @@ def machine() -> str:
 
 
 def render(results: Results, now: datetime) -> str:
+    """Return the report of one run."""
     lines = [
         f"# Benchmark of {now:%Y-%m-%d %H:%M} UTC",
         "",
         machine(),
         HOW,
-        f"Medians of {_rounds(results.loads.values())} rounds, the yardstick and the services in turn."
-        " Aims: POST 15 % and GET 30 % of the echo, p99 at most 3 times the median.",
+        f"Medians of {_rounds(results.loads.values())} rounds, in which baseline and services take turns."
+        " Targets: POST 15 % and GET 30 % of the echo, p99 at most 3 times the median.",
         "",
-        *_each(load_table(queued, rounds, results.yardsticks) for queued, rounds in results.loads.items()),
-        "| latency | median ms | p99 ms | aim (median) |",
+        *_each(load_table(queued, rounds, results.baselines) for queued, rounds in results.loads.items()),
+        "| latency | median ms | p99 ms | target (median) |",
         "|---|---:|---:|---|",
         f"| submit to claim, idle system | {_pair(results.submit_to_claim)} | 10 ms |",
         "",
         *pace_table(results.paces),
         "",
-        "| idle process | resident MB | aim |",
+        "| idle process | resident MB | target |",
         "|---|---:|---|",
         *(
             f"| {name} | {megabytes:.0f} | {'70 MB' if name in ('gateway', 'status') else ''} |"
@@ -124,6 +126,7 @@ def render(results: Results, now: datetime) -> str:
 
 
 def render_comparison(comparison: Comparison, now: datetime) -> str:
+    """Return the report of a comparison."""
     first, second = comparison.names
     before, after = comparison.memory
     lines = [
@@ -131,8 +134,8 @@ def render_comparison(comparison: Comparison, now: datetime) -> str:
         "",
         machine(),
         HOW,
-        f"Medians of {_rounds(both[0] for both in comparison.loads.values())} rounds, in which the two take turns;"
-        " a ratio is that of the medians, the second over the first.",
+        f"Medians of {_rounds(both[0] for both in comparison.loads.values())} rounds, in which the two take turns."
+        " A ratio is the second median over the first.",
         "",
         *_each(comparison_table(queued, *both) for queued, both in comparison.loads.items()),
         "| latency | median ms | p99 ms |",

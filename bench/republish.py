@@ -1,7 +1,8 @@
-"""`make bench-backlog`: what the republish sweep does to a long backlog of any age.
+"""`make bench-backlog`: the effect of the republish sweep on a long and old backlog.
 
-A backlog that merely waits needs no second message: counts the needless ones while a worker and the operations service
-run, measures how the tables grow, and the rate of POST with the sweep and without. `--checkout` measures another one.
+A waiting job needs no second message. The benchmark counts redundant messages while a worker and the operations
+service run, and measures the growth of the tables and the rate of POST with and without the sweep. `--checkout`
+measures another checkout.
 """
 
 import argparse
@@ -28,19 +29,21 @@ from bench.tables import p50, p99, rate, ratio, typical
 OPERATIONS = "operations"
 AGES = timedelta(days=3)
 DUE = timedelta(minutes=10)
-"""The age at which versions that go by time alone publish a waiting job again."""
+"""Age at which earlier versions publish a waiting job again."""
 SWEEPING, RESTING = "sweep on", "sweep off"
 SWEEPING_SECONDS, RESTING_SECONDS = 20, 3
-"""From the operations service's start to the load: its sweeps let a whole lease pass before they judge."""
+"""Pause between a start or stop of the operations service and the load. Its sweeps begin one lease after the start."""
 PUBLISH_SECONDS = 1800.0
 
 
 class Plan(msgspec.Struct, frozen=True):
+    """The extent of a run."""
+
     jobs: int
     watch_seconds: int
     rounds: int
     seconds: int
-    """Of each load."""
+    """Length of each load."""
 
 
 FULL = Plan(jobs=1_000_000, watch_seconds=180, rounds=5, seconds=8)
@@ -48,28 +51,28 @@ QUICK = Plan(jobs=20_000, watch_seconds=30, rounds=1, seconds=3)
 
 
 class Flows(msgspec.Struct, frozen=True):
-    """Where messages came from and went, at one moment at which nothing waits in the outbox."""
+    """Counts of messages while the outbox is empty."""
 
     jobs: int
     claims: int
     returns: int
-    """Times that a job went back into its queue, with a message."""
+    """Returns of a job to its queue, each with a message."""
     waiting: int
     """Messages in the broker."""
 
     @property
-    def needless(self) -> int:
-        """Messages beyond the one that each job needs for each time that it was queued."""
+    def redundant(self) -> int:
+        """Messages beyond the one for each time that a job was queued."""
         return self.waiting + self.claims - self.jobs - self.returns
 
 
 class Watch(msgspec.Struct, frozen=True):
-    """What happened to a backlog that merely waited."""
+    """Changes of a backlog while it waited."""
 
     seconds: int
-    needless: int
+    redundant: int
     jobs_bytes: tuple[int, int]
-    """Of the table with its indexes, before and after."""
+    """Size of the table with its indexes, before and after."""
     outbox_bytes: tuple[int, int]
 
 
@@ -83,7 +86,7 @@ async def main(checkout: Checkout, plan: Plan, recorded: bool) -> None:
             rounds = await measure_posts(target, plan, progress)
             progress("counting messages")
             total = await count_flows(target, database, progress)
-    lines = report(plan, watch, rounds, total.needless)
+    lines = report(plan, watch, rounds, total.redundant)
     print("\n".join(["", *lines, ""]))
     if recorded:
         print(f"Recorded in {write_republish(checkout.commit(), lines)}")
@@ -99,7 +102,7 @@ async def connected(target: Target) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def publish_backlog(target: Target, database: asyncpg.Connection, plan: Plan, progress: Progress) -> None:
-    """Fill database and broker with jobs that were queued over the last days and have their messages."""
+    """Fill database and broker with jobs that were queued over the last days, and with their messages."""
     for service in (WORKER, OPERATIONS):
         target.supervisor.stop(service)
     await fill(database, Backlog(model=MODEL, queued=plan.jobs, succeeded=0, span=AGES, due=DUE), progress)
@@ -114,7 +117,7 @@ async def publish_backlog(target: Target, database: asyncpg.Connection, plan: Pl
 
 
 async def watch_backlog(target: Target, database: asyncpg.Connection, plan: Plan, progress: Progress) -> Watch:
-    """Let a worker and the sweeps work for a while, with nothing coming in."""
+    """Run a worker and the sweeps for a while without submissions."""
     before = await count_flows(target, database, progress)
     jobs, outbox = await table_bytes(database)
     target.restart(OPERATIONS)
@@ -125,14 +128,14 @@ async def watch_backlog(target: Target, database: asyncpg.Connection, plan: Plan
         target.supervisor.stop(service)
     grown_jobs, grown_outbox = await table_bytes(database)
     after = await count_flows(target, database, progress)
-    progress(f"{after.claims:,} jobs were claimed, {after.needless - before.needless:,} messages published twice")
-    return Watch(plan.watch_seconds, after.needless - before.needless, (jobs, grown_jobs), (outbox, grown_outbox))
+    progress(f"{after.claims:,} jobs were claimed, {after.redundant - before.redundant:,} messages published twice")
+    return Watch(plan.watch_seconds, after.redundant - before.redundant, (jobs, grown_jobs), (outbox, grown_outbox))
 
 
 async def measure_posts(target: Target, plan: Plan, progress: Progress) -> dict[str, list[Figures]]:
-    """The rate of submissions with the sweep and without, in turn. Ends without."""
+    """Measure the rate of submissions with and without the sweep in turn. The sweep is stopped at the end."""
     wanted = Request(url=f"{target.gateway}/v1/jobs", key=target.key, body=BODY, distinct_keys=True)
-    measure(wanted, 1)  # so that no round pays for first connections
+    measure(wanted, 1)  # so that no round includes the cost of first connections
     rounds: dict[str, list[Figures]] = {SWEEPING: [], RESTING: []}
     for number in range(plan.rounds):
         for state in (SWEEPING, RESTING):
@@ -144,29 +147,29 @@ async def measure_posts(target: Target, plan: Plan, progress: Progress) -> dict[
 
 
 async def count_flows(target: Target, database: asyncpg.Connection, progress: Progress) -> Flows:
-    """Count everything, once nothing waits in the outbox; nothing may fill it meanwhile."""
+    """Count jobs and messages when the outbox is empty. Nothing may submit or retry jobs during the count."""
     await drained(database, progress)
     waiting = await asyncio.to_thread(waiting_messages, target)
     return Flows(**dict(await queries.count_flows(database)), waiting=waiting)
 
 
 async def drained(database: asyncpg.Connection, progress: Progress) -> None:
-    """Wait until the relay has published everything. Raises TimeoutError."""
+    """Wait until the relay has emptied the outbox. Raises TimeoutError."""
     deadline = time.monotonic() + PUBLISH_SECONDS
     while depth := await queries.outbox_depth(database):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{depth:,} messages were not published in {PUBLISH_SECONDS:g} s.")
+            raise TimeoutError(f"{depth:,} messages were not published within {PUBLISH_SECONDS:g} s.")
         progress(f"{depth:,} messages to publish")
         await asyncio.sleep(min(15.0, 0.5 + depth / 10_000))
 
 
 async def table_bytes(database: asyncpg.Connection) -> tuple[int, int]:
-    """Of jobs and outbox, each with its indexes."""
+    """Return the sizes of the tables jobs and outbox with their indexes, in bytes."""
     return await queries.table_bytes(database, name="jobs"), await queries.table_bytes(database, name="outbox")
 
 
 async def switch_sweeps(target: Target, state: str) -> None:
-    """Start or stop the operations service, and wait until that shows."""
+    """Start or stop the operations service, and wait until that takes effect."""
     if state == SWEEPING:
         target.restart(OPERATIONS)
         await asyncio.sleep(SWEEPING_SECONDS)
@@ -175,17 +178,17 @@ async def switch_sweeps(target: Target, state: str) -> None:
         await asyncio.sleep(RESTING_SECONDS)
 
 
-def report(plan: Plan, watch: Watch, rounds: dict[str, list[Figures]], needless: int) -> list[str]:
-    """The Markdown of one run."""
+def report(plan: Plan, watch: Watch, rounds: dict[str, list[Figures]], redundant: int) -> list[str]:
+    """Return the lines of the report."""
     on, off = rounds[SWEEPING], rounds[RESTING]
     return [
-        f"{plan.jobs:,} jobs wait, up to {AGES.days} days, each with its message. A worker and the sweeps ran for"
-        f" {watch.seconds} s; then POST was measured in {plan.rounds} rounds with the sweep and without, in turn.",
+        f"{plan.jobs:,} jobs wait, the oldest for {AGES.days} days, each with its message. A worker and the sweeps ran"
+        f" for {watch.seconds} s; then POST was measured in {plan.rounds} rounds with and without the sweep in turn.",
         "",
-        "| | measured | aim |",
+        "| | measured | target |",
         "|---|---:|---|",
-        f"| messages published twice while the backlog waited | {watch.needless:,} | 0 |",
-        f"| messages published twice in the whole run | {needless:,} | 0 |",
+        f"| messages published twice while the backlog waited | {watch.redundant:,} | 0 |",
+        f"| messages published twice in the whole run | {redundant:,} | 0 |",
         f"| table `jobs` with indexes, before → after waiting | {_megabytes(watch.jobs_bytes)} | |",
         f"| table `outbox` with indexes | {_megabytes(watch.outbox_bytes)} | |",
         f"| POST /v1/jobs, sweep on / off | {ratio(off, on, rate):.2f} | 0.95 |",
@@ -205,8 +208,8 @@ def _megabytes(sizes: tuple[int, int]) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.republish", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a small backlog for half a minute; records nothing")
-    parser.add_argument("--checkout", type=Path, metavar="FOLDER", help="measure another checkout, set up")
+    parser.add_argument("--quick", action="store_true", help="use a small backlog for half a minute and record nothing")
+    parser.add_argument("--checkout", type=Path, metavar="FOLDER", help="measure another checkout, after `make setup`")
     return parser.parse_args()
 
 

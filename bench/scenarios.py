@@ -1,4 +1,4 @@
-"""The loads that are measured, on one stack or on several in turn."""
+"""The loads that are measured, on one stack or on several stacks in turn."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from bench.stack import MODEL, Target
 
 BODY = request(MODEL, steps=20)
 MOST_PATHS = 50_000
-FILLED_ANEW = 10_000
-"""A backlog of up to so many is filled anew after each load of submissions, which would make it many times as long."""
+REFILLED = 10_000
+"""Largest backlog that is filled again after each load of submissions, which multiplies its length."""
 
 Rounds = Mapping[str, Sequence[Figures]]
-"""By scenario, an entry a round."""
+"""Figures of each round by scenario."""
 
 
 class Side:
@@ -30,36 +30,36 @@ class Side:
         self.target = target
         self.database = database
         self.accepted = 0
-        """Jobs accepted so far."""
+        """Number of jobs accepted so far."""
         self._folder = folder
 
     async def prepare(self, backlog: Backlog, progress: Progress) -> None:
-        """Fill the database, and choose the jobs to ask for."""
+        """Fill the database and write the files with the paths of jobs to request."""
         await fill(self.database, backlog, progress)
         for kind, paths in (await job_paths(self.database, MOST_PATHS)).items():
             write_paths(self.paths(kind), paths)
 
     def cpu_seconds(self) -> float:
-        """CPU time that the stack has used so far, its supervisor included, which writes the logs."""
+        """Return the CPU seconds of all processes of the stack, its supervisor included, which writes the logs."""
         supervisor = self.target.supervisor
         return cpu_seconds(supervisor.own_pid())
 
     def paths(self, kind: str) -> Path:
-        """The file that names jobs of one kind, `queued` or `succeeded`."""
+        """Return the file with the paths of `queued` or `succeeded` jobs."""
         return self._folder / f"{self.name}-{kind}.paths"
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """A load with a name."""
+    """A named load."""
 
     name: str
     run: Callable[[Side, int], Awaitable[Figures]]
-    """Puts the load on a side for so many seconds."""
+    """Run the load on a side for a number of seconds."""
     submits: bool = False
 
 
 def submit(name: str, *, edge: bool) -> Scenario:
-    """POST /v1/jobs, each with an Idempotency-Key of its own, and wait until all of it is published."""
+    """Return a load of POST /v1/jobs with distinct Idempotency-Keys, which ends when all jobs are published."""
 
     async def run(side: Side, seconds: int) -> Figures:
         origin = side.target.edge if edge else side.target.gateway
@@ -74,7 +74,7 @@ def submit(name: str, *, edge: bool) -> Scenario:
 
 
 def look_up(name: str, kind: str, *, edge: bool) -> Scenario:
-    """GET /v1/jobs/{id} with distinct ids."""
+    """Return a load of GET /v1/jobs/{id} with distinct ids."""
 
     async def run(side: Side, seconds: int) -> Figures:
         origin = side.target.edge if edge else side.target.status
@@ -86,7 +86,7 @@ def look_up(name: str, kind: str, *, edge: bool) -> Scenario:
 
 
 def echoed(name: str, url: str, body: bytes | None = None) -> Scenario:
-    """The yardstick, whichever the side."""
+    """Return a load of the baseline server, the same for every side."""
 
     async def run(side: Side, seconds: int) -> Figures:
         return measure(Request(url=url, body=body), seconds)
@@ -98,7 +98,7 @@ QUEUED, SUCCEEDED = "GET a job deep in the queue", "GET a finished job"
 POST = "POST /v1/jobs, committed"
 AT_THE_EDGE = ", through the edge"
 
-# What submits comes last: the backlog is still as long as it was filled.
+# Submissions come last, so that the backlog has its length during the other loads.
 SCENARIOS = (
     look_up(QUEUED, "queued", edge=False),
     look_up(SUCCEEDED, "succeeded", edge=False),
@@ -110,9 +110,9 @@ SCENARIOS = (
 
 
 async def warm_up(sides: Sequence[Side], plan: Plan) -> None:
-    """A second of everything, so that no round pays for first connections."""
+    """Run every load for a second, so that no round includes the cost of first connections."""
     for side in sides:
-        await side.prepare(_backlog(plan, FILLED_ANEW), silent)
+        await side.prepare(_backlog(plan, REFILLED), silent)
         for scenario in SCENARIOS:
             await scenario.run(side, 1)
 
@@ -120,7 +120,7 @@ async def warm_up(sides: Sequence[Side], plan: Plan) -> None:
 async def measure_backlog(
     sides: Sequence[Side], queued: int, plan: Plan, progress: Progress, scenarios: Sequence[Scenario] = SCENARIOS
 ) -> dict[str, Rounds]:
-    """Every scenario on every side in turn, `plan.rounds` times; by side."""
+    """Run every scenario on every side in turn, `plan.rounds` times, and return the rounds by side."""
     backlog = _backlog(plan, queued)
     for side in sides:
         progress(f"{side.name}: filling the database, {queued:,} jobs queued")
@@ -131,19 +131,19 @@ async def measure_backlog(
             figures = await scenario.run(side, plan.seconds)
             progress(f"round {number + 1} of {plan.rounds}: {side.name}: {scenario.name}: {describe(figures)}")
             rounds[side.name].setdefault(scenario.name, []).append(figures)
-            if scenario.submits and queued <= FILLED_ANEW:
+            if scenario.submits and queued <= REFILLED:
                 await side.prepare(backlog, silent)
     return dict(rounds)
 
 
 def in_turn(scenarios: Sequence[Scenario], sides: Sequence[Side], number: int) -> list[tuple[Scenario, Side]]:
-    """The order of a round: the sides next to each other, A B in one round and B A in the next."""
+    """Return the order of a round. The sides follow each other directly, A B in even rounds and B A in odd ones."""
     order = sides if number % 2 == 0 else sides[::-1]
     return [(scenario, side) for scenario in scenarios for side in order]
 
 
 def describe(figures: Figures) -> str:
-    """One line about a load."""
+    """Return one line of text for a load."""
     text = f"{figures.rate:,.0f}/s, p50 {figures.p50_ms:.1f} ms, p99 {figures.p99_ms:.1f} ms"
     if figures.cpu_seconds is not None:
         text += f", {figures.cpu_ms:.2f} ms of CPU each"

@@ -1,4 +1,4 @@
-"""The stacks of one run, from their start to the check of what they did."""
+"""The stacks of one run: start them, measure them, and check that every accepted job was published."""
 
 import asyncio
 import tempfile
@@ -17,12 +17,12 @@ from bench.scenarios import BODY, Rounds, Scenario, Side, measure_backlog, warm_
 from bench.stack import WORKER, private_stack
 
 IDLE_SECONDS = 5
-"""Idle means that starting up is over."""
+"""Pause after the start, for the services to become idle."""
 
 
 @asynccontextmanager
 async def open_sides(checkouts: Mapping[str, Checkout], progress: Progress) -> AsyncIterator[list[Side]]:
-    """A private stack of each checkout, all of them idle."""
+    """Start a private stack of each checkout, and yield them when they are idle."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="darkroom-bench-")))
         sides = []
@@ -37,12 +37,12 @@ async def open_sides(checkouts: Mapping[str, Checkout], progress: Progress) -> A
 
 
 def idle_memory(side: Side) -> dict[str, float]:
-    """Resident memory of each process, in 10^6 bytes."""
+    """Return the resident memory of each program in megabytes (10^6 bytes)."""
     return {name: resident_megabytes(pid) for name, pid in sorted(side.target.supervisor.pids().items())}
 
 
 async def idle_latencies(sides: Sequence[Side], plan: Plan) -> list[Latency]:
-    """From submit to claim, the sides in turn."""
+    """Measure the latency from submit to claim on the sides in turn."""
     submitters = [Submitter(side.target.gateway, side.target.key, BODY) for side in sides]
     samples: list[list[float]] = [[] for _ in sides]
     for _ in range(plan.submissions):
@@ -54,9 +54,10 @@ async def idle_latencies(sides: Sequence[Side], plan: Plan) -> list[Latency]:
 async def measure_loads(
     sides: Sequence[Side], plan: Plan, scenarios: Sequence[Scenario], progress: Progress
 ) -> dict[int, dict[str, Rounds]]:
-    """All backlogs, without workers: rendering would take the CPU that the measured processes need.
+    """Measure every backlog, without workers: rendering takes CPU time from the measured processes.
 
-    Raises MessagesMissingError unless the broker got a message of every accepted job.
+    Returns the rounds by backlog and side. Raises MessagesMissingError unless every accepted job has its message in the
+    broker.
     """
     for side in sides:
         side.target.supervisor.stop(WORKER)

@@ -1,4 +1,4 @@
-"""Private stacks to measure: each has its own folder, ports and data, and is removed afterwards."""
+"""Private stacks for measurements, with their own folder, ports and data. They are removed afterwards."""
 
 import os
 import shlex
@@ -25,17 +25,17 @@ PORT_SETTINGS = {service.name: service.port_setting for service in read_services
 """Of this checkout's services; another checkout that is measured has the same ones under the same names."""
 READY_SECONDS = 60.0
 UP_SECONDS = 600
-# The load runs far past what may wait. All else is as in production: logs at info level, into files.
+# The load exceeds the default bounds of the queue. Everything else is as in production: logs at info level, in files.
 _SETTINGS = {
     "DARKROOM_MAX_QUEUED_JOBS": "10000000",
     "DARKROOM_MAX_QUEUED_JOBS_PER_TENANT": "10000000",
     "DARKROOM_LOG_LEVEL": "info",
 }
-_PLACES = ("DARKROOM_HOME", "DARKROOM_PORT", "DARKROOM_STACK", "DARKROOM_MODELS_HOME")
+_LOCATIONS = ("DARKROOM_HOME", "DARKROOM_PORT", "DARKROOM_STACK", "DARKROOM_MODELS_HOME")
 
 
 class Target:
-    """A running stack as the benchmarks see it."""
+    """A running stack: its URLs, keys, settings and supervisor."""
 
     def __init__(self, checkout: Checkout, home: Path) -> None:
         self.checkout = checkout
@@ -50,7 +50,7 @@ class Target:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For a service that is started by hand."""
+        """The environment for a service that a benchmark starts itself."""
         return {**os.environ, **self.settings}
 
     def origin(self, service: str) -> str:
@@ -64,7 +64,7 @@ class Target:
 
     @contextmanager
     def without_worker(self) -> Iterator[None]:
-        """Rendering would take the CPU that the measured process needs."""
+        """Stop the worker for the length of the context: rendering takes CPU time from the measured process."""
         self.supervisor.stop(WORKER)
         try:
             yield
@@ -76,10 +76,13 @@ class Target:
 def private_stack(
     model: str = MODEL, prepare: Callable[[Path], None] | None = None, checkout: Checkout | None = None
 ) -> Iterator[Target]:
-    """Start a stack in a temporary folder; stop and remove it. `prepare` puts models into its folder for them."""
+    """Start a stack in a temporary folder; stop and remove it at the end.
+
+    `prepare` is called with the stack's models folder before the start. Raises RuntimeError when the stack fails.
+    """
     checkout = checkout or Checkout.own()
-    # Not to the default, which would end this process at once and leave the stack running.
-    signal.signal(signal.SIGTERM, _leave)
+    # The default action would end this process at once and leave the stack running.
+    signal.signal(signal.SIGTERM, _exit)
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
         home = Path(folder)
         if prepare:
@@ -94,7 +97,7 @@ def private_stack(
 
 @contextmanager
 def echo_server() -> Iterator[str]:
-    """The yardstick in a process of its own; yields its URL."""
+    """Run the baseline server in its own process and yield its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -110,7 +113,7 @@ def echo_server() -> Iterator[str]:
 
 
 def wait_ready(origin: str, seconds: float = READY_SECONDS) -> None:
-    """Raises TimeoutError."""
+    """Wait until a service is ready. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -123,17 +126,17 @@ def wait_ready(origin: str, seconds: float = READY_SECONDS) -> None:
 
 
 def read_settings(env_file: str) -> dict[str, str]:
-    """The assignments of a stack's env file, which a shell could source."""
+    """Return the DARKROOM_ assignments of a stack's environment file."""
     words = shlex.split(env_file)
     return dict(word.split("=", 1) for word in words if word.startswith("DARKROOM_") and "=" in word)
 
 
-def _leave(number: int, frame: object) -> NoReturn:
+def _exit(number: int, frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
 def _run(checkout: Checkout, home: Path, model: str, command: str) -> None:
-    """Raises RuntimeError with what the command printed when it fails."""
+    """Run a command of the checkout's local stack. Raises RuntimeError with its output when it fails."""
     done = subprocess.run(
         [checkout.python, "-m", "darkroom_local", command],
         cwd=checkout.folder,
@@ -148,5 +151,5 @@ def _run(checkout: Checkout, home: Path, model: str, command: str) -> None:
 
 
 def _environment(caller: Mapping[str, str], home: Path, model: str) -> dict[str, str]:
-    kept = {name: value for name, value in caller.items() if name not in _PLACES}
+    kept = {name: value for name, value in caller.items() if name not in _LOCATIONS}
     return {**kept, **_SETTINGS, "DARKROOM_HOME": str(home), "DARKROOM_MODEL": model}

@@ -1,7 +1,7 @@
-"""Starting and stopping single programs of a stack, through the supervisor that its folder names.
+"""Start and stop single programs of a stack through its supervisord.
 
-Only what supervisord itself defines is used, its configuration file and its XML-RPC interface, so that any checkout's
-stack can be driven.
+This module relies on supervisord's configuration file and XML-RPC interface alone, so that it works with the stack of
+any checkout.
 """
 
 import xmlrpc.client
@@ -11,23 +11,26 @@ from typing import Any
 
 
 class Supervisor:
+    """The supervisord of the stack in a folder."""
+
     def __init__(self, home: Path) -> None:
         self._url = rpc_url((home / "supervisord.conf").read_text())
 
     def pids(self) -> dict[str, int]:
-        """The running programs by name."""
+        """Return the pids of the running programs by name."""
         return {program["name"]: program["pid"] for program in self._call("getAllProcessInfo") if program["pid"]}
 
     def own_pid(self) -> int:
+        """Return supervisord's pid."""
         return int(self._call("getPID"))
 
     def start(self, name: str) -> None:
-        """Start a program unless it runs. It may take longer to be ready."""
+        """Start a program unless it runs, without waiting until it is ready."""
         if name not in self.pids():
             self._call("startProcess", name)
 
     def stop(self, name: str) -> None:
-        """Stop a program and wait until it is gone."""
+        """Stop a program and wait until its process has ended."""
         if name in self.pids():
             self._call("stopProcess", name)
 
@@ -37,7 +40,7 @@ class Supervisor:
 
 
 def rpc_url(configuration: str) -> str:
-    """Where the supervisor with this configuration answers, password included."""
+    """Return the URL of the XML-RPC interface in a configuration, with its password."""
     parser = ConfigParser(interpolation=None)
     parser.read_string(configuration)
     server = parser["inet_http_server"]

@@ -1,4 +1,4 @@
-"""Tables of loads: of one stack beside the yardstick, and of two stacks beside each other."""
+"""Tables of loads: one stack and the baseline, and two stacks compared."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
@@ -10,22 +10,22 @@ Figure = Callable[[Figures], float]
 
 
 def typical(rounds: Sequence[Figures], figure: Figure) -> float:
-    """The median over the rounds."""
+    """Return the median over the rounds."""
     return median(figure(each) for each in rounds)
 
 
-def load_table(queued: int, rounds: Rounds, yardsticks: Mapping[str, str]) -> list[str]:
-    """A row a scenario. `yardsticks` names for each scenario the one whose rate it is compared with."""
+def load_table(queued: int, rounds: Rounds, baselines: Mapping[str, str]) -> list[str]:
+    """Return a table with a row for each scenario. `baselines` maps each scenario to its baseline."""
     return [
         f"| {queued:,} jobs queued, {CONNECTIONS} connections | requests/s | of the echo | p50 ms | p99 ms | p99/p50 |"
         " CPU ms each | accepted and published/s | outbox at the end |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-        *(_load_row(name, own, rounds[yardsticks[name]]) for name, own in rounds.items()),
+        *(_load_row(name, own, rounds[baselines[name]]) for name, own in rounds.items()),
     ]
 
 
 def comparison_table(queued: int, before: Rounds, after: Rounds) -> list[str]:
-    """A row a scenario, each figure as A -> B, and the ratio of the medians B/A."""
+    """Return a table with a row for each scenario: each figure as A → B, and the ratio of the medians B/A."""
     return [
         f"| {queued:,} jobs queued, {CONNECTIONS} connections | requests/s | ratio | accepted and published/s | ratio |"
         " outbox at the end | p50 ms | p99 ms | p99/p50 | CPU ms each | ratio |",
@@ -35,13 +35,13 @@ def comparison_table(queued: int, before: Rounds, after: Rounds) -> list[str]:
 
 
 def ratio(before: Sequence[Figures], after: Sequence[Figures], figure: Figure) -> float:
-    """Of the medians."""
+    """Return the ratio of the medians, second over first."""
     return typical(after, figure) / typical(before, figure)
 
 
-def _load_row(name: str, own: Sequence[Figures], yardstick: Sequence[Figures]) -> str:
-    # The share is taken within each round, so that a noisy minute strikes both alike.
-    share = median(mine.rate / echo.rate for mine, echo in zip(own, yardstick, strict=True))
+def _load_row(name: str, own: Sequence[Figures], baseline: Sequence[Figures]) -> str:
+    # The share is computed within each round, so that a disturbance of the machine affects both rates.
+    share = median(mine.rate / echo.rate for mine, echo in zip(own, baseline, strict=True))
     cells = [
         f"{typical(own, rate):,.0f}",
         f"{share:.0%}",
@@ -83,30 +83,36 @@ def _row(name: str, cells: Sequence[str]) -> str:
 
 
 def rate(figures: Figures) -> float:
+    """Return requests per second."""
     return figures.rate
 
 
 def p50(figures: Figures) -> float:
+    """Return the median latency in milliseconds."""
     return figures.p50_ms
 
 
 def p99(figures: Figures) -> float:
+    """Return the 99th percentile of the latency in milliseconds."""
     return figures.p99_ms
 
 
 def tail(figures: Figures) -> float:
+    """Return the 99th percentile over the median."""
     return figures.tail
 
 
 def cpu(figures: Figures) -> float:
+    """Return the CPU milliseconds of a request."""
     return figures.cpu_ms
 
 
 def published(figures: Figures) -> float:
+    """Return jobs accepted and published per second."""
     return figures.published
 
 
 def left(figures: Figures) -> float:
-    """Rows in the outbox when the load ended."""
+    """Return the number of rows in the outbox when the load ended."""
     assert figures.drain is not None
     return figures.drain.depth

@@ -1,4 +1,4 @@
-"""Workers with settings of their own, one at a time, on a stack whose own worker rests."""
+"""Workers with other settings, one at a time, on a stack whose own worker is stopped."""
 
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -10,18 +10,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.stack import WORKER, Target, wait_ready
 
 WARM_SECONDS = 900.0
-"""Compiling a full-sized model takes minutes."""
+"""Time to become ready. Compiling a full-size model takes minutes."""
 STOP_SECONDS = 60
 
 
 class Worker:
-    """A worker that is warm."""
+    """A warm worker."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def figures(self) -> dict[str, float]:
-        """Its metrics without labels, by name."""
+        """Return the values of its metrics without labels, by name."""
         text = httpx2.get(f"{self._url}/metrics", timeout=10).text
         samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
         return {sample.name: sample.value for sample in samples if not sample.labels}
@@ -29,7 +29,7 @@ class Worker:
 
 @contextmanager
 def worker(target: Target, settings: Mapping[str, str], module: str = "gpu_consumer") -> Iterator[Worker]:
-    """Start a worker with these settings over the stack's, wait until it is warm, and stop it in the end."""
+    """Start a worker with these settings added to the stack's, wait until it is warm, and stop it at the end."""
     url = target.origin(WORKER)
     command = [str(target.checkout.python), "-m", module]
     with (target.home / "logs" / "bench-worker.log").open("ab") as log:

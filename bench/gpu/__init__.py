@@ -1,5 +1,5 @@
-"""`make bench-gpu`: full-size models with random weights on this machine's GPU, plain and with each option.
+"""`make bench-gpu`: full-size models with random weights on this machine's GPU, with and without each option.
 
-A render process is measured for each variant, without a broker or a database. What does not fit into the time is
-listed as not measured. With `--device cpu --tiny` the same program runs on tiny models, to try it.
+Each variant is measured in a render process of its own, without a broker or a database. Variants that do not fit into
+the time limit are listed as not measured. `--device cpu --tiny` tries the program on tiny models.
 """

@@ -1,4 +1,4 @@
-"""`python -m bench.gpu`: measure, print and record. Exits with 1 where something failed or was not measured."""
+"""`python -m bench.gpu`: measure, print and record. Exits with 1 when something failed or was not measured."""
 
 import argparse
 import asyncio
@@ -11,11 +11,11 @@ from bench.progress import stopwatch
 from bench.report import RESULTS, pace_table, write_gpu
 
 SECONDS = 420.0
-"""With `make gpu` before it and both set up, less than ten minutes."""
+"""Time limit. Together with `make gpu` before it, a run takes less than ten minutes."""
 
 
 def main(plan: Plan, results: Path) -> int:
-    """The exit code."""
+    """Run a session, print and record its report, and return the exit code."""
     recorded: list[Path] = []
 
     def record() -> None:
@@ -26,15 +26,16 @@ def main(plan: Plan, results: Path) -> int:
     session = Session(plan, stopwatch(), record)
     try:
         asyncio.run(session.run())
-    finally:  # what was measured is worth seeing however the run ends
+    finally:  # the results so far are shown also when the run fails
         print("\n" + "\n".join(report(session)))
         print(f"Recorded in {recorded[0]}." if recorded else "Nothing was measured, so nothing is recorded.")
-    for mistake in session.mistakes:
-        print(f"Failed: {mistake}.")
-    return 1 if session.mistakes else 0
+    for defect in session.defects:
+        print(f"Failed: {defect}.")
+    return 1 if session.defects else 0
 
 
 def report(session: Session) -> list[str]:
+    """Return the lines of the report."""
     versions = ", ".join(f"{library} {version}" for library, version in sorted(session.versions.items()))
     lines = [f"{versions}.", ""] if versions else []
     lines += [line for subject, results in session.results.items() for line in model_lines(subject, results)]
@@ -46,9 +47,9 @@ def report(session: Session) -> list[str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--tiny", action="store_true", help="tiny models, to try the program")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="what is not measured by then is left out")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of the recorded results")
+    parser.add_argument("--tiny", action="store_true", help="use tiny models, to try the program")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="time limit; later variants are not measured")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the reports")
     return parser.parse_args()
 
 

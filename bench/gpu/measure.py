@@ -1,4 +1,4 @@
-"""Measures one variant in a render process of its own, driven as a worker drives it."""
+"""Measure one variant in a render process of its own, which is driven as in a worker."""
 
 import asyncio
 import hashlib
@@ -18,13 +18,13 @@ from gpu_consumer.renderer.process import Limits, RenderProcess
 from gpu_consumer.worker.gpu_monitor import Gpu
 
 FEWEST, MOST, ENOUGH_SECONDS = 3, 10, 4.0
-"""Renders of a series: at least three, then no more once it took so long."""
+"""Number of renders of a series: at least FEWEST, then up to MOST within ENOUGH_SECONDS."""
 LIMITS = Limits(start=900, step=120)
-"""Far beyond what is expected: the run's own limit ends what takes too long."""
+"""Far above the expected times, since the run has its own time limit."""
 
 
 class RenderError(Exception):
-    """The job failed."""
+    """A render failed."""
 
 
 class Render(msgspec.Struct, frozen=True):
@@ -35,24 +35,26 @@ class Render(msgspec.Struct, frozen=True):
 
     @property
     def sha256(self) -> str:
+        """Digest of the pixels."""
         return hashlib.sha256(self.image.rgb).hexdigest()
 
 
 class Series(msgspec.Struct, frozen=True):
-    """Renders one after the other."""
+    """Consecutive renders."""
 
     renders: list[Render]
     seconds: float
-    """From the first request to the last answer."""
+    """Time from the first request to the last response."""
 
     @property
     def idle_share(self) -> float:
+        """Share of the time in which no render ran."""
         busy = sum(each.rendered.inference_ms for each in self.renders) / 1000
         return 1 - busy / self.seconds
 
 
 async def measure(subject: Subject, variant: Variant, folder: str, device: protocol.Device) -> Measured:
-    """Raises RenderError, StartupError and RenderProcessLostError."""
+    """Measure a variant. Raises RenderError, StartupError and RenderProcessLostError."""
     process = RenderProcess(load_of(subject, variant, folder, device), LIMITS)
     try:
         ready = await process.start()
@@ -65,7 +67,7 @@ async def measure(subject: Subject, variant: Variant, folder: str, device: proto
 
 
 async def _work_off(process: RenderProcess, subject: Subject, ready: protocol.Ready) -> Series:
-    """Request each render at once when the one before is answered, and encode its picture meanwhile."""
+    """Request each render when the one before it is done, and encode pictures in a thread at the same time."""
     renders: list[Render] = []
     files: list[Future[bytes]] = []
     began = ended = time.perf_counter()
@@ -79,17 +81,17 @@ async def _work_off(process: RenderProcess, subject: Subject, ready: protocol.Re
 
 
 async def _render(process: RenderProcess, wanted: JobInput) -> Render:
-    """Raises RenderError."""
+    """Render the job once. Raises RenderError."""
     pictures: list[protocol.Picture] = []
-    outcome = await process.render(wanted, _unseen, on_picture=pictures.append)
+    outcome = await process.render(wanted, _ignore_step, on_picture=pictures.append)
     if not isinstance(outcome, protocol.Rendered):
         reason = outcome.message if isinstance(outcome, protocol.RenderFailed) else "it was aborted"
         raise RenderError(f"The render failed: {' '.join(reason.split())}")
     return Render(outcome, pictures[0].image)
 
 
-def _unseen(step: protocol.Step) -> None:
-    """Nobody looks at the steps."""
+def _ignore_step(step: protocol.Step) -> None:
+    """Ignore a step."""
 
 
 def _measured(ready: protocol.Ready, all_renders: list[Render], series: Series, used: int | None) -> Measured:

@@ -1,6 +1,6 @@
-"""`python -m bench.gpu.models NAME FOLDER DEVICE`: writes a model of random weights.
+"""`python -m bench.gpu.models NAME FOLDER DEVICE`: write a model with random weights.
 
-In a process of its own: what it takes of the GPU is given back before anything is measured.
+It runs in a process of its own, so that its GPU memory is free before anything is measured.
 """
 
 import sys
@@ -17,7 +17,7 @@ TINY: dict[str, Callable[[Path], object]] = {"tiny": install.install, "tiny-sdxl
 
 
 def main(name: str, folder: str, wanted: str) -> None:
-    """Ends with the reason in one line where the device is missing."""
+    """Write the model. Exits with a one-line reason when the device is missing."""
     try:
         device.confirm("cuda" if wanted == "cuda" else "cpu")
     except StartupError as refusal:

@@ -1,4 +1,4 @@
-"""What the render process wrote to its output, kept to explain a failure instead of being printed."""
+"""The log of the render process, which is kept to explain a failure instead of being printed."""
 
 from collections import deque
 from collections.abc import MutableMapping
@@ -10,25 +10,26 @@ LINES = 60
 
 
 class ProcessLog:
-    """The last lines of the variant that is being measured."""
+    """The last log lines of the current variant."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=LINES)
 
     def begin(self) -> None:
-        """Forget what was written before."""
+        """Remove all lines."""
         self._lines.clear()
 
     @property
     def lines(self) -> list[str]:
+        """The lines, oldest first."""
         return list(self._lines)
 
     def add(self, lines: list[str]) -> None:
-        """Keep the lines of another program too."""
+        """Append lines of another program."""
         self._lines.extend(lines)
 
     def listen(self) -> None:
-        """Take all that this process would log from now on."""
+        """Capture all further log lines of this process."""
         structlog.configure(processors=[self._take])
 
     def _take(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a variant showed, or why it showed nothing."""
+"""The result of a variant: its figures, or the reason why it was not measured."""
 
 from collections.abc import Mapping
 
@@ -10,31 +10,31 @@ GIBIBYTE = 2**30
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """A variant's figures."""
+    """Figures of a variant."""
 
     device: str
     versions: dict[str, str]
-    """Library -> version."""
+    """Versions by library."""
     load_seconds: float
-    """Import of the libraries and reading of the folder included."""
+    """Includes importing the libraries and reading the folder."""
     warmup_seconds: float
     steps_per_second: float
-    """While denoising; the median of the renders."""
+    """Median of the renders, while denoising."""
     decode_ms: float
     """Median."""
     held_bytes: int
-    """Allocated by the warm model between jobs."""
+    """Memory that the warm model allocates between jobs."""
     peak_bytes: int
-    """Allocated at the highest, in a render."""
+    """Highest memory allocated in a render."""
     device_bytes: int | None
-    """In use on the whole GPU after the renders, by its driver; what graphs hold is part of this alone."""
+    """Memory in use on the whole GPU after the renders, from its driver. No other figure includes CUDA graphs."""
     idle_share: float
-    """Of the time between the first request and the last answer: the part in which no render ran."""
+    """Share of the time between the first request and the last response in which no render ran."""
     renders: int
     sha256: str
-    """Of the job's pixels."""
+    """Digest of the job's pixels."""
     repeatable: bool
-    """All renders of the job had these pixels."""
+    """Whether all renders of the job had these pixels."""
     failed_captures: int
 
 
@@ -43,21 +43,21 @@ class NotMeasured(msgspec.Struct, frozen=True):
 
     reason: str
     failed: bool
-    """It should have had some."""
+    """Whether this is an error of the run."""
 
 
 Result = Measured | NotMeasured
 Results = Mapping[str, Result]
-"""Of one model, by variant."""
+"""Results of one model by variant."""
 
 
-def mistakes(results: Results) -> list[str]:
-    """A line for everything that a good run does not have."""
-    return [line for variant in VARIANTS for line in _mistakes_of(variant, results)]
+def defects(results: Results) -> list[str]:
+    """Return one line for each defect of a run."""
+    return [line for variant in VARIANTS for line in _defects_of(variant, results)]
 
 
 def ratio(results: Results, name: str, base: str) -> float | None:
-    """Steps a second of one variant over those of another; None unless both were measured."""
+    """Return the steps per second of a variant over those of another, or None unless both were measured."""
     one, other = results[name], results[base]
     if isinstance(one, Measured) and isinstance(other, Measured) and other.steps_per_second:
         return one.steps_per_second / other.steps_per_second
@@ -65,14 +65,14 @@ def ratio(results: Results, name: str, base: str) -> float | None:
 
 
 def same_pixels(results: Results, name: str, base: str) -> bool | None:
-    """None unless both were measured."""
+    """Return whether two variants have the same pixels, or None unless both were measured."""
     one, other = results[name], results[base]
     if isinstance(one, Measured) and isinstance(other, Measured):
         return one.sha256 == other.sha256
     return None
 
 
-def _mistakes_of(variant: Variant, results: Results) -> list[str]:
+def _defects_of(variant: Variant, results: Results) -> list[str]:
     result = results[variant.name]
     if isinstance(result, NotMeasured):
         return [f"{variant.name}: not measured: {result.reason}"] if result.failed else []

@@ -1,4 +1,4 @@
-"""One run: every variant of every model in turn, within a time that is kept whatever happens."""
+"""One run: every variant of every model in turn, within a time limit."""
 
 import asyncio
 import tempfile
@@ -13,41 +13,42 @@ from bench.gpu import backlog
 from bench.gpu.children import ChildError, output_of
 from bench.gpu.measure import RenderError, measure
 from bench.gpu.process_log import ProcessLog
-from bench.gpu.results import Measured, NotMeasured, Result, mistakes
+from bench.gpu.results import Measured, NotMeasured, Result, defects
 from bench.gpu.subjects import FULL, TINY, VARIANTS, Subject, Variant, in_order
 from bench.progress import Progress
 from gpu_consumer.protocol import Device
 from gpu_consumer.renderer.process import RenderProcessLostError
 from gpu_consumer.startup import StartupError
 
-TIME_IS_OVER = NotMeasured("the time was over", failed=True)
+OUT_OF_TIME = NotMeasured("the time limit was reached", failed=True)
 NO_CUDA = NotMeasured("it needs CUDA", failed=False)
-WHOLE = "the whole worker over a backlog"
+WHOLE = "a whole worker on a backlog"
 Paces = dict[str, Pace]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to measure, and for how long."""
+    """The models to measure and the time limit."""
 
     device: Device
     tiny: bool
     seconds: float
-    """For everything, from now on."""
+    """Time limit of the whole run."""
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
+        """The models to measure."""
         return TINY if self.tiny else FULL
 
 
 class Session:
-    """What was measured so far. `changed` is called after each result."""
+    """A run and its results so far. `changed` is called after each result."""
 
     def __init__(self, plan: Plan, progress: Progress, changed: Callable[[], None]) -> None:
         self.plan = plan
         self.results: dict[Subject, dict[str, Result]] = {
-            subject: {variant.name: TIME_IS_OVER for variant in VARIANTS} for subject in plan.subjects
+            subject: {variant.name: OUT_OF_TIME for variant in VARIANTS} for subject in plan.subjects
         }
-        self.paces: Paces | NotMeasured = TIME_IS_OVER
+        self.paces: Paces | NotMeasured = OUT_OF_TIME
         self._progress = progress
         self._changed = changed
         self._log = ProcessLog()
@@ -56,24 +57,24 @@ class Session:
 
     @property
     def device(self) -> str | None:
-        """Its name, once something was measured."""
+        """Name of the device, or None before the first result."""
         return next((one.device for one in self._measured()), None)
 
     @property
     def versions(self) -> dict[str, str]:
-        """Library -> version, once something was measured."""
+        """Versions by library, empty before the first result."""
         return next((one.versions for one in self._measured()), {})
 
     @property
-    def mistakes(self) -> list[str]:
-        """A line for everything that a good run does not have."""
-        found = [f"{subject.title}, {line}" for subject, each in self.results.items() for line in mistakes(each)]
+    def defects(self) -> list[str]:
+        """One line for each defect of the run."""
+        found = [f"{subject.title}, {line}" for subject, each in self.results.items() for line in defects(each)]
         if isinstance(self.paces, NotMeasured) and self.paces.failed:
             found.append(f"{WHOLE}: not measured: {self.paces.reason}")
         return found
 
     async def run(self) -> None:
-        """The stack's turn comes before what takes longest."""
+        """Measure everything. The stack comes before the compiled variants, which take longest."""
         self._log.listen()
         with tempfile.TemporaryDirectory(prefix="darkroom-bench-gpu-") as home:
             pairs = in_order(self.plan.subjects)
@@ -105,12 +106,12 @@ class Session:
                     return folder
                 return await measure(subject, variant, str(folder), self.plan.device)
         except TimeoutError:
-            return TIME_IS_OVER
+            return OUT_OF_TIME
         except (StartupError, RenderError, RenderProcessLostError) as error:
             return NotMeasured(str(error).rstrip("."), failed=True)
 
     async def _folder(self, subject: Subject, home: Path) -> Path | NotMeasured:
-        """The model's folder, written at its first use."""
+        """Return the model's folder, which is written at its first use."""
         if subject not in self._written:
             folder = home / subject.name
             try:
@@ -135,7 +136,7 @@ class Session:
             async with asyncio.timeout(self._seconds_left()):
                 printed = await output_of("bench.gpu.backlog", str(folder), self.plan.device)
         except TimeoutError:
-            return TIME_IS_OVER
+            return OUT_OF_TIME
         except ChildError as error:
             return NotMeasured(str(error).rstrip("."), failed=True)
         return msgspec.json.decode(printed.splitlines()[-1], type=Paces)

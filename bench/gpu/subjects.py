@@ -1,4 +1,4 @@
-"""What is measured: models, and the variants of how they are run."""
+"""The models that are measured, and the variants of running them."""
 
 import msgspec
 
@@ -16,7 +16,7 @@ class Subject(msgspec.Struct, frozen=True):
     """A model at one size."""
 
     name: str
-    """As `bench.gpu.models` knows it."""
+    """Name for `bench.gpu.models`."""
     title: str
     pipeline: PipelineClass
     side: int
@@ -40,7 +40,7 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Variant(msgspec.Struct, frozen=True):
-    """How a model is run."""
+    """Options of running a model."""
 
     name: str
     channels_last: bool = False
@@ -51,7 +51,7 @@ class Variant(msgspec.Struct, frozen=True):
 
     @property
     def needs_cuda(self) -> bool:
-        """Compiled code would run on a CPU too, but to compile for one says nothing about a GPU."""
+        """Whether it is measured on CUDA alone. Compiling for a CPU is possible, but not comparable."""
         return self.compile or self.cuda_graphs
 
 
@@ -74,13 +74,13 @@ TINY = (
 
 
 def in_order(subjects: tuple[Subject, ...]) -> list[tuple[Subject, Variant]]:
-    """Every variant of every model, those that take longest last."""
+    """Return every variant of every model, the slowest variants last."""
     pairs = [(subject, variant) for subject in subjects for variant in VARIANTS]
     return sorted(pairs, key=lambda pair: pair[1].compile)
 
 
 def load_of(subject: Subject, variant: Variant, folder: str, device: Device) -> Load:
-    """The order to a render process."""
+    """Return the load message for a render process."""
     return Load(
         folder=folder,
         pipeline=subject.pipeline,

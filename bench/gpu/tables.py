@@ -1,10 +1,10 @@
-"""The report's lines: a table and the findings of each model."""
+"""The lines of the report: a table and findings for each model."""
 
-from bench.gpu.results import GIBIBYTE, Measured, Result, Results, mistakes, ratio, same_pixels
+from bench.gpu.results import GIBIBYTE, Measured, Result, Results, defects, ratio, same_pixels
 from bench.gpu.subjects import GUIDANCE, PLAIN, SCHEDULER, VARIANTS, Subject
 
 WORTH = 1.1
-"""How much faster CUDA graphs must be before they may become the default (docs/decisions/0033)."""
+"""Speed-up that CUDA graphs need to become the default (docs/decisions/0033)."""
 HEADER = (
     "| variant | load s | warm-up s | steps/s | of plain | decode ms | held GiB | peak GiB | GPU in use GiB"
     " | idle share, fed directly | pixels, sha256 |"
@@ -13,7 +13,7 @@ COLUMNS = HEADER.count("|") - 1
 
 
 def model_lines(subject: Subject, results: Results) -> list[str]:
-    """Heading, table and findings."""
+    """Return heading, table and findings of a model."""
     return [
         f"## {subject.title}, {subject.side}x{subject.side}",
         "",
@@ -28,7 +28,7 @@ def model_lines(subject: Subject, results: Results) -> list[str]:
 
 
 def _findings(results: Results) -> list[str]:
-    lines = [*_graph_findings(results), *(f"- Failed: {line}." for line in mistakes(results))]
+    lines = [*_graph_findings(results), *(f"- Failed: {line}." for line in defects(results))]
     return [*lines, ""] if lines else []
 
 
@@ -55,7 +55,7 @@ def _cells(result: Result, of_plain: float | None) -> list[str]:
 
 
 def _graph_findings(results: Results) -> list[str]:
-    """What decides about the default of DARKROOM_CUDA_GRAPHS."""
+    """Return the findings that decide the default of DARKROOM_CUDA_GRAPHS."""
     lines = []
     for variant in VARIANTS:
         if variant.compared_with is None:

@@ -1,4 +1,4 @@
-"""The whole program on the CPU with tiny models, as `make bench-gpu` runs it on a GPU."""
+"""The whole program of `make bench-gpu`, on the CPU with tiny models."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def run(results: Path, *arguments: str, **environment: str) -> subprocess.Comple
 
 @pytest.mark.long
 def test_tiny_models_are_measured_and_recorded(tmp_path: Path) -> None:
-    """Both models have a table with figures; what needs CUDA is listed as not available, and is no failure."""
+    """Both models have a table with figures; variants that need CUDA are listed as not measured, without a failure."""
     done = run(tmp_path, "--device", "cpu", "--seconds", "150")
     assert done.returncode == 0, done.stdout + done.stderr
     (recorded,) = tmp_path.iterdir()
@@ -45,17 +45,17 @@ def test_tiny_models_are_measured_and_recorded(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_into_the_time_fails_the_run(tmp_path: Path) -> None:
-    """It is listed, and the exit code says so; with nothing measured nothing is recorded."""
+    """It is listed and makes the exit code 1; a run without results records nothing."""
     done = run(tmp_path, "--device", "cpu", "--seconds", "1")
     assert done.returncode == 1
-    assert done.stdout.count("| not measured: the time was over |") == 4
-    assert "Failed: SDXL, tiny, plain: not measured: the time was over." in done.stdout
+    assert done.stdout.count("| not measured: the time limit was reached |") == 4
+    assert "Failed: SDXL, tiny, plain: not measured: the time limit was reached." in done.stdout
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.long
 def test_a_missing_gpu_fails_the_run(tmp_path: Path) -> None:
-    """Every variant says that there is no CUDA device; nothing counts as skipped."""
+    """Every variant reports the missing CUDA device, and none counts as skipped."""
     done = run(tmp_path, "--device", "cuda", "--seconds", "100", CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1
     assert done.stdout.count("| not measured: No CUDA device is available to this process") == 10

@@ -1,4 +1,4 @@
-"""What wrk really sends. Skipped where wrk is not installed; `make bench` installs it."""
+"""The requests that wrk sends. Skipped where wrk is not installed; `make bench` installs it."""
 
 import shutil
 import threading
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not 
 
 
 class Receiver(ThreadingHTTPServer):
-    """Remembers the requests' lines, keys and bodies."""
+    """Stores the requests' lines, keys and bodies."""
 
     daemon_threads = True
 
@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = answer  # noqa: N815 - http.server's names
 
     def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_each_submission_has_a_key_of_its_own(receiver: Receiver) -> None:
-    """A UUID each, over two loads too; the body is what was given."""
+    """Every request has a new UUID as its key, in a second load too, and the given body."""
     wanted = Request(url=f"{receiver.origin}/v1/jobs", body=b'{"input": {}}', distinct_keys=True)
     for _ in range(2):
         measure(wanted, seconds=1, connections=2)
@@ -68,7 +68,7 @@ def test_each_submission_has_a_key_of_its_own(receiver: Receiver) -> None:
 
 
 def test_paths_are_asked_for_in_turn(receiver: Receiver, tmp_path: Path) -> None:
-    """No path comes again before every other one has come."""
+    """A path is repeated only after all others were requested."""
     paths = [f"/v1/jobs/{number}" for number in range(7)]
     measure(Request(url=receiver.origin, paths=write_paths(tmp_path / "paths", paths)), seconds=1, connections=1)
     asked_for = [path for _, path, _, _ in receiver.requests]
@@ -77,7 +77,7 @@ def test_paths_are_asked_for_in_turn(receiver: Receiver, tmp_path: Path) -> None
 
 
 def test_a_refusal_fails_the_load(receiver: Receiver) -> None:
-    """A fast 429 must not count as a fast answer."""
+    """A response other than 2xx and 3xx fails the load: a fast 429 is not a fast response."""
     receiver.status = 429
     with pytest.raises(LoadError, match="refused"):
         measure(Request(url=receiver.origin), seconds=1, connections=1)

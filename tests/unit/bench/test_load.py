@@ -10,23 +10,23 @@ def figures(drain: Drain | None = None) -> Figures:
 
 
 def test_a_relay_that_lags_shows_in_what_is_published() -> None:
-    """The time that the outbox needed after the load counts, and the rate of acceptance stays what it was."""
+    """The rate of published jobs includes the time until the outbox was empty; the rate of accepted jobs does not."""
     load = figures(Drain(depth=2_000, seconds=1))
     assert (load.rate, load.published) == (2_500, 2_000)
 
 
 def test_the_tail_is_told_in_medians() -> None:
-    """p99 over p50."""
+    """The tail is p99 over p50."""
     assert figures().tail == 2.5
 
 
 def test_cpu_time_is_told_by_the_request() -> None:
-    """In milliseconds."""
+    """The CPU time of a request is in milliseconds."""
     assert figures().cpu_ms == 0.5
 
 
 def test_a_body_makes_a_post() -> None:
-    """What load.lua reads, for a submission and for a look-up."""
+    """load.lua gets its parameters for a submission and for a look-up."""
     post = Request(url="http://gateway/v1/jobs", key="dk", body=b"{}", distinct_keys=True).environment()
     assert {**post, "LOAD_SEED": ""} == {
         "LOAD_METHOD": "POST",
@@ -40,17 +40,17 @@ def test_a_body_makes_a_post() -> None:
 
 
 def test_no_two_loads_begin_alike() -> None:
-    """Idempotency-Keys of one load must not come again in the next."""
+    """Two loads have different seeds, and so different Idempotency-Keys."""
     request = Request(url="http://gateway/v1/jobs")
     assert request.environment()["LOAD_SEED"] != request.environment()["LOAD_SEED"]
 
 
 def test_paths_are_lines(tmp_path: Path) -> None:
-    """One each, the last one ended too."""
+    """The file has one path per line, and ends with a line break."""
     assert write_paths(tmp_path / "paths", ["/a", "/b"]).read_text() == "/a\n/b\n"
 
 
 def test_only_submissions_are_published() -> None:
-    """Asking for it of a look-up is a mistake."""
+    """The rate of published jobs of a look-up raises an error."""
     with pytest.raises(AssertionError):
         _ = figures().published

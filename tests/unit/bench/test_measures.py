@@ -8,7 +8,7 @@ BUSY = "import time\nwhile time.process_time() < 0.3: pass"
 
 
 def test_cpu_time_of_ended_children_counts() -> None:
-    """A server's processes come and go while it is measured."""
+    """A process that ends during a measurement counts as 0."""
     before = cpu_seconds(os.getpid())
     subprocess.run([sys.executable, "-c", BUSY], check=True)
     assert cpu_seconds(os.getpid()) - before >= 0.29

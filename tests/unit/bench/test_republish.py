@@ -3,13 +3,13 @@ from bench.republish import FULL, RESTING, SWEEPING, Flows, Watch, report
 
 
 def test_each_job_needs_one_message_each_time_it_is_queued() -> None:
-    """Claimed messages are gone from the broker; a job that went back into its queue was published once more."""
-    assert Flows(jobs=1000, claims=30, returns=1, waiting=971).needless == 0
-    assert Flows(jobs=1000, claims=30, returns=1, waiting=1171).needless == 200
+    """Claimed messages are not in the broker any more; a job that returned to its queue was published once more."""
+    assert Flows(jobs=1000, claims=30, returns=1, waiting=971).redundant == 0
+    assert Flows(jobs=1000, claims=30, returns=1, waiting=1171).redundant == 200
 
 
 def test_the_report_compares_medians() -> None:
-    """The rate with the sweep over the rate without."""
+    """The report has the rate with the sweep over the rate without it."""
 
     def rounds(*rates: int) -> list[Figures]:
         return [Figures(rate, 1, 10, 30, 0, 0) for rate in rates]

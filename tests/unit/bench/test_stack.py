@@ -30,7 +30,7 @@ command = python "100%%"
 
 
 def test_the_env_file_is_read_as_a_shell_would() -> None:
-    """Quotes and equals signs in values survive; the export names nothing new."""
+    """Values keep their quotes and equals signs, and the export line adds nothing."""
     assert read_settings(ENV) == {
         "DARKROOM_HOME": "/tmp/my folder",
         "DARKROOM_API_KEY": "dk_client_x",
@@ -39,12 +39,12 @@ def test_the_env_file_is_read_as_a_shell_would() -> None:
 
 
 def test_the_supervisor_is_found_by_its_own_configuration() -> None:
-    """Address, user and password stand in one section; percent signs elsewhere do no harm."""
+    """Address, user and password are read from one section; percent signs in others are ignored."""
     assert rpc_url(SUPERVISORD) == "http://darkroom:secret@127.0.0.1:20001/RPC2"
 
 
 def test_only_work_queues_are_counted() -> None:
-    """Lanes, dead letters and live events are no work; a queue that was just made has no count yet."""
+    """Lanes, dead letters and live events are not counted, and a queue without a count yet counts as 0."""
     queues: list[dict[str, Any]] = [
         {"name": "darkroom.render.tiny.v1", "messages": 3},
         {"name": "darkroom.render.shapes.v2", "messages": 4},
@@ -56,13 +56,13 @@ def test_only_work_queues_are_counted() -> None:
 
 
 def test_a_folder_that_is_not_set_up_is_refused(tmp_path: Path) -> None:
-    """With what to do about it."""
+    """The message names the command that sets it up."""
     with pytest.raises(SystemExit, match="make setup"):
         Checkout.at(tmp_path)
 
 
 def test_each_checkout_has_its_own_interpreter(tmp_path: Path) -> None:
-    """That of its virtual environment, by its path there; our own is the one that runs."""
+    """It is that of the virtual environment, by its path there; for this checkout it is the running one."""
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)

@@ -11,7 +11,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 def load(rate: int, p50_ms: float = 10, p99_ms: float = 30, depth: int | None = None) -> Figures:
-    """A load of one second; what was left in the outbox took a second more."""
+    """A load of one second, and a second more until the outbox was empty."""
     drain = None if depth is None else Drain(depth, 1)
     return Figures(rate, 1, p50_ms, p99_ms, 0, 0, drain, cpu_seconds=rate / 1000)
 
@@ -22,13 +22,13 @@ def cells(table: list[str], name: str) -> list[str]:
 
 
 def test_shares_are_taken_within_a_round() -> None:
-    """A noisy minute strikes yardstick and service alike: half of the echo in each round is half of it."""
+    """The share is computed within each round: half of the echo in each round is half of the echo."""
     rounds = {ECHO: [load(1000), load(100), load(4000)], GET: [load(500), load(50), load(2000)]}
     assert cells(load_table(1000, rounds, {ECHO: ECHO, GET: ECHO}), GET)[:2] == ["500", "50%"]
 
 
 def test_submissions_are_told_with_what_was_published() -> None:
-    """Look-ups leave these columns empty."""
+    """The columns of submissions are empty for look-ups."""
     rounds = {ECHO: [load(4000)], GET: [load(1000)], POST: [load(1000, depth=300)]}
     table = load_table(1_000_000, rounds, dict.fromkeys(rounds, ECHO))
     assert cells(table, POST)[2:] == ["10.0", "30.0", "3.0", "1.00", "500", "300"]
@@ -37,7 +37,7 @@ def test_submissions_are_told_with_what_was_published() -> None:
 
 
 def test_a_ratio_is_that_of_the_medians() -> None:
-    """Three rounds each: the middle one counts."""
+    """Of three rounds, the tables show the median."""
     before = {POST: [load(1000, depth=10), load(900, depth=20), load(5, depth=9000)]}
     after = {POST: [load(1800, depth=0), load(1, depth=0), load(2700, depth=0)]}
     row = cells(comparison_table(1000, before, after), POST)
@@ -46,7 +46,7 @@ def test_a_ratio_is_that_of_the_medians() -> None:
 
 
 def test_both_reports_hold_every_table() -> None:
-    """A table a backlog, latency and memory; what only one side runs is named."""
+    """A report has tables of each backlog, of latency and memory; a program that one side lacks is listed as `none`."""
     rounds = {ECHO: [load(4000)], GET: [load(1000)], POST: [load(1000, depth=300)]}
     latency, pace = Latency(7, 10), Pace(200, 86, Latency(4.5, 8.5), 0.05)
     loads = {1000: rounds, 1_000_000: rounds}

@@ -1,4 +1,4 @@
-"""Programs in processes of their own."""
+"""Modules that run in processes of their own."""
 
 import asyncio
 
@@ -9,18 +9,18 @@ from bench.gpu.children import ChildError, output_of
 
 
 async def test_what_a_program_prints_is_returned() -> None:
-    """All of it."""
+    """The whole standard output is returned."""
     assert "Beautiful is better than ugly." in await output_of("this")
 
 
 async def test_a_failure_tells_the_last_line() -> None:
-    """Which is what a Python program ends with."""
+    """The message is the last line of the traceback."""
     with pytest.raises(ChildError, match=r"No such file or directory: 'nowhere'"):
         await output_of("json.tool", "nowhere")
 
 
 async def test_time_that_is_over_ends_the_program() -> None:
-    """Nothing goes on in the background."""
+    """The process has ended when the call is canceled."""
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await output_of("http.server", "0", "--bind", "127.0.0.1")
