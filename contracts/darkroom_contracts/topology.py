@@ -1,4 +1,4 @@
-"""The broker's topology as data: one declarer (`chassis.amqp`) walks it.
+"""The broker's topology as data: one declarer (`chassis.broker`) walks it.
 
 Names and arguments follow three rules. All queues are durable quorum queues. A changed argument is a new queue name,
 because RabbitMQ refuses to redeclare (406). Work queues dead-letter to the dead-letter queue only: a path from a work

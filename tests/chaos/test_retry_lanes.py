@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from chassis.amqp import Broker, Publisher
+from chassis.broker import Broker
+from chassis.publishing import Publisher
 from darkroom_contracts.states import JobStatus
 from darkroom_contracts.topology import JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, Lanes, topology, work_queue
 from tests.support.http_client import Client

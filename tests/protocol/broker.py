@@ -9,7 +9,7 @@ from enum import Enum, auto
 from itertools import count
 from typing import Any
 
-from chassis.amqp import BrokerUnavailableError, RefusedError, UnroutableError
+from chassis.errors import BrokerUnavailableError, RefusedError, UnroutableError
 from darkroom_contracts.messages import decode_render, v1
 from darkroom_contracts.topology import (
     DEAD_EXCHANGE,
@@ -80,7 +80,7 @@ class Broker:
     """What befalls the publishes to come, the next one last."""
     _tags: "count[int]" = field(default_factory=count)
 
-    # --- what a publisher sees (chassis.amqp.Publisher) ---
+    # --- what a publisher sees (chassis.publishing.Publisher) ---
 
     async def publish(
         self, exchange: str, routing_key: str, body: bytes, headers: dict[str, Any], content_type: str

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from chassis.amqp import BrokerUnavailableError, RefusedError, UnroutableError
 from chassis.confirms import Answer, Receipt
 from chassis.confirms import Message as PublishedMessage
+from chassis.errors import BrokerUnavailableError, RefusedError, UnroutableError
 from tests.protocol.broker import Broker
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from chassis.storage import StorageUnavailableError
+from chassis.errors import StorageUnavailableError
 from darkroom_contracts.api import JobInput
 from darkroom_contracts.errors import JobErrorCode
 from darkroom_contracts.messages import RenderMessage

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
-from chassis.postgres import DatabaseUnavailableError
+from chassis.errors import DatabaseUnavailableError
 from tests.protocol.snapshot import Key
 
 

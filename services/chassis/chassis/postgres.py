@@ -13,30 +13,10 @@ from prometheus_client import Counter
 
 from chassis.connection import Connection, Row, StandingConnection
 from chassis.database_errors import translated_errors
-from chassis.errors import (
-    BadDataError,
-    DatabaseBusyError,
-    DatabaseError,
-    DatabaseUnavailableError,
-    SchemaMissingError,
-    TransactionClashError,
-)
+from chassis.errors import DatabaseBusyError
 from chassis.settings import DatabaseSettings
 
-__all__ = [
-    "BadDataError",
-    "Connection",
-    "Database",
-    "DatabaseBusyError",
-    "DatabaseError",
-    "DatabaseUnavailableError",
-    "Row",
-    "SchemaMissingError",
-    "StandingConnection",
-    "TransactionClashError",
-    "connect_alone",
-    "load_queries",
-]
+__all__ = ["Connection", "Database", "Row", "StandingConnection", "connect_alone", "load_queries"]
 
 COMMAND_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5.0

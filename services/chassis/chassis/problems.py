@@ -8,7 +8,7 @@ import structlog
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
+from chassis.errors import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from chassis.trace import trace_id
 from darkroom_contracts.api import Problem, encode
 from darkroom_contracts.errors import ApiError

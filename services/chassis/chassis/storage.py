@@ -15,8 +15,6 @@ from minio.error import MinioException
 from chassis.errors import StorageUnavailableError
 from chassis.settings import StorageSettings
 
-__all__ = ["Presigner", "Storage", "StorageUnavailableError"]
-
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_SECONDS = 3.0

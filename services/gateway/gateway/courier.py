@@ -7,8 +7,9 @@ wait in each of them (docs/decisions/0026).
 
 from collections.abc import Sequence
 
-from chassis.amqp import Broker, Publisher
+from chassis.broker import Broker
 from chassis.confirms import Message, Receipt
+from chassis.publishing import Publisher
 
 MOST_UNANSWERED = 180
 """Publishes in a channel without an answer, before a fresh channel takes its place."""

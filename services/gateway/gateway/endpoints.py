@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chassis.auth import Caller
+from chassis.errors import DatabaseError
 from chassis.http import Endpoint, read_body, reply
-from chassis.postgres import DatabaseError
 from chassis.problems import ProblemError
 from darkroom_contracts.api import MAX_BODY_BYTES
 from darkroom_contracts.errors import ApiError

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from chassis.auth import Caller
-from chassis.postgres import BadDataError, DatabaseUnavailableError
+from chassis.errors import BadDataError, DatabaseUnavailableError
 from chassis.problems import ProblemError, unavailable
 from chassis.single_flight import SingleFlight
 from darkroom_contracts.api import MAX_SEED, CancelReply, JobInput, JobInputRequest

@@ -14,8 +14,8 @@ from typing import ClassVar, Literal, TypeAlias
 
 import structlog
 
-from chassis.amqp import BrokerUnavailableError
 from chassis.confirms import Answer, Message, Receipt, wait_for_answers
+from chassis.errors import BrokerUnavailableError
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database
 from darkroom_contracts.messages import encode_render

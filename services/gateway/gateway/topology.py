@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import structlog
 
-from chassis.amqp import Broker
+from chassis.broker import Broker
 from chassis.loops import Loop
 from darkroom_contracts.topology import Lanes, topology
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-
 from starlette.applications import Starlette
 
-from chassis.amqp import Announcer, Broker, Publisher
+from chassis.broker import Broker
 from chassis.health import Health
 from chassis.http import build_health_app
 from chassis.postgres import Database
+from chassis.publishing import Announcer, Publisher
 from chassis.storage import Storage
 from darkroom_contracts.models import Model
 from darkroom_contracts.topology import Lanes, topology

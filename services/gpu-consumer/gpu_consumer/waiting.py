@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
+from chassis.errors import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 
 T = TypeVar("T")
 LONGEST_PAUSE_SECONDS = 2.0

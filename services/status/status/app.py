@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from chassis.amqp import Broker
 from chassis.auth import Authenticator
+from chassis.broker import Broker
 from chassis.health import Health
 from chassis.http import build_app
 from chassis.postgres import Database

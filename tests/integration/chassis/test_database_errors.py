@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 
 from chassis.database_errors import describe
-from chassis.postgres import BadDataError, Database, DatabaseUnavailableError, SchemaMissingError
+from chassis.errors import BadDataError, DatabaseUnavailableError, SchemaMissingError
+from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
 from darkroom_local.ports import LOOPBACK
 from tests.integration.chassis import refused_rows

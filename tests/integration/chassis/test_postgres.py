@@ -8,15 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from chassis.postgres import (
-    BadDataError,
-    Database,
-    DatabaseBusyError,
-    DatabaseUnavailableError,
-    TransactionClashError,
-    connect_alone,
-    load_queries,
-)
+from chassis.errors import BadDataError, DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
+from chassis.postgres import Database, connect_alone, load_queries
 from chassis.settings import DatabaseSettings
 from darkroom_local.ports import LOOPBACK
 from tests.integration.chassis.wire import wire_to

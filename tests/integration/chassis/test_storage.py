@@ -7,8 +7,9 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from chassis.errors import StorageUnavailableError
 from chassis.settings import StorageSettings
-from chassis.storage import Presigner, Storage, StorageUnavailableError
+from chassis.storage import Presigner, Storage
 from darkroom_local.ports import LOOPBACK
 from tests.support.endpoints import Bucket
 from tests.support.ports import free_port

@@ -6,7 +6,7 @@ import asyncpg
 import httpx
 import pytest
 
-from chassis.amqp import Broker
+from chassis.broker import Broker
 from chassis.postgres import Database
 from chassis.settings import load
 from darkroom_contracts.models import Catalogue

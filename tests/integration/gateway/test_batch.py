@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from chassis.postgres import BadDataError, Database
+from chassis.errors import BadDataError
+from chassis.postgres import Database
 from gateway.batch import COMMITS_IN_FLIGHT, MOST_WAITING, Committer, CommitterFullError
 from gateway.store import JobStore
 from gateway.submission import Acceptance, Accepted, KeyReused, Submission

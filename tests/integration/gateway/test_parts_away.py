@@ -7,8 +7,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from chassis.amqp import BrokerUnavailableError
-from chassis.postgres import CONNECT_TIMEOUT_SECONDS, Database, DatabaseUnavailableError
+from chassis.errors import BrokerUnavailableError, DatabaseUnavailableError
+from chassis.postgres import CONNECT_TIMEOUT_SECONDS, Database
 from chassis.settings import load
 from darkroom_contracts.models import Catalogue
 from darkroom_contracts.topology import work_queue

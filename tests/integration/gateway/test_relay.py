@@ -11,8 +11,9 @@ import aio_pika
 import asyncpg
 import pytest
 
-from chassis.amqp import Broker, BrokerUnavailableError
+from chassis.broker import Broker
 from chassis.confirms import Message, Receipt
+from chassis.errors import BrokerUnavailableError
 from chassis.postgres import Database
 from darkroom_contracts.messages import decode_render
 from darkroom_contracts.topology import JOB_ID_HEADER, LANE_HEADER, WORK_EXCHANGE, Lanes, work_queue

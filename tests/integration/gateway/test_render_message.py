@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from chassis.amqp import Broker
+from chassis.broker import Broker
 from chassis.postgres import Database
 from darkroom_contracts.api import JobInput
 from darkroom_contracts.messages import decode_render, encode_render

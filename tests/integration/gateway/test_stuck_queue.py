@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from chassis.amqp import Broker
+from chassis.broker import Broker
 from chassis.confirms import Message, wait_for_answers
 from chassis.postgres import Database
 from darkroom_contracts.messages import decode_render

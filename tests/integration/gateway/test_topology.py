@@ -3,7 +3,8 @@
 import aio_pika
 import pytest
 
-from chassis.amqp import Broker, BrokerUnavailableError
+from chassis.broker import Broker
+from chassis.errors import BrokerUnavailableError
 from darkroom_contracts.topology import Lanes, work_queue
 from gateway.topology import Declarer
 from tests.support.queues import Queues

@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from chassis.amqp import Broker
+from chassis.broker import Broker
 from darkroom_contracts.topology import work_queue
 from gpu_consumer.gate import RESUMED
 from gpu_consumer.renderer import child_process

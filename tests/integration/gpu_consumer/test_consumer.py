@@ -11,7 +11,8 @@ import pytest
 from aio_pika.abc import AbstractQueue
 from PIL import Image
 
-from chassis.amqp import Announcer, Broker
+from chassis.broker import Broker
+from chassis.publishing import Announcer
 from darkroom_contracts.api import Receipt
 from darkroom_contracts.messages.v1 import Preview, Progress, UndecodableMessageError, decode_preview, decode_progress
 from darkroom_contracts.topology import EVENTS_EXCHANGE

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import gpu_consumer.worker.slot as slot_module
-from chassis.amqp import Broker
+from chassis.broker import Broker
 from darkroom_contracts.messages.v1 import encode
 from darkroom_contracts.topology import work_queue
 from gpu_consumer.gate import RENDERER, Gate

@@ -14,8 +14,9 @@ import msgspec
 import pytest
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from chassis.amqp import Broker, Publisher, UnroutableError
-from chassis.postgres import DatabaseUnavailableError
+from chassis.broker import Broker
+from chassis.errors import DatabaseUnavailableError, UnroutableError
+from chassis.publishing import Publisher
 from chassis.settings import load as load_settings
 from darkroom_contracts.api import JobInput
 from darkroom_contracts.messages import RenderMessage, encode_render, v2

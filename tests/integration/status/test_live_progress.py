@@ -7,7 +7,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from chassis.amqp import Announcer, Broker, BrokerUnavailableError, Publisher, UnroutableError
+from chassis.broker import Broker
+from chassis.errors import BrokerUnavailableError, UnroutableError
+from chassis.publishing import Announcer, Publisher
 from chassis.service import App
 from chassis.settings import load
 from darkroom_contracts.messages.v1 import CONTENT_TYPE, Progress, encode

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from chassis.coalesce import Coalescer
-from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError
+from chassis.errors import DatabaseBusyError, DatabaseUnavailableError
 
 TOGETHER = 4
 

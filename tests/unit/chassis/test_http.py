@@ -12,9 +12,9 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 
 from chassis.auth import Caller
+from chassis.errors import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from chassis.health import Health
 from chassis.http import Endpoint, build_app, read_body, reply
-from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from chassis.problems import ProblemError
 from darkroom_contracts.api import Scope
 from darkroom_contracts.errors import ApiError

@@ -16,9 +16,9 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from chassis.auth import Caller
+from chassis.errors import DatabaseUnavailableError
 from chassis.health import Health
 from chassis.http import Endpoint, Endpoints, WebSocketEndpoint, build_app
-from chassis.postgres import DatabaseUnavailableError
 from chassis.problems import ProblemError
 from darkroom_contracts.api import Scope
 from darkroom_contracts.errors import ApiError

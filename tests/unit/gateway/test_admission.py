@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from chassis.postgres import DatabaseUnavailableError
+from chassis.errors import DatabaseUnavailableError
 from chassis.problems import ProblemError
 from gateway.admission import FORGOTTEN_SECONDS, INTERVAL_SECONDS, Admission
 from gateway.store import Waiting

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from chassis.postgres import DatabaseUnavailableError
+from chassis.errors import DatabaseUnavailableError
 from gateway.batch import COMMITS_IN_FLIGHT, LARGEST_BATCH, Committer
 from gateway.submission import Submission
 from tests.integration.gateway.submissions import submission

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
+from chassis.errors import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from gpu_consumer.waiting import first_of, until_answered
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from chassis.postgres import DatabaseUnavailableError
+from chassis.errors import DatabaseUnavailableError
 from status.reads import MOST_TOGETHER, JobReads
 from status.store import JobRow
 from tests.unit.status.rows import job_row, numbered

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chassis.postgres import DatabaseUnavailableError
+from chassis.errors import DatabaseUnavailableError
 from status.sampled import KEPT_FRESH_SECONDS, LEAST_REST_SECONDS, REST_FACTOR, Sampled
 from tests.support.waiting import eventually
 

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import structlog
 
+from chassis.errors import StorageUnavailableError
 from chassis.headers import json_safe
-from chassis.storage import StorageUnavailableError
 from chassis.trace import trace_id
 from darkroom_contracts.messages import RenderMessage, UndecodableMessageError, decode_render
 from gpu_consumer import metrics

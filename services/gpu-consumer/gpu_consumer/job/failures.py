@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from chassis.storage import StorageUnavailableError
+from chassis.errors import StorageUnavailableError
 from darkroom_contracts.api import JobInput
 from darkroom_contracts.errors import JobErrorCode
 from darkroom_contracts.models import Model, OutOfBoundsError

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import structlog
 
-from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
+from chassis.errors import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from darkroom_contracts.errors import JobErrorCode
 from darkroom_contracts.messages import RenderMessage
 from gpu_consumer.job.outcome import Canceled, Dead, Discarded, Expired, Outcome, Released, Stage, failure

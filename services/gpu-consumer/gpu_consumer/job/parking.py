@@ -5,7 +5,9 @@ from typing import Any
 
 import structlog
 
-from chassis.amqp import Broker, BrokerUnavailableError, Publisher, RefusedError, UnroutableError
+from chassis.broker import Broker
+from chassis.errors import BrokerUnavailableError, RefusedError, UnroutableError
+from chassis.publishing import Publisher
 from darkroom_contracts.messages import RenderMessage, encode_render
 from darkroom_contracts.messages.v1 import CONTENT_TYPE
 from darkroom_contracts.topology import DEAD_EXCHANGE, JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, Lane, Lanes, Topology

@@ -4,7 +4,8 @@ import asyncio
 
 import structlog
 
-from chassis.amqp import Announcer, BrokerUnavailableError
+from chassis.errors import BrokerUnavailableError
+from chassis.publishing import Announcer
 from darkroom_contracts.messages.v1 import CONTENT_TYPE, Preview, Progress, encode
 from darkroom_contracts.topology import EVENTS_EXCHANGE
 

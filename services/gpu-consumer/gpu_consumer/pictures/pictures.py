@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from chassis.storage import Storage, StorageUnavailableError
+from chassis.errors import StorageUnavailableError
+from chassis.storage import Storage
 from darkroom_contracts.api import JobInput
 from darkroom_contracts.objects import CONTENT_TYPES, StoredOutput, output_key
 from darkroom_contracts.pictures import Origin

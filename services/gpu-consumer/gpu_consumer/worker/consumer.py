@@ -6,7 +6,8 @@ from uuid import UUID
 
 import structlog
 
-from chassis.amqp import Broker, BrokerUnavailableError
+from chassis.broker import Broker
+from chassis.errors import BrokerUnavailableError
 from chassis.loops import Loop
 from darkroom_contracts.topology import Topology, work_queue
 from gpu_consumer import metrics

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import structlog
 
-from chassis.postgres import DatabaseUnavailableError, StandingConnection, connect_alone
+from chassis.errors import DatabaseUnavailableError
+from chassis.postgres import StandingConnection, connect_alone
 from chassis.settings import DatabaseSettings
 from gpu_consumer.gate import NAME, Gate
 from gpu_consumer.job.store import queries

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
+from chassis.errors import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
 from gpu_consumer.gate import DATABASE, RESUMED, Gate
 from gpu_consumer.job.store import Store
 from gpu_consumer.protocol import Ready

@@ -9,7 +9,8 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import AMQPError
 
-from chassis.amqp import Broker, BrokerUnavailableError, close_quietly
+from chassis.broker import Broker, close_quietly
+from chassis.errors import BrokerUnavailableError
 from gpu_consumer.gate import Gate
 from gpu_consumer.usage import Usage
 from gpu_consumer.waiting import first_of

@@ -6,7 +6,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from chassis.storage import StorageUnavailableError
+from chassis.errors import StorageUnavailableError
 from darkroom_contracts.errors import JobErrorCode
 from darkroom_contracts.models import Model, Range
 from gpu_consumer.job import failures

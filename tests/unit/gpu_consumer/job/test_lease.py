@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from chassis.postgres import DatabaseBusyError, DatabaseUnavailableError
+from chassis.errors import DatabaseBusyError, DatabaseUnavailableError
 from darkroom_contracts.messages import RenderMessage
 from darkroom_contracts.messages.v1 import Render
 from gpu_consumer.job.lease import Interruption, Lease

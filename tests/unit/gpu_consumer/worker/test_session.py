@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from chassis.postgres import DatabaseUnavailableError
+from chassis.errors import DatabaseUnavailableError
 from gpu_consumer.gate import DATABASE, RESUMED, Gate
 from gpu_consumer.job.store import Store
 from gpu_consumer.worker.session import PROOF_SECONDS, EmptyAnswers, Session
