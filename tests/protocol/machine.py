@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
-from darkroom_contracts.webhooks import EVENTS as WEBHOOK_EVENTS
+from darkroom_contracts.webhooks import WebhookEvent
 from tests.protocol.events import PICK, event, number, one_of, several
 from tests.protocol.fairness import go_on, let_everything_end
 from tests.protocol.invariants import BrokenPromiseError, breaches_of
@@ -15,6 +15,7 @@ from tests.protocol.world import World
 
 T = TypeVar("T")
 
+WEBHOOK_EVENTS = tuple(WebhookEvent)
 EVENTS = one_of((), WEBHOOK_EVENTS[:1], WEBHOOK_EVENTS[1:], WEBHOOK_EVENTS)
 """What a submitter wants to be told by webhook."""
 

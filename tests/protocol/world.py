@@ -11,11 +11,12 @@ from uuid import UUID
 
 import msgspec
 
+from chassis.jobs.absence import JobGoneError
 from chassis.loops import Loop
 from darkroom_contracts.api import JobInput
 from gateway.batch import Committer
 from gateway.relay import Relay
-from gateway.store import GoneError, JobStore, OutboxStore
+from gateway.store import JobStore, OutboxStore
 from gateway.submission import Submission, hash_body
 from gateway.topology import Declarer
 from operations.letters.ingest import Ingested, ingest
@@ -178,14 +179,14 @@ class World:
 
     async def cancel(self, job_id: UUID) -> None:
         """Who cancels a deleted job is told that it is gone."""
-        with suppress(GoneError):
+        with suppress(JobGoneError):
             await self.jobs.cancel(job_id, self.records.tenant_id)
 
     async def delete(self, job_id: UUID) -> bool:
         """Whether it was deleted: not where it had not ended, or had gone before."""
         try:
             return await self.jobs.delete(job_id, self.records.tenant_id) is None
-        except GoneError:
+        except JobGoneError:
             return False
 
     # --- disasters ---

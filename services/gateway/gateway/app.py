@@ -12,13 +12,17 @@ from darkroom_contracts.routes import Service
 from darkroom_contracts.topology import Lanes
 from gateway.admission import Admission
 from gateway.batch import Committer
+from gateway.cancel import CancelJob
 from gateway.connections import Connections
 from gateway.courier import Courier
+from gateway.delete import DeleteJob
 from gateway.endpoints import Endpoints
-from gateway.intake import Intake
+from gateway.recording import Recorder
 from gateway.relay import Relay
+from gateway.retry import RetryJob
 from gateway.settings import Settings
 from gateway.store import JobStore, OutboxStore
+from gateway.submit import SubmitJob
 from gateway.topology import Declarer
 
 
@@ -37,9 +41,14 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
     health = Health({"database": connections.keys.check})
     try:
         async with connections, Committer(JobStore(connections.commits)) as committer:
-            intake = Intake(catalogue, store, committer, admission, relay.wake)
-            authenticator = Authenticator(connections.keys)
-            http = build_app(Service.GATEWAY, Endpoints(intake).by_name(), authenticator, health)
+            recorder = Recorder(store, committer, admission, relay.wake)
+            endpoints = Endpoints(
+                SubmitJob(catalogue, recorder),
+                RetryJob(catalogue, store, recorder),
+                CancelJob(store),
+                DeleteJob(store),
+            )
+            http = build_app(Service.GATEWAY, endpoints.by_name(), Authenticator(connections.keys), health)
             yield App(http, health, [admission, declarer, relay])
     finally:
         await broker.close()

@@ -1,4 +1,4 @@
-"""The gateway's endpoints: from HTTP to the use cases and back."""
+"""The endpoints of the gateway."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,21 +14,27 @@ from chassis.problems import ProblemError
 from darkroom_contracts.api import MAX_BODY_BYTES
 from darkroom_contracts.errors import ApiError
 from gateway import metrics
+from gateway.cancel import CancelJob
 from gateway.decoding import invalid
-from gateway.intake import Intake
+from gateway.delete import DeleteJob
+from gateway.retry import RetryJob
 from gateway.submission import Accepted
+from gateway.submit import SubmitJob
 
 log = structlog.get_logger()
 
 RETRY_AFTER_SECONDS = 1
-"""When a client may look for its job for the first time."""
+"""When a client should read its job for the first time."""
 
 
 class Endpoints:
-    """Answers the gateway's routes."""
+    """Answers the routes of the gateway."""
 
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
+    def __init__(self, submit: SubmitJob, retry: RetryJob, cancel: CancelJob, delete: DeleteJob) -> None:
+        self._submit = submit
+        self._retry = retry
+        self._cancel = cancel
+        self._delete = delete
 
     def by_name(self) -> dict[str, Endpoint]:
         """Return the endpoints by the names of their routes."""
@@ -40,26 +46,26 @@ class Endpoints:
         }
 
     async def submit(self, request: Request, caller: Caller) -> Response:
-        """Record a job: 202 once it can't be lost any more."""
+        """Accept a job: 202 once it is committed."""
         with _counted_refusals():
             body = await read_body(request, MAX_BODY_BYTES)
-            accepted = await self._intake.submit(caller, body, _idempotency_key(request), request.scope["traceparent"])
+            accepted = await self._submit(caller, body, _idempotency_key(request), request.scope["traceparent"])
         return _accepted(accepted)
 
     async def retry(self, request: Request, caller: Caller) -> Response:
-        """Record a new job that asks for the same as a finished one."""
+        """Accept a new job with the input of a finished one."""
         job_id = request.path_params["id"]
         with _counted_refusals():
-            accepted = await self._intake.retry(caller, job_id, _idempotency_key(request), request.scope["traceparent"])
+            accepted = await self._retry(caller, job_id, _idempotency_key(request), request.scope["traceparent"])
         return _accepted(accepted)
 
     async def cancel(self, request: Request, caller: Caller) -> Response:
-        """Cancel a job; doing it again, or too late, changes nothing."""
-        return reply(await self._intake.cancel(caller, request.path_params["id"]))
+        """Cancel a job. A repeated or late cancel changes nothing."""
+        return reply(await self._cancel(caller, request.path_params["id"]))
 
     async def delete(self, request: Request, caller: Caller) -> Response:
-        """Delete a finished job; its id answers 410 from then on."""
-        await self._intake.delete(caller, request.path_params["id"])
+        """Delete a finished job, whose id is answered 410 from then on."""
+        await self._delete(caller, request.path_params["id"])
         return Response(status_code=204)
 
 
@@ -88,5 +94,5 @@ def _accepted(accepted: Accepted) -> Response:
 def _idempotency_key(request: Request) -> str | None:
     keys = request.headers.getlist("idempotency-key")
     if len(keys) > 1:
-        raise invalid("Idempotency-Key", "may be sent once")
+        raise invalid("Idempotency-Key", "must be sent once")
     return keys[0] if keys else None

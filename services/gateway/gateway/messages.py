@@ -3,13 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from darkroom_contracts.api import JobInput
+from chassis.jobs.row import UndecodableColumnError, decode_columns
 from darkroom_contracts.messages.v2 import Render
-
-_decode_input = msgspec.json.Decoder(JobInput).decode
-_decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class UnreadableJobError(ValueError):
@@ -19,9 +14,9 @@ class UnreadableJobError(ValueError):
 def render_message(row: Mapping[str, Any], model_revision: str | None) -> Render:
     """Return the message of a row of `take_messages` whose job still waits for it. Raises UnreadableJobError."""
     try:
-        wanted, metadata = _decode_input(row["input"]), _decode_metadata(row["metadata"])
-    except msgspec.DecodeError as error:
-        raise UnreadableJobError(f"The row of job {row['job_id']} can't be read: {error}.") from error
+        decoded = decode_columns(row, ("input", "metadata", "webhook_events"))
+    except UndecodableColumnError as error:
+        raise UnreadableJobError(f"The row of job {row['job_id']} cannot be decoded: {error}") from error
     return Render(
         job_id=row["job_id"],
         generation=row["generation"],
@@ -30,10 +25,8 @@ def render_message(row: Mapping[str, Any], model_revision: str | None) -> Render
         tenant_id=row["tenant_id"],
         user_id=row["user_id"],
         key_id=row["key_id"],
-        input=wanted,
+        **decoded,
         webhook_url=row["webhook_url"],
-        webhook_events=tuple(row["webhook_events"]),
-        metadata=metadata,
         priority=row["priority"],
         cost=row["cost"],
         created_at=row["job_created_at"],

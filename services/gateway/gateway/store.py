@@ -9,8 +9,10 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from chassis.jobs.absence import JobGoneError, NoSuchJobError
+from chassis.jobs.row import decode_columns
 from chassis.postgres import Connection, Database, load_queries
-from darkroom_contracts.api import CancelReply, JobInput
+from darkroom_contracts.api import CancelReply
 from darkroom_contracts.messages.v2 import Render
 from darkroom_contracts.states import TERMINAL, JobStatus
 from gateway.messages import UnreadableJobError, render_message
@@ -24,16 +26,14 @@ LARGEST_TAKE = 512
 """Messages of a batch, unless there are more destinations than that."""
 
 queries = load_queries("gateway")
-_decode_input = msgspec.json.Decoder(JobInput).decode
-_decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
 
-class NoSuchJobError(Exception):
-    """The tenant has no such job."""
+class LockedJob(msgspec.Struct, frozen=True):
+    """A job whose row is locked."""
 
-
-class GoneError(Exception):
-    """The job was deleted, or removed for its age."""
+    status: JobStatus
+    generation: int
+    cancel_requested_at: datetime | None
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -90,7 +90,7 @@ class JobStore:
             return {(row["tenant_id"], row["key"]): _recorded(row) async for row in rows}
 
     async def find(self, job_id: UUID, tenant_id: UUID) -> RecordedJob:
-        """Return the tenant's job of that id. Raises NoSuchJobError and GoneError."""
+        """Return the tenant's job of that id. Raises NoSuchJobError and JobGoneError."""
         async with self._database.connection() as connection:
             row = await queries.find_job(connection, id=job_id, tenant=tenant_id)
             job = None if row is None else _recorded(row)
@@ -101,29 +101,29 @@ class JobStore:
     async def cancel(self, job_id: UUID, tenant_id: UUID) -> CancelReply:
         """Cancel a queued job, ask the holder of a running one to stop, leave a finished one.
 
-        Raises NoSuchJobError and GoneError.
+        Raises NoSuchJobError and JobGoneError.
         """
         async with self._database.transaction() as connection:
             job = await _lock(connection, job_id, tenant_id)
-            match job["status"]:
+            match job.status:
                 case JobStatus.QUEUED:
-                    await queries.cancel_queued(connection, id=job_id, generation=job["generation"])
+                    await queries.cancel_queued(connection, id=job_id, generation=job.generation)
                     return CancelReply(job_id, JobStatus.CANCELED)
                 case JobStatus.RUNNING:
                     requested_at = await queries.request_cancel(connection, id=job_id)
                     return CancelReply(job_id, JobStatus.RUNNING, requested_at)
                 case status:
-                    return CancelReply(job_id, JobStatus(status), job["cancel_requested_at"])
+                    return CancelReply(job_id, status, job.cancel_requested_at)
 
     async def delete(self, job_id: UUID, tenant_id: UUID) -> JobStatus | None:
         """Delete a job that has ended; the status of one that has not, which is left alone.
 
-        Raises NoSuchJobError and GoneError.
+        Raises NoSuchJobError and JobGoneError.
         """
         async with self._database.transaction() as connection:
             job = await _lock(connection, job_id, tenant_id)
-            if job["status"] not in TERMINAL:
-                return JobStatus(job["status"])
+            if job.status not in TERMINAL:
+                return job.status
             await queries.delete_job(connection, id=job_id)
         return None
 
@@ -204,38 +204,24 @@ class OutboxStore:
             return "unreadable"
 
 
-async def _lock(connection: Connection, job_id: UUID, tenant_id: UUID) -> Any:
-    job = await queries.lock_job(connection, id=job_id, tenant=tenant_id)
-    if job is None or job["deleted"]:
-        raise await _absence(connection, job_id, deleted=job is not None)
-    return job
+async def _lock(connection: Connection, job_id: UUID, tenant_id: UUID) -> LockedJob:
+    row = await queries.lock_job(connection, id=job_id, tenant=tenant_id)
+    if row is None or row["deleted"]:
+        raise await _absence(connection, job_id, deleted=row is not None)
+    return LockedJob(**decode_columns(row, LockedJob.__struct_fields__))
 
 
-async def _absence(connection: Connection, job_id: UUID, *, deleted: bool) -> NoSuchJobError | GoneError:
+async def _absence(connection: Connection, job_id: UUID, *, deleted: bool) -> NoSuchJobError | JobGoneError:
     """Return why a job can't be found. Ids older than what retention removed tell nobody whose they were."""
-    return GoneError() if deleted or await queries.is_purged(connection, id=job_id) else NoSuchJobError()
+    return JobGoneError() if deleted or await queries.is_purged(connection, id=job_id) else NoSuchJobError()
 
 
 def _recorded(row: Any) -> RecordedJob | DeletedJob:
     if row["deleted"]:
         return DeletedJob()
-    submission = Submission(
-        id=row["id"],
-        tenant_id=row["tenant_id"],
-        key_id=row["key_id"],
-        user_id=row["user_id"],
-        model=row["model"],
-        input=_decode_input(row["input"]),
-        metadata=_decode_metadata(row["metadata"]),
-        webhook_url=row["webhook_url"],
-        webhook_events=tuple(row["webhook_events"]),
-        ttl_seconds=row["ttl_seconds"],
-        deadline_seconds=row["deadline_seconds"],
-        cost=row["cost"],
-        traceparent=row["traceparent"],
-        retried_from=row["retried_from"],
-        idempotency_key=row["key"],
-        body_hash=row["body_hash"],
-    )
+    submission = Submission(**decode_columns(row, _SUBMITTED), idempotency_key=row["key"])
     acceptance = Acceptance(row["id"], row["created_at"], row["max_attempts"])
-    return RecordedJob(submission, acceptance, JobStatus(row["status"]))
+    return RecordedJob(submission, acceptance, **decode_columns(row, ["status"]))
+
+
+_SUBMITTED = [field for field in Submission.__struct_fields__ if field != "idempotency_key"]

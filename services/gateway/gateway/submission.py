@@ -1,4 +1,4 @@
-"""What the gateway records of a request, and what becomes of it."""
+"""Submissions and their outcomes."""
 
 import hashlib
 from datetime import datetime, timedelta
@@ -7,8 +7,9 @@ from uuid import UUID
 
 import msgspec
 
+from chassis.jobs.row import JobRow
+from chassis.jobs.view import job_view
 from darkroom_contracts.api import Job, JobInput
-from darkroom_contracts.routes import job_urls
 from darkroom_contracts.states import JobStatus
 from darkroom_contracts.webhooks import WebhookEvent
 
@@ -17,7 +18,7 @@ TenantKey: TypeAlias = tuple[UUID, str]
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """A validated job on its way into the database. The fields are the columns that `insert_jobs` reads."""
+    """A validated job that is to be recorded. The fields are the columns that `insert_jobs` reads."""
 
     id: UUID
     tenant_id: UUID
@@ -43,7 +44,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Acceptance(msgspec.Struct, frozen=True):
-    """What the database adds to a submission when it becomes a job."""
+    """The values that the database adds when a submission becomes a job."""
 
     id: UUID
     created_at: datetime
@@ -51,7 +52,7 @@ class Acceptance(msgspec.Struct, frozen=True):
 
 
 class RecordedJob(msgspec.Struct, frozen=True):
-    """A job that is in the database already."""
+    """A job that the database has."""
 
     submission: Submission
     acceptance: Acceptance
@@ -59,7 +60,7 @@ class RecordedJob(msgspec.Struct, frozen=True):
 
 
 class DeletedJob(msgspec.Struct, frozen=True):
-    """A job of which the database holds no more than that it was deleted."""
+    """A job that was deleted."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -70,37 +71,38 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class KeyReused(msgspec.Struct, frozen=True):
-    """The outcome of a submission whose idempotency key stands for another request."""
+    """The outcome of a submission whose idempotency key was used with another request."""
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """The outcome of a submission whose idempotency key stands for a job that was deleted."""
+    """The outcome of a submission whose idempotency key belongs to a deleted job."""
 
 
-Outcome = Accepted | KeyReused | Gone
+Outcome: TypeAlias = Accepted | KeyReused | Gone
 
 
 def hash_body(body: bytes) -> bytes:
-    """Tells whether two requests under one idempotency key are the same."""
+    """Return the hash that identifies a request among those with the same idempotency key."""
     return hashlib.sha256(body).digest()
 
 
 def accepted_job(submission: Submission, acceptance: Acceptance) -> Job:
-    """The job as it is answered at its acceptance, and again to whoever repeats the request."""
-    return Job(
-        id=acceptance.id,
-        status=JobStatus.QUEUED,
-        model=submission.model,
-        input=submission.input,
-        created_at=acceptance.created_at,
-        queued_at=acceptance.created_at,
-        expires_at=acceptance.created_at + timedelta(seconds=submission.ttl_seconds),
-        deadline_at=_after(acceptance.created_at, submission.deadline_seconds),
-        max_attempts=acceptance.max_attempts,
-        metadata=submission.metadata,
-        user_id=submission.user_id,
-        retried_from=submission.retried_from,
-        urls=job_urls(acceptance.id),
+    """Return the job as it was when it was accepted, which is also the response to a repeated request."""
+    return job_view(
+        JobRow(
+            id=acceptance.id,
+            tenant_id=submission.tenant_id,
+            model=submission.model,
+            input=submission.input,
+            created_at=acceptance.created_at,
+            queued_at=acceptance.created_at,
+            expires_at=acceptance.created_at + timedelta(seconds=submission.ttl_seconds),
+            deadline_at=_after(acceptance.created_at, submission.deadline_seconds),
+            max_attempts=acceptance.max_attempts,
+            metadata=submission.metadata,
+            user_id=submission.user_id,
+            retried_from=submission.retried_from,
+        )
     )
 
 
@@ -109,7 +111,7 @@ def _after(moment: datetime, seconds: int | None) -> datetime | None:
 
 
 def replay(submission: Submission, recorded: RecordedJob | DeletedJob) -> Outcome:
-    """Return what to answer when the submission's idempotency key stands for a recorded job."""
+    """Return the outcome of a submission whose idempotency key belongs to a recorded job."""
     if isinstance(recorded, DeletedJob):
         return Gone()
     if recorded.submission.body_hash != submission.body_hash:

@@ -11,7 +11,7 @@ from chassis.http import build_app
 from chassis.postgres import Database
 from chassis.service import App
 from darkroom_contracts.routes import Service
-from status.endpoints import endpoints
+from status.endpoints import Endpoints
 from status.jobs import Jobs
 from status.live import LiveProgress, ProgressListener
 from status.models import list_models
@@ -36,7 +36,8 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
             jobs = Jobs(JobReads(store), store, Queues(store), live, urls)
             # Readiness does not depend on RabbitMQ: without it progress comes from the rows.
             health = Health({"database": database.check})
-            http = build_app(Service.STATUS, endpoints(jobs, list_models(catalogue)), Authenticator(database), health)
+            endpoints = Endpoints(jobs, list_models(catalogue)).by_name()
+            http = build_app(Service.STATUS, endpoints, Authenticator(database), health)
             yield App(http, health, [ProgressListener(broker, live)])
     finally:
         await broker.close()

@@ -1,34 +1,30 @@
-"""The endpoints: from a request to a use case to an answer."""
-
-from collections.abc import Mapping
+"""The endpoints of the status service."""
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from chassis.auth import Caller
 from chassis.http import Endpoint, reply
-from chassis.problems import ProblemError
 from darkroom_contracts.api import ModelList
-from darkroom_contracts.errors import ApiError
-from status.jobs import GoneError, Jobs, NoSuchJobError
-
-# The view changes by the step, and its picture URLs expire.
-_NEVER_STORED = {"Cache-Control": "no-store"}
+from status.jobs import Jobs
 
 
-def endpoints(jobs: Jobs, models: ModelList) -> Mapping[str, Endpoint]:
-    async def get_job(request: Request, caller: Caller) -> Response:
-        try:
-            job = await jobs.find(caller.tenant_id, request.path_params["id"])
-        except NoSuchJobError as error:
-            raise ProblemError(ApiError.NOT_FOUND, "You have no job with this id.", headers=_NEVER_STORED) from error
-        except GoneError as error:
-            raise ProblemError(
-                ApiError.GONE, "The job was deleted, or removed for its age.", headers=_NEVER_STORED
-            ) from error
-        return reply(job, headers=_NEVER_STORED)
+class Endpoints:
+    """Answers the routes of the status service."""
 
-    async def get_models(request: Request, caller: Caller) -> Response:
-        return reply(models)
+    def __init__(self, jobs: Jobs, models: ModelList) -> None:
+        self._jobs = jobs
+        self._models = models
 
-    return {"get_job": get_job, "list_models": get_models}
+    def by_name(self) -> dict[str, Endpoint]:
+        """Return the endpoints by the names of their routes."""
+        return {"get_job": self.get_job, "list_models": self.list_models}
+
+    async def get_job(self, request: Request, caller: Caller) -> Response:
+        """Return a job. It is never cached: the view changes with each step, and its URLs expire."""
+        job = await self._jobs.find(caller.tenant_id, request.path_params["id"])
+        return reply(job, headers={"Cache-Control": "no-store"})
+
+    async def list_models(self, request: Request, caller: Caller) -> Response:
+        """Return the models of the catalogue."""
+        return reply(self._models)

@@ -1,33 +1,29 @@
-"""Looking a job up for its tenant."""
+"""Reading one job."""
 
 from datetime import UTC, datetime
 from uuid import UUID
 
+from chassis.jobs.absence import JobGoneError, NoSuchJobError
+from chassis.jobs.row import DeletedRow, UndecodableRow
+from chassis.jobs.view import job_view
 from darkroom_contracts.api import Job
 from status.live import LiveProgress
 from status.outlook import Queues
 from status.reads import JobReads
 from status.signing import SignedUrls
-from status.store import DeletedRow, Store, UndecodableRow
-from status.view import job_view
+from status.store import Store
 
 
 class UndecodableJobError(Exception):
-    """A job's row holds what this version can't read."""
+    """A job's row holds values that this version cannot decode."""
 
     def __init__(self, row: UndecodableRow) -> None:
         super().__init__(f"Column {row.column} of job {row.id} can't be decoded.")
 
 
-class NoSuchJobError(Exception):
-    """The tenant has no such job."""
-
-
-class GoneError(Exception):
-    """The job was deleted, or removed for its age."""
-
-
 class Jobs:
+    """The jobs of all tenants, from the database, the live events and the queues."""
+
     def __init__(self, reads: JobReads, store: Store, queues: Queues, live: LiveProgress, urls: SignedUrls) -> None:
         self._reads = reads
         self._store = store
@@ -36,17 +32,21 @@ class Jobs:
         self._urls = urls
 
     async def find(self, tenant_id: UUID, job_id: UUID) -> Job:
-        """Return the tenant's job; another tenant's is treated as one that never was.
+        """Return the tenant's job. Another tenant's job is treated as one that does not exist.
 
-        Raises NoSuchJobError, GoneError, UndecodableJobError, and what `JobReads.find` does.
+        Raises NoSuchJobError, JobGoneError, UndecodableJobError, and what `JobReads.find` raises.
         """
         row = await self._reads.find(job_id)
         if row is None or row.tenant_id != tenant_id:
-            # An id that old tells nobody whose it was.
-            raise GoneError if row is None and await self._store.is_purged(job_id) else NoSuchJobError
+            # An id of that age does not reveal whose it was.
+            raise JobGoneError if row is None and await self._store.is_purged(job_id) else NoSuchJobError
         if isinstance(row, DeletedRow):
-            raise GoneError
+            raise JobGoneError
         if isinstance(row, UndecodableRow):
             raise UndecodableJobError(row)
-        outlook = await self._queues.outlook(row, datetime.now(UTC))
-        return job_view(row, outlook, self._live.of(row.id, row.generation, row.attempt), self._urls)
+        return job_view(
+            row,
+            outlook=await self._queues.outlook(row, datetime.now(UTC)),
+            live=self._live.of(row.id, row.generation, row.attempt),
+            urls=[self._urls.url(stored.key) for stored in row.outputs],
+        )

@@ -1,32 +1,25 @@
-"""Where a waiting job stands, and when its turn may come."""
+"""A waiting job's position in the queue and its estimated start."""
 
 from bisect import bisect_right
 from datetime import datetime, timedelta
 from functools import partial
 
-import msgspec
-
+from chassis.jobs.row import JobRow
+from chassis.jobs.view import Outlook
 from status.sampled import Sampled
-from status.store import EXACT_UP_TO, JobRow, Mark, Pace, Store
-
-
-class Outlook(msgspec.Struct, frozen=True):
-    """What lies before a job; both null unless it waits."""
-
-    position: int | None = None
-    estimated_start_at: datetime | None = None
+from status.store import EXACT_UP_TO, Mark, Pace, PlacedJob, Store
 
 
 class Queues:
-    """The models' queues, sampled when somebody asks."""
+    """The models' queues, sampled on demand."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._marks: dict[str, Sampled[list[Mark]]] = {}
         self._paces: dict[str, Sampled[Pace | None]] = {}
 
-    async def outlook(self, row: JobRow, now: datetime) -> Outlook:
-        """The position is exact up to EXACT_UP_TO and a few seconds old beyond."""
+    async def outlook(self, row: PlacedJob, now: datetime) -> Outlook:
+        """Return the job's outlook. The position is exact up to EXACT_UP_TO and a few seconds old beyond."""
         if row.ahead is None:
             return Outlook()
         position = row.ahead
@@ -46,13 +39,13 @@ class Queues:
 
 
 def place_among(marks: list[Mark], row: JobRow) -> int:
-    """The place of the last mark that is not behind the job; 0 without any."""
+    """Return the place of the last mark that is not behind the job, or 0 if there is none."""
     passed = bisect_right(marks, (row.queued_at, row.id), key=lambda mark: (mark.queued_at, mark.id))
     return marks[passed - 1].place if passed else 0
 
 
 def estimate_start(position: int, pace: Pace | None, not_before: datetime | None, now: datetime) -> datetime | None:
-    """Null when the pace is unknown. The jobs now rendering are taken to be half done."""
+    """Return None if the pace is unknown. The jobs that are being rendered count as half done."""
     if pace is None:
         return None
     starts_at = now + timedelta(seconds=(position + 0.5) * pace.seconds / pace.workers)

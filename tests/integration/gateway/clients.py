@@ -3,23 +3,23 @@
 from typing import Any
 
 import asyncpg
-import httpx
+import httpx2
 from starlette.types import ASGIApp
 
 BODY: dict[str, Any] = {"model": "tiny", "input": {"prompt": "a lighthouse"}}
 
 
-def http_client(app: ASGIApp, key: str) -> httpx.AsyncClient:
+def http_client(app: ASGIApp, key: str) -> httpx2.AsyncClient:
     """A client that calls the application directly; an exception of the application is its answer 500."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=bearer(key))
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://gateway", headers=bearer(key))
 
 
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-async def submit(client: httpx.AsyncClient, body: dict[str, Any] = BODY, **headers: str) -> dict[str, Any]:
+async def submit(client: httpx2.AsyncClient, body: dict[str, Any] = BODY, **headers: str) -> dict[str, Any]:
     """The job that a post was answered with."""
     answer = await client.post("/v1/jobs", json=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
     assert answer.status_code == 202, answer.text

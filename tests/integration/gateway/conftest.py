@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 
 from chassis.broker import Broker
@@ -18,7 +18,7 @@ from tests.integration.gateway.outbox import Outbox
 from tests.support.keys import insert_key
 
 Environment = dict[str, str]
-GatewayFactory = Callable[..., Awaitable[httpx.AsyncClient]]
+GatewayFactory = Callable[..., Awaitable[httpx2.AsyncClient]]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def key(rows: asyncpg.Connection) -> str:
 
 
 @pytest.fixture
-async def client(settings: Settings, catalogue: Catalogue, key: str) -> AsyncIterator[httpx.AsyncClient]:
+async def client(settings: Settings, catalogue: Catalogue, key: str) -> AsyncIterator[httpx2.AsyncClient]:
     """An HTTP client of a gateway, with a valid key."""
     async with open_app(settings) as gateway, http_client(gateway.http, key) as http:
         yield http

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 
 from chassis.keys import ApiKey
@@ -15,12 +15,12 @@ from tests.support.keys import make_key
 NOW = datetime.now(UTC)
 
 
-async def refused_with_401(client: httpx.AsyncClient, authorization: dict[str, str]) -> bool:
+async def refused_with_401(client: httpx2.AsyncClient, authorization: dict[str, str]) -> bool:
     answer = await client.post("/v1/jobs", json=BODY, headers=authorization)
     return answer.status_code == 401 and answer.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_only_valid_keys_are_let_in(client: httpx.AsyncClient, rows: asyncpg.Connection, database: str) -> None:
+async def test_only_valid_keys_are_let_in(client: httpx2.AsyncClient, rows: asyncpg.Connection, database: str) -> None:
     """Unknown, mistyped, expired and revoked keys are answered alike, and nothing is recorded."""
     good = await make_key(database)
     expired = await make_key(database, expires_at=NOW - timedelta(seconds=1))
@@ -33,7 +33,7 @@ async def test_only_valid_keys_are_let_in(client: httpx.AsyncClient, rows: async
     assert await counts(rows) == (0, 0, 0)
 
 
-async def test_a_key_can_not_be_raised_to_another_scope(client: httpx.AsyncClient, database: str) -> None:
+async def test_a_key_can_not_be_raised_to_another_scope(client: httpx2.AsyncClient, database: str) -> None:
     """The scope that a key names must be the one it was made with."""
     key = ApiKey.parse(await make_key(database))
     assert key is not None
@@ -41,7 +41,7 @@ async def test_a_key_can_not_be_raised_to_another_scope(client: httpx.AsyncClien
     assert await refused_with_401(client, bearer(raised))
 
 
-async def test_an_operator_may_submit(client: httpx.AsyncClient, database: str) -> None:
+async def test_an_operator_may_submit(client: httpx2.AsyncClient, database: str) -> None:
     """An operator's key may do all that a client's may."""
     operator = await make_key(database, scope=Scope.OPERATOR)
     await submit(client, Authorization=f"Bearer {operator}")
@@ -49,7 +49,7 @@ async def test_an_operator_may_submit(client: httpx.AsyncClient, database: str) 
 
 @pytest.mark.parametrize("act", ["cancel", "retry"])
 async def test_another_tenants_job_answers_as_an_unknown_one(
-    client: httpx.AsyncClient, rows: asyncpg.Connection, database: str, act: str
+    client: httpx2.AsyncClient, rows: asyncpg.Connection, database: str, act: str
 ) -> None:
     """Byte for byte, and the job stays as it is."""
     job = await submit(client)
@@ -61,7 +61,7 @@ async def test_another_tenants_job_answers_as_an_unknown_one(
     assert await rows.fetchval("SELECT status FROM jobs") == "queued"
 
 
-async def test_tenants_may_choose_the_same_idempotency_key(client: httpx.AsyncClient, database: str) -> None:
+async def test_tenants_may_choose_the_same_idempotency_key(client: httpx2.AsyncClient, database: str) -> None:
     """Each gets a job of its own."""
     stranger = await make_key(database, "stranger")
     mine = await submit(client, Idempotency_Key="one")

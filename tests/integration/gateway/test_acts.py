@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 
 from tests.integration.gateway.clients import counts, submit
@@ -28,13 +28,13 @@ SUCCEED = (
 )
 
 
-async def cancel(client: httpx.AsyncClient, job: dict[str, Any]) -> Any:
+async def cancel(client: httpx2.AsyncClient, job: dict[str, Any]) -> Any:
     answer = await client.post(job["urls"]["cancel"])
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-async def test_a_queued_job_is_canceled_at_once(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_a_queued_job_is_canceled_at_once(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """Whoever asked to be told of it gets a delivery; asking again changes nothing."""
     job = await submit(client, BODY)
     expected = {"id": job["id"], "status": "canceled", "cancel_requested_at": None}
@@ -44,7 +44,7 @@ async def test_a_queued_job_is_canceled_at_once(client: httpx.AsyncClient, rows:
     assert await rows.fetchval("SELECT array_agg(event) FROM webhook_deliveries") == ["job.canceled"]
 
 
-async def test_the_holder_of_a_running_job_is_told(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_the_holder_of_a_running_job_is_told(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """The request is on the row and goes out as a notification; the first request's time stays."""
     job = await submit(client, BODY)
     await rows.execute(START)
@@ -63,7 +63,7 @@ async def test_the_holder_of_a_running_job_is_told(client: httpx.AsyncClient, ro
     assert await rows.fetchval("SELECT status FROM jobs") == "running"
 
 
-async def test_a_finished_job_stays_as_it_is(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_a_finished_job_stays_as_it_is(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """Canceling too late is no error."""
     job = await submit(client)
     await rows.execute(START)
@@ -71,7 +71,7 @@ async def test_a_finished_job_stays_as_it_is(client: httpx.AsyncClient, rows: as
     assert (await cancel(client, job))["status"] == "succeeded"
 
 
-async def test_concurrent_cancels_agree(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_concurrent_cancels_agree(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """One of them does it, all are answered alike."""
     job = await submit(client, BODY)
     replies = await asyncio.gather(*(cancel(client, job) for _ in range(8)))
@@ -79,7 +79,7 @@ async def test_concurrent_cancels_agree(client: httpx.AsyncClient, rows: asyncpg
     assert await rows.fetchval("SELECT count(*) FROM webhook_deliveries") == 1
 
 
-async def test_a_retry_is_a_new_job_that_asks_for_the_same(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_a_retry_is_a_new_job_with_the_same_input(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """Input, seed, metadata and webhook are copied, and the new job tells where it comes from."""
     job = await submit(client, BODY)
     await cancel(client, job)
@@ -94,7 +94,7 @@ async def test_a_retry_is_a_new_job_that_asks_for_the_same(client: httpx.AsyncCl
     assert await counts(rows) == (2, 2, 0)
 
 
-async def test_a_retry_under_a_key_happens_once(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_a_retry_under_a_key_happens_once(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """It is replayed like any submission, and its key can't stand for another job's retry."""
     one, two = await submit(client, BODY), await submit(client, BODY)
     for job in (one, two):
@@ -108,7 +108,7 @@ async def test_a_retry_under_a_key_happens_once(client: httpx.AsyncClient, rows:
 
 @pytest.mark.parametrize("change", [None, START])
 async def test_an_unfinished_job_can_not_be_retried(
-    client: httpx.AsyncClient, rows: asyncpg.Connection, change: str | None
+    client: httpx2.AsyncClient, rows: asyncpg.Connection, change: str | None
 ) -> None:
     """409 tells how it stands."""
     job = await submit(client)
@@ -120,7 +120,7 @@ async def test_an_unfinished_job_can_not_be_retried(
 
 
 async def test_a_job_of_a_model_that_is_gone_can_not_be_retried(
-    client: httpx.AsyncClient, rows: asyncpg.Connection
+    client: httpx2.AsyncClient, rows: asyncpg.Connection
 ) -> None:
     """The catalogue of today decides."""
     job = await submit(client)
@@ -131,7 +131,7 @@ async def test_a_job_of_a_model_that_is_gone_can_not_be_retried(
 
 
 async def test_a_job_beyond_todays_bounds_can_not_be_retried(
-    client: httpx.AsyncClient, rows: asyncpg.Connection
+    client: httpx2.AsyncClient, rows: asyncpg.Connection
 ) -> None:
     """Bounds may have become tighter since it was accepted."""
     job = await submit(client)
@@ -143,7 +143,7 @@ async def test_a_job_beyond_todays_bounds_can_not_be_retried(
 
 @pytest.mark.parametrize("act", ["cancel", "retry"])
 @pytest.mark.parametrize("job_id", [str(uuid4()), "no-uuid"])
-async def test_an_unknown_job_is_not_found(client: httpx.AsyncClient, act: str, job_id: str) -> None:
+async def test_an_unknown_job_is_not_found(client: httpx2.AsyncClient, act: str, job_id: str) -> None:
     """An id that never was and a text that is no id alike."""
     answer = await client.post(f"/v1/jobs/{job_id}/{act}")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

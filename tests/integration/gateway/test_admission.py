@@ -4,7 +4,7 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 
 from chassis.problems import ProblemError
@@ -107,7 +107,7 @@ async def test_a_full_queue_answers_429(
     settings = load(Settings, {**environment, "DARKROOM_MAX_QUEUED_JOBS_PER_TENANT": "1"})
     async with open_app(settings) as gateway, http_client(gateway.http, key) as client:
         await submit(client)
-        answer: httpx.Response = await client.post("/v1/jobs", json=BODY)
+        answer: httpx2.Response = await client.post("/v1/jobs", json=BODY)
     assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")
     assert int(answer.headers["retry-after"]) > 0
     assert await counts(rows) == (1, 1, 0)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 
 from chassis.settings import load
@@ -34,7 +34,7 @@ async def locks(database: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def cancel(client: httpx.AsyncClient, job: dict[str, Any]) -> httpx.Response:
+async def cancel(client: httpx2.AsyncClient, job: dict[str, Any]) -> httpx2.Response:
     return await client.post(job["urls"]["cancel"])
 
 
@@ -46,7 +46,7 @@ async def waiting_for_locks(rows: asyncpg.Connection) -> int:
 
 
 async def test_cancels_of_one_job_hold_nothing_else_up(
-    client: httpx.AsyncClient, rows: asyncpg.Connection, locks: asyncpg.Connection
+    client: httpx2.AsyncClient, rows: asyncpg.Connection, locks: asyncpg.Connection
 ) -> None:
     """Thousands of them wait for a row that somebody holds: posts, another job's cancel and readiness go on."""
     job, other = await submit(client), await submit(client)
@@ -65,7 +65,7 @@ async def test_cancels_of_one_job_hold_nothing_else_up(
 
 
 async def test_cancels_of_many_jobs_are_refused_when_they_fill_their_connections(
-    client: httpx.AsyncClient,
+    client: httpx2.AsyncClient,
     rows: asyncpg.Connection,
     locks: asyncpg.Connection,
     database: str,
@@ -186,7 +186,7 @@ async def _sessions(rows: asyncpg.Connection) -> int:
     return sessions
 
 
-async def _unavailable(client: httpx.AsyncClient) -> float:
+async def _unavailable(client: httpx2.AsyncClient) -> float:
     """Submissions that were answered 503, by the metric of this process."""
     prefix = 'darkroom_gateway_jobs_total{outcome="unavailable"} '
     lines = (await client.get("/metrics")).text.splitlines()

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 
 from chassis.postgres import Database
@@ -43,14 +43,14 @@ FAIL = """
 
 
 @pytest.fixture
-async def job(client: httpx.AsyncClient) -> dict[str, Any]:
+async def job(client: httpx2.AsyncClient) -> dict[str, Any]:
     """A canceled job."""
     made = await submit(client, BODY)
     await cancel(client, made)
     return made
 
 
-async def dead_job(client: httpx.AsyncClient, rows: asyncpg.Connection) -> dict[str, Any]:
+async def dead_job(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> dict[str, Any]:
     """A job that failed for good, with its dead letter."""
     made = await submit(client, BODY)
     token = await rows.fetchval(CLAIM, UUID(made["id"]))
@@ -59,7 +59,7 @@ async def dead_job(client: httpx.AsyncClient, rows: asyncpg.Connection) -> dict[
     return made
 
 
-async def delete(client: httpx.AsyncClient, job: dict[str, Any]) -> int:
+async def delete(client: httpx2.AsyncClient, job: dict[str, Any]) -> int:
     return (await client.delete(job["urls"]["self"])).status_code
 
 
@@ -74,7 +74,7 @@ def no_catalogue() -> Catalogue:
 # --- answers ---
 
 
-async def test_a_finished_job_is_deleted_once(client: httpx.AsyncClient, job: dict[str, Any]) -> None:
+async def test_a_finished_job_is_deleted_once(client: httpx2.AsyncClient, job: dict[str, Any]) -> None:
     """204 without a body, then 410."""
     answer = await client.delete(job["urls"]["self"])
     assert (answer.status_code, answer.content) == (204, b"")
@@ -84,7 +84,7 @@ async def test_a_finished_job_is_deleted_once(client: httpx.AsyncClient, job: di
 
 
 @pytest.mark.parametrize("end", [SUCCEED, "dead"])
-async def test_every_end_may_be_deleted(client: httpx.AsyncClient, rows: asyncpg.Connection, end: str) -> None:
+async def test_every_end_may_be_deleted(client: httpx2.AsyncClient, rows: asyncpg.Connection, end: str) -> None:
     """A success, and a death with its letter."""
     if end == "dead":
         made = await dead_job(client, rows)
@@ -97,7 +97,7 @@ async def test_every_end_may_be_deleted(client: httpx.AsyncClient, rows: asyncpg
 
 @pytest.mark.parametrize("change", [None, START])
 async def test_an_unfinished_job_is_not_deleted(
-    client: httpx.AsyncClient, rows: asyncpg.Connection, change: str | None
+    client: httpx2.AsyncClient, rows: asyncpg.Connection, change: str | None
 ) -> None:
     """409 says how it stands and what to do; nothing is redacted."""
     made = await submit(client, BODY)
@@ -110,7 +110,7 @@ async def test_an_unfinished_job_is_not_deleted(
 
 
 async def test_another_tenant_can_not_delete_it(
-    client: httpx.AsyncClient, rows: asyncpg.Connection, database: str, job: dict[str, Any]
+    client: httpx2.AsyncClient, rows: asyncpg.Connection, database: str, job: dict[str, Any]
 ) -> None:
     """Its answer is that for an unknown job, byte for byte, before and after the deletion."""
     stranger = bearer(await make_key(database, "stranger"))
@@ -122,7 +122,7 @@ async def test_another_tenant_can_not_delete_it(
         await delete(client, job)
 
 
-async def test_a_purged_job_is_gone(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_a_purged_job_is_gone(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """An id from before what retention removed answers 410 to everybody; a later one is unknown."""
     await rows.execute("UPDATE instance SET purged_before = now() - interval '90 days'")
     for age, status in ((91, 410), (89, 404)):
@@ -132,14 +132,14 @@ async def test_a_purged_job_is_gone(client: httpx.AsyncClient, rows: asyncpg.Con
 
 
 @pytest.mark.parametrize("act", ["cancel", "retry"])
-async def test_a_deleted_job_takes_no_acts(client: httpx.AsyncClient, job: dict[str, Any], act: str) -> None:
+async def test_a_deleted_job_takes_no_acts(client: httpx2.AsyncClient, job: dict[str, Any], act: str) -> None:
     """What it asked for is gone, so that nothing could be done again."""
     await delete(client, job)
     answer = await client.post(job["urls"][act])
     assert (answer.status_code, answer.json()["code"]) == (410, "gone")
 
 
-async def test_its_key_is_answered_410(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_its_key_is_answered_410(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """Sent again with the same body or another, and without the row: 410, never a 503 and never a new job."""
     headers = {"Idempotency-Key": "a-key"}
     made = await submit(client, BODY, Idempotency_Key="a-key")
@@ -158,7 +158,7 @@ async def test_its_key_is_answered_410(client: httpx.AsyncClient, rows: asyncpg.
 # --- what goes and what stays ---
 
 
-async def test_what_the_submitter_wrote_is_redacted(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_what_the_submitter_wrote_is_redacted(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """From the job, its letter and its attempts; the tombstone keeps how it went."""
     made = await dead_job(client, rows)
     job_id = UUID(made["id"])
@@ -177,7 +177,7 @@ async def test_what_the_submitter_wrote_is_redacted(client: httpx.AsyncClient, r
         assert "lighthouse" not in text, table
 
 
-async def test_its_orphan_s_bytes_go_too(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_its_orphan_s_bytes_go_too(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """A job that was made again from its message left that in a letter."""
     made = await dead_job(client, rows)
     await rows.execute(
@@ -191,7 +191,7 @@ async def test_its_orphan_s_bytes_go_too(client: httpx.AsyncClient, rows: asyncp
     assert tuple(row) == ("replayed", b"")
 
 
-async def test_other_jobs_stay_whole(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_other_jobs_stay_whole(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """Deleting one touches no other."""
     made, other = await dead_job(client, rows), await dead_job(client, rows)
     before = [await rows.fetchrow("SELECT * FROM jobs WHERE id = $1", UUID(other["id"])), await letter_of(rows, other)]
@@ -200,7 +200,7 @@ async def test_other_jobs_stay_whole(client: httpx.AsyncClient, rows: asyncpg.Co
     assert before == after
 
 
-async def test_its_deliveries_go_on(client: httpx.AsyncClient, rows: asyncpg.Connection, job: dict[str, Any]) -> None:
+async def test_its_deliveries_go_on(client: httpx2.AsyncClient, rows: asyncpg.Connection, job: dict[str, Any]) -> None:
     """Who was promised word of its end gets it."""
     before = await rows.fetch("SELECT * FROM webhook_deliveries")
     await delete(client, job)
@@ -208,7 +208,7 @@ async def test_its_deliveries_go_on(client: httpx.AsyncClient, rows: asyncpg.Con
     assert len(before) == 1
 
 
-async def test_its_objects_are_swept(client: httpx.AsyncClient, rows: asyncpg.Connection, job: dict[str, Any]) -> None:
+async def test_its_objects_are_swept(client: httpx2.AsyncClient, rows: asyncpg.Connection, job: dict[str, Any]) -> None:
     """At once, whatever sweep was to come."""
     await rows.execute(
         "INSERT INTO object_sweeps VALUES ($1, now() + interval '1 hour', now() - interval '1 hour')", UUID(job["id"])
@@ -222,7 +222,7 @@ async def test_its_objects_are_swept(client: httpx.AsyncClient, rows: asyncpg.Co
 
 
 async def test_a_deleted_job_is_not_replayed(
-    client: httpx.AsyncClient, rows: asyncpg.Connection, pool: Database
+    client: httpx2.AsyncClient, rows: asyncpg.Connection, pool: Database
 ) -> None:
     """The refusal says why."""
     made = await dead_job(client, rows)
@@ -234,7 +234,7 @@ async def test_a_deleted_job_is_not_replayed(
 
 
 async def test_a_replayed_job_is_not_deleted(
-    client: httpx.AsyncClient, rows: asyncpg.Connection, pool: Database
+    client: httpx2.AsyncClient, rows: asyncpg.Connection, pool: Database
 ) -> None:
     """It is queued again: 409."""
     made = await dead_job(client, rows)
@@ -244,7 +244,7 @@ async def test_a_replayed_job_is_not_deleted(
 
 @pytest.mark.parametrize("round_", range(3))
 async def test_delete_and_replay_at_once(
-    client: httpx.AsyncClient, rows: asyncpg.Connection, pool: Database, round_: int
+    client: httpx2.AsyncClient, rows: asyncpg.Connection, pool: Database, round_: int
 ) -> None:
     """One of them wins, for each of many jobs; nobody hears of a deadlock, and no deleted job lives on."""
     dead = [await dead_job(client, rows) for _ in range(20)]
@@ -265,6 +265,6 @@ async def test_delete_and_replay_at_once(
             assert (row["status"], row["deleted_at"] is not None) == ("failed", True)
 
 
-async def test_deletes_at_once_do_it_once(client: httpx.AsyncClient, job: dict[str, Any]) -> None:
+async def test_deletes_at_once_do_it_once(client: httpx2.AsyncClient, job: dict[str, Any]) -> None:
     """One is answered 204, the others 410."""
     assert sorted(await asyncio.gather(*(delete(client, job) for _ in range(8)))) == [204] + [410] * 7

@@ -3,7 +3,7 @@
 import asyncio
 
 import asyncpg
-import httpx
+import httpx2
 
 from chassis.settings import load
 from darkroom_contracts.models import Catalogue
@@ -15,11 +15,11 @@ from tests.integration.gateway.conftest import Environment
 OTHER = {"input": {"prompt": "another"}}
 
 
-async def post(client: httpx.AsyncClient, key: str, body: object = BODY) -> httpx.Response:
+async def post(client: httpx2.AsyncClient, key: str, body: object = BODY) -> httpx2.Response:
     return await client.post("/v1/jobs", json=body, headers={"Idempotency-Key": key})
 
 
-async def test_the_same_request_is_answered_again(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_the_same_request_is_answered_again(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """The stored answer is replayed, seed and all, and says so."""
     first, again = await post(client, "one"), await post(client, "one")
     assert (first.status_code, again.status_code) == (202, 202)
@@ -30,7 +30,7 @@ async def test_the_same_request_is_answered_again(client: httpx.AsyncClient, row
     assert await counts(rows) == (1, 1, 1)
 
 
-async def test_the_answer_stays_as_it_was_at_acceptance(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_the_answer_stays_as_it_was_at_acceptance(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """Whatever became of the job meanwhile."""
     first = await post(client, "one")
     await rows.execute(
@@ -41,7 +41,7 @@ async def test_the_answer_stays_as_it_was_at_acceptance(client: httpx.AsyncClien
     assert (await post(client, "one")).json() == first.json()
 
 
-async def test_another_request_under_a_used_key_is_refused(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_another_request_with_a_used_key_is_refused(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """422 with a code of its own; the first job stays."""
     await post(client, "one")
     answer = await post(client, "one", OTHER)
@@ -49,14 +49,14 @@ async def test_another_request_under_a_used_key_is_refused(client: httpx.AsyncCl
     assert await counts(rows) == (1, 1, 1)
 
 
-async def test_a_refused_request_uses_no_key(client: httpx.AsyncClient) -> None:
+async def test_a_refused_request_uses_no_key(client: httpx2.AsyncClient) -> None:
     """A key is used up by an accepted job only."""
     assert (await post(client, "one", {"input": {}})).status_code == 422
     answer = await post(client, "one")
     assert (answer.status_code, answer.headers.get("idempotency-replayed")) == (202, None)
 
 
-async def test_concurrent_twins_share_one_job(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_concurrent_twins_share_one_job(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """One is accepted, the others wait for its commit and replay it."""
     answers = await asyncio.gather(*(post(client, "one") for _ in range(40)))
     assert {answer.status_code for answer in answers} == {202}
@@ -66,7 +66,7 @@ async def test_concurrent_twins_share_one_job(client: httpx.AsyncClient, rows: a
 
 
 async def test_of_concurrent_twins_with_different_bodies_one_wins(
-    client: httpx.AsyncClient, rows: asyncpg.Connection
+    client: httpx2.AsyncClient, rows: asyncpg.Connection
 ) -> None:
     """The others are told that the key is taken."""
     answers = await asyncio.gather(*(post(client, "one", {"input": {"prompt": f"{n}"}}) for n in range(20)))

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import asyncpg
-import httpx
+import httpx2
 
 from chassis.service import BAD_SETTINGS_EXIT_CODE
 from darkroom_contracts.topology import work_queue
@@ -31,7 +31,7 @@ async def test_a_job_travels_to_the_broker(
 ) -> None:
     """Topology, intake and relay are running, and the idle process stays small."""
     gateway = await start_gateway(start_service, environment)
-    async with httpx.AsyncClient(base_url=gateway.url, headers=bearer(key), trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=gateway.url, headers=bearer(key), trust_env=False) as client:
         assert (await client.post("/v1/jobs", json=BODY)).status_code == 202
         metrics = (await client.get("/metrics")).text
     await eventually(lambda: _is_published(rows), what="the outbox is empty")
@@ -48,16 +48,16 @@ async def test_sigterm_answers_every_post_that_was_taken_in(
     gateway = await start_gateway(start_service, environment)
     accepted: list[str] = []
 
-    async def post_on(client: httpx.AsyncClient) -> None:
+    async def post_on(client: httpx2.AsyncClient) -> None:
         try:
             while True:
                 answer = await client.post("/v1/jobs", json=BODY)
                 assert answer.status_code == 202
                 accepted.append(answer.json()["id"])
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return
 
-    async with httpx.AsyncClient(base_url=gateway.url, headers=bearer(key), trust_env=False, timeout=30) as client:
+    async with httpx2.AsyncClient(base_url=gateway.url, headers=bearer(key), trust_env=False, timeout=30) as client:
         posting = [asyncio.create_task(post_on(client)) for _ in range(16)]
         await eventually(lambda: len(accepted) > 100, what="the load has begun")
         assert await gateway.stop() == 0
@@ -96,7 +96,7 @@ async def test_a_body_that_ends_early_leaves_nothing(
     )
     await writer.drain()
     writer.close()
-    async with httpx.AsyncClient(base_url=gateway.url, headers=bearer(key), trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=gateway.url, headers=bearer(key), trust_env=False) as client:
         assert (await client.post("/v1/jobs", json=BODY)).status_code == 202
     assert (await counts(rows))[0] == 1
     assert "Traceback" not in gateway.output()

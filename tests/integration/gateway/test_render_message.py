@@ -12,6 +12,7 @@ from darkroom_contracts.api import JobInput
 from darkroom_contracts.messages import decode_render, encode_render
 from darkroom_contracts.messages.v2 import Render
 from darkroom_contracts.topology import Lanes, work_queue
+from darkroom_contracts.webhooks import WebhookEvent
 from gateway.courier import Courier
 from gateway.relay import Relay
 from gateway.store import JobStore, OutboxStore
@@ -56,7 +57,7 @@ async def test_a_message_says_all_of_its_job(
         input=wanted,
         metadata={"für": "Ada \\ é", "b": ""},
         webhook_url="https://example.com/hook",
-        webhook_events=("job.failed", "job.succeeded"),
+        webhook_events=(WebhookEvent.FAILED, WebhookEvent.SUCCEEDED),
         ttl_seconds=3600,
         deadline_seconds=7200,
         cost=wanted.cost,
@@ -73,7 +74,7 @@ async def test_a_message_says_all_of_its_job(
         key_id="AbCdEfGhIjKl",
         input=wanted,
         webhook_url="https://example.com/hook",
-        webhook_events=("job.failed", "job.succeeded"),
+        webhook_events=(WebhookEvent.FAILED, WebhookEvent.SUCCEEDED),
         metadata={"b": "", "für": "Ada \\ é"},
         priority=0,
         cost=wanted.cost,

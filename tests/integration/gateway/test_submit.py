@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import httpx
+import httpx2
 import msgspec
 import pytest
 
@@ -18,7 +18,7 @@ JSON = {"content-type": "application/json"}
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-async def test_an_accepted_job_is_recorded_whole(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_an_accepted_job_is_recorded_whole(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """The answer is the queued job; its row and its message are there by then."""
     body = {
         **BODY,
@@ -51,7 +51,7 @@ async def test_an_accepted_job_is_recorded_whole(client: httpx.AsyncClient, rows
     assert tuple(message) == (job.id, 1, "tiny", None, row["announced_at"])
 
 
-async def test_silence_takes_the_models_defaults(client: httpx.AsyncClient) -> None:
+async def test_silence_takes_the_models_defaults(client: httpx2.AsyncClient) -> None:
     """An absent model is the catalogue's first, absent numbers are the model's, and the seed is drawn and told."""
     body = {"input": BODY["input"]}
     first, second = await submit(client, body), await submit(client, body)
@@ -76,7 +76,7 @@ BAD: dict[str, tuple[bytes | dict[str, Any], int, str, str | None]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-async def test_bad_input_leaves_no_trace(client: httpx.AsyncClient, rows: asyncpg.Connection, case: str) -> None:
+async def test_bad_input_leaves_no_trace(client: httpx2.AsyncClient, rows: asyncpg.Connection, case: str) -> None:
     """A refusal is a problem document with a stable code and the field's name, and writes no row."""
     body, status, code, field = BAD[case]
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -87,7 +87,7 @@ async def test_bad_input_leaves_no_trace(client: httpx.AsyncClient, rows: asyncp
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
-async def test_another_content_type_is_refused(client: httpx.AsyncClient, content_type: str) -> None:
+async def test_another_content_type_is_refused(client: httpx2.AsyncClient, content_type: str) -> None:
     """Only JSON is read."""
     answer = await client.post("/v1/jobs", content=json.dumps(BODY), headers={"content-type": content_type})
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
@@ -95,7 +95,7 @@ async def test_another_content_type_is_refused(client: httpx.AsyncClient, conten
 
 @pytest.mark.parametrize("idempotency_key", ["", "two words", "k" * 256, "schl\xfcssel", "tab\tbed"])
 async def test_a_bad_idempotency_key_is_refused(
-    client: httpx.AsyncClient, rows: asyncpg.Connection, idempotency_key: str
+    client: httpx2.AsyncClient, rows: asyncpg.Connection, idempotency_key: str
 ) -> None:
     """A key is 1 to 255 visible ASCII characters."""
     headers = {b"Content-Type": b"application/json", b"Idempotency-Key": idempotency_key.encode("latin-1")}
@@ -104,7 +104,7 @@ async def test_a_bad_idempotency_key_is_refused(
     assert await counts(rows) == (0, 0, 0)
 
 
-async def test_two_idempotency_keys_are_refused(client: httpx.AsyncClient) -> None:
+async def test_two_idempotency_keys_are_refused(client: httpx2.AsyncClient) -> None:
     """Which of them would count is anybody's guess."""
     headers = [("content-type", "application/json"), ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
     answer = await client.post("/v1/jobs", content=json.dumps(BODY), headers=headers)
@@ -112,7 +112,7 @@ async def test_two_idempotency_keys_are_refused(client: httpx.AsyncClient) -> No
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
-async def test_another_method_is_told_the_right_one(client: httpx.AsyncClient, method: str) -> None:
+async def test_another_method_is_told_the_right_one(client: httpx2.AsyncClient, method: str) -> None:
     """405 carries Allow."""
     answer = await client.request(method, "/v1/jobs")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 
 from chassis.service import App
@@ -50,14 +50,14 @@ async def strangers(rows: asyncpg.Connection) -> TenantJobs:
 
 
 @pytest.fixture
-async def client(status: App, jobs: TenantJobs) -> AsyncIterator[httpx.AsyncClient]:
+async def client(status: App, jobs: TenantJobs) -> AsyncIterator[httpx2.AsyncClient]:
     async with http_client(status, jobs.key) as http:
         yield http
 
 
 @asynccontextmanager
-async def http_client(status: App, key: str) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(status.http, raise_app_exceptions=False)
+async def http_client(status: App, key: str) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(status.http, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://status", headers=headers) as http:
+    async with httpx2.AsyncClient(transport=transport, base_url="http://status", headers=headers) as http:
         yield http

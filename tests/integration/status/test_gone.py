@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
-import httpx
+import httpx2
 
 from tests.integration.status.jobs import TenantJobs
 from tests.support.ids import aged_id
@@ -12,13 +12,13 @@ from tests.support.ids import aged_id
 DELETE = "UPDATE jobs SET deleted_at = now(), input = '{}', metadata = '{}' WHERE id = $1"
 
 
-async def answered(client: httpx.AsyncClient, job_id: UUID) -> tuple[int, str]:
+async def answered(client: httpx2.AsyncClient, job_id: UUID) -> tuple[int, str]:
     answer = await client.get(f"/v1/jobs/{job_id}")
     return answer.status_code, answer.json()["code"]
 
 
 async def test_a_deleted_job_is_gone(
-    client: httpx.AsyncClient, jobs: TenantJobs, strangers: TenantJobs, rows: asyncpg.Connection
+    client: httpx2.AsyncClient, jobs: TenantJobs, strangers: TenantJobs, rows: asyncpg.Connection
 ) -> None:
     """410 for its own tenant; to another it is what it always was, unknown."""
     (ours,) = await jobs.queue()
@@ -30,7 +30,7 @@ async def test_a_deleted_job_is_gone(
     assert await answered(client, theirs) == (404, "not_found")
 
 
-async def test_an_id_that_was_purged_is_gone(client: httpx.AsyncClient, rows: asyncpg.Connection) -> None:
+async def test_an_id_that_was_purged_is_gone(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """An unknown id from before what retention removed; a later one never was."""
     await rows.execute("UPDATE instance SET purged_before = now() - interval '90 days'")
     assert await answered(client, aged_id(timedelta(days=91))) == (410, "gone")
@@ -38,7 +38,7 @@ async def test_an_id_that_was_purged_is_gone(client: httpx.AsyncClient, rows: as
 
 
 async def test_a_job_tells_when_its_pictures_went(
-    client: httpx.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection
+    client: httpx2.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection
 ) -> None:
     """Outputs are empty, so that no link is dead; the receipt stays."""
     (job_id,) = await jobs.queue()

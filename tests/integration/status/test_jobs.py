@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import httpx
+import httpx2
 import msgspec
 import pytest
 
@@ -17,7 +17,7 @@ from tests.support.models import job_input
 ERROR = {"code": "out_of_memory", "message": "The GPU ran out of memory.", "retryable": True, "stage": "render"}
 
 
-async def get(client: httpx.AsyncClient, job_id: UUID) -> dict[str, Any]:
+async def get(client: httpx2.AsyncClient, job_id: UUID) -> dict[str, Any]:
     """The job's body, which must have the contract's form."""
     answer = await client.get(f"/v1/jobs/{job_id}")
     assert answer.status_code == 200, answer.text
@@ -26,7 +26,7 @@ async def get(client: httpx.AsyncClient, job_id: UUID) -> dict[str, Any]:
     return body
 
 
-async def test_a_waiting_job_is_told_whole(client: httpx.AsyncClient, jobs: TenantJobs) -> None:
+async def test_a_waiting_job_is_told_whole(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
     """Every field is there; what is not known yet is null."""
     (job_id,) = await jobs.queue(campaign="autumn")
     body = await get(client, job_id)
@@ -42,7 +42,7 @@ async def test_a_waiting_job_is_told_whole(client: httpx.AsyncClient, jobs: Tena
     assert datetime.fromisoformat(body["expires_at"]) > datetime.fromisoformat(body["created_at"])
 
 
-async def test_a_running_job_tells_its_steps(client: httpx.AsyncClient, jobs: TenantJobs) -> None:
+async def test_a_running_job_tells_its_steps(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
     """They come from the last heartbeat where no event is newer."""
     (job_id,) = await jobs.queue()
     await jobs.claim(job_id)
@@ -55,7 +55,7 @@ async def test_a_running_job_tells_its_steps(client: httpx.AsyncClient, jobs: Te
 
 
 async def test_a_success_tells_its_picture_its_receipt_and_its_times(
-    client: httpx.AsyncClient, jobs: TenantJobs
+    client: httpx2.AsyncClient, jobs: TenantJobs
 ) -> None:
     """The picture's URL is presigned for the public origin, and says until when it works."""
     (job_id,) = await jobs.queue()
@@ -71,7 +71,7 @@ async def test_a_success_tells_its_picture_its_receipt_and_its_times(
     assert (body["metrics"]["inference_ms"], body["metrics"]["store_ms"]) == (300.5, 5.25)
 
 
-async def test_a_dead_job_tells_why(client: httpx.AsyncClient, jobs: TenantJobs) -> None:
+async def test_a_dead_job_tells_why(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
     """The reason is on the record, and that a dead letter waits for an operator."""
     (job_id,) = await jobs.queue()
     await jobs.fail(job_id, await jobs.claim(job_id), ERROR)
@@ -81,7 +81,7 @@ async def test_a_dead_job_tells_why(client: httpx.AsyncClient, jobs: TenantJobs)
 
 
 async def test_a_job_that_waits_for_a_retry_tells_the_last_error_and_when(
-    client: httpx.AsyncClient, jobs: TenantJobs
+    client: httpx2.AsyncClient, jobs: TenantJobs
 ) -> None:
     """It is queued again, one attempt spent."""
     (job_id,) = await jobs.queue()
@@ -93,7 +93,7 @@ async def test_a_job_that_waits_for_a_retry_tells_the_last_error_and_when(
 
 
 async def test_another_tenant_s_job_answers_exactly_as_an_unknown_one(
-    client: httpx.AsyncClient, jobs: TenantJobs, strangers: TenantJobs
+    client: httpx2.AsyncClient, jobs: TenantJobs, strangers: TenantJobs
 ) -> None:
     """Neither bytes nor headers tell that such a job exists."""
     (theirs,) = await strangers.queue()
@@ -106,34 +106,34 @@ async def test_another_tenant_s_job_answers_exactly_as_an_unknown_one(
 
 
 @pytest.mark.parametrize("segment", ["1", "latest", "0190-nope", "%00", "018f0000-0000-7000-8000-00000000000g"])
-async def test_an_id_that_is_no_uuid_is_not_found(client: httpx.AsyncClient, segment: str) -> None:
+async def test_an_id_that_is_no_uuid_is_not_found(client: httpx2.AsyncClient, segment: str) -> None:
     """As problem+json, like every error."""
     answer = await client.get(f"/v1/jobs/{segment}")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-async def test_answers_are_not_to_be_stored(client: httpx.AsyncClient, jobs: TenantJobs) -> None:
+async def test_answers_are_not_to_be_stored(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
     """Steps change by the second and picture URLs expire."""
     (job_id,) = await jobs.queue()
     for one in (job_id, uuid4()):
         assert (await client.get(f"/v1/jobs/{one}")).headers["cache-control"] == "no-store"
 
 
-async def test_head_answers_as_get_does(client: httpx.AsyncClient, jobs: TenantJobs) -> None:
+async def test_head_answers_as_get_does(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
     """Same status and headers, for a job that is there and one that is not."""
     (job_id,) = await jobs.queue()
     assert (await client.head(f"/v1/jobs/{job_id}")).headers["content-type"] == "application/json"
     assert (await client.head(f"/v1/jobs/{uuid4()}")).status_code == 404
 
 
-async def test_other_methods_are_refused_with_those_allowed(client: httpx.AsyncClient) -> None:
+async def test_other_methods_are_refused_with_those_allowed(client: httpx2.AsyncClient) -> None:
     """405 as problem+json."""
     answer = await client.put(f"/v1/jobs/{uuid4()}")
     assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET")
     assert answer.json()["code"] == "method_not_allowed"
 
 
-async def test_many_readers_at_once_each_get_their_own_job(client: httpx.AsyncClient, jobs: TenantJobs) -> None:
+async def test_many_readers_at_once_each_get_their_own_job(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
     """Reads that share a query do not mix up their answers."""
     (first,) = await jobs.queue(number="0")
     ids = [first] + [(await jobs.queue(number=str(number)))[0] for number in range(1, 30)]
@@ -142,7 +142,7 @@ async def test_many_readers_at_once_each_get_their_own_job(client: httpx.AsyncCl
     assert [body["metadata"]["number"] for body in bodies] == [str(number) for number in range(30)] * 3
 
 
-async def test_models_are_listed(client: httpx.AsyncClient) -> None:
+async def test_models_are_listed(client: httpx2.AsyncClient) -> None:
     """With bounds a client can check against, and without the operator's paths."""
     answer = await client.get("/v1/models")
     assert answer.status_code == 200
@@ -152,14 +152,14 @@ async def test_models_are_listed(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/models", f"/v1/jobs/{uuid4()}"])
-async def test_nothing_is_told_without_a_key(client: httpx.AsyncClient, path: str) -> None:
+async def test_nothing_is_told_without_a_key(client: httpx2.AsyncClient, path: str) -> None:
     """401 as problem+json."""
     answer = await client.get(path, headers={"Authorization": ""})
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
 
 
 async def test_a_deleted_row_is_not_found(
-    client: httpx.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection
+    client: httpx2.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection
 ) -> None:
     """Nothing of a job is remembered beyond its row."""
     (job_id,) = await jobs.queue()
@@ -168,5 +168,5 @@ async def test_a_deleted_row_is_not_found(
     assert (await client.get(f"/v1/jobs/{job_id}")).status_code == 404
 
 
-def _comparable(answer: httpx.Response) -> dict[str, str]:
+def _comparable(answer: httpx2.Response) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name != "traceparent"}

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 
 from chassis.broker import Broker
@@ -50,12 +50,12 @@ async def announce(broker: Broker, job_id: UUID, step: int, **changes: int) -> N
     await Announcer(broker).announce(EVENTS_EXCHANGE, f"job.{job_id}", body, CONTENT_TYPE)
 
 
-async def step_of(client: httpx.AsyncClient, job_id: UUID) -> int:
+async def step_of(client: httpx2.AsyncClient, job_id: UUID) -> int:
     return int((await client.get(f"/v1/jobs/{job_id}")).json()["progress"]["step"])
 
 
 async def test_a_step_told_between_two_heartbeats_is_shown(
-    status: App, client: httpx.AsyncClient, jobs: TenantJobs, broker: Broker
+    status: App, client: httpx2.AsyncClient, jobs: TenantJobs, broker: Broker
 ) -> None:
     """Whoever polls sees it before the row knows."""
     await listener_of(status).run_once()
@@ -71,7 +71,7 @@ async def test_a_step_told_between_two_heartbeats_is_shown(
 
 
 async def test_a_step_of_the_attempt_before_is_not_shown(
-    status: App, client: httpx.AsyncClient, jobs: TenantJobs, broker: Broker
+    status: App, client: httpx2.AsyncClient, jobs: TenantJobs, broker: Broker
 ) -> None:
     """The two events arrive in order: when the second job's is there, the first job's was passed over."""
     await listener_of(status).run_once()

@@ -4,7 +4,7 @@ import asyncio
 import io
 from datetime import UTC, datetime, timedelta
 
-import httpx
+import httpx2
 import pytest
 
 from darkroom_local.ports import LOOPBACK
@@ -19,21 +19,21 @@ def environment(environment: dict[str, str], bucket: Bucket) -> dict[str, str]:
 
 
 async def test_a_job_s_picture_can_be_fetched_by_its_url(
-    client: httpx.AsyncClient, jobs: TenantJobs, bucket: Bucket
+    client: httpx2.AsyncClient, jobs: TenantJobs, bucket: Bucket
 ) -> None:
     """Without any key of the client's, until the time it names."""
     (job_id,) = await jobs.queue()
     stored = await jobs.succeed(job_id, await jobs.claim(job_id))
     await asyncio.to_thread(bucket.client().put_object, bucket.name, stored.key, io.BytesIO(b"a picture"), 9)
     (output,) = (await client.get(f"/v1/jobs/{job_id}")).json()["outputs"]
-    async with httpx.AsyncClient(trust_env=False) as anybody:
+    async with httpx2.AsyncClient(trust_env=False) as anybody:
         assert (await anybody.get(output["url"])).content == b"a picture"
         assert (await anybody.get(output["url"].replace(stored.sha256, "0" * 64))).status_code == 403
     remaining = datetime.fromisoformat(output["url_expires_at"]) - datetime.now(UTC)
     assert timedelta(minutes=58) < remaining <= timedelta(hours=1)
 
 
-async def test_asking_again_gives_the_same_url(client: httpx.AsyncClient, jobs: TenantJobs) -> None:
+async def test_asking_again_gives_the_same_url(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
     """So that a client that polls does not fetch a picture twice, nor the service sign it twice."""
     (job_id,) = await jobs.queue()
     await jobs.succeed(job_id, await jobs.claim(job_id))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from tests.integration.status.jobs import TenantJobs
 from tests.support.fixtures import ServiceFactory
@@ -16,7 +16,7 @@ async def test_the_process_starts_serves_and_drains(
     """`python -m status` answers and, on SIGTERM, ends with 0, broker or no broker."""
     (job_id,) = await jobs.queue()
     process = await start_service("status", environment | {"DARKROOM_MODELS_FILE": str(MODELS)})
-    async with httpx.AsyncClient(base_url=process.url, trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=process.url, trust_env=False) as http:
         answer = await http.get(f"/v1/jobs/{job_id}", headers={"Authorization": f"Bearer {jobs.key}"})
         assert answer.json()["id"] == str(job_id)
         assert "darkroom_http_request_seconds" in (await http.get("/metrics")).text

@@ -6,12 +6,12 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 
 from chassis.postgres import Database
 from chassis.settings import DatabaseSettings, load
-from status.store import EXACT_UP_TO, JobRow, Store, queries
+from status.store import EXACT_UP_TO, PlacedJob, Store, queries
 from tests.integration.status.jobs import TenantJobs
 from tests.support.plans import Plan, buffers, explain, nodes, scans_of
 
@@ -25,20 +25,20 @@ async def store(database: str) -> AsyncIterator[Store]:
         yield Store(pool)
 
 
-async def told(client: httpx.AsyncClient, job_id: UUID) -> dict[str, Any]:
+async def told(client: httpx2.AsyncClient, job_id: UUID) -> dict[str, Any]:
     answer = await client.get(f"/v1/jobs/{job_id}")
     body: dict[str, Any] = answer.json()
     return body
 
 
-async def test_positions_are_counted_within_the_model(client: httpx.AsyncClient, jobs: TenantJobs) -> None:
+async def test_positions_are_counted_within_the_model(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
     """Another model's jobs wait for another worker."""
     ours = await jobs.queue(3)
     await jobs.queue(5, model="other")
     assert [(await told(client, job_id))["queue_position"] for job_id in ours] == [0, 1, 2]
 
 
-async def test_a_job_moves_up_when_one_before_it_leaves(client: httpx.AsyncClient, jobs: TenantJobs) -> None:
+async def test_a_job_moves_up_when_one_before_it_leaves(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
     """The count is of this moment, not of a sample."""
     first, second, third = await jobs.queue(3)
     await jobs.claim(first)
@@ -47,7 +47,9 @@ async def test_a_job_moves_up_when_one_before_it_leaves(client: httpx.AsyncClien
     assert (await told(client, third))["queue_position"] == 0
 
 
-async def test_other_tenants_jobs_count_too(client: httpx.AsyncClient, jobs: TenantJobs, strangers: TenantJobs) -> None:
+async def test_other_tenants_jobs_count_too(
+    client: httpx2.AsyncClient, jobs: TenantJobs, strangers: TenantJobs
+) -> None:
     """The queue is one; the number tells nothing of whose jobs they are."""
     await strangers.queue(4)
     (ours,) = await jobs.queue()
@@ -56,7 +58,7 @@ async def test_other_tenants_jobs_count_too(client: httpx.AsyncClient, jobs: Ten
 
 @pytest.mark.parametrize(("place", "shown"), [(999, 999), (1000, 1000), (1001, 1001), (2345, 2300)])
 async def test_the_position_is_exact_up_to_a_thousand_and_near_beyond(
-    client: httpx.AsyncClient, jobs: TenantJobs, place: int, shown: int
+    client: httpx2.AsyncClient, jobs: TenantJobs, place: int, shown: int
 ) -> None:
     """Beyond, it is that of the last mark before the job; marks lie a hundred apart."""
     queue = await jobs.queue(2500)
@@ -64,7 +66,7 @@ async def test_the_position_is_exact_up_to_a_thousand_and_near_beyond(
 
 
 async def test_a_job_newer_than_the_sample_stands_at_least_behind_a_thousand(
-    client: httpx.AsyncClient, jobs: TenantJobs
+    client: httpx2.AsyncClient, jobs: TenantJobs
 ) -> None:
     """A sample that is too old for the job must not make it look nearer than it was counted to be."""
     queue = await jobs.queue(1100)
@@ -73,7 +75,7 @@ async def test_a_job_newer_than_the_sample_stands_at_least_behind_a_thousand(
     assert (await told(client, newcomers[-1]))["queue_position"] >= MOST_COUNTED
 
 
-async def test_the_start_is_estimated_from_recent_jobs(client: httpx.AsyncClient, jobs: TenantJobs) -> None:
+async def test_the_start_is_estimated_from_recent_jobs(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
     """Two workers that took about half an hour a job: the fifth in the queue starts in a bit over an hour."""
     for worker in ("worker-1", "worker-2"):
         (done,) = await jobs.queue()
@@ -84,7 +86,7 @@ async def test_the_start_is_estimated_from_recent_jobs(client: httpx.AsyncClient
     assert timedelta(minutes=65) < starts_at - datetime.now(UTC) < timedelta(minutes=70)
 
 
-async def test_the_start_is_unknown_without_recent_jobs(client: httpx.AsyncClient, jobs: TenantJobs) -> None:
+async def test_the_start_is_unknown_without_recent_jobs(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
     """No job of the model succeeded lately, so nothing is made up."""
     (job_id,) = await jobs.queue()
     assert (await told(client, job_id))["estimated_start_at"] is None
@@ -119,7 +121,7 @@ async def test_jobs_asked_for_together_each_get_their_own_place(jobs: TenantJobs
     await jobs.succeed(done, await jobs.claim(done))
     wanted = [ours[990], others[2], ours[5], done, ours[1001], ours[1000], others[0], ours[1099], ours[1]]
     found = await store.find_jobs(wanted)
-    shown = [row.ahead for job_id in wanted if isinstance(row := found[job_id], JobRow)]
+    shown = [row.ahead for job_id in wanted if isinstance(row := found[job_id], PlacedJob)]
     assert shown == [990, 2, 5, None, MOST_COUNTED, 1000, 0, MOST_COUNTED, 1]
 
 

@@ -6,7 +6,7 @@ import traceback
 from uuid import uuid4
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 from structlog.testing import capture_logs
 
@@ -31,7 +31,7 @@ BREAK = {
 
 @pytest.mark.parametrize("column", BREAK)
 async def test_a_row_that_can_not_be_decoded_fails_alone(
-    client: httpx.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection, column: str
+    client: httpx2.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection, column: str
 ) -> None:
     """500 for its own request; the log names the job and the column, and quotes nothing."""
     ids = await jobs.queue(3)
@@ -47,7 +47,7 @@ async def test_a_row_that_can_not_be_decoded_fails_alone(
 
 
 async def test_a_strangers_row_that_can_not_be_decoded_is_not_found(
-    client: httpx.AsyncClient, strangers: TenantJobs, rows: asyncpg.Connection
+    client: httpx2.AsyncClient, strangers: TenantJobs, rows: asyncpg.Connection
 ) -> None:
     """Its existence is told to nobody else."""
     (job_id,) = await strangers.queue()
@@ -56,7 +56,7 @@ async def test_a_strangers_row_that_can_not_be_decoded_is_not_found(
 
 
 async def test_a_row_that_the_driver_can_not_read_fails_alone(
-    client: httpx.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection
+    client: httpx2.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection
 ) -> None:
     """A time beyond Python's calendar breaks the whole query; its keys are then looked up one by one."""
     ids = await jobs.queue(3)
@@ -95,7 +95,7 @@ async def test_all_who_wait_are_answered_when_the_database_falls_silent(
 
 
 async def test_only_so_many_reads_wait(
-    client: httpx.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    client: httpx2.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest is answered 503 with Retry-After, at once; those who wait are served."""
     (job_id,) = await jobs.queue()

@@ -4,7 +4,7 @@ import pytest
 
 from darkroom_contracts.messages.v1 import Preview, Progress, Render, encode
 from status.live import EVENTS, LiveProgress
-from tests.unit.status.rows import numbered
+from tests.support.job_rows import numbered
 
 JOB = numbered(1)
 

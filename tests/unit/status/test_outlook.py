@@ -6,7 +6,7 @@ import pytest
 
 from status.outlook import estimate_start, place_among
 from status.store import Mark, Pace
-from tests.unit.status.rows import NOON, job_row, numbered
+from tests.support.job_rows import NOON, job_row, numbered
 
 MARKS = [Mark(NOON, numbered(5), 0), Mark(NOON, numbered(9), 100), Mark(NOON + timedelta(seconds=1), numbered(1), 200)]
 

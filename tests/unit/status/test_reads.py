@@ -7,8 +7,8 @@ import pytest
 
 from chassis.errors import DatabaseUnavailableError
 from status.reads import MOST_TOGETHER, JobReads
-from status.store import JobRow
-from tests.unit.status.rows import job_row, numbered
+from status.store import PlacedJob
+from tests.support.job_rows import job_row, numbered
 
 
 class HeldStore:
@@ -20,7 +20,7 @@ class HeldStore:
         self.begun = asyncio.Event()
         self.open = asyncio.Event()
 
-    async def find_jobs(self, ids: list[UUID]) -> dict[UUID, JobRow]:
+    async def find_jobs(self, ids: list[UUID]) -> dict[UUID, PlacedJob]:
         self.queries.append(ids)
         self.begun.set()
         await self.open.wait()
@@ -43,7 +43,12 @@ async def test_reads_at_once_go_in_one_query(reads: JobReads, store: HeldStore) 
     """Each gets its own row, and None where there is no such job."""
     store.open.set()
     rows = await asyncio.gather(*(reads.find(numbered(number)) for number in (0, 1, 2, 1)))
-    assert [row.id if isinstance(row, JobRow) else row for row in rows] == [None, numbered(1), numbered(2), numbered(1)]
+    assert [row.id if isinstance(row, PlacedJob) else row for row in rows] == [
+        None,
+        numbered(1),
+        numbered(2),
+        numbered(1),
+    ]
     assert store.queries == [[numbered(0), numbered(1), numbered(2)]]
 
 

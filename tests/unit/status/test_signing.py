@@ -5,11 +5,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cachetools import TTLCache
 
+from chassis.jobs.view import job_view
+from chassis.settings import StorageSettings
+from darkroom_contracts.objects import StoredOutput
 from status.signing import SignedUrls
 from tests.support.clocks import Clock
-from tests.unit.status.test_view import STORAGE
+from tests.support.job_rows import job_row
 
 LIFETIME = timedelta(hours=1)
+STORAGE = StorageSettings(s3_endpoint="http://s3.internal:9000", s3_access_key="access-key", s3_secret_key="secret-key")
 
 
 @pytest.fixture
@@ -41,3 +45,13 @@ class _Counting:
     def url(self, key: str) -> tuple[str, datetime]:
         self._signed.append(key)
         return key, datetime.now(UTC) + LIFETIME
+
+
+def test_pictures_get_presigned_urls_of_the_public_origin() -> None:
+    """A client never sees the address at which the services reach S3."""
+    urls = SignedUrls(STORAGE, "https://pictures.example", LIFETIME)
+    stored = StoredOutput(0, "jobs/1/0-ab.png", "image/png", 64, 64, 3000, "ab", 7)
+    (output,) = job_view(job_row(outputs=[stored]), urls=[urls.url(stored.key)]).outputs
+    assert output.url.startswith("https://pictures.example/darkroom/jobs/1/0-ab.png?X-Amz-")
+    assert (output.index, output.width, output.size_bytes, output.sha256, output.seed) == (0, 64, 3000, "ab", 7)
+    assert "s3.internal" not in output.url

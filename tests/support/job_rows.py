@@ -1,4 +1,4 @@
-"""Rows and stores to read them from."""
+"""Rows of jobs, decoded."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,14 +6,14 @@ from uuid import UUID, uuid4
 
 from darkroom_contracts.api import JobMetrics
 from darkroom_contracts.states import JobStatus
-from status.store import JobRow
+from status.store import PlacedJob
 from tests.support.models import job_input
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def job_row(**changes: Any) -> JobRow:
-    """A job that waits since noon, with changes."""
+def job_row(**changes: Any) -> PlacedJob:
+    """Return a job that waits since noon, with changes."""
     values: dict[str, Any] = {
         "id": uuid4(),
         "tenant_id": uuid4(),
@@ -40,9 +40,9 @@ def job_row(**changes: Any) -> JobRow:
         "dead_lettered": False,
         "ahead": None,
     }
-    return JobRow(**values | changes)
+    return PlacedJob(**values | changes)
 
 
 def numbered(number: int) -> UUID:
-    """Ids in a known order."""
+    """Return an id; ids are ordered by their numbers."""
     return UUID(int=number)

@@ -1,21 +1,43 @@
-"""From the row to the job that a client sees."""
+"""The public view of a job, which is the same in every response, event and webhook."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from chassis.jobs.row import JobRow
 from darkroom_contracts.api import Job, JobProgress, Output
 from darkroom_contracts.messages.v1 import Progress
 from darkroom_contracts.objects import StoredOutput
 from darkroom_contracts.routes import job_urls
 from darkroom_contracts.states import JobStatus
-from status.outlook import Outlook
-from status.signing import SignedUrls
-from status.store import JobRow
 
 
-def job_view(row: JobRow, outlook: Outlook, live: Progress | None, urls: SignedUrls) -> Job:
-    """The whole job. `live` is the latest step told of its current attempt, where there is one."""
+class SignedUrl(NamedTuple):
+    """A presigned GET URL and when it expires."""
+
+    url: str
+    expires_at: datetime
+
+
+class Outlook(NamedTuple):
+    """When a waiting job may start; both are None for any other job."""
+
+    position: int | None = None
+    """Jobs of the model that wait before it."""
+    estimated_start_at: datetime | None = None
+
+
+def job_view(
+    row: JobRow, *, outlook: Outlook | None = None, live: Progress | None = None, urls: Sequence[SignedUrl] = ()
+) -> Job:
+    """Return the whole job.
+
+    `live` is the latest reported step of the current attempt, where there is one. `urls` are those of the row's
+    outputs, in their order.
+    """
+    position, estimated_start_at = outlook or Outlook()
     return Job(
         id=row.id,
         status=row.status,
@@ -29,15 +51,15 @@ def job_view(row: JobRow, outlook: Outlook, live: Progress | None, urls: SignedU
         completed_at=row.completed_at,
         expires_at=row.expires_at,
         deadline_at=row.deadline_at,
-        queue_position=outlook.position,
-        estimated_start_at=outlook.estimated_start_at,
+        queue_position=position,
+        estimated_start_at=estimated_start_at,
         attempt=row.attempt,
         max_attempts=row.max_attempts,
         generation=row.generation,
         next_attempt_at=row.next_attempt_at,
         worker_session=row.session_id,
         progress=progress_of(row, live),
-        outputs=[_output(stored, urls) for stored in row.outputs],
+        outputs=[_output(stored, signed) for stored, signed in zip(row.outputs, urls, strict=True)],
         outputs_removed_at=row.outputs_removed_at,
         error=row.error,
         dead_lettered=row.dead_lettered,
@@ -51,7 +73,10 @@ def job_view(row: JobRow, outlook: Outlook, live: Progress | None, urls: SignedU
 
 
 def progress_of(row: JobRow, live: Progress | None) -> JobProgress | None:
-    """None for a job that waits or never began. A running job shows the newer of row and event."""
+    """Return the progress, or None for a job that waits or never began.
+
+    A running job shows the later step of its row and of `live`.
+    """
     if row.status == JobStatus.QUEUED or row.started_at is None:
         return None
     step, steps = row.step or 0, row.steps or row.input.num_inference_steps
@@ -62,12 +87,11 @@ def progress_of(row: JobRow, live: Progress | None) -> JobProgress | None:
     return JobProgress(step, steps, min(1.0, step / steps))
 
 
-def _output(stored: StoredOutput, urls: SignedUrls) -> Output:
-    url, expires_at = urls.url(stored.key)
+def _output(stored: StoredOutput, signed: SignedUrl) -> Output:
     return Output(
         index=stored.index,
-        url=url,
-        url_expires_at=expires_at,
+        url=signed.url,
+        url_expires_at=signed.expires_at,
         content_type=stored.content_type,
         width=stored.width,
         height=stored.height,
@@ -78,7 +102,7 @@ def _output(stored: StoredOutput, urls: SignedUrls) -> Output:
 
 
 def _milliseconds(queued_at: datetime, started_at: datetime | None) -> float | None:
-    """Null until an attempt has started since the job was last queued."""
+    """Return None unless an attempt has started since the job was last queued."""
     if started_at is None or started_at < queued_at:
         return None
     return (started_at - queued_at).total_seconds() * 1000

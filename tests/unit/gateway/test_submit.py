@@ -1,4 +1,4 @@
-"""What intake refuses before it touches anything."""
+"""What a submission is refused for before anything is recorded."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from chassis.auth import Caller
 from chassis.problems import ProblemError
 from darkroom_contracts.api import Scope
 from darkroom_contracts.models import Catalogue, Model, Range
-from gateway.intake import Intake
+from gateway.submit import SubmitJob
 
 SIDE = Range(64, 512, 64)
 SIZED = Model("sized", "sized", ("ddim",), SIDE, SIDE, Range(1, 50, 20), Range(0, 20, 7.5), 4, 10_000_000)
@@ -29,11 +29,10 @@ CALLER = Caller(UUID(int=1), "key", Scope.CLIENT)
 async def test_a_size_that_is_not_listed(wanted: dict[str, Any], field: str, other: str) -> None:
     """Where a model lists its sizes, another is answered with 422, the field, and the sizes that there are."""
     catalogue = Catalogue((replace(SIZED, sizes=("64x64", "64x128")),))
-    # No store, committer or admission: a refusal must come before any of them.
-    intake = Intake(catalogue, sentinel.store, sentinel.committer, sentinel.admission, lambda: None)
+    submit = SubmitJob(catalogue, sentinel.recorder)  # nothing can be recorded: a refusal comes before
     body = json.dumps({"input": {"prompt": "x", **wanted}}).encode()
     with pytest.raises(ProblemError) as refused:
-        await intake.submit(CALLER, body, None, "")
+        await submit(CALLER, body, None, "")
     assert (refused.value.problem.status, refused.value.problem.field) == (422, field)
     assert refused.value.problem.detail == (
         f"{field} does not go with {other}: sized renders 64x64, 64x128 (width x height)."

@@ -1,26 +1,16 @@
-"""From the row to the job that a client sees."""
+"""The public view of a job, from its row."""
 
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from chassis.settings import StorageSettings
+from chassis.jobs.view import Outlook, SignedUrl, job_view, progress_of
 from darkroom_contracts.api import JobMetrics, JobProgress
 from darkroom_contracts.messages.v1 import Progress
 from darkroom_contracts.objects import StoredOutput
 from darkroom_contracts.states import JobStatus
-from status.outlook import Outlook
-from status.signing import SignedUrls
-from status.view import job_view, progress_of
-from tests.unit.status.rows import NOON, job_row
-
-STORAGE = StorageSettings(s3_endpoint="http://s3.internal:9000", s3_access_key="access-key", s3_secret_key="secret-key")
-
-
-@pytest.fixture
-def urls() -> SignedUrls:
-    return SignedUrls(STORAGE, "https://pictures.example", timedelta(hours=1))
+from tests.support.job_rows import NOON, job_row
 
 
 def running(**changes: Any) -> Any:
@@ -73,22 +63,33 @@ def test_a_job_that_never_began_has_no_progress(status: JobStatus) -> None:
     assert progress_of(job_row(status=status, completed_at=NOON), None) is None
 
 
-def test_queue_time_is_measured_from_when_the_job_was_last_queued(urls: SignedUrls) -> None:
+def test_queue_time_is_measured_from_when_the_job_was_last_queued() -> None:
     """The metrics of the row stand beside it."""
     row = running(started_at=NOON + timedelta(seconds=1.5), metrics=JobMetrics(inference_ms=300.0, store_ms=5.0))
-    assert job_view(row, Outlook(), None, urls).metrics == JobMetrics(queue_ms=1500.0, inference_ms=300.0, store_ms=5.0)
+    assert job_view(row).metrics == JobMetrics(queue_ms=1500.0, inference_ms=300.0, store_ms=5.0)
 
 
-def test_a_job_that_waits_again_has_no_queue_time(urls: SignedUrls) -> None:
+def test_a_job_that_waits_again_has_no_queue_time() -> None:
     """The start of the attempt before says nothing about this wait."""
     row = job_row(attempt=1, started_at=NOON - timedelta(seconds=9))
-    assert job_view(row, Outlook(), None, urls).metrics.queue_ms is None
+    assert job_view(row).metrics.queue_ms is None
 
 
-def test_pictures_get_presigned_urls_of_the_public_origin(urls: SignedUrls) -> None:
-    """A client never sees the address at which the services reach S3."""
-    stored = StoredOutput(0, "jobs/1/0-ab.png", "image/png", 64, 64, 3000, "ab", 7)
-    (output,) = job_view(job_row(outputs=[stored]), Outlook(), None, urls).outputs
-    assert output.url.startswith("https://pictures.example/darkroom/jobs/1/0-ab.png?X-Amz-")
-    assert (output.index, output.width, output.size_bytes, output.sha256, output.seed) == (0, 64, 3000, "ab", 7)
-    assert "s3.internal" not in output.url
+def test_each_picture_gets_its_own_url() -> None:
+    """The URLs are given in the order of the outputs, one for each."""
+    stored = [StoredOutput(index, f"jobs/1/{index}.png", "image/png", 64, 64, 3000, "ab", 7) for index in (0, 1)]
+    signed = [SignedUrl(f"https://pictures.example/{index}", NOON) for index in (0, 1)]
+    outputs = job_view(job_row(outputs=stored), urls=signed).outputs
+    assert [(output.index, output.url, output.url_expires_at) for output in outputs] == [
+        (0, "https://pictures.example/0", NOON),
+        (1, "https://pictures.example/1", NOON),
+    ]
+    with pytest.raises(ValueError, match="zip"):
+        job_view(job_row(outputs=stored), urls=signed[:1])
+
+
+def test_a_waiting_job_shows_its_outlook() -> None:
+    """What lies before it is given as a value; by default nothing is known."""
+    assert job_view(job_row(), outlook=Outlook(3, NOON)).queue_position == 3
+    assert job_view(job_row(), outlook=Outlook(3, NOON)).estimated_start_at == NOON
+    assert job_view(job_row()).queue_position is None

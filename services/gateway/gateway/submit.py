@@ -1,0 +1,43 @@
+"""Submitting a job."""
+
+from chassis.auth import Caller
+from darkroom_contracts.models import Catalogue
+from gateway.bounds import find_model, resolve_input
+from gateway.decoding import decode_request
+from gateway.idempotency import check_key
+from gateway.identifiers import uuid7
+from gateway.recording import Recorder
+from gateway.submission import Accepted, Submission, hash_body
+
+
+class SubmitJob:
+    """The use case of `submit_job`."""
+
+    def __init__(self, catalogue: Catalogue, recorder: Recorder) -> None:
+        self._catalogue = catalogue
+        self._recorder = recorder
+
+    async def __call__(self, caller: Caller, body: bytes, idempotency_key: str | None, traceparent: str) -> Accepted:
+        """Accept a job, or return the one that was accepted earlier under this key. Raises ProblemError."""
+        check_key(idempotency_key)
+        request = decode_request(body)
+        model = find_model(self._catalogue, request.model)
+        wanted = resolve_input(model, request.input)
+        submission = Submission(
+            id=uuid7(),
+            tenant_id=caller.tenant_id,
+            key_id=caller.key_id,
+            user_id=request.user_id,
+            model=model.name,
+            input=wanted,
+            metadata=request.metadata,
+            webhook_url=request.webhook_url,
+            webhook_events=request.webhook_events,
+            ttl_seconds=request.ttl_seconds,
+            deadline_seconds=request.deadline_seconds,
+            cost=wanted.cost,
+            traceparent=traceparent,
+            idempotency_key=idempotency_key,
+            body_hash=hash_body(body),
+        )
+        return await self._recorder.record(submission)
