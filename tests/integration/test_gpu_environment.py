@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deploy" / "local" / "gpu-environment"
 PACKAGES = ROOT / "deploy" / "local" / "gpu-packages.txt"
 OWN = re.compile(r"^darkroom-")
-OPTIONAL = {"click", "rich", "scipy"}
+OPTIONAL = {"attrs", "click", "rich", "scipy"}
 """Imported by others where they are there, as in the environment that runs this test."""
 IMPORTS = """
 import importlib, pkgutil, sys

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import aio_pika
 import asyncpg
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -131,7 +131,7 @@ async def test_a_fresh_bucket_keeps_objects(bucket: Bucket, tmp_path: Path) -> N
     client = bucket.client()
     await asyncio.to_thread(client.fput_object, bucket.name, "jobs/note.txt", str(file))
     url = client.presigned_get_object(bucket.name, "jobs/note.txt")
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(trust_env=False) as http:
         assert (await http.get(url)).text == "developed"
         assert (await http.get(url.split("?")[0])).is_client_error
     assert bucket.object_keys() == ["jobs/note.txt"]
@@ -183,8 +183,8 @@ async def test_a_private_s3_keeps_its_objects_over_an_outage(private_s3: ObjectS
     file.write_text("kept")
     await asyncio.to_thread(bucket.client().fput_object, bucket.name, "note.txt", str(file))
     await store.stop()
-    async with httpx.AsyncClient(trust_env=False) as http:
-        with pytest.raises(httpx.ConnectError):
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        with pytest.raises(httpx2.ConnectError):
             await http.get(store.endpoint)
     await store.start()
     assert bucket.object_keys() == ["note.txt"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-import httpx
+import httpx2
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 
@@ -72,9 +72,9 @@ class Broker(Controlled):
         async with self.management() as http:
             await _checked(http.delete(f"/api/vhosts/{urlsplit(url).path.lstrip('/')}"))
 
-    def management(self) -> httpx.AsyncClient:
+    def management(self) -> httpx2.AsyncClient:
         """An HTTP client of the management API."""
-        return httpx.AsyncClient(base_url=self.management_url, timeout=30, trust_env=False)
+        return httpx2.AsyncClient(base_url=self.management_url, timeout=30, trust_env=False)
 
 
 @dataclass
@@ -194,5 +194,5 @@ def _empty_and_remove(bucket: Bucket) -> None:
     client.remove_bucket(bucket.name)
 
 
-async def _checked(request: Awaitable[httpx.Response]) -> None:
+async def _checked(request: Awaitable[httpx2.Response]) -> None:
     (await request).raise_for_status()

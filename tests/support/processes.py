@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 
 from darkroom_local.ports import LOOPBACK
@@ -75,7 +75,7 @@ class ServiceProcess:
 
     async def metric(self, sample: str) -> float:
         """A sample of its /metrics, named with its labels; 0 when it was never counted."""
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
+        async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
             lines = (await http.get(f"{self.url}/metrics")).text.splitlines()
         return next((float(line.split()[-1]) for line in lines if line.startswith(f"{sample} ")), 0.0)
 

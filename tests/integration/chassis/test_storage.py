@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-import httpx
+import httpx2
 import pytest
 from msgspec.structs import replace
 
@@ -34,8 +34,8 @@ def presigner(settings: StorageSettings, seconds: int) -> Presigner:
     return Presigner(settings, settings.s3_endpoint, timedelta(seconds=seconds))
 
 
-async def fetch(url: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as http:
+async def fetch(url: str) -> httpx2.Response:
+    async with httpx2.AsyncClient(trust_env=False) as http:
         return await http.get(url)
 
 
