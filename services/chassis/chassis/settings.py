@@ -1,12 +1,14 @@
-"""Settings from the environment: one frozen Struct per service, every mistake reported at once.
+"""Settings from the environment: one frozen Struct for each service, every mistake reported at once.
 
-A service's Struct holds the groups below as fields (`database: DatabaseSettings`): Structs can't inherit from several.
+A service's Struct has the groups below as fields (`database: DatabaseSettings`), since Structs cannot inherit from
+several. Each field describes itself in `Meta(description=...)`, from where the settings reference takes it, with
+`extra={"default": ...}` where the default depends on other settings or on the machine.
 """
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -16,6 +18,8 @@ from darkroom_contracts.models import Catalogue, load_catalogue
 PREFIX = "DARKROOM_"
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
+PostgresUrl = Annotated[str, Meta(pattern="^postgres(ql)?://")]
+HttpOrigin = Annotated[str, Meta(pattern="^https?://")]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -32,8 +36,14 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
-    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
-    log_format: Annotated[str, Meta(pattern="^(json|console)$")] = "json"
+    """The logs on standard output."""
+
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severe level that is logged.")
+    ] = "info"
+    log_format: Annotated[
+        Literal["json", "console"], Meta(description="One JSON object a line, or lines for people.")
+    ] = "json"
 
 
 class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,23 +58,46 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    amqp_url: Annotated[str, Meta(pattern="^amqps?://")]
-    """RabbitMQ, with user, password and virtual host."""
-    retry_delays: Annotated[tuple[Annotated[int, Meta(ge=1, le=3600)], ...], Meta(min_length=1, max_length=8)] = (
-        10,
-        60,
-        300,
-    )
-    """Seconds a job waits after its first, second, ... failed attempt. All services must agree on them."""
+    """RabbitMQ."""
+
+    amqp_url: Annotated[
+        str, Meta(pattern="^amqps?://", description="URL of RabbitMQ, with user, password and virtual host.")
+    ]
+    retry_delays: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=3600)], ...],
+        Meta(
+            min_length=1,
+            max_length=8,
+            description="Seconds that a job waits after its first, second, ... failed attempt. Equal in all services.",
+        ),
+    ] = (10, 60, 300)
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
-    database_url: Annotated[str, Meta(pattern="^postgres(ql)?://")]
-    """PostgreSQL, with user, password and database. A connection pooler in transaction mode may stand before it."""
-    database_direct_url: Annotated[str, Meta(pattern="^postgres(ql)?://")] | None = None
-    """The same database without a pooler between, for sessions that hold locks or LISTEN. Default: the URL above."""
-    database_connections: Annotated[int, Meta(ge=1, le=100)] = 5
-    """Connections at the most, per process. From two on, one of them is kept for the readiness check."""
+    """PostgreSQL."""
+
+    database_url: Annotated[
+        PostgresUrl,
+        Meta(
+            description="URL of PostgreSQL, or of a connection pooler in transaction mode, with user, password and"
+            " database."
+        ),
+    ]
+    database_direct_url: Annotated[
+        PostgresUrl | None,
+        Meta(
+            description="URL of the same database without a pooler, for sessions that hold locks or LISTEN.",
+            extra={"default": "`DARKROOM_DATABASE_URL`"},
+        ),
+    ] = None
+    database_connections: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="Most connections of a process. One of two or more is reserved for the readiness check.",
+        ),
+    ] = 5
 
     @property
     def direct_url(self) -> str:
@@ -73,22 +106,23 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
-    s3_endpoint: Annotated[str, Meta(pattern="^https?://")]
-    """Where this service reaches S3."""
-    s3_access_key: str
-    s3_secret_key: str
-    s3_bucket: str = "darkroom"
-    s3_region: str = "us-east-1"
+    """The S3 bucket of the pictures."""
+
+    s3_endpoint: Annotated[HttpOrigin, Meta(description="Origin at which the service reaches S3.")]
+    s3_access_key: Annotated[str, Meta(description="Access key of S3.")]
+    s3_secret_key: Annotated[str, Meta(description="Secret key of S3.")]
+    s3_bucket: Annotated[str, Meta(description="Bucket of the pictures.")] = "darkroom"
+    s3_region: Annotated[str, Meta(description="Region of the bucket.")] = "us-east-1"
 
 
 class CatalogueSettings(msgspec.Struct, frozen=True, kw_only=True):
-    models_file: str = "deploy/models.toml"
     """The model catalogue."""
-    models_home: str = "models"
-    """The folder that relative model paths start from."""
+
+    models_file: Annotated[str, Meta(description="File of the model catalogue.")] = "deploy/models.toml"
+    models_home: Annotated[str, Meta(description="Folder that relative paths of models start from.")] = "models"
 
     def load(self) -> Catalogue:
-        """Raises CatalogueError."""
+        """Return the catalogue. Raises CatalogueError."""
         return load_catalogue(Path(self.models_file))
 
 
@@ -119,7 +153,7 @@ def _read(settings: type[S], environ: Mapping[str, str], mistakes: list[str]) ->
             try:
                 values[field.name] = _parse(text, field.type)
             except msgspec.ValidationError as error:
-                mistakes.append(f"{variable}: {error}")
+                mistakes.append(f"{variable}: {_complaint(error, field.type)}")
         elif field.required:
             mistakes.append(f"{variable}: is not set")
     return _build(settings, values, mistakes) if len(mistakes) == mistakes_before else None
@@ -134,8 +168,19 @@ def _build(settings: type[S], values: dict[str, Any], mistakes: list[str]) -> S 
 
 
 def _parse(text: str, wanted: Any) -> Any:
-    info = msgspec.inspect.type_info(wanted)
-    kind = info.type if isinstance(info, msgspec.inspect.Metadata) else info
-    is_tuple = isinstance(kind, msgspec.inspect.VarTupleType)
+    is_tuple = isinstance(_type_info(wanted), msgspec.inspect.VarTupleType)
     raw: Any = [part.strip() for part in text.split(",")] if is_tuple else text
     return msgspec.convert(raw, wanted, strict=False)
+
+
+def _complaint(error: msgspec.ValidationError, wanted: Any) -> str:
+    info = _type_info(wanted)
+    if isinstance(info, msgspec.inspect.LiteralType):  # msgspec would quote the value
+        return f"must be one of {', '.join(map(str, info.values))}"
+    return str(error)
+
+
+def _type_info(wanted: Any) -> msgspec.inspect.Type:
+    """Return the type, without what its annotations describe."""
+    info = msgspec.inspect.type_info(wanted)
+    return info.type if isinstance(info, msgspec.inspect.Metadata) else info

@@ -1,4 +1,4 @@
-"""What the gateway reads from its environment."""
+"""The settings of the gateway."""
 
 from typing import Annotated
 
@@ -8,22 +8,43 @@ from chassis.settings import Address, BrokerSettings, CatalogueSettings, Databas
 
 
 class GatewayDatabaseSettings(DatabaseSettings, frozen=True, kw_only=True):
-    database_connections: Annotated[int, Meta(ge=6, le=100)] = 8
-    """At the most: two for commits, one for the relay, one for API keys and one for the readiness check; cancels and
-    all else share the rest. See connections.py."""
+    """PostgreSQL, with the connections that the gateway needs. See connections.py."""
+
+    database_connections: Annotated[
+        int,
+        Meta(
+            ge=6,
+            le=100,
+            description="Most connections of a process: two commit, the relay, API keys and the readiness check have"
+            " one each, and cancels and everything else share the others. Raise it if those are refused.",
+        ),
+    ] = 8
 
 
 class Settings(ServiceSettings, frozen=True, kw_only=True):
+    """The settings of the gateway."""
+
     database: GatewayDatabaseSettings
     broker: BrokerSettings
     catalogue: CatalogueSettings
-    gateway_host: str = "127.0.0.1"
-    """Address to listen on."""
-    gateway_port: Port = 8001
-    max_queued_jobs: Annotated[int, Meta(ge=1)] = 100_000
-    """Jobs of one model that may wait. Beyond it a submission is answered 429 `queue_full`."""
-    max_queued_jobs_per_tenant: Annotated[int, Meta(ge=1)] = 20_000
-    """Jobs of one tenant that may wait, over all models. Beyond it: 429 `quota_exceeded`."""
+    gateway_host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    gateway_port: Annotated[Port, Meta(description="Port to listen on.")] = 8001
+    max_queued_jobs: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Most jobs of a model that may wait; more are refused with 429 `queue_full`. While the queue"
+            " cannot be sampled, counts older than a minute are discarded.",
+        ),
+    ] = 100_000
+    max_queued_jobs_per_tenant: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Most jobs of a tenant that may wait, of all models together; more are refused with 429"
+            " `quota_exceeded`.",
+        ),
+    ] = 20_000
 
     @property
     def address(self) -> Address:

@@ -1,4 +1,4 @@
-"""What the status service reads from its environment."""
+"""The settings of the status service."""
 
 from typing import Annotated
 
@@ -9,6 +9,7 @@ from chassis.settings import (
     BrokerSettings,
     CatalogueSettings,
     DatabaseSettings,
+    HttpOrigin,
     Port,
     ServiceSettings,
     StorageSettings,
@@ -16,17 +17,27 @@ from chassis.settings import (
 
 
 class Settings(ServiceSettings, frozen=True, kw_only=True):
+    """The settings of the status service."""
+
     database: DatabaseSettings
     broker: BrokerSettings
     storage: StorageSettings
     catalogue: CatalogueSettings
-    status_host: str = "127.0.0.1"
-    """Address to listen on."""
-    status_port: Port = 8002
-    s3_public_endpoint: Annotated[str, Meta(pattern="^https?://")]
-    """Origin that the pictures' presigned URLs carry: the edge's, as clients reach it."""
-    url_lifetime_seconds: Annotated[int, Meta(ge=60, le=7 * 24 * 3600)] = 3600
-    """How long a presigned URL works at the most; at the least it works for half as long when it is answered."""
+    status_host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    status_port: Annotated[Port, Meta(description="Port to listen on.")] = 8002
+    s3_public_endpoint: Annotated[
+        HttpOrigin,
+        Meta(description="Origin of the pictures' presigned URLs, as clients reach it: the edge's."),
+    ]
+    url_lifetime_seconds: Annotated[
+        int,
+        Meta(
+            ge=60,
+            le=7 * 24 * 3600,
+            description="Seconds that a presigned URL is valid."
+            " Each response has URLs that are valid for at least half of them.",
+        ),
+    ] = 3600
 
     @property
     def address(self) -> Address:

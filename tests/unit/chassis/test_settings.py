@@ -1,6 +1,6 @@
 """Settings from the environment."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
@@ -24,6 +24,7 @@ class Kitchen(msgspec.Struct, frozen=True, kw_only=True):
     fridge: Fridge
     kitchen_port: Port = 8080
     ovens: Annotated[int, Meta(ge=1)]
+    light: Literal["dim", "bright"] = "dim"
     spices: Annotated[tuple[str, ...], Meta(description="In the order of their use.")] = ()
 
     def __post_init__(self) -> None:
@@ -94,6 +95,9 @@ def test_values_are_never_repeated() -> None:
     """A mistyped URL still holds its password."""
     with pytest.raises(SettingsError) as caught:
         load(Kitchen, GOOD | {"DARKROOM_DATABASE_URL": "postgre://cook:hunter2@db/kitchen"})
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(SettingsError, match="DARKROOM_LIGHT: must be one of bright, dim") as caught:
+        load(Kitchen, GOOD | {"DARKROOM_LIGHT": "hunter2"})
     assert "hunter2" not in str(caught.value)
 
 
