@@ -130,7 +130,9 @@ gpu: gpu-setup ## Run the tests that need a CUDA device, and print what they mea
 lint: setup ## Check style, format and the direction of imports
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
-	@$(BIN)/lint-imports
+	@for file in $$(grep -l 'tool.importlinter' pyproject.toml services/*/pyproject.toml); do \
+		$(BIN)/lint-imports --no-logo --config $$file || exit 1; \
+	done
 
 .PHONY: typecheck
 typecheck: setup ## Check types, strictly
