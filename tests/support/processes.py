@@ -1,4 +1,4 @@
-"""Darkroom's own services as processes under a test's control."""
+"""Services as processes that a test controls."""
 
 import asyncio
 import signal
@@ -18,13 +18,13 @@ from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 SERVICES = {service.package: service for service in read_services()}
-"""Every service by its package."""
+"""All services by package."""
 
 
 class ServiceProcess:
-    """`python -m <service>` with the given DARKROOM_ settings, on a free port unless they name one.
+    """`python -m <service>` with the given DARKROOM_ settings, on a free port unless the settings name one.
 
-    Another `command` may stand in for it: one that runs the same service with a fault.
+    `command` replaces the command line, for example by one that runs the same service with a fault.
     """
 
     def __init__(
@@ -52,19 +52,24 @@ class ServiceProcess:
 
     @property
     def returncode(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """Exit code; None while it runs, negative for a signal that ended it."""
         return self._child.returncode
 
     @property
     def frozen(self) -> bool:
-        """Whether a SIGSTOP holds it."""
+        """Whether it is stopped by SIGSTOP."""
         return self._child.running and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
 
     async def ready(self, seconds: float = 60) -> None:
-        """Wait until it answers /readyz with 200. Raises when it ends instead, with its last log lines."""
+        """Wait until it is ready.
+
+        Raises TimeoutError after `seconds`, or RuntimeError when it ends instead, both with its last log lines.
+        """
+
+        ready_path = SERVICES[self.service].ready_path
 
         async def settled() -> bool:
-            return not self._child.running or await asyncio.to_thread(http_status, self.port, "/readyz") == 200
+            return not self._child.running or await asyncio.to_thread(http_status, self.port, ready_path) == 200
 
         try:
             await eventually(settled, seconds=seconds, what=f"{self.service} is ready")
@@ -74,47 +79,47 @@ class ServiceProcess:
             raise RuntimeError(f"{self.service} ended with {self.returncode}; its log ends:\n{self._child.tail()}")
 
     async def metric(self, sample: str) -> float:
-        """A sample of its /metrics, named with its labels; 0 when it was never counted."""
+        """Return the value of a sample of its metrics, named with its labels, or 0 where it is missing."""
         async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
-            lines = (await http.get(f"{self.url}/metrics")).text.splitlines()
+            lines = (await http.get(f"{self.url}{SERVICES[self.service].metrics_path}")).text.splitlines()
         return next((float(line.split()[-1]) for line in lines if line.startswith(f"{sample} ")), 0.0)
 
     async def wait(self, seconds: float = 60) -> int:
-        """Its return code, once it ended by itself."""
+        """Wait until it ends by itself and return its exit code. Raises TimeoutError."""
         return await self._child.wait(seconds)
 
     async def stop(self, seconds: float = 60) -> int:
-        """SIGTERM it, wait for its drain, and give its return code."""
+        """Send SIGTERM, wait for its drain and return its exit code. Raises TimeoutError."""
         return await self._child.stop(seconds)
 
     def terminate(self) -> None:
-        """SIGTERM it without waiting."""
+        """Send SIGTERM without waiting."""
         self._child.send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL it, running, frozen or gone, and reap it."""
+        """Send SIGKILL, to a frozen or ended process too, and reap it."""
         self._child.kill()
 
     def freeze(self) -> None:
-        """SIGSTOP it: it neither runs nor knows that time passes."""
+        """Send SIGSTOP: it does not run until it is thawed."""
         self._child.send(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT it."""
+        """Send SIGCONT."""
         self._child.send(signal.SIGCONT)
 
     async def restart(self) -> None:
-        """Start it anew with the same settings and port, after it was stopped or killed, and wait until ready."""
+        """Start it again with the same settings and port after a stop or kill, and wait until it is ready."""
         self._child = self._start()
         await self.ready()
 
     def output(self) -> str:
-        """All that it logged, over every start."""
+        """Return its log over all starts."""
         return self.log.read_text(errors="replace")
 
 
 def render_process(worker: ServiceProcess) -> psutil.Process:
-    """The render process of a GPU consumer."""
+    """Return the render process of a GPU consumer."""
     children = psutil.Process(worker.pid).children()
     (found,) = [child for child in children if "gpu_consumer.render" in child.cmdline()]
     return found

@@ -1,4 +1,4 @@
-"""A whole Darkroom of real processes, with settings so short that a test can wait for them."""
+"""A whole Darkroom of real processes, with short times so that a test can wait for them."""
 
 import asyncio
 import sys
@@ -19,23 +19,23 @@ from tests.support.waiting import eventually
 LEASE_SECONDS = 3
 RETRY_DELAYS = (1, 2, 3)
 WARM_SECONDS = 150
-"""How long a worker may take to be warm: importing torch takes 5 s of a core that it may have to share."""
+"""Time to warm up a worker. Importing torch takes 5 s of a core, which other processes may share."""
 WORKER = "gpu_consumer"
 CORE = tuple(package for package in SERVICES if package != WORKER)
-"""The packages of the services that every stack runs; tests start the workers that they need."""
+"""Packages of the services that every stack runs. Tests start the workers that they need."""
 REPOSITORY = Path(__file__).parents[2]
 
 DROPPED = 'darkroom_messages_total{verdict="obsolete"}'
-"""What a worker counts when a message is of no use any more."""
+"""Counts messages that are obsolete when a worker receives them."""
 DISCARDED = 'darkroom_attempts_total{outcome="discarded"}'
-"""What a worker counts when a write of its own was refused."""
+"""Counts attempts whose write was refused."""
 
 MODEL = "tiny"
 """The model of the workers that tests share."""
 SPARE_MODELS = tuple(f"tiny-{number}" for number in range(24))
-"""The same pictures under other names: a test that needs a queue of its own takes one."""
+"""The same model under other names, for tests that need a queue of their own."""
 IDLE_MODEL = "tiny-idle"
-"""One without workers: what is asked of it waits."""
+"""A model without workers, whose jobs stay queued."""
 
 MODEL_ENTRY = """
 [[models]]
@@ -53,7 +53,7 @@ max_cost = 20_000_000
 
 @dataclass(frozen=True)
 class Places:
-    """Where a stack keeps everything: its database, vhost, bucket, models and logs."""
+    """A stack's database, vhost, bucket, models and logs."""
 
     database_url: str
     amqp_url: str
@@ -62,7 +62,7 @@ class Places:
     logs: Path
 
     def environment(self) -> dict[str, str]:
-        """The settings that all services share."""
+        """Return the settings that all services share."""
         return {
             "DARKROOM_DATABASE_URL": self.database_url,
             "DARKROOM_AMQP_URL": self.amqp_url,
@@ -80,7 +80,7 @@ class Places:
 
 
 class Stack:
-    """Every service but the GPU consumer, and the workers that tests ask for."""
+    """Every service but the GPU consumer, and the workers that tests start."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
@@ -88,25 +88,26 @@ class Stack:
         self.ledger = Ledger(places.database_url)
         self.queues = Queues(places.amqp_url)
         self._processes: list[ServiceProcess] = []
-        self._core: dict[str, ServiceProcess] = {}
+        self.core: dict[str, ServiceProcess] = {}
+        """The running services of CORE by package."""
         self._spare_models = list(SPARE_MODELS)
 
     @property
     def gateway(self) -> ServiceProcess:
-        return self._core["gateway"]
+        return self.core["gateway"]
 
     @property
     def status(self) -> ServiceProcess:
-        return self._core["status"]
+        return self.core["status"]
 
     @property
     def operations(self) -> ServiceProcess:
-        return self._core["operations"]
+        return self.core["operations"]
 
     async def start(self) -> None:
-        """Start everything but workers, and wait until it is ready."""
-        self._core = {service: self._start(service, service, {}) for service in CORE}
-        await asyncio.gather(*(process.ready() for process in self._core.values()))
+        """Start the services of CORE and wait until they are ready."""
+        self.core = {service: self._start(service, service, {}) for service in CORE}
+        await asyncio.gather(*(process.ready() for process in self.core.values()))
 
     async def worker(
         self, name: str, *, model: str = MODEL, settings: Mapping[str, str] | None = None
@@ -124,12 +125,12 @@ class Stack:
         settings: Mapping[str, str] | None = None,
         fault: tuple[str, str] | None = None,
     ) -> ServiceProcess:
-        """Start a worker without waiting; a `fault` is what tests.support.faults does to it, and where."""
+        """Start a worker without waiting. `fault` is an act and a point of tests.support.faults."""
         own = {"DARKROOM_MODEL": model, "DARKROOM_DEVICE": "cpu", "DARKROOM_WORKER_NAME": name}
         return self._start(WORKER, name, {**own, **(settings or {})}, fault)
 
     def launch_gateway(self, name: str, fault: tuple[str, str]) -> ServiceProcess:
-        """Start a further gateway that a fault will strike, without waiting."""
+        """Start another gateway with a fault, without waiting."""
         return self._start("gateway", name, {}, fault)
 
     def _start(
@@ -145,19 +146,19 @@ class Stack:
         return process
 
     def spare_model(self) -> str:
-        """A model whose queue no other test uses."""
+        """Return a model whose queue no other test uses."""
         return self._spare_models.pop()
 
     async def key(self, tenant: str = "default", scope: Scope = Scope.CLIENT) -> str:
-        """A new key of the tenant, which is made if need be."""
+        """Create a key of the tenant, and the tenant if it is missing."""
         return await make_key(self.places.database_url, tenant, scope=scope)
 
     async def client(self, tenant: str = "default", *, gateway: ServiceProcess | None = None) -> Client:
-        """A client with a new key of the tenant, which writes to that gateway or to the stack's own."""
+        """Return a client with a new key of the tenant, which submits to `gateway` or to the stack's own."""
         return Client(await self.key(tenant), (gateway or self.gateway).url, self.status.url)
 
     async def rendered_by(self, worker: str, client: Client, *, model: str = MODEL, seconds: float = 60) -> None:
-        """Submit small jobs until that worker rendered one: it lives and has nothing else to do."""
+        """Submit small jobs until that worker has rendered one, and so is alive and idle."""
 
         async def once() -> bool:
             job_id = await client.submit(model)
@@ -167,11 +168,11 @@ class Stack:
         await eventually(once, seconds=seconds, what=f"{worker} rendered a job")
 
     def pictures(self, job_id: str) -> list[str]:
-        """The keys of all objects that were stored for the job."""
+        """Return the keys of all objects of a job."""
         return [key for key in self.places.bucket.object_keys() if key.startswith(f"jobs/{job_id}/")]
 
     async def command(self, *arguments: str) -> bytes:
-        """What `darkroom` prints for an operator of this stack. Fails when the command does."""
+        """Run `darkroom` as an operator of this stack and return its output. Fails when the command does."""
         program = str(Path(sys.executable).parent / "darkroom")
         process = await asyncio.create_subprocess_exec(
             program, *arguments, env={**base_environment(), **self.settings}, stdout=asyncio.subprocess.PIPE
@@ -181,6 +182,6 @@ class Stack:
         return output
 
     def kill(self) -> None:
-        """End every process, frozen ones included."""
+        """Kill every process, frozen ones included."""
         for process in self._processes:
             process.kill()

@@ -1,4 +1,4 @@
-"""Fixtures of whole stacks: one that most tests share, and private ones that a test may break."""
+"""Fixtures of whole stacks: a shared one, and private ones that a test may break."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -14,7 +14,7 @@ from tests.support.services import Services
 from tests.support.stack import MODEL, WARM_SECONDS, Places, Stack
 
 WORKERS = ("ansel", "dorothea")
-"""The names of the workers that tests share."""
+"""Names of the shared workers."""
 
 StackFactory = Callable[..., Awaitable[Stack]]
 
@@ -28,9 +28,9 @@ async def stack_on(
     logs: Path,
     pooled: Callable[[str], str] | None = None,
 ) -> AsyncIterator[Stack]:
-    """A running stack in a fresh database, vhost and bucket; nothing of it is left.
+    """Run a stack in a new database, vhost and bucket, and remove them at the end.
 
-    `pooled` gives the database's URL through a pooler, which services then use beside the direct one.
+    `pooled` returns the database's URL through a pooler, which services use in addition to the direct one.
     """
     async with AsyncExitStack() as clean_up:
         url = await database.create_database()
@@ -49,7 +49,7 @@ async def stack_on(
 
 @pytest.fixture(scope="session")
 async def stack(services: Services, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """The stack that tests share. Whoever stops one of its services starts it again."""
+    """The stack that tests share. A test that stops one of its services starts it again."""
     logs = tmp_path_factory.mktemp("stack")
     async with stack_on(services.database, services.broker, services.object_store, tiny_model.parent, logs) as running:
         yield running
@@ -57,7 +57,7 @@ async def stack(services: Services, tiny_model: Path, tmp_path_factory: pytest.T
 
 @pytest.fixture(scope="session")
 async def warm_workers(stack: Stack) -> dict[str, ServiceProcess]:
-    """Two workers for MODEL, warmed up once for all tests."""
+    """Two workers for MODEL, which warm up once for all tests."""
     started = {name: stack.launch_worker(name, model=MODEL) for name in WORKERS}
     await asyncio.gather(*(worker.ready(WARM_SECONDS) for worker in started.values()))
     return started
