@@ -1,4 +1,4 @@
-"""A migrated database as operations sees it, and jobs in it."""
+"""A connection pool of the service, and jobs in its database."""
 
 from collections.abc import AsyncIterator
 
@@ -11,13 +11,13 @@ from tests.integration.operations.jobs import Jobs
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Database]:
-    """The pool that the service would have."""
+    """Open a pool as the service does."""
     async with Database(DatabaseSettings(database_url=database), "operations-test") as opened:
         yield opened
 
 
 @pytest.fixture
 async def jobs(database: str) -> AsyncIterator[Jobs]:
-    """Makes jobs and looks at them."""
+    """Connect a factory of jobs."""
     async with Jobs.connected(database) as made:
         yield made

@@ -1,4 +1,4 @@
-"""Jobs in a real database, brought into each state by the protocol's own functions."""
+"""Jobs in a real database, moved to each state by the functions of the schema."""
 
 import json
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ INPUT = JobInput("a lighthouse", "", 4, 7.5, "ddim", 64, 64, 7, 1, "png")
 
 
 def complete_message(job_id: UUID, tenant: UUID, **changes: Any) -> bytes:
-    """A message of version 2, which carries its whole job."""
+    """Return a message of version 2, which carries its whole job."""
     fields: dict[str, Any] = {
         "job_id": job_id,
         "generation": 1,
@@ -68,7 +68,7 @@ def complete_message(job_id: UUID, tenant: UUID, **changes: Any) -> bytes:
 
 
 class Jobs:
-    """One tenant's jobs."""
+    """The jobs of a tenant."""
 
     def __init__(self, connection: asyncpg.Connection, tenant: UUID) -> None:
         self._connection = connection
@@ -92,14 +92,14 @@ class Jobs:
         return self._tenant
 
     async def queued(self, age: timedelta = NOW, **columns: str) -> UUID:
-        """A job that has waited so long, with columns set to SQL expressions: `expires_at="now()"`."""
+        """Insert a job queued `age` ago, with columns set to SQL expressions: `expires_at="now()"`."""
         job_id = aged_id(age)
         await self._connection.execute(INSERT, job_id, self._tenant, TRACEPARENT, age)
         await self.set(job_id, **columns)
         return job_id
 
     async def running(self, lease: str = "15 seconds", worker: str = "ansel", **columns: str) -> UUID:
-        """A job that a worker holds; a lease of `-1 second` has run out."""
+        """Insert a job that a worker holds; a lease of `-1 second` has run out."""
         job_id = await self.queued(NOW, **columns)
         await self.claim(job_id, lease, worker)
         return job_id
@@ -107,21 +107,21 @@ class Jobs:
     async def claim(
         self, job_id: UUID, lease: str = "15 seconds", worker: str = "ansel", session: UUID | None = None
     ) -> UUID:
-        """The claim of the protocol; its lease token."""
+        """Claim a job, and return the lease token."""
         token: UUID = await self._connection.fetchval(CLAIM, job_id, lease, worker, session)
         return token
 
     async def session(
         self, model: str = "tiny", last_beat: str = "now()", empty: str = "NULL", empty_before: str = "NULL"
     ) -> UUID:
-        """A worker's session, with SQL expressions for its last beat and for its last two answers "empty"."""
+        """Insert a worker's session, with SQL expressions for its last heartbeat and its last two answers "empty"."""
         session_id = uuid4()
         statement = SESSION.format(last_beat=last_beat, empty=empty, empty_before=empty_before)
         await self._connection.execute(statement, session_id, model)
         return session_id
 
     async def claimed(self, stamped: str, ago: str, model: str = "tiny") -> None:
-        """Some message of the model, stamped at an SQL expression, was claimed so long ago."""
+        """Record the claim of a message of the model: stamped at an SQL expression, claimed `ago`."""
         job_id = await self.queued()
         token = await self.claim(job_id, lease="1 day", session=await self.session(model))
         await self._connection.execute(
@@ -132,13 +132,13 @@ class Jobs:
         )
 
     async def dead(self, age: timedelta = NOW, **columns: str) -> UUID:
-        """A job whose only attempt failed for good, with its dead letter."""
+        """Insert a job whose only attempt failed for good, with its dead letter."""
         job_id = await self.queued(age, **columns)
         await self.finish(job_id, await self.claim(job_id), "failed")
         return job_id
 
     async def ended(self, status: str, age: timedelta = NOW, **columns: str) -> UUID:
-        """A job that ended so long ago, in its only attempt."""
+        """Insert a job that ended `age` ago, in its only attempt."""
         job_id = await self.queued(age)
         await self.finish(job_id, await self.claim(job_id), status)
         await self._connection.execute("UPDATE jobs SET completed_at = now() - $2::interval WHERE id = $1", job_id, age)
@@ -149,11 +149,11 @@ class Jobs:
         return job_id
 
     async def settle_deliveries(self) -> None:
-        """All that was to be delivered was."""
+        """Mark every webhook delivery as finished."""
         await self._connection.execute("UPDATE webhook_deliveries SET next_attempt_at = NULL")
 
     async def ids(self) -> set[UUID]:
-        """All jobs that there are."""
+        """Return the ids of all jobs."""
         return {row["id"] for row in await self.fetch("SELECT id FROM jobs")}
 
     async def finish(self, job_id: UUID, token: UUID | None, status: str) -> bool:
@@ -174,7 +174,7 @@ class Jobs:
         return str((await self.row(job_id))["status"])
 
     async def letter(self, job_id: UUID) -> Any:
-        """The latest dead letter of a job."""
+        """Return the latest dead letter of a job."""
         return await self._connection.fetchrow(
             "SELECT * FROM dead_letters WHERE job_id = $1 ORDER BY generation DESC LIMIT 1", job_id
         )

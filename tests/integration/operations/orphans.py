@@ -1,4 +1,4 @@
-"""Messages whose job is unknown, as dead letters."""
+"""Dead letters of messages whose job is unknown."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ REJECTED = {"x-death": [{"reason": "rejected", "queue": "darkroom.render.tiny.v1
 
 
 async def record_orphan(pool: Database, jobs: Jobs, **changes: Any) -> Any:
-    """The letter of a message whose job is unknown."""
+    """Ingest a message whose job is unknown, and return its dead letter."""
     job_id = changes.pop("job_id", None) or aged_id(timedelta(hours=3))
     body = complete_message(job_id, **({"tenant": jobs.tenant} | changes))
     assert await ingest(pool, body, REJECTED) is Ingested.ORPHANED

@@ -34,19 +34,19 @@ def settings(database: str, vhost: str, bucket: Bucket) -> dict[str, str]:
 
 @pytest.fixture
 async def operations(settings: dict[str, str], start_service: ServiceFactory) -> ServiceProcess:
-    """The service as a process, whose rescue waits one second after its start."""
+    """Start the service as a process, with a lease of one second."""
     return await start_service("operations", settings)
 
 
 async def declare_dead_letters(vhost: str) -> None:
-    """The service does so too, but may be ready before the queue is bound, and then a message would be lost."""
+    """Declare the dead-letter queue: the service may be ready before it has declared it."""
     broker = Broker(vhost, "test")
     await broker.declare(topology([], Lanes(())))
     await broker.close()
 
 
 async def test_its_loops_do_their_work(operations: ServiceProcess, jobs: Jobs, vhost: str) -> None:
-    """The running service rescues, expires, republishes and drains the dead-letter queue by itself."""
+    """The running service rescues, expires and republishes jobs, and drains the dead-letter queue."""
     lost = await jobs.running(lease="-1 second")
     late = await jobs.queued(expires_at="now()")
     unpublished = await jobs.queued(timedelta(hours=1))
@@ -66,7 +66,7 @@ async def test_its_loops_do_their_work(operations: ServiceProcess, jobs: Jobs, v
 
 
 async def publish_garbage(vhost: str) -> None:
-    """To the dead-letter queue, where nobody can read it."""
+    """Publish an undecodable message to the dead-letter queue."""
     await declare_dead_letters(vhost)
     async with await aio_pika.connect(vhost) as connection:
         channel = await connection.channel()
@@ -76,7 +76,7 @@ async def publish_garbage(vhost: str) -> None:
 async def test_it_works_without_rabbitmq(
     private_rabbitmq: BrokerFactory, settings: dict[str, str], jobs: Jobs, start_service: ServiceFactory
 ) -> None:
-    """Down from the start or lost later: operations is ready and rescues jobs; the ingest goes on when it is back."""
+    """Without RabbitMQ, from the start or later, operations is ready and rescues jobs; then the ingest resumes."""
     broker = await private_rabbitmq()
     await broker.stop()
     operations = await start_service("operations", settings | {"DARKROOM_AMQP_URL": broker.amqp_url})
@@ -87,7 +87,7 @@ async def test_it_works_without_rabbitmq(
         assert await asyncio.to_thread(http_status, operations.port, "/readyz") == 200
 
     async def published() -> bool:
-        """A queue that has just come back may refuse what is published to it."""
+        """Publish, unless the queue is still starting and refuses the message."""
         try:
             await publish_garbage(broker.amqp_url)
         except DeliveryError:
@@ -116,7 +116,7 @@ async def _is(jobs: Jobs, job_id: UUID, status: str) -> bool:
 
 
 async def test_it_tells_how_the_queues_stand(operations: ServiceProcess, jobs: Jobs) -> None:
-    """/metrics counts waiting and running jobs by model, the outbox, open dead letters and the sweeps' work."""
+    """/metrics counts queued and running jobs by model, the outbox, open dead letters and swept rows."""
     await jobs.dead()
     await jobs.queued()
     await jobs.running(lease="1 hour")
@@ -142,7 +142,7 @@ async def test_it_tells_how_the_queues_stand(operations: ServiceProcess, jobs: J
 
 
 async def test_it_drains_on_sigterm(operations: ServiceProcess) -> None:
-    """SIGTERM ends the service with exit code 0, its loops drained."""
+    """On SIGTERM the loops drain and the service exits with code 0."""
     assert await operations.stop() == 0
     assert "service stopped" in operations.output()
 
@@ -150,7 +150,7 @@ async def test_it_drains_on_sigterm(operations: ServiceProcess) -> None:
 async def test_several_work_side_by_side(
     operations: ServiceProcess, jobs: Jobs, settings: dict[str, str], start_service: ServiceFactory
 ) -> None:
-    """Two services share the work: each lost job is rescued once."""
+    """Two processes share the work: each lost job is rescued once."""
     await start_service("operations", settings)
     lost = [await jobs.running(lease="-1 second") for _ in range(50)]
 
@@ -162,7 +162,7 @@ async def test_several_work_side_by_side(
     assert await jobs.value("SELECT count(*) FROM attempts WHERE outcome = 'lost'") == len(lost)
 
 
-async def test_wrong_settings_are_told_at_once(start_service: ServiceFactory, vhost: str) -> None:
+async def test_wrong_settings_are_reported_together(start_service: ServiceFactory, vhost: str) -> None:
     """Every wrong or missing setting is named on stderr, and the service does not start."""
     process = await start_service(
         "operations", {"DARKROOM_AMQP_URL": vhost, "DARKROOM_LEASE_SECONDS": "soon"}, wait_ready=False
@@ -173,8 +173,10 @@ async def test_wrong_settings_are_told_at_once(start_service: ServiceFactory, vh
     assert "DARKROOM_LEASE_SECONDS" in output
 
 
-async def test_contradictory_settings_are_told_at_once(start_service: ServiceFactory, settings: dict[str, str]) -> None:
-    """Ages that can't all hold are refused, each with a sentence that says what to change."""
+async def test_contradictory_settings_are_reported_together(
+    start_service: ServiceFactory, settings: dict[str, str]
+) -> None:
+    """Contradictory ages are refused, each with a sentence that says what to change."""
     ages = {"RETAIN_JOBS_DAYS": "1", "RETAIN_PICTURES_DAYS": "2", "IDEMPOTENCY_HOURS": "25"}
     process = await start_service(
         "operations", settings | {f"DARKROOM_{name}": age for name, age in ages.items()}, wait_ready=False

@@ -87,34 +87,40 @@ def _print_table(letters: list[LetterSummary]) -> None:
 
 
 def _print_letter(letter: Letter) -> None:
-    error = msgspec.json.decode(letter.error)
-    print_fields(
-        [
-            ("id", letter.id),
-            ("kind", letter.kind),
-            ("status", letter.status),
-            ("reason", letter.reason),
-            ("message", error.pop("message", None)),
-            ("error", msgspec.json.encode(error).decode()),
-            ("fingerprint", letter.fingerprint),
-            ("job", _job(letter)),
-            ("tenant", letter.tenant),
-            ("model", letter.model),
-            ("created", letter.created_at),
-            ("resolved", letter.resolved_at),
-            ("headers", _indented(letter.headers)),
-            ("x-death", _indented(letter.x_death)),
-            ("body", _body(letter)),
-        ]
-    )
+    print_fields(_fields(letter))
     if letter.attempts:
         click.echo()
-        print_table(
-            ("generation", "attempt", "worker", "started", "ended", "outcome", "error"),
-            (_attempt(attempt) for attempt in letter.attempts),
-        )
-        for attempt in letter.attempts:
-            _print_detail(attempt)
+        _print_attempts(letter.attempts)
+
+
+def _fields(letter: Letter) -> list[tuple[str, object]]:
+    error = msgspec.json.decode(letter.error)
+    return [
+        ("id", letter.id),
+        ("kind", letter.kind),
+        ("status", letter.status),
+        ("reason", letter.reason),
+        ("message", error.pop("message", None)),
+        ("error", msgspec.json.encode(error).decode()),
+        ("fingerprint", letter.fingerprint),
+        ("job", _job(letter)),
+        ("tenant", letter.tenant),
+        ("model", letter.model),
+        ("created", letter.created_at),
+        ("resolved", letter.resolved_at),
+        ("headers", _indented(letter.headers)),
+        ("x-death", _indented(letter.x_death)),
+        ("body", _body(letter)),
+    ]
+
+
+def _print_attempts(attempts: list[AttemptRecord]) -> None:
+    print_table(
+        ("generation", "attempt", "worker", "started", "ended", "outcome", "error"),
+        (_attempt(attempt) for attempt in attempts),
+    )
+    for attempt in attempts:
+        _print_detail(attempt)
 
 
 def _job(letter: Letter) -> str | None:
@@ -122,9 +128,8 @@ def _job(letter: Letter) -> str | None:
         return None
     if letter.job_status is None:
         return f"{letter.job_id} (generation {letter.generation}; not in this database)"
-    return (
-        f"{letter.job_id} (died in generation {letter.generation}; is {letter.job_status} in {letter.job_generation})"
-    )
+    now = f"{letter.job_status} in generation {letter.job_generation}"
+    return f"{letter.job_id} (failed in generation {letter.generation}; now {now})"
 
 
 def _body(letter: Letter) -> str | None:

@@ -36,14 +36,14 @@ def database_settings() -> DatabaseSettings:
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Turn the errors of use cases and of the database into CommandError."""
+    """Turn the errors of use cases, settings and the database into CommandError."""
     try:
         yield
-    except (OperationsError, CatalogueError) as error:
+    except (OperationsError, SettingsError, CatalogueError) as error:
         raise CommandError(str(error)) from error
     except SchemaMissingError as error:
         raise CommandError("The database has no Darkroom schema; run `darkroom migrate` first.") from error
     except DatabaseUnavailableError as error:
         raise CommandError(f"Postgres can't be reached ({error}); check DARKROOM_DATABASE_URL.") from error
     except DatabaseError as error:
-        raise CommandError(f"Postgres refuses: {error}.") from error
+        raise CommandError(f"Postgres refused a statement: {error}.") from error

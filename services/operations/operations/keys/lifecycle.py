@@ -29,7 +29,7 @@ async def create_key(database: Database, scope: Scope, name: str, tenant: str, l
     """
     if not TENANT_NAME.fullmatch(tenant):
         raise InvalidNameError(
-            "A tenant's name has 1 to 63 small letters, digits and dashes, and starts without a dash."
+            "A tenant's name has 1 to 63 small letters, digits and dashes, and does not start with a dash."
         )
     if not 1 <= len(name) <= MAX_NAME_LENGTH or not name.isprintable():
         raise InvalidNameError(f"A key's name has 1 to {MAX_NAME_LENGTH} printable characters.")

@@ -61,7 +61,7 @@ class Ingest(Loop):
         self._is_declared = False
 
     async def run_once(self) -> bool:
-        """Raises BrokerUnavailableError, and what `Database.transaction` raises."""
+        """Ingest at most BATCH messages. Raises BrokerUnavailableError and what `Database.transaction` raises."""
         await self._database.check()
         try:
             await self._declare()
@@ -95,7 +95,7 @@ async def ingest(database: Database, body: bytes, headers: Mapping[str, Any]) ->
     except UndecodableMessageError as error:
         return await _record_undecodable(database, error.reason, body, headers)
     result = await _record(database, message, body, headers)
-    log.info("dead message", result=result, job_id=str(message.job_id), generation=message.generation)
+    log.info("dead message ingested", result=result, job_id=str(message.job_id), generation=message.generation)
     return result
 
 
@@ -138,7 +138,7 @@ async def _record_undecodable(database: Database, reason: str, body: bytes, head
     safe = _recordable(headers)
     async with database.transaction() as connection:
         recorded = await store.insert_undecodable(connection, error, body, safe, safe.get(X_DEATH))
-    log.warning("undecodable message", reason=message, bytes=len(body), new=recorded)
+    log.warning("undecodable message ingested", reason=message, bytes=len(body), new=recorded)
     return Ingested.UNDECODABLE if recorded else Ingested.DROPPED
 
 
@@ -160,13 +160,13 @@ def _latest_death(headers: Mapping[str, Any]) -> str | None:
 
 _UNKNOWN_JOB = JobError(
     JobErrorCode.ORPHAN,
-    "This database does not know the message's job: it was restored from a backup that is older than the job.",
+    "The job of the message is not in the database, which was restored from an older backup.",
     retryable=False,
     stage=Stage.DELIVERY,
 )
 _UNDELIVERABLE = JobError(
     JobErrorCode.DELIVERY_LIMIT,
-    "The broker gave up after delivering the job's message too often.",
+    "The broker reached the delivery limit of the job's message.",
     retryable=False,
     stage=Stage.DELIVERY,
 )

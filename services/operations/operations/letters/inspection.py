@@ -12,7 +12,7 @@ class UnknownLetterError(NotFoundError):
     """The dead letter does not exist."""
 
     def __init__(self, letter_id: UUID) -> None:
-        super().__init__(f"There is no dead letter {letter_id}; `darkroom dead-letters list` shows those there are.")
+        super().__init__(f"There is no dead letter {letter_id}; `darkroom dead-letters list` shows all.")
 
 
 async def list_letters(database: Database, status: LetterStatus | None, at_most: int) -> list[LetterSummary]:

@@ -52,7 +52,7 @@ class LetterSummary(msgspec.Struct, frozen=True):
     generation: int | None
     model: str | None
     reason: str
-    """The error's code."""
+    """A JobErrorCode, or a code that a later version added."""
     message: str
     fingerprint: str
     """Equal for failures of the same kind."""

@@ -92,7 +92,7 @@ async def _connect(database_url: str, wait_seconds: float) -> asyncpg.Connection
                 reason = str(error) or "no answer"
                 raise MigrationError(f"Postgres can't be reached within {wait_seconds:g} s: {reason}.") from error
         except (asyncpg.PostgresError, ValueError) as error:
-            raise MigrationError(f"Postgres refuses the connection: {error}.") from error
+            raise MigrationError(f"Postgres refused the connection: {error}.") from error
         await asyncio.sleep(CONNECT_PAUSE_SECONDS)
 
 

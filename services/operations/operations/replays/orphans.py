@@ -9,30 +9,27 @@ from operations.letters.inspection import UnknownLetterError
 from operations.letters.records import LetterStatus
 from operations.replays import store
 from operations.replays.outcome import Replayed, ReplayRefusedError
-from operations.replays.records import LockedJob, ReplayCandidate, RevivedJob
+from operations.replays.records import LockedJob, OrphanLetter, RevivedJob
 from operations.replays.revival import read_message, revived_job
 from operations.retention import purge
 
 CatalogueLoader = Callable[[], Catalogue]
 
 
-async def revive(
-    connection: Connection, letter_id: UUID, letter: ReplayCandidate, catalogue: CatalogueLoader
-) -> Replayed:
-    """Make an orphan's job again, within the caller's transaction. Raises ReplayRefusedError."""
-    assert letter.job_id is not None
+async def revive(connection: Connection, letter: OrphanLetter, catalogue: CatalogueLoader) -> Replayed:
+    """Make an orphan's job again, in the caller's transaction. Raises ReplayRefusedError."""
     await purge.hold(connection)
     _refuse_known(letter.job_id, await store.lock_job(connection, letter.job_id))
-    job = await _read(connection, letter_id, letter, catalogue)
+    job = await _read(connection, letter, catalogue)
     if not await store.revive_job(connection, job):
         # Another replay committed first, or `purged_before` advanced before this transaction held it.
         _refuse_known(job.id, await store.lock_job(connection, job.id))
-        raise ReplayRefusedError(f"Job {job.id} was removed for its age; it can't be made again.")
-    if await store.lock_letter(connection, letter_id) is not LetterStatus.OPEN:
-        raise ReplayRefusedError("This dead letter is closed: it was discarded.")
+        raise ReplayRefusedError("The job can't be made again: it was purged because of its age.")
+    if await store.lock_letter(connection, letter.id) is not LetterStatus.OPEN:
+        raise ReplayRefusedError("The dead letter is closed: it was discarded.")
     await _restore_key(connection, job)
     await store.mark_orphans_replaying(connection, job.id)
-    return Replayed(letter_id, job.id, job.generation)
+    return Replayed(letter.id, job.id, job.generation)
 
 
 def _refuse_known(job_id: UUID, job: LockedJob | None) -> None:
@@ -40,21 +37,19 @@ def _refuse_known(job_id: UUID, job: LockedJob | None) -> None:
         return
     if job.deleted:
         raise ReplayRefusedError(f"Job {job_id} was deleted.")
-    raise ReplayRefusedError(f"It was replayed already: job {job_id} is {job.status} in generation {job.generation}.")
+    raise ReplayRefusedError(
+        f"The dead letter was replayed already: job {job_id} is {job.status} in generation {job.generation}."
+    )
 
 
-async def _read(
-    connection: Connection, letter_id: UUID, letter: ReplayCandidate, catalogue: CatalogueLoader
-) -> RevivedJob:
+async def _read(connection: Connection, letter: OrphanLetter, catalogue: CatalogueLoader) -> RevivedJob:
     """Return the job that the orphan's message asks for, if it may be made."""
-    assert letter.job_id is not None
-    assert letter.body is not None
     newest = await store.newest_orphan(connection, letter.job_id)
     if newest is None:
-        raise UnknownLetterError(letter_id)
-    if newest.id != letter_id:
+        raise UnknownLetterError(letter.id)
+    if newest.id != letter.id:
         raise ReplayRefusedError(
-            f"A later generation of job {letter.job_id} is an orphan, too; replay dead letter {newest.id}."
+            f"A later generation of job {letter.job_id} is an orphan as well; replay dead letter {newest.id}."
         )
     message = read_message(letter.body)
     job = revived_job(message, newest.latest + 1, catalogue())
@@ -69,6 +64,4 @@ async def _restore_key(connection: Connection, job: RevivedJob) -> None:
         return
     referred = await store.restore_key(connection, job)
     if referred != job.id:
-        raise ReplayRefusedError(
-            f"Its Idempotency-Key stands for job {referred} by now, which was submitted in its place."
-        )
+        raise ReplayRefusedError(f"The Idempotency-Key refers to job {referred} now, which was submitted in its place.")

@@ -1,7 +1,7 @@
 -- A replay is one transaction of these steps. The job is locked before its letters, as by every other writer.
 
 -- name: find_candidate(id)^
-SELECT kind, job_id, generation, body FROM dead_letters WHERE id = :id;
+SELECT id, kind, job_id, generation, body FROM dead_letters WHERE id = :id;
 
 -- name: lock_job(id)^
 SELECT status, generation, deleted_at IS NOT NULL AS deleted FROM jobs WHERE id = :id FOR UPDATE;

@@ -8,16 +8,32 @@ import msgspec
 from darkroom_contracts.api import JobInput
 from darkroom_contracts.states import JobStatus
 from darkroom_contracts.webhooks import WebhookEvent
-from operations.letters.records import LetterKind
 
 
-class ReplayCandidate(msgspec.Struct, frozen=True):
-    """A dead letter that is to be replayed, read without a lock."""
+class JobLetter(msgspec.Struct, frozen=True):
+    """The dead letter of a job that failed in `generation`."""
 
-    kind: LetterKind
-    job_id: UUID | None
-    generation: int | None
-    body: bytes | None
+    id: UUID
+    job_id: UUID
+    generation: int
+
+
+class OrphanLetter(msgspec.Struct, frozen=True):
+    """The dead letter of a message whose job this database does not know."""
+
+    id: UUID
+    job_id: UUID
+    body: bytes
+
+
+class UndecodableLetter(msgspec.Struct, frozen=True):
+    """The dead letter of a message that can't be decoded."""
+
+    id: UUID
+
+
+Candidate = JobLetter | OrphanLetter | UndecodableLetter
+"""A dead letter that is to be replayed, read without a lock."""
 
 
 class LockedJob(msgspec.Struct, frozen=True):

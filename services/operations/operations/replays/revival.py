@@ -31,9 +31,9 @@ def read_message(body: bytes) -> v2.Render:
     try:
         message = decode_render(body)
     except UndecodableMessageError as error:
-        raise UnfitMessageError(f"can't be read any more: {error.reason}") from error
+        raise UnfitMessageError(f"can't be decoded: {error.reason}") from error
     if not isinstance(message, v2.Render):
-        raise UnfitMessageError("is of version 1, which names a job and does not say what to render")
+        raise UnfitMessageError("has version 1, which does not carry the job")
     return message
 
 
@@ -43,7 +43,7 @@ def revived_job(message: v2.Render, generation: int, catalogue: Catalogue) -> Re
     _check_model(message.model, message.input, catalogue)
     _check_key(message)
     if message.priority not in _PRIORITIES or generation > _LAST_GENERATION:
-        raise UnfitMessageError("holds a priority or a generation that is out of bounds")
+        raise UnfitMessageError("has a priority or a generation out of bounds")
     return RevivedJob(
         id=message.job_id,
         tenant_id=message.tenant_id,
@@ -82,7 +82,7 @@ def _as_request(message: v2.Render) -> JobRequest:
     try:
         return msgspec.convert(submission, JobRequest)
     except msgspec.ValidationError as error:
-        raise UnfitMessageError(f"is not what could be submitted: {error}") from error
+        raise UnfitMessageError(f"would not be accepted as a submission: {error}") from error
 
 
 def _check_model(name: str, wanted: JobInput, catalogue: Catalogue) -> None:
@@ -98,4 +98,4 @@ def _check_key(message: v2.Render) -> None:
     if message.idempotency_key is None:
         return
     if not _IDEMPOTENCY_KEY.fullmatch(message.idempotency_key) or message.body_hash is None:
-        raise UnfitMessageError("names an Idempotency-Key that could not have been sent")
+        raise UnfitMessageError("has an invalid Idempotency-Key")

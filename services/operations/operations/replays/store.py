@@ -5,12 +5,20 @@ from uuid import UUID
 from chassis.postgres import Connection, Row, load_queries
 from darkroom_contracts.states import JobStatus
 from operations.letters.records import LetterKind, LetterStatus
-from operations.replays.records import LockedJob, NewestOrphan, ReplayCandidate, RevivedJob
+from operations.replays.records import (
+    Candidate,
+    JobLetter,
+    LockedJob,
+    NewestOrphan,
+    OrphanLetter,
+    RevivedJob,
+    UndecodableLetter,
+)
 
 queries = load_queries("operations.replays")
 
 
-async def find_candidate(connection: Connection, letter_id: UUID) -> ReplayCandidate | None:
+async def find_candidate(connection: Connection, letter_id: UUID) -> Candidate | None:
     """Return a dead letter without locking it, or None if it does not exist."""
     row = await queries.find_candidate(connection, id=letter_id)
     return _candidate(row) if row else None
@@ -76,8 +84,14 @@ async def mark_orphans_replaying(connection: Connection, job_id: UUID) -> None:
     await queries.mark_orphans_replaying(connection, job_id=job_id)
 
 
-def _candidate(row: Row) -> ReplayCandidate:
-    return ReplayCandidate(**{**row, "kind": LetterKind(row["kind"])})
+def _candidate(row: Row) -> Candidate:
+    match LetterKind(row["kind"]):
+        case LetterKind.JOB:
+            return JobLetter(row["id"], row["job_id"], row["generation"])
+        case LetterKind.ORPHAN:
+            return OrphanLetter(row["id"], row["job_id"], row["body"])
+        case LetterKind.UNDECODABLE:
+            return UndecodableLetter(row["id"])
 
 
 def _job(row: Row) -> LockedJob:

@@ -43,7 +43,7 @@ class SweepObjects(Loop):
         self._storage = storage
 
     async def run_once(self) -> bool:
-        """Raises StorageUnavailableError while S3 is away; the claimed sweeps are due again after HOLD."""
+        """Sweep at most BATCH jobs. Raises StorageUnavailableError; the claimed sweeps are due again after HOLD."""
         began = time.monotonic()
         async with self._database.connection() as connection:
             sweeps = await store.claim_sweeps(connection, BATCH, HOLD)

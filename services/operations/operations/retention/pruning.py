@@ -40,7 +40,7 @@ class Retention(Loop):
         done = await self.remove()
         SWEPT.labels(self.name).inc(done.removed)
         if done.removed:
-            log.info("removed for their age", sweep=self.name, rows=done.removed)
+            log.info("old rows removed", sweep=self.name, rows=done.removed)
         if done.visited < self.batch:
             return False
         await asyncio.sleep(time.monotonic() - began)

@@ -7,7 +7,7 @@ from operations.sweeps import store
 from operations.sweeps.sweep import PatientSweep, Sweep
 
 _WAITED_TOO_LONG = JobError(
-    JobErrorCode.EXPIRED, "The job's turn did not come within its ttl_seconds.", retryable=True, stage=Stage.QUEUE
+    JobErrorCode.EXPIRED, "The job did not start within its ttl_seconds.", retryable=True, stage=Stage.QUEUE
 )
 
 

@@ -37,7 +37,7 @@ class Sweep(Loop):
             swept = await self.sweep(connection)
         SWEPT.labels(self.name).inc(swept)
         if swept:
-            log.info("swept", sweep=self.name, rows=swept)
+            log.info("rows swept", sweep=self.name, rows=swept)
         return swept == self.batch
 
 

@@ -12,7 +12,7 @@ async def _create(database: str, *options: str) -> Finished:
 
 
 async def test_a_key_is_stored_as_a_hash_only(database: str) -> None:
-    """A made key works, and the database holds its hash but nowhere the key itself."""
+    """A new key authenticates, and the database holds only its hash."""
     made = (await _create(database, "--scope", "client", "--name", "development")).json
     key = ApiKey.parse(made["key"])
     assert key is not None
@@ -25,7 +25,7 @@ async def test_a_key_is_stored_as_a_hash_only(database: str) -> None:
 
 
 async def test_keys_of_one_tenant_share_it(database: str) -> None:
-    """Two keys of one tenant name belong to one tenant."""
+    """Two keys with the same tenant name belong to one tenant."""
     for name in ("one", "two"):
         await _create(database, "--scope", "operator", "--name", name, "--tenant", "studio")
     connection = await asyncpg.connect(database)
@@ -34,14 +34,14 @@ async def test_keys_of_one_tenant_share_it(database: str) -> None:
 
 
 async def test_a_key_expires_when_asked(database: str) -> None:
-    """`--expires` counts from the key's making."""
+    """`--expires` counts from the creation of the key."""
     made = (await _create(database, "--scope", "client", "--name", "guest", "--expires", "90d")).json
     lifetime = datetime.fromisoformat(made["expires_at"]) - datetime.fromisoformat(made["created_at"])
     assert lifetime == timedelta(days=90)
 
 
 async def test_keys_are_listed_and_revoked(database: str) -> None:
-    """A revoked key stays listed with the time of its first revocation, and no listing shows a secret."""
+    """A revoked key is listed with the time of its first revocation, and the list shows no secret."""
     made = (await _create(database, "--scope", "client", "--name", "lost laptop")).json
     once = await darkroom("keys", "revoke", made["id"], "--json", DARKROOM_DATABASE_URL=database)
     again = await darkroom("keys", "revoke", made["key"], "--json", DARKROOM_DATABASE_URL=database)
@@ -63,28 +63,28 @@ async def test_keys_are_listed_and_revoked(database: str) -> None:
     ],
 )
 async def test_a_wrong_request_makes_no_key(database: str, options: tuple[str, ...], complaint: str) -> None:
-    """What is wrong is told in a sentence, with an exit code, and no key is made."""
+    """An invalid request fails with a sentence, and no key is made."""
     finished = await _create(database, *options)
     assert finished.exit_code != 0
     assert complaint in finished.err
     assert (await darkroom("keys", "list", "--json", DARKROOM_DATABASE_URL=database)).json == []
 
 
-async def test_an_unknown_key_is_told(database: str) -> None:
-    """Revoking what there is not fails and points to the list."""
+async def test_an_unknown_key_is_refused(database: str) -> None:
+    """The revocation of an unknown key fails and names the list."""
     finished = await darkroom("keys", "revoke", "nothing", DARKROOM_DATABASE_URL=database)
     assert (finished.exit_code, finished.err) == (1, "Error: There is no such key; `darkroom keys list` shows all.\n")
 
 
-async def test_a_missing_database_setting_is_told() -> None:
-    """Without DARKROOM_DATABASE_URL the command names it and says where it comes from."""
+async def test_a_missing_database_setting_is_named() -> None:
+    """Without DARKROOM_DATABASE_URL the command names the setting and where to find it."""
     finished = await darkroom("keys", "list")
     assert finished.exit_code == 1
     assert "DARKROOM_DATABASE_URL: is not set" in finished.err
 
 
-async def test_a_database_without_schema_is_told(empty_database: str) -> None:
-    """Before the first migration the commands say to run it, and `darkroom migrate` mends it."""
+async def test_a_database_without_schema_is_reported(empty_database: str) -> None:
+    """On an empty database the commands say to run `darkroom migrate`, after which they work."""
     before = await darkroom("keys", "list", DARKROOM_DATABASE_URL=empty_database)
     assert (before.exit_code, "run `darkroom migrate` first" in before.err) == (1, True)
     migrated = await darkroom("migrate", DARKROOM_DATABASE_URL=empty_database)

@@ -33,7 +33,7 @@ async def broker(vhost: str) -> AsyncIterator[Broker]:
 
 @pytest.fixture
 async def channel(vhost: str, broker: Broker) -> AsyncIterator[AbstractChannel]:
-    """A stranger's channel to a broker with the whole topology."""
+    """Open another client's channel to a broker with the whole topology."""
     await broker.declare(topology(["tiny"], Lanes.of()))
     async with await aio_pika.connect(vhost) as connection:
         yield await connection.channel()
@@ -49,10 +49,10 @@ async def _waiting(channel: AbstractChannel) -> int:
     return queue.declaration_result.message_count or 0
 
 
-async def test_a_rejected_job_s_letter_gets_the_broker_s_record(
+async def test_a_rejected_message_completes_its_letter(
     pool: Database, jobs: Jobs, broker: Broker, channel: AbstractChannel
 ) -> None:
-    """A message that a worker rejected completes the letter that the settle wrote with the broker's own x-death."""
+    """The ingest of a rejected message adds the broker's x-death to the letter that the settle wrote."""
     job_id = await jobs.dead()
     work = await channel.get_queue(work_queue("tiny"), ensure=False)
     await channel.default_exchange.publish(aio_pika.Message(message(job_id)), work.name)
@@ -71,8 +71,8 @@ async def _drained(pool: Database, broker: Broker, jobs: Jobs) -> bool:
     return bool(await jobs.value("SELECT count(*) > 0 FROM dead_letters WHERE x_death IS NOT NULL"))
 
 
-async def test_a_message_at_the_delivery_limit_kills_its_job(pool: Database, jobs: Jobs) -> None:
-    """A job whose message the broker gave up on fails as a dead letter with the exact message."""
+async def test_a_message_at_the_delivery_limit_fails_its_job(pool: Database, jobs: Jobs) -> None:
+    """A message at the delivery limit fails its job, whose dead letter holds the exact message."""
     job_id = await jobs.queued()
     assert await ingest(pool, message(job_id), DELIVERY_LIMIT) is Ingested.FAILED
     letter = await jobs.letter(job_id)
@@ -83,10 +83,10 @@ async def test_a_message_at_the_delivery_limit_kills_its_job(pool: Database, job
     assert await jobs.value("SELECT event FROM webhook_deliveries WHERE job_id = $1", job_id) == "job.failed"
 
 
-async def test_the_broker_s_patience_ends_in_the_dead_letters(
+async def test_the_broker_dead_letters_at_the_delivery_limit(
     pool: Database, jobs: Jobs, broker: Broker, channel: AbstractChannel
 ) -> None:
-    """A message that is delivered and given back past the limit reaches the dead letters, and its job is failed."""
+    """A message that is requeued beyond the delivery limit is dead-lettered, and its job fails."""
     job_id = await jobs.queued()
     work = await channel.get_queue(work_queue("tiny"), ensure=False)
     await channel.default_exchange.publish(aio_pika.Message(message(job_id)), work.name)
@@ -104,7 +104,7 @@ async def test_the_broker_s_patience_ends_in_the_dead_letters(
 
 
 async def test_a_message_that_comes_twice_changes_nothing(pool: Database, jobs: Jobs) -> None:
-    """Redelivered dead messages find their letter complete, and what it holds stays."""
+    """A redelivered message finds its letter complete and leaves it unchanged."""
     job_id = await jobs.queued()
     for _ in range(2):
         await ingest(pool, message(job_id), DELIVERY_LIMIT)
@@ -114,7 +114,7 @@ async def test_a_message_that_comes_twice_changes_nothing(pool: Database, jobs: 
 
 
 async def test_one_message_twice_at_once_is_one_letter(pool: Database, jobs: Jobs) -> None:
-    """Two operations processes that hold copies of one message write one letter."""
+    """Concurrent ingests of copies of a message write one letter."""
     job_id = await jobs.queued()
     results = await asyncio.gather(*(ingest(pool, message(job_id), DELIVERY_LIMIT) for _ in range(4)))
     assert results.count(Ingested.FAILED) == 1
@@ -123,7 +123,7 @@ async def test_one_message_twice_at_once_is_one_letter(pool: Database, jobs: Job
 
 @pytest.mark.parametrize("headers", [REJECTED, DELIVERY_LIMIT, {}, {"x-death": "garbage"}, {"x-death": [1]}])
 async def test_a_message_that_says_nothing_new_is_dropped(pool: Database, jobs: Jobs, headers: dict[str, Any]) -> None:
-    """A dead message of a job that runs, or of an older generation, or of a purged job, changes nothing."""
+    """A message of a running job, of an older generation or of a purged job changes nothing."""
     running = await jobs.running()
     newer = await jobs.queued(generation="2")
     purged = aged_id(timedelta(days=100))
@@ -134,8 +134,8 @@ async def test_a_message_that_says_nothing_new_is_dropped(pool: Database, jobs: 
     assert await jobs.value("SELECT count(*) FROM dead_letters") == 0
 
 
-async def test_a_rejected_message_of_a_queued_job_kills_nothing(pool: Database, jobs: Jobs) -> None:
-    """Only the delivery limit kills a waiting job; a reject without a letter is dropped."""
+async def test_a_rejected_message_of_a_queued_job_is_dropped(pool: Database, jobs: Jobs) -> None:
+    """Only the delivery limit fails a queued job; a rejected message without a letter is dropped."""
     job_id = await jobs.queued()
     assert await ingest(pool, message(job_id), REJECTED) is Ingested.DROPPED
     assert await jobs.status(job_id) == "queued"
@@ -155,7 +155,7 @@ async def test_a_rejected_message_of_a_queued_job_kills_nothing(pool: Database, 
     ],
 )
 async def test_an_undecodable_message_is_kept_exactly(pool: Database, jobs: Jobs, body: bytes) -> None:
-    """What can't be read is recorded with its exact bytes, its headers and a bounded reason, and once only."""
+    """An undecodable message is recorded once, with its exact bytes, its headers and a bounded reason."""
     assert await ingest(pool, body, REJECTED) is Ingested.UNDECODABLE
     assert await ingest(pool, body, {}) is Ingested.DROPPED
     [letter] = await jobs.fetch("SELECT * FROM dead_letters")
@@ -170,7 +170,7 @@ async def test_an_undecodable_message_is_kept_exactly(pool: Database, jobs: Jobs
 async def test_headers_of_every_type_are_kept(
     pool: Database, jobs: Jobs, broker: Broker, channel: AbstractChannel
 ) -> None:
-    """Headers that JSON has no word for arrive in the letter without loss."""
+    """Headers that JSON can't represent are stored without loss."""
     stamp = datetime(2026, 11, 21, 12, tzinfo=UTC)
     await _bury(channel, b"?", {"text": "a\x00b", "when": stamp, "nested": {"list": [1, 2.5, None, True]}})
     await Ingest(pool, broker).run_once()
@@ -183,7 +183,7 @@ async def test_headers_of_every_type_are_kept(
 async def test_a_long_queue_is_drained_in_batches(
     pool: Database, jobs: Jobs, broker: Broker, channel: AbstractChannel
 ) -> None:
-    """A round takes a bounded batch, and the loop goes on until the queue is empty."""
+    """A round ingests a bounded batch and reports whether more messages may wait."""
     for number in range(BATCH + 1):
         await _bury(channel, b"garbage %d" % number)
     ingest_loop = Ingest(pool, broker)
@@ -196,7 +196,7 @@ async def test_a_long_queue_is_drained_in_batches(
 async def test_nothing_is_taken_while_postgres_is_away(
     private_postgres: DatabaseFactory, broker: Broker, channel: AbstractChannel
 ) -> None:
-    """With Postgres away dead messages stay in the queue, undelivered; they are recorded when it is back."""
+    """While Postgres is away messages stay in the queue undelivered; then they are recorded."""
     server = await private_postgres()
     url = await server.create_database()
     await _bury(channel, b"garbage")
@@ -218,7 +218,7 @@ async def test_nothing_is_taken_while_postgres_is_away(
 async def test_a_failed_commit_gives_the_message_back(
     pool: Database, jobs: Jobs, broker: Broker, channel: AbstractChannel
 ) -> None:
-    """A message that can't be recorded goes back to the queue, and is recorded when it can be."""
+    """A message whose commit fails returns to the queue and is recorded by a later round."""
     await _bury(channel, b"garbage")
     await jobs.execute("ALTER TABLE dead_letters RENAME TO hidden")
     loop = Ingest(pool, broker)
@@ -236,7 +236,7 @@ async def _drained_body(loop: Ingest, jobs: Jobs) -> bool:
 async def test_a_lost_connection_is_opened_again(
     pool: Database, jobs: Jobs, broker: Broker, channel: AbstractChannel
 ) -> None:
-    """After its connection was lost a round opens a new one and goes on draining."""
+    """A round opens a new connection after a loss and drains the queue."""
     loop = Ingest(pool, broker)
     await loop.run_once()
     await broker.close()
@@ -244,7 +244,7 @@ async def test_a_lost_connection_is_opened_again(
     await eventually(lambda: _drained_body(loop, jobs), what="the queue is drained again")
 
 
-async def test_a_broker_that_is_away_is_told(pool: Database) -> None:
-    """With RabbitMQ away a round raises what the loop logs and tries again."""
+async def test_a_round_raises_while_the_broker_is_away(pool: Database) -> None:
+    """Without RabbitMQ a round raises BrokerUnavailableError."""
     with pytest.raises(BrokerUnavailableError):
         await Ingest(pool, Broker("amqp://u:p@127.0.0.1:1/none", "test")).run_once()

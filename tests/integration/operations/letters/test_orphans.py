@@ -1,4 +1,4 @@
-"""Messages whose job this database does not know are kept, whatever they hold."""
+"""The ingest of messages whose job is not in the database."""
 
 import asyncio
 from datetime import UTC, timedelta
@@ -21,7 +21,7 @@ from tests.support.ids import aged_id
 
 @pytest.mark.parametrize("headers", [REJECTED, DELIVERY_LIMIT, {}, {"x-death": "garbage"}])
 async def test_a_message_without_a_job_is_kept(pool: Database, jobs: Jobs, headers: dict[str, Any]) -> None:
-    """Whatever the broker's reason: exact bytes, headers, and what the letter is found by. Once, however often."""
+    """An orphan is recorded once, with its exact bytes and headers, for every reason of its death."""
     job_id = aged_id()
     body = complete_message(job_id, jobs.tenant, generation=3)
     assert await ingest(pool, body, headers) is Ingested.ORPHANED
@@ -37,13 +37,13 @@ async def test_a_message_without_a_job_is_kept(pool: Database, jobs: Jobs, heade
 
 
 async def test_orphans_are_failures_of_one_kind(pool: Database, jobs: Jobs) -> None:
-    """They share a fingerprint."""
+    """All orphans share a fingerprint."""
     letters = [await record_orphan(pool, jobs) for _ in range(2)]
     assert len({letter["fingerprint"] for letter in letters}) == 1
 
 
 async def test_version_1_is_kept_too(pool: Database, jobs: Jobs) -> None:
-    """It names no tenant, and carries nothing to render."""
+    """An orphan of version 1 is recorded without a tenant."""
     job_id = aged_id()
     assert await ingest(pool, message(job_id), REJECTED) is Ingested.ORPHANED
     letter = await jobs.letter(job_id)
@@ -51,19 +51,19 @@ async def test_version_1_is_kept_too(pool: Database, jobs: Jobs) -> None:
 
 
 async def test_an_unknown_tenant_is_not_recorded(pool: Database, jobs: Jobs) -> None:
-    """The bytes tell whose it was."""
+    """An orphan of a tenant that does not exist is recorded without a tenant."""
     assert (await record_orphan(pool, jobs, tenant=uuid4()))["tenant_id"] is None
 
 
 async def test_one_orphan_twice_at_once_is_one_letter(pool: Database, jobs: Jobs) -> None:
-    """Two operations processes that hold copies of one message write one letter."""
+    """Concurrent ingests of copies of an orphan write one letter."""
     body = complete_message(aged_id(), jobs.tenant)
     results = await asyncio.gather(*(ingest(pool, body, REJECTED) for _ in range(4)))
     assert sorted(results) == [Ingested.DROPPED] * 3 + [Ingested.ORPHANED]
 
 
 async def test_each_generation_is_an_orphan_of_its_own(pool: Database, jobs: Jobs) -> None:
-    """A job that was replayed before the restore may have left several messages."""
+    """Every generation of an unknown job has an orphan letter of its own."""
     job_id = aged_id()
     for generation in (1, 2):
         await record_orphan(pool, jobs, job_id=job_id, generation=generation)
@@ -72,7 +72,7 @@ async def test_each_generation_is_an_orphan_of_its_own(pool: Database, jobs: Job
 
 @pytest.mark.parametrize("headers", [REJECTED, DELIVERY_LIMIT])
 async def test_a_purged_job_leaves_no_orphan(pool: Database, jobs: Jobs, headers: dict[str, Any]) -> None:
-    """An id from before what retention removed names a job that is over; one from after it does not."""
+    """A message is dropped if its id is older than `purged_before`, and recorded otherwise."""
     await jobs.execute("UPDATE instance SET purged_before = now() - interval '90 days'")
     old, young = aged_id(timedelta(days=90, seconds=1)), aged_id(timedelta(days=90, seconds=-60))
     assert await ingest(pool, complete_message(old, jobs.tenant), headers) is Ingested.DROPPED
@@ -80,7 +80,7 @@ async def test_a_purged_job_leaves_no_orphan(pool: Database, jobs: Jobs, headers
 
 
 async def test_an_id_without_a_time_is_an_orphan(pool: Database, jobs: Jobs) -> None:
-    """Retention can't have removed it."""
+    """An id without a time can't have been purged, so its message is recorded."""
     await jobs.execute("UPDATE instance SET purged_before = now()")
     assert await ingest(pool, complete_message(uuid4(), jobs.tenant), REJECTED) is Ingested.ORPHANED
 
@@ -88,7 +88,7 @@ async def test_an_id_without_a_time_is_an_orphan(pool: Database, jobs: Jobs) -> 
 async def test_retention_never_passes_an_orphan_that_is_being_recorded(
     pool: Database, jobs: Jobs, database: str
 ) -> None:
-    """Its line waits for the orphan's commit, and then stops before it."""
+    """`purged_before` waits for the commit of an orphan, and does not pass its id."""
     job_id = aged_id(timedelta(days=100))
     async with Jobs.connected(database) as others:
         await others.execute("BEGIN")
@@ -157,7 +157,7 @@ complete = st.fixed_dictionaries(
 async def test_an_orphan_never_stops_the_ingest(
     pool: Database, jobs: Jobs, fields: dict[str, Any], headers: dict[str, Any]
 ) -> None:
-    """Odd unicode, unknown tenants, extreme numbers and times: it is recorded with its exact bytes."""
+    """Unusual Unicode, unknown tenants, extreme numbers and times are recorded with their exact bytes."""
     body = complete_message(uuid4(), **fields)
     assert await ingest(pool, body, headers) in (Ingested.ORPHANED, Ingested.UNDECODABLE)
     assert await jobs.value("SELECT count(*) FROM dead_letters WHERE body = $1", body) == 1
@@ -168,14 +168,14 @@ async def test_an_orphan_never_stops_the_ingest(
 async def test_a_terse_orphan_never_stops_the_ingest(
     pool: Database, jobs: Jobs, trace: str, generation: int, headers: dict[str, Any]
 ) -> None:
-    """A message of version 1 with anything in it."""
+    """A message of version 1 with arbitrary fields is recorded."""
     body = v1.encode(v1.Render(uuid4(), generation, "tiny", trace))
     assert await ingest(pool, body, headers) is Ingested.ORPHANED
     assert await jobs.value("SELECT count(*) FROM dead_letters WHERE body = $1", body) == 1
 
 
 async def test_a_huge_orphan_never_stops_the_ingest(pool: Database, jobs: Jobs) -> None:
-    """Megabytes of prompt and metadata are bytes like others."""
+    """A message of several megabytes is recorded."""
     huge = {str(number): "\N{PARTY POPPER}" * 100 for number in range(10_000)}
     wanted = msgspec.structs.replace(INPUT, prompt="\x00" * 1_000_000)
     body = complete_message(aged_id(), jobs.tenant, metadata=huge, input=wanted)
@@ -183,8 +183,8 @@ async def test_a_huge_orphan_never_stops_the_ingest(pool: Database, jobs: Jobs) 
     assert await jobs.value("SELECT count(*) FROM dead_letters WHERE body = $1", body) == 1
 
 
-async def test_headers_nested_without_end_are_no_obstacle(pool: Database, jobs: Jobs) -> None:
-    """What can't be written down is left out, and said so."""
+async def test_deeply_nested_headers_never_stop_the_ingest(pool: Database, jobs: Jobs) -> None:
+    """Headers that are nested too deeply are replaced by a note."""
     headers: dict[str, Any] = {}
     for _ in range(5000):
         headers = {"in": headers}

@@ -1,4 +1,4 @@
-"""Migrations that might follow those of this code."""
+"""Migrations for tests, to follow those of this code."""
 
 from darkroom_contracts.schema import OUTSIDE, Migration, migrations
 
@@ -10,5 +10,5 @@ BUILD_INDEX = Migration(
 
 
 def known(migration: Migration) -> list[Migration]:
-    """Return all migrations of this code, and a later one."""
+    """Return all migrations of this code and a later one."""
     return [*migrations(), migration]

@@ -1,4 +1,4 @@
-"""Migrations while services go on working: what waits, for how long, and what an interruption leaves."""
+"""Migrations while services run: waits, their limits, and interruptions."""
 
 import asyncio
 import signal
@@ -41,7 +41,7 @@ asyncio.run(migrate(sys.argv[1], known=known(BUILD_INDEX)))
 
 @asynccontextmanager
 async def dumping(database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A session that has read `jobs` within a transaction that is still open, as pg_dump does."""
+    """Open a session with a transaction that has read `jobs`, as pg_dump does."""
     connection = await asyncpg.connect(database)
     try:
         await connection.execute("SET idle_in_transaction_session_timeout = 0")
@@ -53,7 +53,7 @@ async def dumping(database: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 class Reports(list[str]):
-    """What the migrator said while it waited."""
+    """The reports of the migrator."""
 
     async def of(self, words: str, times: int = 1) -> None:
         await eventually(lambda: sum(words in report for report in self) >= times, seconds=30, what=words)
@@ -65,7 +65,7 @@ def reports() -> Reports:
 
 
 async def slowest_submission(jobs: Jobs, until: "asyncio.Future[Any]") -> float:
-    """Insert jobs one after the other; how long the slowest insert took."""
+    """Insert jobs one after the other, and return the seconds of the slowest insert."""
     slowest = 0.0
     while not until.done():
         started = monotonic()
@@ -75,7 +75,7 @@ async def slowest_submission(jobs: Jobs, until: "asyncio.Future[Any]") -> float:
 
 
 async def test_intake_never_waits_longer_than_the_lock_timeout(database: str, jobs: Jobs, reports: Reports) -> None:
-    """While a dump keeps a migration from its lock, inserts are held up briefly; with the dump gone it succeeds."""
+    """While a dump blocks a migration, inserts wait briefly; after the dump the migration succeeds."""
     async with dumping(database):
         migrating = asyncio.create_task(
             migrate(database, known=known(ADD_COLUMN), patience=PATIENCE, report=reports.append)
@@ -90,7 +90,7 @@ async def test_intake_never_waits_longer_than_the_lock_timeout(database: str, jo
 
 
 async def test_the_tries_end(database: str, jobs: Jobs) -> None:
-    """A migration that is held up for too long gives up, says by whom, and leaves nothing."""
+    """A migration that is blocked for too long fails, names the blocking transaction, and changes nothing."""
     patience = Patience(lock=0.05, total=0.3, longest_pause=0.05)
     async with dumping(database):
         with pytest.raises(
@@ -102,7 +102,7 @@ async def test_the_tries_end(database: str, jobs: Jobs) -> None:
 
 
 async def test_a_deadlock_is_tried_again(database: str, jobs: Jobs, rows: asyncpg.Connection) -> None:
-    """A migration that is the victim of a deadlock with a service is applied after it."""
+    """A migration that lost a deadlock against a service is applied afterwards."""
     both = Migration(NEXT, "both", "ALTER TABLE jobs ADD COLUMN a integer; ALTER TABLE outbox ADD COLUMN b integer")
     await rows.execute("SET deadlock_timeout = '1min'")  # so that the migration finds the deadlock, and is its victim
     async with rows.transaction():
@@ -116,7 +116,7 @@ async def test_a_deadlock_is_tried_again(database: str, jobs: Jobs, rows: asyncp
 
 
 async def test_an_index_is_built_while_jobs_come_in(database: str, jobs: Jobs, reports: Reports) -> None:
-    """Building it waits for older transactions, as long as it must; nobody but another migrator waits for it."""
+    """The build of an index waits for older transactions, and only another migrator waits for the build."""
     async with dumping(database):
         both = [
             asyncio.create_task(migrate(database, known=known(BUILD_INDEX), patience=PATIENCE, report=reports.append))
@@ -131,7 +131,7 @@ async def test_an_index_is_built_while_jobs_come_in(database: str, jobs: Jobs, r
 
 
 async def test_an_index_that_was_interrupted_is_built_again(database: str, jobs: Jobs, reports: Reports) -> None:
-    """A session that ends in the middle leaves an invalid index; the next run drops it and builds it whole."""
+    """After an interruption the next run drops the invalid index and builds it again."""
     async with dumping(database):
         migrating = asyncio.create_task(migrate(database, known=known(BUILD_INDEX), patience=PATIENCE))
         await eventually(lambda: _is(jobs, INDEX, False), what="the index is being built")
@@ -149,7 +149,7 @@ async def test_an_index_that_was_interrupted_is_built_again(database: str, jobs:
 async def test_a_migrator_that_was_killed_is_waited_for(
     database: str, jobs: Jobs, reports: Reports, tmp_path: Path
 ) -> None:
-    """Postgres goes on building for a killed client; the next run waits, finds the index whole and records it."""
+    """Postgres completes the build of a killed client; the next run waits for it and records it."""
     async with dumping(database):
         killed = Child((sys.executable, "-c", MIGRATE, database), base_environment(), Path.cwd(), tmp_path / "log")
         await eventually(lambda: _is(jobs, INDEX, False), seconds=30, what=f"the index is being built: {killed.tail()}")
@@ -166,7 +166,7 @@ async def test_a_migrator_that_was_killed_is_waited_for(
 
 
 async def test_a_migration_that_fails_quotes_no_rows(database: str, jobs: Jobs) -> None:
-    """Whatever Postgres says about the values that it met; with the data mended, the next run builds the index."""
+    """The error of a failed migration holds no values of rows; with correct data the next run succeeds."""
     unique_url = Migration(
         NEXT, "unique_url", f"{OUTSIDE}CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS jobs_extra ON jobs (webhook_url)"
     )
@@ -181,14 +181,14 @@ async def test_a_migration_that_fails_quotes_no_rows(database: str, jobs: Jobs) 
 
 
 async def test_waiting_for_another_migrator_ends(database: str, jobs: Jobs) -> None:
-    """With a sentence that says where to look."""
+    """The wait for another migrator ends with a sentence."""
     await jobs.execute("SELECT pg_advisory_lock(hashtextextended('darkroom.migrations', 0))")
     with pytest.raises(MigrationError, match=r"still under way after 0\.1 s.*darkroom-migrate"):
         await migrate(database, patience=Patience(total=0.1))
 
 
 async def test_two_statements_outside_a_transaction_are_refused(database: str, jobs: Jobs) -> None:
-    """Postgres would run them in one transaction, so such a file holds one."""
+    """A migration outside a transaction with two statements fails, since Postgres runs them in one transaction."""
     two = Migration(NEXT, "two", f"{BUILD_INDEX.sql} DROP INDEX CONCURRENTLY jobs_finished;")
     with pytest.raises(MigrationError, match=r"\(two\) failed: CREATE INDEX CONCURRENTLY cannot"):
         await migrate(database, known=known(two))

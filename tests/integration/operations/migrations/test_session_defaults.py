@@ -1,4 +1,4 @@
-"""Defaults of sessions: they belong to the role in the database, and every run of the migrations sets them."""
+"""Session defaults of roles in a database, which every run of the migrations sets."""
 
 import asyncio
 import signal
@@ -52,14 +52,14 @@ asyncio.run(main())
 
 
 async def shown(url: str) -> dict[str, str]:
-    """The settings of a connection as services open them."""
+    """Return the settings of a connection as services open it."""
     async with Database(DatabaseSettings(database_url=url), "test") as pool, pool.connection() as connection:
         return {name: await connection.fetchval(f"SHOW {name}") for name in DEFAULTS}
 
 
 @pytest.fixture
 async def role(services: Services) -> AsyncIterator[str]:
-    """A role without any rights, which services might connect as. Its password is its name."""
+    """Create a role without rights, whose password is its name."""
     name = unique("role")
     connection = await asyncpg.connect(services.database.url)
     await connection.execute(f"CREATE ROLE \"{name}\" LOGIN PASSWORD '{name}'")
@@ -70,7 +70,7 @@ async def role(services: Services) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def owned_database(services: Services, empty_database: str, role: str) -> AsyncIterator[str]:
-    """URL of an empty database for the role that owns it."""
+    """Yield the URL of an empty database for the role that owns it."""
     parts = urlsplit(empty_database)
     name = parts.path.lstrip("/")
     connection = await asyncpg.connect(services.database.url)
@@ -81,7 +81,7 @@ async def owned_database(services: Services, empty_database: str, role: str) -> 
 
 
 async def settings_of(url: str, role: str) -> list[tuple[str, str]]:
-    """What the role's sessions in the database begin with, and which transactions set it."""
+    """Return the role's defaults in the database, each with the transaction that set it."""
     connection = await asyncpg.connect(url)
     try:
         return [tuple(row) for row in await connection.fetch(SETTINGS_OF, role)]
@@ -90,7 +90,7 @@ async def settings_of(url: str, role: str) -> list[tuple[str, str]]:
 
 
 async def test_every_session_begins_with_them(database: str, empty_database: str) -> None:
-    """In a database that was migrated, and in the clones that tests work on."""
+    """Sessions have the defaults in a migrated database and in the copies that tests use."""
     assert await shown(database) == DEFAULTS
     assert await shown(empty_database) != DEFAULTS
     await migrate(empty_database)
@@ -98,7 +98,7 @@ async def test_every_session_begins_with_them(database: str, empty_database: str
 
 
 async def test_a_restored_database_gets_them_again(database: str, rows: asyncpg.Connection) -> None:
-    """A dump leaves them out, so the next run sets them, though it applies nothing. A further run writes nothing."""
+    """A run sets missing defaults, as after a restore, and a further run writes nothing."""
     role, name = await rows.fetchrow("SELECT current_user, current_database()")
     await rows.execute(f'ALTER ROLE CURRENT_USER IN DATABASE "{name}" RESET ALL')
     assert await settings_of(database, role) == []
@@ -110,13 +110,13 @@ async def test_a_restored_database_gets_them_again(database: str, rows: asyncpg.
 
 
 async def test_an_ordinary_role_may_migrate_its_database(owned_database: str) -> None:
-    """A role may set its own defaults; it needs no rights beyond owning the database."""
+    """A role that owns the database can migrate it and set its own defaults."""
     assert await migrate(owned_database) == migrations()
     assert await shown(owned_database) == DEFAULTS
 
 
 async def test_another_role_of_services_gets_them_by_name(database: str, role: str) -> None:
-    """`darkroom migrate --role` is for services that connect as another role than the one that migrates."""
+    """`darkroom migrate --role` sets the defaults of a role that services connect as."""
     finished = await darkroom("migrate", "--role", role, DARKROOM_DATABASE_URL=database)
     assert finished.exit_code == 0, finished.err
     names = [setting.split("=")[0] for setting, _ in await settings_of(database, role)]
@@ -124,21 +124,21 @@ async def test_another_role_of_services_gets_them_by_name(database: str, role: s
 
 
 async def test_an_unknown_role_is_one_sentence(database: str) -> None:
-    """With what to read."""
+    """An unknown role fails with a sentence that names the documentation."""
     with pytest.raises(MigrationError, match=r'role "nobody-of-that-name" does not exist.*docs/operating\.md'):
         await migrate(database, roles=["nobody-of-that-name"])
 
 
 async def test_migrations_go_past_a_pooler(empty_database: str) -> None:
-    """The lock between migrators is a session's, so the direct URL is the one that counts."""
+    """Migrations use the direct URL, since the lock between migrators belongs to a session."""
     pooler = f"postgresql://u:p@127.0.0.1:{free_port()}/none"
     finished = await darkroom("migrate", DARKROOM_DATABASE_URL=pooler, DARKROOM_DATABASE_DIRECT_URL=empty_database)
     assert finished.exit_code == 0, finished.err
     assert await shown(empty_database) == DEFAULTS
 
 
-async def test_a_frozen_client_lets_go_of_its_locks(database: str, rows: asyncpg.Connection, tmp_path: Path) -> None:
-    """A process that is stopped within a transaction loses it: whoever waits for its rows gets them in seconds."""
+async def test_a_frozen_client_loses_its_locks(database: str, rows: asyncpg.Connection, tmp_path: Path) -> None:
+    """A transaction of a stopped process ends, and its row locks are released within seconds."""
     await rows.execute("INSERT INTO tenants (name) VALUES ('locked')")
     holder = Child((sys.executable, "-c", HOLD_A_LOCK, database), base_environment(), tmp_path, tmp_path / "holder.log")
     try:

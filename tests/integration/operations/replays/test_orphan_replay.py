@@ -1,4 +1,4 @@
-"""An orphan's job is made again from its message, within today's bounds."""
+"""Replays of orphans: the job is made again from its message."""
 
 import asyncio
 import hashlib
@@ -28,13 +28,13 @@ HASH = hashlib.sha256(b"the body").digest()
 
 @pytest.fixture
 def tiny(catalogue: Catalogue) -> Catalogue:
-    """A catalogue with the model that the messages ask for."""
+    """Return a catalogue with the model that the messages ask for."""
     model = msgspec.toml.decode(MODEL_ENTRY.format(name="tiny"))
     return msgspec.convert(model, Catalogue)
 
 
 async def test_a_replayed_orphan_is_a_job_again(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
-    """All that was asked for comes from the message; times to live begin anew, in the next generation."""
+    """The job has all fields of its message, a new time to live and deadline, and the next generation."""
     created = datetime.now(UTC) - timedelta(hours=2)
     letter = await record_orphan(
         pool,
@@ -78,7 +78,7 @@ async def test_a_replayed_orphan_is_a_job_again(pool: Database, jobs: Jobs, tiny
 
 
 async def test_its_end_closes_the_letter(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
-    """As that of any replayed job; a new death is a letter of its own."""
+    """The end of the job closes the letter; a new failure has a letter of its own."""
     letter = await record_orphan(pool, jobs)
     await replay(pool, letter["id"], ACTOR, lambda: tiny)
     await jobs.finish(letter["job_id"], await jobs.claim(letter["job_id"]), "failed")
@@ -87,7 +87,7 @@ async def test_its_end_closes_the_letter(pool: Database, jobs: Jobs, tiny: Catal
 
 
 async def test_late_copies_change_nothing(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
-    """The message's other copies meet a job that moved on."""
+    """Late copies of the message are dropped."""
     letter = await record_orphan(pool, jobs)
     await replay(pool, letter["id"], ACTOR, lambda: tiny)
     for headers in (REJECTED, DELIVERY_LIMIT):
@@ -97,7 +97,7 @@ async def test_late_copies_change_nothing(pool: Database, jobs: Jobs, tiny: Cata
 
 
 async def test_only_the_latest_generation_is_replayed(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
-    """It answers for the earlier ones, too."""
+    """Only the letter of the latest generation is replayed; it covers the earlier ones."""
     job_id = aged_id()
     first = await record_orphan(pool, jobs, job_id=job_id, generation=1)
     last = await record_orphan(pool, jobs, job_id=job_id, generation=4)
@@ -110,7 +110,7 @@ async def test_only_the_latest_generation_is_replayed(pool: Database, jobs: Jobs
 
 
 async def test_replaying_an_orphan_twice_runs_once(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
-    """At once or one after the other."""
+    """Of several replays, concurrent or in sequence, one queues the job."""
     letter = await record_orphan(pool, jobs, idempotency_key="a-key", body_hash=HASH)
     replays = (replay(pool, letter["id"], ACTOR, lambda: tiny) for _ in range(4))
     results = await asyncio.gather(*replays, return_exceptions=True)
@@ -127,17 +127,17 @@ async def test_replaying_an_orphan_twice_runs_once(pool: Database, jobs: Jobs, t
         ({"model": "gone"}, "asks for the model gone"),
         ({"input": msgspec.structs.replace(INPUT, width=4096)}, "asks for width that must lie between"),
         ({"input": msgspec.structs.replace(INPUT, scheduler="heun")}, "asks for scheduler that must be one of"),
-        ({"input": msgspec.structs.replace(INPUT, prompt="")}, "could be submitted"),
-        ({"input": msgspec.structs.replace(INPUT, prompt="a\x00b")}, "could be submitted"),
-        ({"ttl_seconds": 10**9}, "could be submitted"),
-        ({"deadline_seconds": 0}, "could be submitted"),
-        ({"webhook_url": "http://user:password@example.com/"}, "could be submitted"),
-        ({"webhook_url": "ftp://example.com/"}, "could be submitted"),
-        ({"metadata": {"key with spaces": ""}}, "could be submitted"),
-        ({"metadata": {"key": "\x00"}}, "could be submitted"),
-        ({"user_id": ""}, "could be submitted"),
-        ({"idempotency_key": "with space", "body_hash": HASH}, "Idempotency-Key that could not have been sent"),
-        ({"idempotency_key": "no-hash"}, "Idempotency-Key that could not have been sent"),
+        ({"input": msgspec.structs.replace(INPUT, prompt="")}, "accepted as a submission"),
+        ({"input": msgspec.structs.replace(INPUT, prompt="a\x00b")}, "accepted as a submission"),
+        ({"ttl_seconds": 10**9}, "accepted as a submission"),
+        ({"deadline_seconds": 0}, "accepted as a submission"),
+        ({"webhook_url": "http://user:password@example.com/"}, "accepted as a submission"),
+        ({"webhook_url": "ftp://example.com/"}, "accepted as a submission"),
+        ({"metadata": {"key with spaces": ""}}, "accepted as a submission"),
+        ({"metadata": {"key": "\x00"}}, "accepted as a submission"),
+        ({"user_id": ""}, "accepted as a submission"),
+        ({"idempotency_key": "with space", "body_hash": HASH}, "has an invalid Idempotency-Key"),
+        ({"idempotency_key": "no-hash"}, "has an invalid Idempotency-Key"),
         ({"priority": 2**15}, "out of bounds"),
         ({"generation": 2**31 - 1}, "out of bounds"),
         ({"tenant": UUID(int=7)}, "there is no tenant 00000000-0000-0000-0000-000000000007"),
@@ -146,7 +146,7 @@ async def test_replaying_an_orphan_twice_runs_once(pool: Database, jobs: Jobs, t
 async def test_what_could_not_be_submitted_is_not_replayed(
     pool: Database, jobs: Jobs, tiny: Catalogue, changes: dict[str, Any], why: str
 ) -> None:
-    """Today's bounds decide, and the refusal says which; nothing is left of the try."""
+    """A message beyond the current bounds is refused with the reason, and nothing changes."""
     letter = await record_orphan(pool, jobs, **changes)
     with pytest.raises(ReplayRefusedError, match=why):
         await replay(pool, letter["id"], ACTOR, lambda: tiny)
@@ -156,34 +156,34 @@ async def test_what_could_not_be_submitted_is_not_replayed(
 
 
 async def test_a_terse_orphan_is_not_replayed(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
-    """A message of version 1 does not say what to render."""
+    """A message of version 1, which does not carry its job, is refused."""
     job_id = aged_id()
     await ingest(pool, message(job_id), REJECTED)
-    with pytest.raises(ReplayRefusedError, match="is of version 1"):
+    with pytest.raises(ReplayRefusedError, match="has version 1"):
         await replay(pool, (await jobs.letter(job_id))["id"], ACTOR, lambda: tiny)
 
 
 async def test_a_key_that_was_sent_again_stays_with_its_new_job(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
-    """The client did not wait for the operator; to render both would be to render twice."""
+    """The replay is refused if the Idempotency-Key refers to a job that was submitted since."""
     letter = await record_orphan(pool, jobs, idempotency_key="a-key", body_hash=HASH)
     newer = await jobs.queued(idempotency_key="'a-key'")
     await jobs.execute("INSERT INTO idempotency_keys VALUES ($1, 'a-key', $2, $3)", jobs.tenant, HASH, newer)
-    with pytest.raises(ReplayRefusedError, match=f"Idempotency-Key stands for job {newer}"):
+    with pytest.raises(ReplayRefusedError, match=f"Idempotency-Key refers to job {newer}"):
         await replay(pool, letter["id"], ACTOR, lambda: tiny)
     assert await jobs.row(letter["job_id"]) is None
     assert await jobs.value("SELECT job_id FROM idempotency_keys") == newer
 
 
 async def test_a_purged_orphan_is_not_replayed(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
-    """Its id is answered 410 to everybody."""
+    """An orphan whose id is older than `purged_before` is refused."""
     letter = await record_orphan(pool, jobs)
     await jobs.execute("UPDATE instance SET purged_before = now()")
-    with pytest.raises(ReplayRefusedError, match="removed for its age"):
+    with pytest.raises(ReplayRefusedError, match="purged because of its age"):
         await replay(pool, letter["id"], ACTOR, lambda: tiny)
 
 
 async def test_a_discarded_orphan_is_not_replayed(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:
-    """It was looked at and given up."""
+    """A discarded letter is refused."""
     letter = await record_orphan(pool, jobs)
     await jobs.execute("UPDATE dead_letters SET status = 'discarded', resolved_at = now()")
     with pytest.raises(ReplayRefusedError, match="closed"):
@@ -201,7 +201,7 @@ def command_settings(database: str, tmp_path: Path) -> dict[str, str]:
 async def test_an_operator_lists_shows_and_replays_an_orphan(
     pool: Database, jobs: Jobs, command_settings: dict[str, str]
 ) -> None:
-    """The command tells it from other letters, shows its message, and replays it once."""
+    """The commands list the orphan by its kind, show its message, and replay it once."""
     letter = await record_orphan(pool, jobs)
     listed = await darkroom("dead-letters", "list", **command_settings)
     assert str(letter["id"]) in listed.out
@@ -218,7 +218,7 @@ async def test_an_operator_lists_shows_and_replays_an_orphan(
 async def test_a_catalogue_that_is_missing_is_one_sentence(
     pool: Database, jobs: Jobs, command_settings: dict[str, str]
 ) -> None:
-    """Without it an orphan can't be held to today's bounds."""
+    """Without a catalogue the command fails with a sentence that names the file."""
     letter = await record_orphan(pool, jobs)
     nowhere = command_settings | {"DARKROOM_MODELS_FILE": "/nowhere/models.toml"}
     finished = await darkroom("dead-letters", "replay", str(letter["id"]), **nowhere)

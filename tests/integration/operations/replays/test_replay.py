@@ -21,7 +21,7 @@ def no_catalogue() -> Catalogue:
 
 
 async def test_a_replayed_job_starts_anew(pool: Database, jobs: Jobs) -> None:
-    """A replayed job waits in its next generation with all attempts, a full time to live and no trace of its death."""
+    """A replayed job is queued in its next generation, with no attempts, a new time to live and no error."""
     job_id = await jobs.dead(metadata="""'{"kept": "yes"}'""", expires_at="now() - interval '1 day'", step="3")
     await jobs.set(
         job_id, announced_at="'2026-01-01'", metrics="'{}'", deadline="'2 hours'", deadline_at="'2026-01-01'"
@@ -42,7 +42,7 @@ async def test_a_replayed_job_starts_anew(pool: Database, jobs: Jobs) -> None:
 
 
 async def test_a_replay_leaves_a_message_and_an_audit_row(pool: Database, jobs: Jobs) -> None:
-    """With the job go its message in the outbox, the letter's state, and who did it."""
+    """The replay writes an outbox row, the letter's status and an audit entry."""
     job_id = await jobs.dead()
     letter = await jobs.letter(job_id)
     await replay(pool, letter["id"], ACTOR, no_catalogue)
@@ -65,7 +65,7 @@ async def test_replaying_twice_runs_once(pool: Database, jobs: Jobs) -> None:
 
 
 async def test_replaying_twice_at_once_runs_once(pool: Database, jobs: Jobs) -> None:
-    """Of replays that come at once one wins, and the others are refused."""
+    """Of concurrent replays one queues the job, and the others are refused."""
     job_id = await jobs.dead()
     letter = await jobs.letter(job_id)
     results = await asyncio.gather(
@@ -78,7 +78,7 @@ async def test_replaying_twice_at_once_runs_once(pool: Database, jobs: Jobs) -> 
 
 
 async def test_a_replay_that_succeeds_closes_the_letter(pool: Database, jobs: Jobs) -> None:
-    """When the replayed job ends its letter is replayed, whatever the end; a new death is a new letter."""
+    """Every end of the replayed job closes its letter; a new failure has a letter of its own."""
     job_id = await jobs.dead()
     first = await jobs.letter(job_id)
     await replay(pool, first["id"], ACTOR, no_catalogue)
@@ -92,8 +92,8 @@ async def test_a_replay_that_succeeds_closes_the_letter(pool: Database, jobs: Jo
     assert await jobs.status(job_id) == "succeeded"
 
 
-async def test_a_late_message_of_the_old_life_kills_nothing(pool: Database, jobs: Jobs) -> None:
-    """A dead message of the generation before the replay completes its letter and leaves the new life alone."""
+async def test_a_late_message_does_not_fail_the_replayed_job(pool: Database, jobs: Jobs) -> None:
+    """A late message of the earlier generation completes its letter and does not affect the job."""
     job_id = await jobs.dead()
     letter = await jobs.letter(job_id)
     await replay(pool, letter["id"], ACTOR, no_catalogue)
@@ -103,7 +103,7 @@ async def test_a_late_message_of_the_old_life_kills_nothing(pool: Database, jobs
 
 
 async def test_an_undecodable_letter_has_nothing_to_replay(pool: Database, jobs: Jobs) -> None:
-    """A message that could not be read names no job, and the refusal says so."""
+    """The replay of an undecodable message is refused, since it has no job."""
     await ingest(pool, b"garbage", {})
     letter_id = await jobs.value("SELECT id FROM dead_letters")
     with pytest.raises(ReplayRefusedError, match="no job to replay"):
@@ -111,7 +111,7 @@ async def test_an_undecodable_letter_has_nothing_to_replay(pool: Database, jobs:
 
 
 async def test_a_deleted_job_has_no_replay(pool: Database, jobs: Jobs) -> None:
-    """The letter of a deleted job stays, and its replay is refused."""
+    """The letter of a deleted job is kept, and its replay is refused."""
     job_id = await jobs.dead()
     letter = await jobs.letter(job_id)
     await jobs.execute("DELETE FROM jobs WHERE id = $1", job_id)
@@ -119,14 +119,14 @@ async def test_a_deleted_job_has_no_replay(pool: Database, jobs: Jobs) -> None:
         await replay(pool, letter["id"], ACTOR, no_catalogue)
 
 
-async def test_an_unknown_letter_is_told(pool: Database) -> None:
-    """An id that names no letter is told as that."""
+async def test_an_unknown_letter_is_refused(pool: Database) -> None:
+    """The replay of an unknown letter raises UnknownLetterError."""
     with pytest.raises(UnknownLetterError):
         await replay(pool, uuid4(), ACTOR, no_catalogue)
 
 
 async def test_an_operator_lists_shows_and_replays(database: str, jobs: Jobs) -> None:
-    """The command lists the letter, shows its bytes, headers and attempts, replays it once and refuses twice."""
+    """The commands list the letter, show its bytes, headers and attempts, and replay it once."""
     job_id = await jobs.dead()
     settings = {"DARKROOM_DATABASE_URL": database}
     [listed] = (await darkroom("dead-letters", "list", "--json", **settings)).json
@@ -143,7 +143,7 @@ async def test_an_operator_lists_shows_and_replays(database: str, jobs: Jobs) ->
 
 
 async def test_people_can_read_what_is_printed(database: str, pool: Database, jobs: Jobs) -> None:
-    """Without --json whole ids and every field are printed as text, and control characters never reach a terminal."""
+    """Without --json every field is printed as text, ids in full, and control characters are replaced."""
     job_id = await jobs.dead()
     await ingest(pool, b"\x1b[31mred", {})
     settings = {"DARKROOM_DATABASE_URL": database}
@@ -165,7 +165,7 @@ async def test_people_can_read_what_is_printed(database: str, pool: Database, jo
     assert "[31mred" in raw.out
 
 
-async def test_an_empty_desk_says_so(database: str) -> None:
-    """Without dead letters the list says that there are none."""
+async def test_an_empty_list_is_a_sentence(database: str) -> None:
+    """An empty list is a sentence."""
     finished = await darkroom("dead-letters", "list", DARKROOM_DATABASE_URL=database)
     assert (finished.exit_code, finished.out) == (0, "There are no dead letters that are open.\n")

@@ -1,4 +1,4 @@
-"""A year of jobs in all states, and retention running through it while others submit and finish."""
+"""Retention over a year of jobs in all states, while other clients submit and finish jobs."""
 
 import asyncio
 import time
@@ -76,7 +76,7 @@ BELONGINGS = """
 
 
 class Bystanders:
-    """Others, who submit and finish jobs until they are told to stop; each of theirs must stay."""
+    """Submits and finishes jobs until it is stopped; retention must keep all of them."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
@@ -106,7 +106,7 @@ def loops(pool: Database) -> list[Retention]:
 
 
 async def _run(loops: list[Retention]) -> float:
-    """Run a pass of every loop side by side; the longest batch in seconds."""
+    """Run a pass of every loop concurrently, and return the longest batch in seconds."""
     batches: list[float] = []
 
     async def measured(loop: Retention) -> None:
@@ -129,7 +129,7 @@ async def _run(loops: list[Retention]) -> float:
 
 
 def _kept(kind: str, age: timedelta) -> bool:
-    """Whether a job of that kind and age is to be kept, once everything that may let go of it has."""
+    """Return whether a job of that kind and age must be kept after every release."""
     return age < JOBS_AGE or kind in ("letter open", "unsent", "queued", "running", "young key")
 
 
@@ -137,7 +137,7 @@ def _kept(kind: str, age: timedelta) -> bool:
 async def test_a_year_of_days(
     pool: Database, jobs: Jobs, database: str, loops: list[Retention], bucket: Bucket
 ) -> None:
-    """What must be kept is kept and all else goes, in bounded batches, while others go on; a second pass is idle."""
+    """Retention removes all that it may and nothing else, in bounded batches; a second pass changes nothing."""
     await jobs.execute(YEAR, jobs.tenant, list(KINDS))
     await jobs.execute(BELONGINGS)
     year = await jobs.fetch("SELECT id, substr(traceparent, 6) AS kind, now() - created_at AS age FROM jobs")
@@ -160,7 +160,7 @@ async def test_a_year_of_days(
 
 
 async def _check_belongings(jobs: Jobs, year: dict[UUID, Any], kept: set[UUID], others: set[UUID]) -> None:
-    """Attempts, deliveries, letters and keys are those of their ages, and those that somebody needs."""
+    """Check that attempts, deliveries, letters and keys are kept by age, or because something refers to them."""
 
     async def owners(table: str) -> set[UUID]:
         return {row["job_id"] for row in await jobs.fetch(f"SELECT job_id FROM {table}")}
@@ -189,7 +189,7 @@ async def _check_belongings(jobs: Jobs, year: dict[UUID, Any], kept: set[UUID], 
 
 
 async def _check_objects(pool: Database, jobs: Jobs, bucket: Bucket, year: dict[UUID, Any], kept: set[UUID]) -> None:
-    """Each success past its age says that its pictures are gone; all that had objects are swept, to the last."""
+    """Check that old successes have no pictures any more, and that every job with objects is swept."""
     succeeded = {"plain", "twice", "unsent", "deleted", "key", "young key"}
     expired = {row["id"] for row in await jobs.fetch("SELECT id FROM jobs WHERE outputs_removed_at IS NOT NULL")}
     assert expired == {

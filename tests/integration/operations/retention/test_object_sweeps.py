@@ -1,4 +1,4 @@
-"""Which objects are removed: those that no job's record lists, on a real S3."""
+"""The sweep of objects that no job's record lists, on a real S3."""
 
 import asyncio
 import io
@@ -48,7 +48,7 @@ def sweep(pool: Database, settings: StorageSettings) -> SweepObjects:
 
 @pytest.fixture
 def put(bucket: Bucket) -> Put:
-    """Stores a picture of a job; its key."""
+    """Return a function that stores a picture of a job and returns its key."""
 
     async def store(job_id: UUID, digest: str) -> str:
         key = output_key(job_id, 0, digest, "png")
@@ -59,7 +59,7 @@ def put(bucket: Bucket) -> Put:
 
 
 def outputs(key: str) -> str:
-    """A job's outputs that list one picture, as a SQL expression."""
+    """Return the outputs of a job with one picture, as an SQL expression."""
     picture = {"index": 0, "key": key, "content_type": "image/png", "width": 64, "height": 64, "size_bytes": 7}
     return f"'{json.dumps([{**picture, 'sha256': 'x', 'seed': 1}])}'"
 
@@ -71,7 +71,7 @@ async def _make_due(jobs: Jobs) -> None:
 async def test_what_the_outputs_don_t_list_is_removed(
     sweep: SweepObjects, jobs: Jobs, bucket: Bucket, put: Put
 ) -> None:
-    """An hour after a job of several attempts ended: lost attempts may have uploaded until then."""
+    """An hour after the end of a job with several attempts its unlisted objects are removed."""
     job_id = await jobs.running(lease="-1 second")
     await jobs.value("SELECT reap_jobs()")
     kept, left = [await put(job_id, digest) for digest in DIGESTS]
@@ -89,7 +89,7 @@ async def test_what_the_outputs_don_t_list_is_removed(
 
 
 async def test_a_job_of_one_attempt_is_not_looked_at(jobs: Jobs) -> None:
-    """Nobody else can have uploaded anything."""
+    """A job with one attempt is not swept."""
     await jobs.ended("succeeded")
     assert await jobs.value("SELECT count(*) FROM object_sweeps") == 0
 
@@ -98,7 +98,7 @@ async def test_a_job_of_one_attempt_is_not_looked_at(jobs: Jobs) -> None:
 async def test_a_job_without_outputs_keeps_nothing(
     sweep: SweepObjects, jobs: Jobs, bucket: Bucket, put: Put, status: str
 ) -> None:
-    """What its attempts left is all to go."""
+    """All objects of a job without outputs are removed."""
     job_id = await jobs.ended(status)
     await put(job_id, DIGESTS[0])
     await jobs.execute(DUE, job_id)
@@ -107,10 +107,10 @@ async def test_a_job_without_outputs_keeps_nothing(
 
 
 @pytest.mark.parametrize("status", ["queued", "running"])
-async def test_a_job_that_goes_on_is_left_alone(
+async def test_objects_of_an_active_job_stay(
     sweep: SweepObjects, jobs: Jobs, bucket: Bucket, put: Put, status: str
 ) -> None:
-    """It was replayed; its next end asks for another sweep."""
+    """The objects of a queued or running job stay; its next end schedules another sweep."""
     job_id = await jobs.queued() if status == "queued" else await jobs.running()
     key = await put(job_id, DIGESTS[0])
     await jobs.execute(DUE, job_id)
@@ -123,7 +123,7 @@ async def test_a_job_that_goes_on_is_left_alone(
 async def test_a_job_that_is_gone_keeps_nothing(
     sweep: SweepObjects, jobs: Jobs, bucket: Bucket, put: Put, how: str
 ) -> None:
-    """All of it goes, and what a frozen worker uploads late, too: until nothing came for an hour."""
+    """All objects of a deleted or purged job are removed, and late uploads until none came for an hour."""
     job_id = await jobs.ended("succeeded") if how == "deleted" else aged_id()
     listed = await put(job_id, DIGESTS[0])
     other = await put(await jobs.ended("succeeded"), DIGESTS[0])
@@ -143,7 +143,7 @@ async def test_a_job_that_is_gone_keeps_nothing(
 
 
 async def test_a_prefix_that_stayed_empty_for_an_hour_is_done(sweep: SweepObjects, jobs: Jobs) -> None:
-    """Not a minute before."""
+    """The sweep of a removed job ends after its prefix was empty for an hour."""
     await jobs.execute(DUE, aged_id())
     for empty_for, left in (("0 minutes", 1), ("59 minutes", 1), ("1 hour", 0)):
         await jobs.execute(
@@ -155,10 +155,10 @@ async def test_a_prefix_that_stayed_empty_for_an_hour_is_done(sweep: SweepObject
     assert await jobs.value("SELECT count(*) FROM object_sweeps") == 0
 
 
-async def test_ids_that_begin_alike_are_not_mixed_up(
+async def test_a_longer_id_keeps_its_objects(
     sweep: SweepObjects, jobs: Jobs, bucket: Bucket, settings: StorageSettings
 ) -> None:
-    """A prefix ends where the id ends."""
+    """A longer id with the same beginning keeps its objects."""
     job_id = aged_id()
     neighbour = f"jobs/{job_id}0/0-x.png"
     await Storage(settings).put(neighbour, b"picture", "image/png")
@@ -168,7 +168,7 @@ async def test_ids_that_begin_alike_are_not_mixed_up(
 
 
 async def test_a_round_takes_a_batch(sweep: SweepObjects, jobs: Jobs, bucket: Bucket, put: Put) -> None:
-    """And says whether more may be waiting."""
+    """A round sweeps a bounded batch and reports whether more jobs may be due."""
     for _ in range(BATCH + 1):
         job_id = aged_id()
         await put(job_id, DIGESTS[0])
@@ -181,7 +181,7 @@ async def test_a_round_takes_a_batch(sweep: SweepObjects, jobs: Jobs, bucket: Bu
 async def test_sweeps_at_once_share_the_work(
     pool: Database, settings: StorageSettings, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each job is looked at by one of them."""
+    """Concurrent sweeps share the jobs, and each job is swept once."""
     asked: list[str] = []
     keys = Storage.keys
 
@@ -197,10 +197,10 @@ async def test_sweeps_at_once_share_the_work(
     assert sorted(asked) == sorted(map(job_prefix, wanted))
 
 
-async def test_s3_that_is_away_is_told_and_asked_again(
+async def test_a_sweep_is_repeated_after_s3_was_away(
     pool: Database, settings: StorageSettings, jobs: Jobs, sweep: SweepObjects, bucket: Bucket, put: Put
 ) -> None:
-    """The round fails, nothing is forgotten, and no lock is held meanwhile."""
+    """Without S3 the round raises StorageUnavailableError, and the job is swept later."""
     job_id = aged_id()
     await put(job_id, DIGESTS[0])
     await jobs.execute(DUE, job_id)
@@ -218,7 +218,7 @@ async def test_s3_that_is_away_is_told_and_asked_again(
 async def test_a_sweep_that_was_asked_for_meanwhile_is_kept(
     sweep: SweepObjects, jobs: Jobs, settings: StorageSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The job was deleted while S3 was asked about its leftovers."""
+    """A sweep that is scheduled during another one is kept."""
     job_id = await jobs.ended("succeeded")
     await jobs.execute(DUE, job_id)
     keys = Storage.keys
@@ -236,7 +236,7 @@ async def test_a_sweep_that_was_asked_for_meanwhile_is_kept(
 async def test_a_slow_listing_removes_nothing(
     sweep: SweepObjects, jobs: Jobs, bucket: Bucket, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it wants to remove may be rendered anew by the time the claim is over."""
+    """After a slow listing nothing is removed, since the claim may end before the removal."""
     job_id = aged_id()
     key = await put(job_id, DIGESTS[0])
     await jobs.execute(DUE, job_id)
@@ -254,7 +254,7 @@ def no_catalogue() -> Catalogue:
 async def test_a_replay_waits_for_a_sweep_that_is_under_way(
     pool: Database, sweep: SweepObjects, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its render may make the very bytes, and so the very key, that the sweep is about to remove."""
+    """A replay is refused during a sweep, which could remove the object that it renders."""
     job_id = await jobs.dead()
     await jobs.execute(DUE, job_id)
     letter = await jobs.letter(job_id)
@@ -269,12 +269,12 @@ async def test_a_replay_waits_for_a_sweep_that_is_under_way(
 
     monkeypatch.setattr(Storage, "keys", meanwhile)
     await sweep.run_once()
-    assert "is being removed; try again in five minutes" in refusals[0]
+    assert "are being removed; try again in five minutes" in refusals[0]
     assert (await replay(pool, letter["id"], "test", no_catalogue)).generation == 2
 
 
 async def test_a_replay_calls_a_sweep_off(pool: Database, sweep: SweepObjects, jobs: Jobs) -> None:
-    """One that was to come, or is overdue."""
+    """A replay cancels a scheduled or overdue sweep."""
     for due in (timedelta(hours=1), timedelta(hours=-1)):
         job_id = await jobs.dead()
         await jobs.execute("INSERT INTO object_sweeps (job_id, due_at) VALUES ($1, now() + $2::interval)", job_id, due)

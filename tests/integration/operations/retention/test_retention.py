@@ -1,4 +1,4 @@
-"""What goes for its age, and what stays because something holds it."""
+"""The removal of old rows, unless something refers to them."""
 
 import asyncio
 from datetime import timedelta
@@ -32,7 +32,7 @@ OUTPUTS = """'[{"index": 0, "key": "jobs/x/0-x.png", "content_type": "image/png"
 
 
 async def run_pass(loop: Retention) -> int:
-    """Run the rounds of a whole pass; how many there were."""
+    """Run the rounds of a whole pass, and return their number."""
     rounds = 1
     while await loop.run_once():
         rounds += 1
@@ -43,7 +43,7 @@ async def run_pass(loop: Retention) -> int:
 
 
 async def test_old_idempotency_keys_are_forgotten(pool: Database, jobs: Jobs) -> None:
-    """Idempotency keys past their age go, a batch a round; younger ones stay."""
+    """Old Idempotency-Keys are removed, a batch in a round; younger ones stay."""
     await jobs.execute(
         "INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id, created_at)"
         " SELECT gen_random_uuid(), 'k', '', gen_random_uuid(), now() - make_interval(hours => n)"
@@ -57,7 +57,7 @@ async def test_old_idempotency_keys_are_forgotten(pool: Database, jobs: Jobs) ->
 
 
 async def test_resolved_letters_go(pool: Database, jobs: Jobs) -> None:
-    """Counted from their resolution; an open one stays, however old."""
+    """The age of a letter counts from its resolution; open letters stay at any age."""
     old, young, open_one = [await jobs.dead(OLD) for _ in range(3)]
     await jobs.execute("UPDATE dead_letters SET created_at = now() - interval '1 year'")
     await jobs.execute(RESOLVE, old, OLD)
@@ -68,7 +68,7 @@ async def test_resolved_letters_go(pool: Database, jobs: Jobs) -> None:
 
 
 async def test_settled_deliveries_go(pool: Database, jobs: Jobs) -> None:
-    """One that is yet to be sent stays, however old."""
+    """Old finished deliveries are removed; unfinished ones stay at any age."""
     old, young, unsent = [await jobs.ended("succeeded", OLD) for _ in range(3)]
     await jobs.settle_deliveries()
     await jobs.execute("UPDATE webhook_deliveries SET next_attempt_at = now() WHERE job_id = $1", unsent)
@@ -81,7 +81,7 @@ async def test_settled_deliveries_go(pool: Database, jobs: Jobs) -> None:
 
 
 async def test_pictures_go_before_their_jobs(pool: Database, jobs: Jobs) -> None:
-    """The record says so first, once: outputs are empty, the version rises, and the objects are to be swept."""
+    """The record of an old job changes once: no outputs, the next version, a scheduled sweep of its objects."""
     old = await jobs.ended("succeeded", OLD, outputs=OUTPUTS)
     other = await jobs.ended("succeeded", OLD, outputs=OUTPUTS, overrides="""'{"model": "another"}'""")
     young = await jobs.ended("succeeded", YOUNG, outputs=OUTPUTS)
@@ -104,7 +104,7 @@ async def test_pictures_go_before_their_jobs(pool: Database, jobs: Jobs) -> None
 
 
 async def test_old_attempts_go(pool: Database, jobs: Jobs) -> None:
-    """Of all jobs but those that run, and those with a dead letter that somebody may want to look at."""
+    """Old attempts are removed, except those of running jobs and of jobs with an open dead letter."""
     old, young = await jobs.ended("succeeded", OLD), await jobs.ended("succeeded", YOUNG)
     dead, answered = await jobs.ended("failed", OLD), await jobs.ended("failed", OLD)
     running = await jobs.running()
@@ -117,7 +117,7 @@ async def test_old_attempts_go(pool: Database, jobs: Jobs) -> None:
 
 
 async def test_sessions_go_after_the_attempts_that_name_them(pool: Database, jobs: Jobs) -> None:
-    """Which GPU and which versions is known of every attempt that is kept."""
+    """An old session is removed unless an attempt refers to it."""
     named, unnamed, young, alive = [await jobs.session() for _ in range(4)]
     dead = await jobs.ended("failed", OLD)
     await jobs.execute("UPDATE attempts SET session_id = $1 WHERE job_id = $2", named, dead)
@@ -131,7 +131,7 @@ async def test_sessions_go_after_the_attempts_that_name_them(pool: Database, job
 async def test_kept_attempts_are_looked_at_once_a_pass(
     pool: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each round begins where the last one ended, though it removed nothing; the next pass begins anew."""
+    """A pass visits every kept attempt once, and the next pass visits it again."""
     monkeypatch.setattr(PruneAttempts, "batch", 3)
     for _ in range(7):
         await jobs.ended("failed", OLD)
@@ -149,7 +149,7 @@ async def test_kept_attempts_are_looked_at_once_a_pass(
 
 
 async def test_old_jobs_go_with_all_that_is_theirs(pool: Database, jobs: Jobs) -> None:
-    """Of every final status, with their attempts, deliveries and outbox rows; younger ones stay."""
+    """Old jobs of every final status are removed with their attempts, deliveries and outbox rows."""
     gone = [await jobs.ended(status, OLD) for status in ("succeeded", "failed", "canceled", "expired")]
     kept = {await jobs.ended("succeeded", YOUNG), await jobs.queued(OLD), await jobs.running()}
     await jobs.settle_deliveries()
@@ -163,10 +163,10 @@ async def test_old_jobs_go_with_all_that_is_theirs(pool: Database, jobs: Jobs) -
     assert await jobs.value("SELECT count(*) FROM outbox") == len(kept)
 
 
-async def test_the_line_is_committed_before_a_job_goes(
+async def test_purged_before_is_committed_before_a_job_is_removed(
     pool: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever misses the row knows why: at no moment is a purged job an orphan."""
+    """`purged_before` is committed before a job is removed, so that a purged job is never an orphan."""
     job_id = await jobs.ended("succeeded", OLD)
     await jobs.settle_deliveries()
     seen: list[bool] = []
@@ -183,16 +183,16 @@ async def test_the_line_is_committed_before_a_job_goes(
     assert await jobs.value("SELECT purged_before - now() + $1::interval < interval '1 minute' FROM instance", AGE)
 
 
-async def test_the_line_is_never_lowered(pool: Database, jobs: Jobs) -> None:
-    """Not even by a longer age: what was removed stays removed."""
+async def test_purged_before_never_moves_back(pool: Database, jobs: Jobs) -> None:
+    """A longer age does not move `purged_before` back."""
     await jobs.execute("UPDATE instance SET purged_before = now() - interval '10 days'")
     before = await jobs.value("SELECT purged_before FROM instance")
     await run_pass(PurgeJobs(pool, AGE))
     assert await jobs.value("SELECT purged_before FROM instance") == before
 
 
-async def test_the_line_stops_before_an_open_orphan(pool: Database, jobs: Jobs) -> None:
-    """It may become a job again; jobs that are younger than it stay meanwhile."""
+async def test_purged_before_stops_at_an_open_orphan(pool: Database, jobs: Jobs) -> None:
+    """`purged_before` stops at an open orphan, and younger jobs stay until it is closed."""
     older, younger = await jobs.ended("succeeded", 50 * DAY), await jobs.ended("succeeded", 40 * DAY)
     await jobs.settle_deliveries()
     orphan = aged_id(45 * DAY)
@@ -212,7 +212,7 @@ async def test_the_line_stops_before_an_open_orphan(pool: Database, jobs: Jobs) 
 
 
 async def test_what_something_holds_stays(pool: Database, jobs: Jobs) -> None:
-    """An open letter, a replaying one, an unsent delivery, an Idempotency-Key; when it lets go the job goes."""
+    """An unresolved letter, an unfinished delivery and an Idempotency-Key keep a job until they end."""
     open_letter, replaying = await jobs.ended("failed", OLD), await jobs.ended("failed", OLD)
     unsent, keyed = await jobs.ended("succeeded", OLD), await jobs.ended("canceled", OLD, idempotency_key="'a-key'")
     await jobs.settle_deliveries()
@@ -229,7 +229,7 @@ async def test_what_something_holds_stays(pool: Database, jobs: Jobs) -> None:
 
 
 async def test_a_key_that_stands_for_another_job_holds_none(pool: Database, jobs: Jobs) -> None:
-    """A key may be taken again once it was forgotten."""
+    """An Idempotency-Key keeps only the job that it refers to."""
     old = await jobs.ended("succeeded", OLD, idempotency_key="'a-key'")
     newer = await jobs.queued(idempotency_key="'a-key'")
     await jobs.settle_deliveries()
@@ -240,7 +240,7 @@ async def test_a_key_that_stands_for_another_job_holds_none(pool: Database, jobs
 
 
 async def test_an_old_job_that_ended_late_stays(pool: Database, jobs: Jobs) -> None:
-    """Its age counts from its end: a replay gives it another life."""
+    """The age of a job counts from its end."""
     job_id = await jobs.ended("succeeded", OLD, completed_at="now() - interval '1 day'")
     await jobs.settle_deliveries()
     await run_pass(PurgeJobs(pool, AGE))
@@ -248,7 +248,7 @@ async def test_an_old_job_that_ended_late_stays(pool: Database, jobs: Jobs) -> N
 
 
 async def test_ids_without_a_time_stay(pool: Database, jobs: Jobs) -> None:
-    """Nobody could tell afterwards that they were purged."""
+    """Ids without a time stay, since `purged_before` could not describe them."""
     foreign = {UUID(int=7), uuid4()}
     for job_id in foreign:
         await jobs.execute("UPDATE jobs SET id = $1 WHERE id = $2", job_id, await jobs.queued(OLD))
@@ -260,7 +260,7 @@ async def test_ids_without_a_time_stay(pool: Database, jobs: Jobs) -> None:
 
 
 async def test_kept_jobs_are_looked_at_once_a_pass(pool: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each round begins where the last one ended, though it removed nothing."""
+    """A pass visits every kept job once."""
     monkeypatch.setattr(PurgeJobs, "batch", 3)
     kept = {await jobs.ended("failed", OLD) for _ in range(7)}
     last = await jobs.ended("succeeded", OLD)
@@ -271,7 +271,7 @@ async def test_kept_jobs_are_looked_at_once_a_pass(pool: Database, jobs: Jobs, m
 
 
 async def test_purges_at_once_share_the_work(pool: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes remove each job once, and neither waits for the other."""
+    """Concurrent purges remove each job once."""
     monkeypatch.setattr(PurgeJobs, "batch", 10)
     for _ in range(60):
         await jobs.ended("succeeded", OLD)
@@ -282,10 +282,8 @@ async def test_purges_at_once_share_the_work(pool: Database, jobs: Jobs, monkeyp
     assert await jobs.value("SELECT count(*) FROM object_sweeps") == 60
 
 
-async def test_a_job_that_somebody_has_under_his_hands_is_passed_over(
-    pool: Database, jobs: Jobs, database: str
-) -> None:
-    """A replay that locked it first wins."""
+async def test_a_locked_job_is_skipped(pool: Database, jobs: Jobs, database: str) -> None:
+    """A job that another transaction has locked is skipped."""
     job_id = await jobs.ended("failed", OLD)
     await jobs.settle_deliveries()
     await jobs.execute("UPDATE dead_letters SET status = 'discarded', resolved_at = now()")
@@ -298,7 +296,7 @@ async def test_a_job_that_somebody_has_under_his_hands_is_passed_over(
 
 
 async def test_objects_of_purged_jobs_are_swept(pool: Database, jobs: Jobs) -> None:
-    """Unless there never were any, or somebody swept them before: the row goes in the statement that asks for it."""
+    """The purge of a job schedules a sweep of its objects, unless it had none or was swept before."""
     rendered, failed = await jobs.ended("succeeded", OLD), await jobs.ended("failed", OLD)
     await jobs.ended("expired", OLD, started_at="NULL")
     await jobs.ended("succeeded", OLD, outputs="'[]'", outputs_removed_at="now()")

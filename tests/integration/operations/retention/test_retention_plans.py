@@ -1,4 +1,4 @@
-"""How retention's statements find their rows in two months of finished jobs."""
+"""The query plans of retention over two months of finished jobs."""
 
 import asyncpg
 import pytest
@@ -39,13 +39,13 @@ STATEMENTS = {
     "prune_attempts": "'55 days', '-infinity', '00000000-0000-0000-0000-000000000000', 100",
     "purge_jobs": "'00000000-0000-0000-0000-000000000000', uuidv7(interval '-55 days'), 100, '55 days'",
 }
-"""The arguments of each, in the order in which its text names them first."""
+"""The arguments of each statement, in the order of their first use in its text."""
 BIG = {"jobs", "attempts", "webhook_deliveries", "dead_letters", "idempotency_keys"}
 
 
 @pytest.fixture
 async def history(jobs: Jobs, rows: asyncpg.Connection) -> asyncpg.Connection:
-    """Two months of finished jobs."""
+    """Insert two months of finished jobs."""
     await rows.execute(HISTORY, jobs.tenant)
     await rows.execute(BELONGINGS)
     await rows.execute("VACUUM ANALYZE")
@@ -54,7 +54,7 @@ async def history(jobs: Jobs, rows: asyncpg.Connection) -> asyncpg.Connection:
 
 @pytest.mark.parametrize("generic", [False, True])
 async def test_no_statement_walks_a_table(history: asyncpg.Connection, generic: bool) -> None:
-    """Every statement reads its batch by an index, and so do the foreign keys that follow it."""
+    """Every statement, and every foreign key that it triggers, reads by an index."""
     for name, arguments in STATEMENTS.items():
         transaction = history.transaction()
         await transaction.start()
@@ -65,7 +65,7 @@ async def test_no_statement_walks_a_table(history: asyncpg.Connection, generic: 
 
 
 async def test_foreign_keys_follow_by_index(history: asyncpg.Connection) -> None:
-    """Each column that points to a job's row leads an index, so that removing a job reads nothing else."""
+    """Every column with a foreign key to jobs is the first of an index."""
     unindexed = await history.fetch("""
         SELECT conrelid::regclass::text || '.' || attname AS pointer
         FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]

@@ -1,4 +1,4 @@
-"""Which jobs are published again: those whose message is shown to be lost, and no others."""
+"""The republish sweep: only jobs whose message is proved to be lost are published again."""
 
 import asyncio
 from datetime import timedelta
@@ -18,7 +18,7 @@ LEASE_SECONDS = 15.0
 REPUBLISH = load_queries("operations.sweeps").republish_lost_jobs.sql
 AN_HOUR = timedelta(hours=1)
 ANNOUNCED = "'2026-11-25 12:00:00+00'"
-"""When the newest message of the job that a test is about reached its queue, at the latest."""
+"""The latest moment at which the newest message of the tested job can have reached its queue."""
 A_MINUTE_LATER = f"{ANNOUNCED}::timestamptz + interval '60 seconds'"
 JUST_BEFORE_THAT = f"{ANNOUNCED}::timestamptz + interval '59 seconds 900 milliseconds'"
 LONG_AGO = "now() - interval '1 hour'"
@@ -26,7 +26,7 @@ LONG_AGO = "now() - interval '1 hour'"
 
 @pytest.fixture
 def republish(pool: Database) -> Republish:
-    """A sweep that need not wait."""
+    """Return a sweep that does not wait for a lease."""
     return Republish(pool, lease_seconds=0)
 
 
@@ -35,7 +35,7 @@ async def _published(jobs: Jobs) -> list[UUID]:
 
 
 async def test_an_overtaken_job_is_published_again(republish: Republish, jobs: Jobs) -> None:
-    """A message stamped a minute after the job's own was claimed: the job's own is nowhere before it any more."""
+    """The claim of a message that was stamped a minute later proves that the job's message is lost."""
     lost = await jobs.queued(AN_HOUR, announced_at=ANNOUNCED)
     await jobs.claimed(A_MINUTE_LATER, ago="10.1 seconds")
     await republish.run_once()
@@ -47,7 +47,7 @@ async def test_an_overtaken_job_is_published_again(republish: Republish, jobs: J
 
 
 async def test_a_job_is_published_once_a_proof(republish: Republish, jobs: Jobs) -> None:
-    """Its new message is announced now, so that the old proof shows nothing of it; the row may even be gone."""
+    """A proof does not apply to the message that a republish announced."""
     lost = await jobs.queued(AN_HOUR, announced_at=ANNOUNCED)
     await jobs.claimed(A_MINUTE_LATER, ago="1 minute")
     await republish.run_once()
@@ -68,7 +68,7 @@ async def test_a_job_is_published_once_a_proof(republish: Republish, jobs: Jobs)
     ids=["not overtaken", "a young claim", "an old claim", "a message without a stamp"],
 )
 async def test_what_shows_no_overtaking(republish: Republish, jobs: Jobs, stamped: str, ago: str) -> None:
-    """Less than a minute's lead, and claims too young for others to have claimed, or too old, prove nothing."""
+    """A lead of less than a minute, a claim younger than 10 s or older than 5 min, and no stamp prove nothing."""
     await jobs.queued(AN_HOUR, announced_at=ANNOUNCED)
     await jobs.claimed(stamped, ago)
     await republish.run_once()
@@ -76,7 +76,7 @@ async def test_what_shows_no_overtaking(republish: Republish, jobs: Jobs, stampe
 
 
 async def test_waiting_alone_proves_nothing(republish: Republish, jobs: Jobs) -> None:
-    """A job whose queue nobody asks may wait for ever."""
+    """A long wait without a proof never republishes a job."""
     await jobs.queued(timedelta(days=30))
     await jobs.session()
     await republish.run_once()
@@ -89,7 +89,7 @@ async def test_waiting_alone_proves_nothing(republish: Republish, jobs: Jobs) ->
 async def test_a_drained_queue_s_jobs_are_published_again(
     republish: Republish, jobs: Jobs, answers: dict[str, str]
 ) -> None:
-    """A worker was answered "empty" ten seconds after the message: by its last answer, or the one before."""
+    """An answer "empty" 10 s after the message proves its loss: the worker's last answer, or the one before."""
     lost = await jobs.queued(AN_HOUR)
     await jobs.session(**{name: answer.format("now() - interval '11 seconds'") for name, answer in answers.items()})
     await republish.run_once()
@@ -111,7 +111,7 @@ async def test_a_drained_queue_s_jobs_are_published_again(
 async def test_what_shows_no_drained_queue(
     republish: Republish, jobs: Jobs, announced: str, session: dict[str, str]
 ) -> None:
-    """Answers under ten seconds old, or less than ten after the message, or of others, prove nothing."""
+    """Answers younger than 10 s or less than 10 s after the message prove nothing, nor do other workers'."""
     await jobs.queued(AN_HOUR, announced_at=announced)
     await jobs.session(**session)
     await republish.run_once()
@@ -119,7 +119,7 @@ async def test_what_shows_no_drained_queue(
 
 
 async def test_an_ended_session_proves_nothing(republish: Republish, jobs: Jobs) -> None:
-    """Its worker may have died with a message in its hands, which came back to the queue later."""
+    """The answer of an ended session proves nothing: its worker may have died with an unacknowledged message."""
     await jobs.queued(AN_HOUR)
     session = await jobs.session(empty="now() - interval '30 seconds'")
     await jobs.execute("UPDATE worker_sessions SET ended_at = now() WHERE id = $1", session)
@@ -128,7 +128,7 @@ async def test_an_ended_session_proves_nothing(republish: Republish, jobs: Jobs)
 
 
 async def test_another_model_s_claims_prove_nothing(republish: Republish, jobs: Jobs) -> None:
-    """A queue says nothing of another."""
+    """Claims of another model prove nothing."""
     await jobs.queued(AN_HOUR, announced_at=ANNOUNCED)
     await jobs.claimed(A_MINUTE_LATER, ago="1 minute", model="another")
     await republish.run_once()
@@ -136,7 +136,7 @@ async def test_another_model_s_claims_prove_nothing(republish: Republish, jobs: 
 
 
 async def test_the_edited_model_s_queue_counts(republish: Republish, jobs: Jobs) -> None:
-    """A job that an operator moved to another model waits in that model's queue."""
+    """A job that an operator moved to another model is judged by that model's queue."""
     moved = await jobs.queued(AN_HOUR, overrides="""'{"model": "another"}'""")
     await jobs.queued(AN_HOUR)
     await jobs.session("another", empty="now() - interval '30 seconds'")
@@ -153,7 +153,7 @@ async def test_the_edited_model_s_queue_counts(republish: Republish, jobs: Jobs)
     ids=["not due", "announced by its lane for later"],
 )
 async def test_a_retry_that_waits_is_left_alone(republish: Republish, jobs: Jobs, columns: dict[str, str]) -> None:
-    """Its message is in a lane, where no worker's question reaches it."""
+    """A retry that is not due is left alone: its message is in a lane."""
     await jobs.queued(AN_HOUR, **columns)
     await jobs.session(empty="now() - interval '30 seconds'")
     await republish.run_once()
@@ -161,7 +161,7 @@ async def test_a_retry_that_waits_is_left_alone(republish: Republish, jobs: Jobs
 
 
 async def test_a_retry_that_is_overdue_is_published_again(republish: Republish, jobs: Jobs) -> None:
-    """Its lane gave the message back, or lost it; the queue is empty, so it was lost. It need not wait again."""
+    """An overdue retry whose queue is empty is published again, without a lane."""
     due = {"next_attempt_at": LONG_AGO, "announced_at": LONG_AGO, "attempt": "1"}
     lost = await jobs.queued(AN_HOUR, **due)
     await jobs.session(empty="now() - interval '30 seconds'")
@@ -171,7 +171,7 @@ async def test_a_retry_that_is_overdue_is_published_again(republish: Republish, 
 
 
 async def test_a_message_that_is_yet_to_be_published_is_not_doubled(republish: Republish, jobs: Jobs) -> None:
-    """While the job's row waits in the outbox it keeps its lane, its time and its backoff."""
+    """A job with an outbox row is left alone, and the row keeps its lane, time and backoff."""
     waiting = await jobs.queued(AN_HOUR)
     older = await jobs.queued(AN_HOUR, generation="2")
     await jobs.session(empty="now() - interval '30 seconds'")
@@ -190,7 +190,7 @@ async def test_a_message_that_is_yet_to_be_published_is_not_doubled(republish: R
 
 @pytest.mark.parametrize("status", ["running", "succeeded", "failed", "canceled", "expired"])
 async def test_only_waiting_jobs_are_published_again(republish: Republish, jobs: Jobs, status: str) -> None:
-    """What runs or ended needs no message."""
+    """Running and ended jobs are left alone."""
     job_id = await jobs.queued(AN_HOUR, announced_at=LONG_AGO)
     token = await jobs.claim(job_id)
     if status != "running":
@@ -201,7 +201,7 @@ async def test_only_waiting_jobs_are_published_again(republish: Republish, jobs:
 
 
 async def test_a_paused_model_is_left_alone(republish: Republish, jobs: Jobs) -> None:
-    """Nobody takes its messages; when it is resumed what is lost is published again."""
+    """Jobs of a paused model are published again only after it is resumed."""
     lost = await jobs.queued(AN_HOUR)
     await jobs.session(empty="now() - interval '30 seconds'")
     await jobs.execute("INSERT INTO paused_models (model, paused_by, reason) VALUES ('tiny', 'test', 'a pause')")
@@ -213,7 +213,7 @@ async def test_a_paused_model_is_left_alone(republish: Republish, jobs: Jobs) ->
 
 
 async def test_sweeps_at_once_publish_each_job_once(pool: Database, jobs: Jobs) -> None:
-    """They share the lost jobs, and none gets two messages or two stamps."""
+    """Concurrent sweeps share the lost jobs, and each job gets one message."""
     lost = {await jobs.queued(AN_HOUR) for _ in range(60)}
     await jobs.session(empty="now() - interval '30 seconds'")
     await asyncio.gather(*(Republish(pool, lease_seconds=0).run_once() for _ in range(3)))
@@ -223,7 +223,7 @@ async def test_sweeps_at_once_publish_each_job_once(pool: Database, jobs: Jobs) 
 
 
 async def test_a_job_that_moved_on_meanwhile_is_left_alone(republish: Republish, jobs: Jobs, database: str) -> None:
-    """Renewed under the sweep's eyes, by a reap or another sweep, it has its message already."""
+    """A job that changes during the sweep, by a reap or a claim, is left alone."""
     renewed, claimed, lost = [await jobs.queued(AN_HOUR) for _ in range(3)]
     await jobs.session(empty="now() - interval '30 seconds'")
     async with Jobs.connected(database) as others:
@@ -238,7 +238,7 @@ async def test_a_job_that_moved_on_meanwhile_is_left_alone(republish: Republish,
 
 
 async def test_a_round_takes_a_batch(republish: Republish, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a broker lost its data the rounds follow each other until nothing is left."""
+    """A round republishes a bounded batch and reports whether more jobs may be lost."""
     monkeypatch.setattr(Republish, "batch", 7)
     lost = [await jobs.queued(AN_HOUR) for _ in range(16)]
     await jobs.session(empty="now() - interval '30 seconds'")
@@ -247,7 +247,7 @@ async def test_a_round_takes_a_batch(republish: Republish, jobs: Jobs, monkeypat
 
 
 async def test_the_sweep_waits_a_lease_at_its_start(pool: Database, jobs: Jobs) -> None:
-    """What workers lost with Postgres they claim again within a lease."""
+    """After its start the sweep waits for one lease."""
     lost = await jobs.queued(AN_HOUR)
     await jobs.session(empty="now() - interval '30 seconds'")
     clock = Clock()
@@ -261,7 +261,7 @@ async def test_the_sweep_waits_a_lease_at_its_start(pool: Database, jobs: Jobs) 
 
 
 async def test_the_sweep_waits_a_lease_after_postgres_was_away(private_postgres: DatabaseFactory) -> None:
-    """Claims that Postgres lost in a crash are made again first."""
+    """After Postgres was away the sweep waits for one lease, in which workers claim their jobs again."""
     server = await private_postgres()
     url = await server.create_database()
     clock = Clock()

@@ -1,4 +1,4 @@
-"""What the search for lost messages costs: nothing that grows with a healthy backlog."""
+"""The cost of the republish sweep does not grow with a healthy backlog."""
 
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ BACKLOG = """
 
 @pytest.mark.parametrize("generic", [False, True])
 async def test_a_healthy_backlog_costs_nothing(jobs: Jobs, rows: asyncpg.Connection, generic: bool) -> None:
-    """Waiting jobs, retries that are not due and a full outbox: none of their rows is looked at."""
+    """No row of queued jobs, of retries that are not due, or of a full outbox is read."""
     await rows.execute(BACKLOG, jobs.tenant, "tiny", None)
     await rows.execute(BACKLOG, jobs.tenant, "tiny", AN_HOUR)
     await rows.execute("INSERT INTO outbox (job_id, generation, model) SELECT id, 1, 'tiny' FROM jobs LIMIT 20000")
@@ -38,7 +38,7 @@ async def test_a_healthy_backlog_costs_nothing(jobs: Jobs, rows: asyncpg.Connect
 
 @pytest.mark.parametrize("generic", [False, True])
 async def test_an_outbox_that_is_stuck_costs_a_batch(jobs: Jobs, rows: asyncpg.Connection, generic: bool) -> None:
-    """A drained model whose jobs all wait in the outbox: a round looks at a batch of them, each by index."""
+    """A round reads a batch of the jobs that wait in the outbox of a drained model, each by index."""
     await rows.execute(BACKLOG, jobs.tenant, "tiny", None)
     await rows.execute("UPDATE jobs SET announced_at = now() - interval '1 hour'")
     await rows.execute("INSERT INTO outbox (job_id, generation, model) SELECT id, 1, 'tiny' FROM jobs")

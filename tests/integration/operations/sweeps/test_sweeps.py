@@ -18,7 +18,7 @@ LEASE_SECONDS = 15.0
 
 
 async def _vigilant(pool: Database) -> Rescue:
-    """A rescue that has been in touch with Postgres for longer than a lease."""
+    """Return a rescue that has waited for its first lease."""
     clock = Clock()
     rescue = Rescue(pool, LEASE_SECONDS, clock)
     await rescue.run_once()
@@ -27,7 +27,7 @@ async def _vigilant(pool: Database) -> Rescue:
 
 
 async def test_a_lost_job_is_queued_again(pool: Database, jobs: Jobs) -> None:
-    """A job whose lease ran out is queued with a message of its own, its attempt spent and recorded as lost."""
+    """A job whose lease ran out is queued with an outbox row, and its attempt is recorded as lost."""
     job_id = await jobs.running(lease="-1 second", worker="ansel")
     rescue = await _vigilant(pool)
     assert await rescue.run_once() is False
@@ -39,7 +39,7 @@ async def test_a_lost_job_is_queued_again(pool: Database, jobs: Jobs) -> None:
 
 
 async def test_a_held_job_is_left_alone(pool: Database, jobs: Jobs) -> None:
-    """A job whose lease still runs stays with its worker."""
+    """A job with a valid lease stays with its worker."""
     job_id = await jobs.running(lease="1 minute")
     await (await _vigilant(pool)).run_once()
     assert await jobs.status(job_id) == "running"
@@ -56,7 +56,7 @@ async def test_a_held_job_is_left_alone(pool: Database, jobs: Jobs) -> None:
     ],
 )
 async def test_a_lost_job_ends_when_it_must(pool: Database, jobs: Jobs, columns: dict[str, str], status: str) -> None:
-    """A lost job that was to be canceled is canceled; one whose time or attempts are over ends as that."""
+    """A lost job with a cancel request, an expired time or no attempts left ends accordingly."""
     job_id = await jobs.running(lease="-1 second")
     await jobs.set(job_id, **columns)
     await (await _vigilant(pool)).run_once()
@@ -67,7 +67,7 @@ async def test_a_lost_job_ends_when_it_must(pool: Database, jobs: Jobs, columns:
 
 
 async def test_a_lost_job_that_had_not_begun_has_its_attempt_back(pool: Database, jobs: Jobs) -> None:
-    """Three times at the most; then it counts, since the job itself may be what its workers don't survive."""
+    """An attempt lost before its render began is refunded three times; then it counts."""
     job_id = await jobs.queued()
     await jobs.set(job_id, max_attempts="1")
     rescue = await _vigilant(pool)
@@ -88,7 +88,7 @@ async def _counted(jobs: Jobs, job_id: UUID) -> tuple[str, int, int]:
 
 
 async def test_two_rescues_take_each_job_once(pool: Database, jobs: Jobs) -> None:
-    """Rescues that run at once share the lost jobs; each job loses one attempt and gets one message."""
+    """Concurrent rescues share the lost jobs; each job loses one attempt and gets one outbox row."""
     lost = [await jobs.running(lease="-1 second") for _ in range(30)]
     rescues = await asyncio.gather(*(_vigilant(pool) for _ in range(3)))
     await asyncio.gather(*(rescue.run_once() for rescue in rescues))
@@ -99,8 +99,8 @@ async def test_two_rescues_take_each_job_once(pool: Database, jobs: Jobs) -> Non
 
 
 @pytest.mark.parametrize("row", ["outbox", "jobs"])
-async def test_a_row_that_somebody_holds_delays_no_other_rescue(pool: Database, jobs: Jobs, row: str) -> None:
-    """Of ten lost jobs nine are rescued while a frozen process holds a row of the tenth, and that one afterwards."""
+async def test_a_locked_row_delays_no_other_rescue(pool: Database, jobs: Jobs, row: str) -> None:
+    """Nine of ten lost jobs are rescued while another process locks a row of the tenth, which follows later."""
     running = "SELECT id FROM jobs WHERE status = 'running'"
     lost = [await jobs.running(lease="-1 second") for _ in range(10)]
     await jobs.execute("INSERT INTO outbox (job_id, generation, model) SELECT id, generation, queue FROM jobs")
@@ -116,7 +116,7 @@ async def test_a_row_that_somebody_holds_delays_no_other_rescue(pool: Database, 
 
 
 async def test_a_rescue_waits_a_lease_at_its_start(pool: Database, jobs: Jobs) -> None:
-    """A rescue that has just started takes no job before a full lease has passed."""
+    """After its start a rescue takes no job before a full lease has passed."""
     job_id = await jobs.running(lease="-1 second")
     clock = Clock()
     rescue = Rescue(pool, LEASE_SECONDS, clock)
@@ -129,7 +129,7 @@ async def test_a_rescue_waits_a_lease_at_its_start(pool: Database, jobs: Jobs) -
 
 
 async def test_a_rescue_waits_a_lease_after_postgres_was_away(private_postgres: DatabaseFactory) -> None:
-    """After Postgres was away a rescue lets a full lease pass, in which workers may extend theirs."""
+    """After Postgres was away a rescue waits for a full lease, in which workers can extend theirs."""
     server = await private_postgres()
     url = await server.create_database()
     clock = Clock()
@@ -151,7 +151,7 @@ async def test_a_rescue_waits_a_lease_after_postgres_was_away(private_postgres: 
 
 
 async def test_a_rescue_notices_a_restart_between_two_rounds(private_postgres: DatabaseFactory) -> None:
-    """A server that was restarted while no round ran was away too, though every connection works again."""
+    """A restart of the server between two rounds counts as an outage."""
     server = await private_postgres()
     url = await server.create_database()
     clock = Clock()
@@ -178,7 +178,7 @@ async def _runs(sweep: Rescue) -> bool:
 
 
 async def test_jobs_that_waited_too_long_expire(pool: Database, jobs: Jobs) -> None:
-    """A job past its time expires with its reason and its webhook; one with time left, and a running one, stay."""
+    """A queued job past its time to live expires, with its error and webhook delivery; other jobs stay."""
     late = await jobs.queued(expires_at="now()")
     in_time = await jobs.queued()
     running = await jobs.running(expires_at="now()")
@@ -191,7 +191,7 @@ async def test_jobs_that_waited_too_long_expire(pool: Database, jobs: Jobs) -> N
 
 
 async def test_jobs_past_their_deadline_expire(pool: Database, jobs: Jobs) -> None:
-    """The record says which of the two times ran out; what is ahead of both stays, and so does what renders."""
+    """The error says whether the time to live or the deadline passed; running jobs stay."""
     late = await jobs.queued(deadline="'1 hour'", deadline_at="now()")
     both = await jobs.queued(deadline="'1 hour'", deadline_at="now()", expires_at="now()")
     in_time = await jobs.queued(deadline="'1 hour'", deadline_at="now() + interval '1 minute'")
@@ -204,7 +204,7 @@ async def test_jobs_past_their_deadline_expire(pool: Database, jobs: Jobs) -> No
 
 
 async def test_a_sweep_takes_a_batch_a_round(pool: Database, jobs: Jobs) -> None:
-    """A round takes a bounded batch, and says whether more may be waiting."""
+    """A round acts on a bounded batch and reports whether more rows may be due."""
     late = [await jobs.queued(expires_at="now()") for _ in range(BATCH + 1)]
     expire = Expire(pool)
     assert await expire.run_once() is True
@@ -214,7 +214,7 @@ async def test_a_sweep_takes_a_batch_a_round(pool: Database, jobs: Jobs) -> None
 
 
 async def test_two_sweeps_expire_each_job_once(pool: Database, jobs: Jobs) -> None:
-    """Sweeps that run at once share a backlog, and tell of each job once."""
+    """Concurrent sweeps share a backlog, and each job has one webhook delivery."""
     late = [await jobs.queued(expires_at="now()") for _ in range(60)]
     await asyncio.gather(*(Expire(pool).run_once() for _ in range(3)))
     assert await jobs.value("SELECT count(*) FROM jobs WHERE status = 'expired' AND version = 2") == len(late)
@@ -222,7 +222,7 @@ async def test_two_sweeps_expire_each_job_once(pool: Database, jobs: Jobs) -> No
 
 
 async def test_silent_sessions_are_ended(pool: Database, jobs: Jobs) -> None:
-    """A session without a beat for five minutes ended with its last one; one that beats, or ended before, stays."""
+    """A session without a heartbeat for five minutes ends at its last one; other sessions stay."""
     silent = await jobs.session(last_beat="now() - interval '5 minutes 1 second'")
     alive = await jobs.session(last_beat="now() - interval '4 minutes'")
     ended = await jobs.session(last_beat="now() - interval '1 hour'")
@@ -237,7 +237,7 @@ async def test_silent_sessions_are_ended(pool: Database, jobs: Jobs) -> None:
 
 
 async def test_a_sweep_raises_what_postgres_says(pool: Database, jobs: Jobs) -> None:
-    """An error of the database is raised to the loop, which logs it and tries again."""
+    """A sweep raises the errors of the database."""
     await jobs.execute("ALTER TABLE jobs RENAME COLUMN expires_at TO hidden")
     with pytest.raises(asyncpg.UndefinedColumnError):
         await Expire(pool).run_once()
