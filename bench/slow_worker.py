@@ -4,6 +4,7 @@ Its render process is this module, too: `python -m bench.slow_worker FD`.
 """
 
 import os
+import runpy
 import sys
 import time
 from pathlib import Path
@@ -13,12 +14,11 @@ DECODE_MS = "BENCH_DECODE_MS"
 
 
 def run_worker() -> None:
-    from gpu_consumer.__main__ import main
     from gpu_consumer.renderer import child_process
 
     child_process.PROGRAM = "bench.slow_worker"
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
-    main()
+    runpy.run_module("gpu_consumer", run_name="__main__")
 
 
 def run_render_process() -> None:

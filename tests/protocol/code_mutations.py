@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import gpu_consumer.job.store
+import gpu_consumer.job.verdict
 import operations.replays.orphans
 from darkroom_contracts.messages import RenderMessage
 from gpu_consumer.job.lease import Interruption, Lease
 from gpu_consumer.job.parking import Parking
-from gpu_consumer.job.settle import Settlement
-from gpu_consumer.job.store import Obsolete, Store, Verdict
+from gpu_consumer.job.settling import Settling
+from gpu_consumer.job.store import JobStore
+from gpu_consumer.job.verdict import Obsolete, Verdict
 from gpu_consumer.waiting import until_answered
 from gpu_consumer.worker.session import Session
 from tests.protocol.mutations import LOST
@@ -47,9 +48,9 @@ async def _give_up(lease: Lease) -> None:
     lease.interrupt(Interruption.LEASE_LOST)
 
 
-async def _claim_whatever_was_found_out(settlement: Settlement, message: RenderMessage, _: object) -> Verdict:
+async def _claim_whatever_was_found_out(settling: Settling, message: RenderMessage, _: object) -> Verdict:
     token = uuid4()
-    return await until_answered(lambda: settlement._store.claim(message, token, rendered=True))
+    return await until_answered(lambda: settling._store.claim(message, token, rendered=True))
 
 
 _interrupt = Lease.interrupt
@@ -60,27 +61,27 @@ def _interrupt_but_for_the_deadline(lease: Lease, reason: Interruption) -> None:
         _interrupt(lease, reason)
 
 
-_claim = Store.claim
+_claim = JobStore.claim
 
 
-async def _claim_as_if_unrendered(store: Store, message: RenderMessage, token: Any, **_: object) -> Verdict:
+async def _claim_as_if_unrendered(store: JobStore, message: RenderMessage, token: Any, **_: object) -> Verdict:
     return await _claim(store, message, token, rendered=False)
 
 
 IN_CODE = (
-    CodeMutation("an orphan is acked", gpu_consumer.job.store, "_absence", _obsolete, "has vanished"),
+    CodeMutation("an orphan is acked", gpu_consumer.job.verdict, "judge_absence", _obsolete, "has vanished"),
     CodeMutation("an unheard reject is left at that", Parking, "bury", _do_nothing, "has vanished"),
     CodeMutation("a heartbeat without a job gives up", Lease, "_claim_again", _give_up, LOST),
-    CodeMutation("a settle without a job gives up", Settlement, "_find_out", _not_ours, LOST),
+    CodeMutation("a settle without a job gives up", Settling, "_find_out", _not_ours, LOST),
     CodeMutation(
         "a failure is counted again",
-        Settlement,
+        Settling,
         "_find_out",
         _claim_whatever_was_found_out,
         "attempts of job .* failed, of .* that met a failure",
         rare=True,
     ),
-    CodeMutation("a failure without a job acks", Store, "look", _not_ours, LOST),
+    CodeMutation("a failure without a job acks", JobStore, "look", _not_ours, LOST),
     CodeMutation(
         "a render does not look at its deadline",
         Lease,
@@ -88,7 +89,9 @@ IN_CODE = (
         _interrupt_but_for_the_deadline,
         "a render goes on past its deadline",
     ),
-    CodeMutation("a finished render is late", Store, "claim", _claim_as_if_unrendered, "a claim did not take its job"),
+    CodeMutation(
+        "a finished render is late", JobStore, "claim", _claim_as_if_unrendered, "a claim did not take its job"
+    ),
     CodeMutation(
         "an orphan's key is forgotten",
         operations.replays.orphans,

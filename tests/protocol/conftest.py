@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 import structlog
 
-import gpu_consumer.job.attempt
-import gpu_consumer.job.parking
-import gpu_consumer.waiting
+import chassis.backoff
+import gpu_consumer.job.claiming
 import gpu_consumer.worker.consumer
 from tests.protocol.machine import Stage
-from tests.protocol.puppets import PuppetSlot
 from tests.protocol.records import Records
 from tests.protocol.strings import Strings
 
@@ -52,11 +50,9 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 @pytest.fixture
 def puppet_strings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The consumer's channels are puppets, and nobody waits out a pause between two tries."""
-    monkeypatch.setattr(gpu_consumer.worker.consumer, "Slot", PuppetSlot)
     monkeypatch.setattr(gpu_consumer.worker.consumer, "ABORT_SECONDS", 3600.0)
-    monkeypatch.setattr(gpu_consumer.job.attempt, "CLAIM_SECONDS", 3600.0)
-    for module in (gpu_consumer.waiting, gpu_consumer.job.parking):
-        monkeypatch.setattr(module, "asyncio", _Impatient("asyncio"))
+    monkeypatch.setattr(gpu_consumer.job.claiming, "CLAIM_SECONDS", 3600.0)
+    monkeypatch.setattr(chassis.backoff, "asyncio", _Impatient("asyncio"))
 
 
 class _Impatient(ModuleType):

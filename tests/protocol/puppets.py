@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 
@@ -16,13 +16,12 @@ from darkroom_contracts.messages import RenderMessage
 from darkroom_contracts.objects import StoredOutput
 from darkroom_contracts.topology import Topology
 from gpu_consumer.gate import Gate
-from gpu_consumer.job.store import Claimed, Store
+from gpu_consumer.job.store import JobStore
+from gpu_consumer.job.verdict import Claimed
 from gpu_consumer.protocol import Aborted, Outcome, Ready, RenderedImage, RenderFailed, Size, Step
 from gpu_consumer.renderer.loss import Loss
 from gpu_consumer.renderer.process import OnPicture, OnStep, RenderProcessLostError
-from gpu_consumer.usage import Usage
 from gpu_consumer.waiting import first_of
-from gpu_consumer.worker.session import EmptyAnswers
 from tests.protocol.broker import Broker, Message
 from tests.protocol.snapshot import Key
 from tests.protocol.strings import Strings
@@ -97,18 +96,19 @@ class PuppetPictures:
         self._strings = strings
         self._objects = objects
 
-    async def store(self, claimed: Claimed, wanted: JobInput, *_: object) -> tuple[StoredOutput, ...]:
-        if not await self._strings.pause("upload", (claimed.job_id, claimed.generation)):
+    async def store(self, job_id: UUID, model: str, wanted: JobInput, *_: object) -> tuple[StoredOutput, ...]:
+        if not await self._strings.pause("upload", _job_at_hand()):
             raise StorageUnavailableError
-        key = f"jobs/{claimed.job_id}/0-{claimed.token.hex}.png"
+        digest = uuid4().hex
+        key = f"jobs/{job_id}/0-{digest}.png"
         self._objects.add(key)
-        return (StoredOutput(0, key, "image/png", 64, 64, 1, claimed.token.hex, 7),)
+        return (StoredOutput(0, key, "image/png", 64, 64, 1, digest, 7),)
 
 
 class PuppetStore:
-    """The real Store; the test decides when each statement runs and whether its answer is heard."""
+    """The real JobStore; the test decides when each statement runs and whether its answer is heard."""
 
-    def __init__(self, strings: Strings, store: Store) -> None:
+    def __init__(self, strings: Strings, store: JobStore) -> None:
         self._strings = strings
         self._store = store
 
@@ -179,7 +179,7 @@ class PuppetLine:
 
 
 class PuppetDelivery:
-    """gpu_consumer.worker.slot.Delivery. What is said of a message after its channel was lost goes unheard."""
+    """chassis.consuming.Delivery. What is said of a message after its channel was lost goes unheard."""
 
     def __init__(self, line: PuppetLine, tag: int, message: Message) -> None:
         self.tag = tag
@@ -188,8 +188,8 @@ class PuppetDelivery:
         self.headers = dict(message.headers)
         self._line = line
 
-    async def ack(self) -> None:
-        await self._dispose("ack", self._line.broker.ack)
+    async def ack(self) -> bool:
+        return await self._dispose("ack", self._line.broker.ack)
 
     async def reject(self) -> bool:
         return await self._dispose("reject", self._line.broker.reject)
@@ -208,7 +208,7 @@ class PuppetDelivery:
 class PuppetSlot:
     """gpu_consumer.worker.slot.Slot: subscribes for one message, or fetches one that waits, and holds it."""
 
-    def __init__(self, line: PuppetLine, queue: str, usage: Usage, empty_answers: EmptyAnswers) -> None:
+    def __init__(self, line: PuppetLine) -> None:
         self._line = line
         self._delivery: PuppetDelivery | None = None
 

@@ -1,6 +1,7 @@
 """One life of a worker: the real consumer with puppets around it."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -9,19 +10,24 @@ from chassis.postgres import Database
 from darkroom_contracts.models import load_catalogue
 from darkroom_contracts.topology import topology
 from gpu_consumer.gate import DATABASE, NAME, OWN_DATABASE, RENDERER, RESUMED, Gate
-from gpu_consumer.job.bench import Bench
+from gpu_consumer.job.attempt import Pipeline
+from gpu_consumer.job.claiming import Claiming
+from gpu_consumer.job.disposing import Disposing
 from gpu_consumer.job.lease import Interruption
 from gpu_consumer.job.loss_streak import LossStreak
 from gpu_consumer.job.parking import Parking
 from gpu_consumer.job.progress import ProgressFeed
-from gpu_consumer.job.settle import Settlement
-from gpu_consumer.job.store import Store
+from gpu_consumer.job.rendering import Rendering
+from gpu_consumer.job.settling import Settling
+from gpu_consumer.job.store import JobStore
+from gpu_consumer.job.storing import Storing
 from gpu_consumer.renderer.renderer import Renderer
 from gpu_consumer.usage import Usage
 from gpu_consumer.worker.consumer import Consumer
 from gpu_consumer.worker.session import EmptyAnswers, Session
+from gpu_consumer.worker.store import SessionStore
 from tests.protocol.broker import LANES, MODEL, Broker
-from tests.protocol.puppets import READY, PuppetLine, PuppetPictures, PuppetProcess, PuppetStore
+from tests.protocol.puppets import READY, PuppetLine, PuppetPictures, PuppetProcess, PuppetSlot, PuppetStore
 from tests.protocol.strings import Strings
 
 AN_HOUR = 3600.0
@@ -39,45 +45,38 @@ class Worker:
         self.process = PuppetProcess(self.strings)
         self.gate = Gate(NAME, RENDERER, RESUMED, DATABASE, OWN_DATABASE)
         self.losses = LossStreak()
-        self._store = Store(database, name, uuid4(), AN_HOUR)
+        session_id = uuid4()
+        self._sessions = SessionStore(database, name, session_id)
         self.aborting = False
         self._stop = asyncio.Event()
         declared = topology([MODEL], LANES)
         usage = Usage()
-        parts: dict[str, Any] = {
-            "store": PuppetStore(self.strings, self._store),
-            "renderer": Renderer(cast(Any, self.process), self.gate, usage),
-            "pictures": PuppetPictures(self.strings, objects),
-            "parking": Parking(cast(Any, broker), cast(Any, broker), declared, LANES),
-            "empty_answers": EmptyAnswers(),
-            "progress": ProgressFeed(cast(Any, None)),
-            "losses": self.losses,
-        }
+        jobs: Any = PuppetStore(self.strings, JobStore(database, name, session_id, AN_HOUR))
+        renderer = Renderer(cast(Any, self.process), self.gate, usage)
+        parking = Parking(cast(Any, broker), cast(Any, broker), declared, LANES)
+        pipeline = Pipeline(
+            Claiming(jobs, self.gate, AN_HOUR),
+            Rendering(TINY, renderer, self.gate, ProgressFeed(cast(Any, None)), AN_HOUR),
+            Storing(PuppetPictures(self.strings, objects), usage, head_start_seconds=0),
+            Settling(jobs, LANES),
+            Disposing(parking, jobs, self.gate),
+            self.losses,
+        )
         self._session = Session(
-            self._store,
+            self._sessions,
             self.gate,
-            parts["empty_answers"],
+            EmptyAnswers(),
             lambda: None,
             model=MODEL,
             gpu_id=None,
             beat_seconds=AN_HOUR,
         )
-        settlement = Settlement(parts["store"], LANES)
-        bench = Bench(
-            model=TINY,
-            gate=self.gate,
-            usage=usage,
-            settlement=settlement,
-            heartbeat_seconds=AN_HOUR,
-            render_seconds=AN_HOUR,
-            head_start_seconds=0,
-            **parts,
-        )
-        self._consumer = Consumer(bench, cast(Any, self.line), declared)
+        slots = [PuppetSlot(self.line) for _ in range(2)]
+        self._consumer = Consumer(pipeline, slots, self.gate, usage, partial(self.line.declare, declared), parking.bury)
 
     async def start(self) -> None:
         """Free what the predecessor of this name held, then take messages."""
-        await self._store.reap_predecessor()
+        await self._sessions.reap_predecessor()
         for condition in (NAME, RENDERER, RESUMED, OWN_DATABASE):
             self.gate.allow(condition)
         await self._session.open()
@@ -110,14 +109,14 @@ class Worker:
 
     def reach_deadline(self, job_id: UUID) -> None:
         """The timer that an attempt at this job set at its claim is over."""
-        for attempt in self._consumer._attempts.values():
-            if attempt.lease is not None and attempt.lease.claimed.job_id == job_id:
-                attempt.lease.interrupt(Interruption.DEADLINE)
+        for attempt in self._consumer.attempts:
+            if attempt.job_id == job_id:
+                attempt.interrupt(Interruption.DEADLINE)
 
     async def close_for_its_gpu(self) -> None:
         """Different jobs lost the render process in a row: their attempts are refunded, and the worker stops."""
         self.begin_drain()
-        await self._store.refund(self.losses.tokens)
+        await self._sessions.refund(self.losses.tokens)
 
     def begin_drain(self) -> None:
         """SIGTERM: no new message."""

@@ -74,12 +74,12 @@ def at_a_step(render: Method, strike: Strike) -> Method:
 
 
 POINTS = {
-    "before_claim": Point("gpu_consumer.job.store", "Store", "claim", before),
-    "after_second_claim": Point("gpu_consumer.job.store", "Store", "claim", after_the_second),
+    "before_claim": Point("gpu_consumer.job.store", "JobStore", "claim", before),
+    "after_second_claim": Point("gpu_consumer.job.store", "JobStore", "claim", after_the_second),
     "while_rendering": Point("gpu_consumer.renderer.process", "RenderProcess", "render", at_a_step),
     "before_upload": Point("chassis.storage", "Storage", "put", before),
     "after_upload": Point("chassis.storage", "Storage", "put", after),
-    "after_settle": Point("gpu_consumer.job.store", "Store", "succeed", after),
+    "after_settle": Point("gpu_consumer.job.store", "JobStore", "succeed", after),
     "after_publish": Point("gateway.store", "OutboxStore", "delete", before),
 }
 

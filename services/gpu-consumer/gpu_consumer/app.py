@@ -1,97 +1,125 @@
-"""Wiring: everything a worker consists of, built from its settings. Connects to nothing."""
+"""The worker's parts and how they depend on each other."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from starlette.applications import Starlette
+import structlog
 
 from chassis.broker import Broker
 from chassis.health import Health
 from chassis.http import build_health_app
 from chassis.postgres import Database
 from chassis.publishing import Announcer, Publisher
+from chassis.service import App
 from chassis.storage import Storage
 from darkroom_contracts.models import Model
-from darkroom_contracts.topology import Lanes, topology
+from darkroom_contracts.topology import Lanes, topology, work_queue
 from gpu_consumer import metrics
 from gpu_consumer.gate import DATABASE, NAME, OWN_DATABASE, RENDERER, RESUMED, Gate
-from gpu_consumer.job.bench import Bench
+from gpu_consumer.job.attempt import Pipeline
+from gpu_consumer.job.claiming import Claiming
+from gpu_consumer.job.disposing import Disposing
 from gpu_consumer.job.loss_streak import LossStreak
 from gpu_consumer.job.parking import Parking
 from gpu_consumer.job.progress import ProgressFeed
-from gpu_consumer.job.settle import Settlement
-from gpu_consumer.job.store import Store
+from gpu_consumer.job.rendering import Rendering
+from gpu_consumer.job.settling import Settling
+from gpu_consumer.job.store import JobStore
+from gpu_consumer.job.storing import Storing
 from gpu_consumer.pictures.pictures import Pictures
 from gpu_consumer.protocol import Load, Size
 from gpu_consumer.renderer.process import Limits, RenderProcess
 from gpu_consumer.renderer.renderer import Renderer
 from gpu_consumer.settings import Settings
 from gpu_consumer.usage import Usage
-from gpu_consumer.worker.consumer import SLOTS, Consumer
+from gpu_consumer.worker.consumer import Consumer
 from gpu_consumer.worker.gpu_monitor import Gpu, GpuMonitor
 from gpu_consumer.worker.presence import Presence
 from gpu_consumer.worker.session import EmptyAnswers, Session
+from gpu_consumer.worker.slot import Slot
+from gpu_consumer.worker.store import SessionStore
 from gpu_consumer.worker.worker import Worker
 
 HEAD_START_SECONDS = 0.05
 """Ten times what the next job needs to begin, when nothing is wrong."""
 
 
+@asynccontextmanager
+async def open_app(settings: Settings) -> AsyncIterator[App]:
+    """Open the worker. On exit its connections are closed."""
+    model = settings.find_model()
+    structlog.contextvars.bind_contextvars(worker=settings.name, model=model.name)
+    parts = build(settings, model, render_process(settings, model))
+    async with parts.connected():
+        yield App(build_health_app(parts.health), parts.health, [parts.worker])
+
+
 @dataclass(frozen=True)
-class App:
-    """The worker, what it consists of, what is closed after it, and its HTTP side."""
+class Parts:
+    """The parts of a worker, for those who open, run or check them singly."""
 
     worker: Worker
+    health: Health
+    gate: Gate
     consumer: Consumer
-    bench: Bench
+    renderer: Renderer
+    jobs: JobStore
+    sessions: SessionStore
+    feed: ProgressFeed
+    empty_answers: EmptyAnswers
     storage: Storage
     database: Database
-    brokers: tuple[Broker, ...]
-    health: Health
-    http: Starlette
+    consuming: Broker
+    publishing: Broker
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Open the database's pool. On exit all connections are closed."""
+        try:
+            async with self.database:
+                yield
+        finally:
+            await asyncio.gather(self.consuming.close(), self.publishing.close())
 
 
-def build(settings: Settings, model: Model, process: RenderProcess) -> App:
-    """A worker for one model of the catalogue, which `process` renders."""
+def build(settings: Settings, model: Model, process: RenderProcess) -> Parts:
+    """Return a worker for one model of the catalogue, rendering by `process`. Connects to nothing."""
     lanes = Lanes.of(settings.broker.retry_delays)
     declared = topology([model.name], lanes)
+    session_id = uuid4()
     database = Database(settings.database, "gpu-consumer")
     consuming = Broker(settings.broker.amqp_url, f"{settings.name} consuming")
     publishing = Broker(settings.broker.amqp_url, f"{settings.name} publishing")
-    gate = Gate(NAME, RENDERER, RESUMED, DATABASE, OWN_DATABASE)
-    gate.allow(OWN_DATABASE)  # until a message tells otherwise
-    store = Store(database, settings.name, uuid4(), settings.lease_seconds)
-    gpu = Gpu.find() if settings.device == "cuda" else None
     storage = Storage(settings.storage)
-    usage = Usage()
-    metrics.GPU_IDLE_SHARE.set_function(lambda: usage.idle_share)
-    metrics.GPU_OVERHEAD_SHARE.set_function(lambda: usage.overhead_share)
+    jobs = JobStore(database, settings.name, session_id, settings.lease_seconds)
+    sessions = SessionStore(database, settings.name, session_id)
+    gate = Gate(NAME, RENDERER, RESUMED, DATABASE, OWN_DATABASE)
+    gate.allow(OWN_DATABASE)  # until a message proves the contrary
+    usage = _measured_usage()
     renderer = Renderer(process, gate, usage)
-    progress = ProgressFeed(Announcer(publishing))
-    empty_answers = EmptyAnswers()
+    feed = ProgressFeed(Announcer(publishing))
+    parking = Parking(Publisher(publishing), publishing, declared, lanes)
     losses = LossStreak()
-    bench = Bench(
-        model=model,
-        gate=gate,
-        usage=usage,
-        store=store,
-        renderer=renderer,
-        pictures=Pictures(storage),
-        settlement=Settlement(store, lanes),
-        parking=Parking(Publisher(publishing), publishing, declared, lanes),
-        empty_answers=empty_answers,
-        progress=progress,
-        losses=losses,
-        heartbeat_seconds=settings.heartbeat_seconds,
-        render_seconds=settings.render_seconds,
-        head_start_seconds=HEAD_START_SECONDS if settings.overlap else 0,
+    pipeline = Pipeline(
+        Claiming(jobs, gate, settings.heartbeat_seconds),
+        Rendering(model, renderer, gate, feed, settings.render_seconds),
+        Storing(Pictures(storage), usage, HEAD_START_SECONDS if settings.overlap else 0),
+        Settling(jobs, lanes),
+        Disposing(parking, jobs, gate),
+        losses,
     )
-    consumer = Consumer(bench, consuming, declared, slots=SLOTS if settings.overlap else 1)
+    empty_answers = EmptyAnswers()
+    slots = [Slot(consuming, work_queue(model.name), usage, empty_answers) for _ in range(2 if settings.overlap else 1)]
+    consumer = Consumer(pipeline, slots, gate, usage, partial(consuming.declare, declared), parking.bury)
     presence = Presence(settings.database, settings.name, gate, consumer.hurry, settings.heartbeat_seconds)
-    monitor = GpuMonitor(usage, gpu)
+    gpu = Gpu.find() if settings.device == "cuda" else None
     session = Session(
-        store,
+        sessions,
         gate,
         empty_answers,
         lambda: renderer.ready,
@@ -99,31 +127,43 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> App:
         gpu_id=gpu.uuid if gpu else None,
         beat_seconds=settings.heartbeat_seconds,
     )
-    worker = Worker(
-        gate, presence, session, store, renderer, progress, monitor, losses, consumer, settings.drain_seconds
+    monitor = GpuMonitor(usage, gpu)
+    standing = (
+        presence.run,
+        session.run,
+        renderer.run,
+        feed.run,
+        partial(monitor.run, asyncio.Event()),
+        losses.watch,
     )
+    worker = Worker(gate, presence, session, sessions, renderer, consumer, losses, standing, settings.drain_seconds)
     health = Health(
         {
             "model": renderer.check,
             "database": database.check,
             "broker": consuming.check,
-            "instance": lambda: gate.check(OWN_DATABASE),
+            "instance": partial(gate.check, OWN_DATABASE),
         }
     )
-    return App(
-        worker=worker,
-        consumer=consumer,
-        bench=bench,
-        storage=storage,
-        database=database,
-        brokers=(consuming, publishing),
-        health=health,
-        http=build_health_app(health),
+    return Parts(
+        worker,
+        health,
+        gate,
+        consumer,
+        renderer,
+        jobs,
+        sessions,
+        feed,
+        empty_answers,
+        storage,
+        database,
+        consuming,
+        publishing,
     )
 
 
 def render_process(settings: Settings, model: Model) -> RenderProcess:
-    """The render process that the settings describe, not yet started."""
+    """Return the render process that the settings describe, not started yet."""
     load = Load(
         folder=str((Path(settings.catalogue.models_home) / model.path).absolute()),
         device=settings.device,
@@ -141,3 +181,10 @@ def render_process(settings: Settings, model: Model) -> RenderProcess:
     )
     limits = Limits(start=settings.render_start_seconds, step=settings.render_step_seconds)
     return RenderProcess(load, limits)
+
+
+def _measured_usage() -> Usage:
+    usage = Usage()
+    metrics.GPU_IDLE_SHARE.set_function(lambda: usage.idle_share)
+    metrics.GPU_OVERHEAD_SHARE.set_function(lambda: usage.overhead_share)
+    return usage

@@ -6,6 +6,8 @@ imports torch: both the service and its render process use it.
 
 from enum import IntEnum, StrEnum
 
+from chassis.errors import FatalError
+
 
 class ExitCode(IntEnum):
     """Exit codes of `python -m gpu_consumer`, stable and documented."""
@@ -70,14 +72,14 @@ class StartupCode(StrEnum):
     NAME_TAKEN = "name_taken"
 
 
-class StartupError(Exception):
-    """The service can't start; the message is one sentence for the person who started it."""
+class StartupError(FatalError):
+    """The service can't start or go on; the message is one sentence for the person who started it."""
 
     code: StartupCode
     exit_code: ExitCode
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
+        super().__init__(message, code=self.code, exit_code=self.exit_code)
         self.message = message
 
 

@@ -139,7 +139,7 @@ async def test_a_failure_is_never_claimed_again(workshop: Workshop, warm_process
 async def test_a_failure_whose_answer_was_lost_counts_once(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """The return took effect: one attempt is spent, and the job waits for the next."""
     shop = line.workshop
-    shop.lose_the_first_answer(line.app.bench.store, "retry", monkeypatch)
+    shop.lose_the_first_answer(line.app.jobs, "retry", monkeypatch)
     async with shop.bucket_missing():
         line.start()
         job_id = await shop.submit()

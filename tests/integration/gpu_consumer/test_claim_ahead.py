@@ -52,12 +52,12 @@ class Window:
 
     async def asked_for_the_next(self) -> None:
         """The worker has asked its queue for a message that waits, and was answered."""
-        answers = self.line.app.bench.empty_answers
+        answers = self.line.app.empty_answers
         await eventually(lambda: answers.ages()[0] is not None or len(self._attempts) == 2)
 
     @property
     def _attempts(self) -> Any:
-        return self.line.app.consumer._attempts
+        return self.line.app.consumer.attempts
 
     def close(self) -> None:
         """Let the decode end."""
@@ -188,7 +188,7 @@ async def test_a_pause_in_the_window_lets_what_is_claimed_be_finished(window: Wi
     window.line.start()
     await shop.reached(after, "running")
     await shop.execute("INSERT INTO paused_models (model, paused_by, reason) VALUES ('tiny', 'ada', 'a test')")
-    window.line.app.bench.gate.forbid(RESUMED)
+    window.line.app.gate.forbid(RESUMED)
     window.close()
     await shop.reached(after, "succeeded")
     assert (await shop.job(third))["status"] == "queued"
@@ -199,7 +199,7 @@ async def test_a_paused_worker_claims_nothing_ahead(window: Window) -> None:
     """A pause that comes before the window leaves the message in the queue."""
     shop = window.shop
     slow = await window.open()
-    window.line.app.bench.gate.forbid(RESUMED)
+    window.line.app.gate.forbid(RESUMED)
     after = await shop.submit()
     window.close()
     await shop.reached(slow, "succeeded")
@@ -244,7 +244,7 @@ async def test_a_job_whose_lease_ran_out_in_a_frozen_worker_is_not_rendered(wind
     frozen = threading.Thread(target=lambda: asyncio.run(take_over()))
     frozen.start()
     frozen.join()  # nothing of this thread's event loop moves, as after SIGSTOP
-    await eventually(lambda: not window.line.app.consumer._attempts, seconds=30, what="the worker is done")
+    await eventually(lambda: not window.line.app.consumer.attempts, seconds=30, what="the worker is done")
     job = await shop.job(after)
     assert (job["status"], job["worker"], job["step"]) == ("running", "bela", None)
     assert window.rendered == [DECODES_SLOWLY]

@@ -56,8 +56,8 @@ async def test_a_message_that_can_not_be_claimed_in_time_is_given_back(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Held unclaimed it could be taken for lost: others get it, and this worker waits until Postgres answers again."""
-    monkeypatch.setattr("gpu_consumer.job.attempt.CLAIM_SECONDS", 0.3)
-    shop, gate = line.workshop, line.app.bench.gate
+    monkeypatch.setattr("gpu_consumer.job.claiming.CLAIM_SECONDS", 0.3)
+    shop, gate = line.workshop, line.app.gate
     message = await shop.add_job()
     async with line.app.database.transaction() as holder:
         await holder.execute("SELECT FROM jobs WHERE id = $1 FOR UPDATE", message.job_id)
@@ -199,11 +199,11 @@ async def test_another_database_s_message_is_left_alone(line: Line) -> None:
     message = replace(await shop.add_job(), job_id=aged_id(timedelta(hours=1)))
     await shop.publish(await shop.complete(message, instance_id=uuid4()))
     line.start()
-    await asyncio.wait_for(line.app.bench.gate.wait_closed(), 10)
+    await asyncio.wait_for(line.app.gate.wait_closed(), 10)
     await shop.waiting_becomes(1)
     assert await shop.waiting(DEAD_QUEUE) == 0
     with pytest.raises(RuntimeError, match="another database's jobs"):
-        await line.app.bench.gate.check(OWN_DATABASE)
+        await line.app.gate.check(OWN_DATABASE)
     own = await shop.submit()
     assert (await shop.job(own))["status"] == "queued"
 

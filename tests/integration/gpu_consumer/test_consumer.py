@@ -78,7 +78,7 @@ async def test_previews_are_shown_to_whoever_listens(line: Line) -> None:
     channel = await broker.channel()
     queue = await channel.declare_queue(exclusive=True)
     await queue.bind(EVENTS_EXCHANGE, "job.*")
-    publishing = asyncio.create_task(line.app.bench.progress.run())
+    publishing = asyncio.create_task(line.app.feed.run())
     line.start()
     job_id = await shop.submit(job_input(num_inference_steps=40, preview_every=2))
     await shop.reached(job_id, "succeeded")
@@ -127,4 +127,4 @@ async def test_a_render_process_that_dies_after_its_answer_costs_nothing(
     line.start()
     job_id = await line.workshop.submit()
     await line.workshop.reached(job_id, "succeeded")
-    assert not line.app.bench.gate.is_open
+    assert not line.app.gate.is_open

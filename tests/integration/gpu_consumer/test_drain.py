@@ -49,7 +49,7 @@ async def test_a_job_that_was_claimed_and_not_begun_is_released(line: Line, monk
     """While the render process is being replaced a drain gives the job back at once."""
     shop = line.workshop
     monkeypatch.setattr(Renderer, "ready", None)
-    monkeypatch.setattr(line.app.bench.renderer, "warm", forever)
+    monkeypatch.setattr(line.app.renderer, "warm", forever)
     job_id = await shop.submit()
     line.start()
     await shop.reached(job_id, "running")
@@ -62,7 +62,7 @@ async def test_a_job_that_was_claimed_and_not_begun_is_released(line: Line, monk
 async def test_a_claim_on_its_way_is_waited_for(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """A drain that meets a claim whose answer is still out releases the job, and leaves no lease behind."""
     shop = line.workshop
-    claim = line.app.bench.store.claim
+    claim = line.app.jobs.claim
     committed = asyncio.Event()
 
     async def slowly(*arguments: Any) -> Any:
@@ -71,7 +71,7 @@ async def test_a_claim_on_its_way_is_waited_for(line: Line, monkeypatch: pytest.
         await asyncio.sleep(0.2)  # the answer's way back
         return verdict
 
-    monkeypatch.setattr(line.app.bench.store, "claim", slowly)
+    monkeypatch.setattr(line.app.jobs, "claim", slowly)
     job_id = await shop.submit()
     line.start()
     await committed.wait()
@@ -85,7 +85,7 @@ async def test_a_wanted_cancel_wins_over_a_release(line: Line, monkeypatch: pyte
     """A job whose cancel was asked for is canceled by the drain, not queued."""
     shop = line.workshop
     monkeypatch.setattr(Renderer, "ready", None)
-    monkeypatch.setattr(line.app.bench.renderer, "warm", forever)
+    monkeypatch.setattr(line.app.renderer, "warm", forever)
     job_id = await shop.submit()
     line.start()
     await shop.reached(job_id, "running")
@@ -103,7 +103,7 @@ async def test_an_unclaimed_message_is_given_back(line: Line, monkeypatch: pytes
         asked.set()
         await forever()
 
-    monkeypatch.setattr(line.app.bench.store, "claim", unanswered)
+    monkeypatch.setattr(line.app.jobs, "claim", unanswered)
     message = await shop.add_job()
     await shop.publish(message)
     line.start()

@@ -41,7 +41,7 @@ async def faulty_line(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     home = shop.environment["DARKROOM_MODELS_HOME"]
     process = RenderProcess(load(Path(home) / "tiny"), Limits(step=SILENCE_SECONDS))
     async with Line(shop, process) as line:
-        line.renewing = asyncio.create_task(line.app.bench.renderer.run())
+        line.renewing = asyncio.create_task(line.app.renderer.run())
         line.start()
         yield line
         await line.stop()
@@ -114,9 +114,9 @@ async def test_a_process_that_survives_sigkill_is_not_replaced(
         assert renewing is not None
         with pytest.raises(RenderProcessStuckError):
             await asyncio.wait_for(renewing, 10)
-        assert not line.app.bench.gate.holds(RENDERER)
+        assert not line.app.gate.holds(RENDERER)
         with pytest.raises(RuntimeError, match="not loaded"):
-            await line.app.bench.renderer.check()
+            await line.app.renderer.check()
 
 
 @pytest.mark.timeout(300)

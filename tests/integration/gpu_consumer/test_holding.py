@@ -125,7 +125,7 @@ async def test_a_message_lost_with_its_channel_is_acked_when_it_comes_back(line:
 async def test_a_claim_in_doubt_is_asked_again_under_its_own_token(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim that took effect, though its answer was lost, is ours: one attempt, one result."""
     shop = line.workshop
-    shop.lose_the_first_answer(line.app.bench.store, "claim", monkeypatch)
+    shop.lose_the_first_answer(line.app.jobs, "claim", monkeypatch)
     line.start()
     job_id = await shop.submit()
     await shop.reached(job_id, "succeeded")
@@ -135,7 +135,7 @@ async def test_a_claim_in_doubt_is_asked_again_under_its_own_token(line: Line, m
 async def test_a_settle_in_doubt_is_asked_again(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """A settle that took effect, though its answer was lost, stands, and the message goes away."""
     shop = line.workshop
-    shop.lose_the_first_answer(line.app.bench.store, "succeed", monkeypatch)
+    shop.lose_the_first_answer(line.app.jobs, "succeed", monkeypatch)
     line.start()
     job_id = await shop.submit()
     await shop.reached(job_id, "succeeded")

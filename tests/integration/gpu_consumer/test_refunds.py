@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from gpu_consumer.job.store import Claimed
+from gpu_consumer.job.verdict import Claimed
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop
 
@@ -32,8 +32,8 @@ async def test_a_streak_is_refunded_together(line: Line) -> None:
     shop = line.workshop
     one, other = [(await shop.add_job(attempt=attempt)).job_id for attempt in (1, 2)]
     tokens = [await lost_attempt(shop, job_id) for job_id in (one, other, other)]
-    assert await line.app.bench.store.refund(tokens) == 3
-    assert await line.app.bench.store.refund(tokens) == 0
+    assert await line.app.sessions.refund(tokens) == 3
+    assert await line.app.sessions.refund(tokens) == 0
     assert [await counted(shop, job_id) for job_id in (one, other)] == [(0, 1), (0, 2)]
 
 
@@ -42,7 +42,7 @@ async def test_only_what_was_tried_again_is_refunded(line: Line, outcome: str) -
     """A token that names another end is passed over."""
     shop = line.workshop
     job_id = (await shop.add_job(attempt=1)).job_id
-    assert await line.app.bench.store.refund([await lost_attempt(shop, job_id, outcome=outcome)]) == 0
+    assert await line.app.sessions.refund([await lost_attempt(shop, job_id, outcome=outcome)]) == 0
     assert await counted(shop, job_id) == (1, 0)
 
 
@@ -52,7 +52,7 @@ async def test_a_job_at_its_end_is_left_alone(line: Line) -> None:
     ended, replayed = [(await shop.add_job(attempt=1, generation=number)).job_id for number in (1, 2)]
     await shop.execute(FINISH, ended)
     tokens = [await lost_attempt(shop, ended), await lost_attempt(shop, replayed)]
-    assert await line.app.bench.store.refund(tokens) == 0
+    assert await line.app.sessions.refund(tokens) == 0
     assert await counted(shop, ended) == await counted(shop, replayed) == (1, 0)
 
 
@@ -61,7 +61,7 @@ async def test_a_job_is_refunded_three_times_at_the_most(line: Line) -> None:
     shop = line.workshop
     job_id = (await shop.add_job(attempt=4)).job_id
     tokens = [await lost_attempt(shop, job_id) for _ in range(4)]
-    assert await line.app.bench.store.refund(tokens) == 3
+    assert await line.app.sessions.refund(tokens) == 3
     assert await counted(shop, job_id) == (1, 3)
 
 
@@ -70,9 +70,9 @@ async def test_a_refunded_loss_makes_no_job_poison(line: Line) -> None:
     shop = line.workshop
     message = await shop.add_job(attempt=2)
     refunded, _ = [await lost_attempt(shop, message.job_id) for _ in range(2)]
-    await line.app.bench.store.refund([refunded])
+    await line.app.sessions.refund([refunded])
     token = uuid4()
     for _ in range(2):  # the second time as a claim whose answer was lost
-        claimed = await line.app.bench.store.claim(message, token)
+        claimed = await line.app.jobs.claim(message, token)
         assert isinstance(claimed, Claimed)
         assert claimed.process_losses == 1

@@ -23,7 +23,7 @@ from darkroom_contracts.messages import RenderMessage, encode_render, v2
 from darkroom_contracts.messages.v1 import CONTENT_TYPE, Render
 from darkroom_contracts.models import Model, load_catalogue
 from darkroom_contracts.topology import JOB_ID_HEADER, WORK_EXCHANGE, Lanes, topology, work_queue
-from gpu_consumer.job.store import Store
+from gpu_consumer.job.store import JobStore
 from gpu_consumer.protocol import Device, Load
 from gpu_consumer.settings import Settings
 from tests.support.endpoints import Bucket
@@ -258,7 +258,7 @@ class Workshop:
         await eventually(ended, seconds=30, what="the attempt ends")
         return await self.job(job_id)
 
-    def lose_the_first_answer(self, store: Store, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose_the_first_answer(self, store: JobStore, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """The first call takes effect, and is answered by a lost connection."""
         act = getattr(store, method)
         answers_lost = 0

@@ -66,8 +66,8 @@ def test_a_gpu_s_options_are_off_and_the_overlap_is_on() -> None:
 )
 def test_graphs_are_refused_where_they_can_not_be(changes: dict[str, str], advice: str) -> None:
     """Beside compiled code and on a CPU, with a sentence that says what to do."""
-    load(Settings, NEEDED | {"DARKROOM_CUDA_GRAPHS": "true"}).check()
-    load(Settings, NEEDED | changes).check()
+    load(Settings, NEEDED | {"DARKROOM_CUDA_GRAPHS": "true"})
+    load(Settings, NEEDED | changes)
     with pytest.raises(SettingsError, match=f"^DARKROOM_CUDA_GRAPHS: .*{advice}") as refused:
-        load(Settings, NEEDED | {"DARKROOM_CUDA_GRAPHS": "true"} | changes).check()
+        load(Settings, NEEDED | {"DARKROOM_CUDA_GRAPHS": "true"} | changes)
     assert "\n" not in str(refused.value)

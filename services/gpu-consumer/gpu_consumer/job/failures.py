@@ -6,10 +6,10 @@ import msgspec
 
 from chassis.errors import StorageUnavailableError
 from darkroom_contracts.api import JobInput
-from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode, Stage
 from darkroom_contracts.models import Model, OutOfBoundsError
-from gpu_consumer.job.outcome import Dead, Retry, Stage, failure
-from gpu_consumer.job.store import Claimed
+from gpu_consumer.job.outcome import Dead, Retry, failure
+from gpu_consumer.job.verdict import Claimed
 from gpu_consumer.protocol import Step
 from gpu_consumer.renderer.process import RenderProcessLostError
 from gpu_consumer.renderer.renderer import Failure

@@ -1,23 +1,25 @@
-"""Holding on to a job: the heartbeat, and what may interrupt the work."""
+"""The lease of a claimed job: heartbeats, and reasons to stop the render."""
 
 import asyncio
 import time
 from enum import StrEnum
 from types import TracebackType
-from uuid import uuid4
+from typing import Protocol, Self
+from uuid import UUID, uuid4
 
 import structlog
 
-from chassis.errors import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
-from darkroom_contracts.errors import JobErrorCode
+from chassis.errors import TransientDatabaseError
+from darkroom_contracts.errors import JobErrorCode, Stage
 from darkroom_contracts.messages import RenderMessage
-from gpu_consumer.job.outcome import Canceled, Dead, Discarded, Expired, Outcome, Released, Stage, failure
-from gpu_consumer.job.store import Claimed, Store, Verdict
+from gpu_consumer.job.outcome import Canceled, Dead, Discarded, Expired, Outcome, Released, failure
+from gpu_consumer.job.store import Beat
+from gpu_consumer.job.verdict import Claimed, Refusal, Verdict
 from gpu_consumer.protocol import Step
 from gpu_consumer.waiting import first_of, until_answered
 
 CONFIRM_PAUSE_SECONDS = 0.5
-"""Between two tries to confirm a lease while Postgres is away."""
+"""Pause between two tries to confirm a lease while Postgres is away."""
 
 log = structlog.get_logger()
 
@@ -32,7 +34,7 @@ class Interruption(StrEnum):
     DEADLINE = "deadline"
 
     def outcome(self, step: Step | None = None) -> Outcome:
-        """What is recorded for it; `step` is the last that was done."""
+        """Return the outcome of a render that was stopped. `step` is the last one done."""
         match self:
             case Interruption.CANCEL:
                 return Canceled()
@@ -41,7 +43,7 @@ class Interruption(StrEnum):
             case Interruption.DRAIN:
                 return Released()
             case Interruption.OVERTIME:
-                message = "The render took longer than this worker allows; ask for fewer steps or a smaller picture."
+                message = "The render took longer than this worker allows. Ask for fewer steps or a smaller picture."
                 return Dead(failure(JobErrorCode.RENDER_TIMEOUT, message, Stage.RENDER, step=step))
             case Interruption.DEADLINE:
                 message = "The job was not rendered within its deadline_seconds."
@@ -49,31 +51,40 @@ class Interruption(StrEnum):
                 return Expired(error)
 
 
-class Lease:
-    """Keeps a claimed job's lease while in use (`async with`), and collects reasons to stop.
+class Holding(Protocol):
+    """What a lease needs of the job's store."""
 
-    A heartbeat that finds the job no longer ours claims it again by the same message: Postgres may have lost the claim
-    in a crash, or the lease ran out while this process was frozen. The render goes on under the fresh token.
+    @property
+    def lease_seconds(self) -> float: ...
+    async def claim(self, message: RenderMessage, token: UUID, *, rendered: bool = False) -> Verdict: ...
+    async def heartbeat(self, claimed: Claimed, step: int | None, steps: int | None) -> Beat | None: ...
+
+
+class Lease:
+    """Keeps a claimed job's lease while it is open (`async with`), and collects reasons to stop.
+
+    A heartbeat that finds the job not held claims it again by the same message: Postgres may have lost the claim in a
+    crash, or the lease ran out while this process was frozen. The render goes on under the fresh token.
     """
 
     def __init__(
-        self, store: Store, claimed: Claimed, message: RenderMessage, heartbeat_seconds: float, held_since: float
+        self, store: Holding, claimed: Claimed, message: RenderMessage, heartbeat_seconds: float, held_since: float
     ) -> None:
         """`held_since`: when the claim was sent, by this process's time.monotonic."""
         self.claimed = claimed
         """The claim that holds now: its token fences the next write."""
         self.interruption: Interruption | None = None
-        self.verdict: Verdict | None = None
-        """Once the lease is lost: what there is to do about the message."""
+        self.verdict: Refusal | None = None
+        """The verdict on the message, once the lease is lost."""
+        self.step: Step | None = None
+        """The last step done."""
+        self.cancel_requested_at: float | None = None
+        """When the cancel was requested, by this process's time.perf_counter."""
         self._store = store
         self._message = message
         self._heartbeat_seconds = heartbeat_seconds
-        self.step: Step | None = None
-        """The last that was done."""
-        self.cancel_requested_at: float | None = None
-        """When the cancel was asked for, by this process's time.perf_counter."""
         self._held_at = held_since
-        """When the latest write that found the job ours was sent."""
+        """When the latest write that found the job held was sent."""
         self._beaten = asyncio.Event()
         self._rendered = False
         self._hurry = asyncio.Event()
@@ -82,10 +93,10 @@ class Lease:
         self._keeping: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
-    async def __aenter__(self) -> "Lease":
+    async def __aenter__(self) -> Self:
         self._keeping = asyncio.create_task(self._keep())
         if self.claimed.deadline_seconds is not None:
-            # By this process's monotonic clock: the database's and ours may differ.
+            # By this process's monotonic clock: it may differ from the database's.
             loop = asyncio.get_running_loop()
             self._deadline = loop.call_later(self.claimed.deadline_seconds, self.interrupt, Interruption.DEADLINE)
         return self
@@ -100,37 +111,38 @@ class Lease:
         await asyncio.wait([self._keeping])
 
     def progress(self, step: Step) -> None:
-        """Put the step on the job's record with the next heartbeat; the first one at once: the attempt counts now."""
+        """Record the step with the next heartbeat. The first step is recorded at once: the attempt counts from now."""
         begins = self.step is None
         self.step = step
         if begins:
             self.hurry()
 
     def hurry(self) -> None:
-        """Beat now: a cancel may be waiting."""
+        """Send a heartbeat now: a cancel may have been requested."""
         self._hurry.set()
 
     def interrupt(self, reason: Interruption) -> None:
-        """The first reason stands, but for a lost lease, which leaves nothing to decide."""
+        """Stop the render. The first reason stands, but a lost lease replaces any other."""
         if self.interruption is None or reason == Interruption.LEASE_LOST:
             self.interruption = reason
         self._interrupted.set()
 
     @property
     def lost(self) -> bool:
-        """Whether the job is known to be no longer ours."""
+        """Whether the job is known to be another's, or nobody's."""
         return self.interruption == Interruption.LEASE_LOST
 
     async def wait_interrupted(self) -> None:
+        """Wait for a reason to stop."""
         await self._interrupted.wait()
 
     @property
     def fresh(self) -> bool:
-        """Whether no other worker can have the job yet: it was ours less than one lease ago."""
+        """Whether no other worker can hold the job yet: it was held less than one lease ago."""
         return time.monotonic() - self._held_at < self._store.lease_seconds
 
     async def confirm(self) -> None:
-        """Return once the job is known to be ours, or once there is a reason to stop. Postgres may be away."""
+        """Wait until the lease is fresh, or until there is a reason to stop. Postgres may be away."""
         while not (self.fresh or self.interruption):
             self._beaten.clear()
             self.hurry()
@@ -139,7 +151,7 @@ class Lease:
                 await first_of(self.wait_interrupted(), asyncio.sleep(CONFIRM_PAUSE_SECONDS))
 
     async def keep_rendered(self) -> bool:
-        """Hold the job of a finished render, which no passed time may take away; whether it is held."""
+        """Keep the job of a finished render: time and pauses don't take it away any more. Return whether it is held."""
         self._rendered = True
         if self.lost:
             self.interruption = None
@@ -148,19 +160,19 @@ class Lease:
         return not self.lost
 
     async def rest(self) -> None:
-        """Stop beating, once a beat under way is through: two writes must not cross, each claiming the job again."""
+        """Stop the heartbeats, after the one under way: two writes that cross could both claim the job again."""
         assert self._keeping is not None
         self._resting = True
         self.hurry()
         await asyncio.wait([self._keeping])
 
     async def beat(self) -> None:
-        """Extend the lease once. Postgres being away interrupts nothing: every write is fenced."""
+        """Extend the lease once. A database that is away interrupts nothing: every write is fenced."""
         step, steps = (self.step.step, self.step.steps) if self.step else (None, None)
         sent_at = time.monotonic()
         try:
             answer = await self._store.heartbeat(self.claimed, step, steps)
-        except (DatabaseUnavailableError, DatabaseBusyError, TransactionClashError) as error:
+        except TransientDatabaseError as error:
             log.warning("heartbeat failed", error=str(error))
             return
         if answer is None:

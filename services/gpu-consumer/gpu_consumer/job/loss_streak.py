@@ -5,7 +5,7 @@ from uuid import UUID
 
 from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.job.outcome import Dead, Outcome, Retry
-from gpu_consumer.job.store import Claimed
+from gpu_consumer.job.verdict import Claimed
 from gpu_consumer.startup import DeviceFailingError
 
 SICK_AFTER_JOBS = 2

@@ -1,27 +1,12 @@
-"""Provenance stored on the job and in each picture."""
+"""The provenance stored on the job."""
 
 from darkroom_contracts.api import JobInput, PictureReceipt, Receipt
 from darkroom_contracts.objects import StoredOutput
-from darkroom_contracts.pictures import Origin
-from gpu_consumer.protocol import Picture, Ready, Rendered
-
-
-def origin_of(ready: Ready, made: Picture) -> Origin:
-    """What shaped a picture's pixels besides the input."""
-    return Origin(
-        model_revision=ready.model_revision,
-        dtype=ready.dtype,
-        device=ready.device,
-        versions=ready.versions,
-        tiled=made.tiled,
-        vae_dtype=made.vae_dtype,
-        batch_size=made.batch_size,
-        execution=ready.execution,
-    )
+from gpu_consumer.protocol import Ready, Rendered
 
 
 def receipt_of(ready: Ready, wanted: JobInput, rendered: Rendered, outputs: tuple[StoredOutput, ...]) -> Receipt:
-    """`ready` is the word of the process that rendered."""
+    """Return the receipt of a render. `ready` is the report of the process that rendered."""
     return Receipt(
         model_revision=ready.model_revision,
         scheduler=wanted.scheduler,

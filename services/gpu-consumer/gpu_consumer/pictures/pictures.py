@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import structlog
 
@@ -12,9 +13,8 @@ from darkroom_contracts.api import JobInput
 from darkroom_contracts.objects import CONTENT_TYPES, StoredOutput, output_key
 from darkroom_contracts.pictures import Origin
 from gpu_consumer import metrics
-from gpu_consumer.job.receipts import origin_of
-from gpu_consumer.job.store import Claimed
 from gpu_consumer.pictures import png
+from gpu_consumer.pictures.origin import origin_of
 from gpu_consumer.protocol import Picture, Ready, RenderedImage
 
 ENCODERS = 2
@@ -31,20 +31,19 @@ class Pictures:
         self._encoders = ThreadPoolExecutor(ENCODERS, thread_name_prefix="encode")
 
     async def store(
-        self, claimed: Claimed, wanted: JobInput, pictures: tuple[Picture, ...], ready: Ready
+        self, job_id: UUID, model: str, wanted: JobInput, pictures: tuple[Picture, ...], ready: Ready
     ) -> tuple[StoredOutput, ...]:
-        """Encode and store them all. Raises StorageUnavailableError when S3 stays away."""
-        stored = [self._store(claimed, wanted, picture, origin_of(ready, picture)) for picture in pictures]
-        return tuple(await asyncio.gather(*stored))
+        """Encode and store the pictures of a job. Raises StorageUnavailableError when S3 stays away."""
+        return tuple(await asyncio.gather(*(self._store(job_id, model, wanted, one, ready) for one in pictures)))
 
-    async def _store(self, claimed: Claimed, wanted: JobInput, picture: Picture, origin: Origin) -> StoredOutput:
-        image = picture.image
+    async def _store(self, job_id: UUID, model: str, wanted: JobInput, picture: Picture, ready: Ready) -> StoredOutput:
+        image, origin = picture.image, origin_of(ready, picture)
         with metrics.PHASE_SECONDS.labels(metrics.Phase.ENCODE).time():
             loop = asyncio.get_running_loop()
-            body, digest = await loop.run_in_executor(self._encoders, _encode, image, wanted, claimed.model, origin)
+            body, digest = await loop.run_in_executor(self._encoders, _encode, image, wanted, model, origin)
         output = StoredOutput(
             index=picture.index,
-            key=output_key(claimed.job_id, picture.index, digest, wanted.output_format),
+            key=output_key(job_id, picture.index, digest, wanted.output_format),
             content_type=CONTENT_TYPES[wanted.output_format],
             width=image.width,
             height=image.height,

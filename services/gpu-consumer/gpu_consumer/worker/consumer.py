@@ -1,59 +1,99 @@
-"""Takes one message at a time and hands it to an attempt: one renders, one is stored or claimed ahead."""
+"""Takes one message at a time and starts an attempt at it: one job renders, one is stored or claimed ahead."""
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
 
-from chassis.broker import Broker
 from chassis.errors import BrokerUnavailableError
 from chassis.loops import Loop
-from darkroom_contracts.topology import Topology, work_queue
 from gpu_consumer import metrics
+from gpu_consumer.gate import Gate
 from gpu_consumer.job.attempt import Attempt
-from gpu_consumer.job.bench import Bench
 from gpu_consumer.job.lease import Interruption
 from gpu_consumer.job.outcome import Disposal
+from gpu_consumer.job.turn import Turn
+from gpu_consumer.usage import Usage
 from gpu_consumer.waiting import first_of
-from gpu_consumer.worker.slot import Delivery, Slot
 
-SLOTS = 2
-"""One renders, one is stored. With a single slot nothing overlaps."""
 ABORT_SECONDS = 15.0
 """How long an aborted attempt may take to record that."""
 
 log = structlog.get_logger()
 
 
+class Delivery(Protocol):
+    """A message that was delivered and is not disposed of yet."""
+
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def headers(self) -> Mapping[str, Any]: ...
+    async def ack(self) -> bool: ...
+    async def reject(self) -> bool: ...
+
+
+class Slot(Protocol):
+    """A channel that holds one message at a time."""
+
+    async def fetch(self) -> Delivery | None: ...
+    async def take(self, gate: Gate) -> Delivery | None: ...
+    async def close(self) -> None: ...
+
+
+class Pipeline(Protocol):
+    """What takes a message to its end."""
+
+    async def run(self, attempt: Attempt) -> Disposal: ...
+
+
 class Consumer(Loop):
     """A round: wait until the gate is open and a slot is free, take a message, wait until its job is denoised.
 
     While a job is decoded, a message that waits may be taken and its job claimed ahead, to render as soon as the GPU is
-    free. An attempt has a task of its own, which outlives the channel that its message came through.
+    free. Each attempt has a task of its own, which outlives the channel that its message came through.
     """
 
     name = "consumer"
     interval = 0.0
 
-    def __init__(self, bench: Bench, broker: Broker, topology: Topology, slots: int = SLOTS) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        slots: Iterable[Slot],
+        gate: Gate,
+        usage: Usage,
+        declare: Callable[[], Awaitable[None]],
+        bury: Callable[[bytes, Mapping[str, Any]], Awaitable[None]],
+    ) -> None:
+        """`declare` declares the queue, `bury` publishes a message to the dead letters.
+
+        With two slots one job renders and one is stored; with a single slot nothing overlaps.
+        """
         super().__init__()
-        self._bench = bench
-        self._broker = broker
-        self._topology = topology
+        self._pipeline = pipeline
+        self._gate = gate
+        self._usage = usage
+        self._declare = declare
+        self._bury = bury
         self._declared = False
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
-        self._free = deque(
-            Slot(broker, work_queue(bench.model.name), bench.usage, bench.empty_answers) for _ in range(slots)
-        )
+        self._free = deque(slots)
         self._freed = asyncio.Event()
 
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts under way, oldest first."""
+        return tuple(self._attempts.values())
+
     async def run_once(self) -> bool:
-        """Take a message and render it. Raises BrokerUnavailableError; messages at hand are not affected by that."""
-        gate = self._bench.gate
-        if not gate.is_open:
+        """Take a message and start its attempt. Raises BrokerUnavailableError, which affects no attempt under way."""
+        if not self._gate.is_open:
             metrics.STATE.state("closed")
-            await first_of(gate.wait_open(), gate.wait_draining())
+            await first_of(self._gate.wait_open(), self._gate.wait_draining())
         slot = await self._free_slot()
         if slot is None:
             return True
@@ -61,48 +101,47 @@ class Consumer(Loop):
         if delivery is None:
             self._release(slot)
             return True
-        attempt = self._begin(slot, delivery)
-        await first_of(attempt.denoised.wait(), attempt.gpu_free.wait(), gate.wait_draining())
+        turn = self._begin(slot, delivery)
+        await first_of(turn.wait_denoised(), self._gate.wait_draining())
         return True
 
     async def drain(self, seconds: float) -> None:
-        """Wait until all attempts are through. After `seconds` abort them: their jobs go back to the queue."""
+        """Wait until all attempts have ended. After `seconds` abort them: their jobs go back to the queue."""
         metrics.STATE.state("draining")
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=seconds)
-        for attempt in self._attempts.values():
-            if attempt.lease is not None:
-                attempt.lease.interrupt(Interruption.DRAIN)
+        for attempt in self.attempts:
+            attempt.interrupt(Interruption.DRAIN)
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=ABORT_SECONDS)
         for task in self._attempts:
-            log.error("an attempt is left behind; its job goes back to the queue when its lease is over")
+            log.error("an attempt was left behind; its job goes back to the queue when its lease runs out")
             task.cancel()
         await asyncio.gather(*self._attempts, return_exceptions=True)
 
     def hurry(self, job_id: UUID) -> None:
-        """A cancel of this job was asked for."""
-        for attempt in self._attempts.values():
-            if attempt.lease is not None and attempt.lease.claimed.job_id == job_id:
-                attempt.lease.hurry()
+        """Send a heartbeat for the job now: its cancel was requested."""
+        for attempt in self.attempts:
+            if attempt.job_id == job_id:
+                attempt.hurry()
 
     async def _free_slot(self) -> Slot | None:
-        """Wait for a slot that holds no message; None when the worker drains."""
-        gate = self._bench.gate
-        while not self._free and not gate.draining:
+        """Wait for a slot that holds no message. Return None when the worker drains."""
+        while not self._free and not self._gate.draining:
             self._freed.clear()
-            await first_of(self._freed.wait(), gate.wait_draining())
-        return None if gate.draining else self._free.popleft()
+            await first_of(self._freed.wait(), self._gate.wait_draining())
+        return None if self._gate.draining else self._free.popleft()
 
     def _release(self, slot: Slot) -> None:
         self._free.append(slot)
         self._freed.set()
 
     async def _take(self, slot: Slot) -> Delivery | None:
+        """Return the next message, or None when the gate closes first."""
         metrics.STATE.state("waiting")
         try:
             if not self._declared:
-                await self._broker.declare(self._topology)
+                await self._declare()
                 self._declared = True
             return await self._ask(slot)
         except BrokerUnavailableError:
@@ -110,42 +149,41 @@ class Consumer(Loop):
             self._release(slot)
             raise
         finally:
-            self._bench.usage.delivered()
+            self._usage.delivered()
 
     async def _ask(self, slot: Slot) -> Delivery | None:
-        """While the GPU decodes, a message that waits; else the next one. None when the gate closed first.
+        """While the GPU decodes, take a message only if one waits.
 
-        Never a subscription while the GPU is busy: it would take what comes from a worker that is idle.
+        A subscription would take messages from a worker that is idle.
         """
-        gate, busy = self._bench.gate, self._on_gpu()
-        if busy is not None and gate.is_open:
+        turn = self._turn_on_gpu()
+        if turn is not None and self._gate.is_open:
             waiting = await slot.fetch()
             if waiting is not None:
                 return waiting
-            await first_of(busy.gpu_free.wait(), gate.wait_closed())
-        return await slot.take(gate) if gate.is_open else None
+            await first_of(turn.wait_ended(), self._gate.wait_closed())
+        return await slot.take(self._gate) if self._gate.is_open else None
 
-    def _on_gpu(self) -> Attempt | None:
-        """The attempt that has the GPU, or will have it first."""
-        return next((attempt for attempt in self._attempts.values() if not attempt.gpu_free.is_set()), None)
+    def _turn_on_gpu(self) -> Turn | None:
+        """Return the turn that has come, or comes first."""
+        return next((attempt.turn for attempt in self.attempts if not attempt.turn.has_ended), None)
 
-    def _begin(self, slot: Slot, delivery: Delivery) -> Attempt:
+    def _begin(self, slot: Slot, delivery: Delivery) -> Turn:
         metrics.STATE.state("rendering")
-        before = self._on_gpu()
-        attempt = Attempt(self._bench, delivery, before.gpu_free if before else None)
+        attempt = Attempt(delivery.body, delivery.headers, Turn(self._turn_on_gpu()))
         task = asyncio.create_task(self._see_through(attempt, slot, delivery))
         self._attempts[task] = attempt
         task.add_done_callback(self._attempts.pop)
-        return attempt
+        return attempt.turn
 
     async def _see_through(self, attempt: Attempt, slot: Slot, delivery: Delivery) -> None:
         disposal = Disposal.GIVE_BACK
         try:
-            disposal = await attempt.run()
+            disposal = await self._pipeline.run(attempt)
         except Exception:
             log.exception("the message is given back")
         finally:
-            attempt.gpu_free.set()
+            attempt.turn.end()
             await self._dispose(disposal, slot, delivery)
             self._release(slot)
 
@@ -157,6 +195,6 @@ class Consumer(Loop):
                 await delivery.reject()
             case Disposal.BURY:
                 if not await delivery.reject():
-                    await self._bench.parking.bury(delivery.body, delivery.headers)
+                    await self._bury(delivery.body, delivery.headers)
             case Disposal.GIVE_BACK:
                 await slot.close()

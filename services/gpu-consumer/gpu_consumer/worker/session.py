@@ -1,40 +1,38 @@
-"""The worker's session: its row in the database, kept fresh, with what it knows of its queue."""
+"""The worker's session: its row in the database, with the times at which its queue was empty."""
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
-from chassis.errors import DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
+from chassis.errors import TransientDatabaseError
 from gpu_consumer.gate import DATABASE, RESUMED, Gate
-from gpu_consumer.job.store import Store
 from gpu_consumer.protocol import Ready
 from gpu_consumer.waiting import until_answered
 
 PROOF_SECONDS = 10.0
-"""How old an answer must be to prove that what was announced before it is not in the queue."""
-
-_UNANSWERED = (DatabaseUnavailableError, DatabaseBusyError, TransactionClashError)
+"""How old an answer must be to prove that no message announced before it is in the queue."""
 
 log = structlog.get_logger()
 
 
 class EmptyAnswers:
-    """When the queue was asked for a message and had none: the latest time, and the latest that is old enough."""
+    """When the queue was asked for a message and was empty: the latest time, and the latest that is old enough."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._asked_at: deque[float] = deque()
 
     def note(self, asked_at: float) -> None:
-        """Remember a question, by this process's monotonic clock, that was answered "empty"."""
+        """Record the time of a question, by this process's monotonic clock, that was answered "empty"."""
         self._forget(asked_at)
         self._asked_at.append(asked_at)
 
     def ages(self) -> tuple[float | None, float | None]:
-        """Return the ages in seconds of the latest answer and of the latest that is a proof by now."""
+        """Return the ages in seconds of the latest answer and of the latest that proves something by now."""
         now = self._clock()
         self._forget(now)
         if not self._asked_at:
@@ -43,17 +41,26 @@ class EmptyAnswers:
         return now - self._asked_at[-1], oldest if oldest >= PROOF_SECONDS else None
 
     def _forget(self, now: float) -> None:
-        """Drop what a later answer, old enough itself, has made worthless; so the rest is bounded in time."""
+        """Drop the answers before the latest one that is old enough."""
         while len(self._asked_at) > 1 and now - self._asked_at[1] >= PROOF_SECONDS:
             self._asked_at.popleft()
 
 
+class Sessions(Protocol):
+    """What a session needs of the worker's store."""
+
+    async def open_session(self, model: str) -> bool: ...
+    async def describe_session(self, ready: Ready, gpu_id: str | None) -> None: ...
+    async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> bool | None: ...
+    async def end_session(self) -> None: ...
+
+
 class Session:
-    """One life of this worker, named by every attempt that it makes."""
+    """One life of this worker. Every attempt of that life names it."""
 
     def __init__(
         self,
-        store: Store,
+        store: Sessions,
         gate: Gate,
         empty_answers: EmptyAnswers,
         ready: Callable[[], Ready | None],
@@ -73,35 +80,36 @@ class Session:
         self._paused: bool | None = None
 
     async def open(self) -> None:
-        """Record the session, and learn whether the model is paused."""
+        """Record the session, and find out whether the model is paused."""
         self._obey(paused=await until_answered(lambda: self._store.open_session(self._model)))
         self._gate.allow(DATABASE)
 
     async def run(self) -> None:
+        """Repeat `run_once` until canceled."""
         while True:
             await asyncio.sleep(self._beat_seconds)
             await self.run_once()
 
     async def run_once(self) -> None:
-        """Show that the worker lives, what it renders on, and when its queue was empty. Postgres may be away."""
+        """Record that the worker lives, what it renders with, and when its queue was empty. Postgres may be away."""
         try:
             await self._describe(self._ready())
             await self._beat()
             self._gate.allow(DATABASE)
-        except _UNANSWERED as error:
+        except TransientDatabaseError as error:
             log.warning("the session's beat failed", error=str(error))
 
     async def close(self) -> None:
-        """Record the session's end, if Postgres is there to be told."""
+        """Record the session's end, unless Postgres is away."""
         try:
             await self._store.end_session()
-        except _UNANSWERED as error:
-            log.info("the session's end is not on record", error=str(error))
+        except TransientDatabaseError as error:
+            log.info("the session's end was not recorded", error=str(error))
 
     async def _beat(self) -> None:
         paused = await self._store.beat_session(*self._empty_answers.ages())
-        if paused is None:  # the next beat describes it anew, too
-            log.warning("the database does not know this session, since it was restored from a backup")
+        if paused is None:  # the next beat describes it again, too
+            log.warning("the database has no such session: it was restored from a backup")
             self._described = None
             paused = await self._store.open_session(self._model)
         self._obey(paused=paused)
@@ -112,11 +120,11 @@ class Session:
             self._described = ready
 
     def _obey(self, *, paused: bool) -> None:
-        """Take nothing new while the model is paused; what is at hand is finished."""
+        """Take no messages while the model is paused. Attempts under way are finished."""
         if paused == self._paused:
             return
         if paused or self._paused:
-            log.info("the model is paused" if paused else "the model is not paused any more")
+            log.info("the model is paused" if paused else "the model is resumed")
         self._paused = paused
         if paused:
             self._gate.forbid(RESUMED)

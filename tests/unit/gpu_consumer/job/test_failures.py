@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from chassis.errors import StorageUnavailableError
-from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode, Stage
 from darkroom_contracts.models import Model, Range
 from gpu_consumer.job import failures
-from gpu_consumer.job.outcome import MESSAGE_LIMIT, Dead, Retry, Stage, failure
-from gpu_consumer.job.store import Claimed
+from gpu_consumer.job.outcome import MESSAGE_LIMIT, Dead, Retry, failure
+from gpu_consumer.job.verdict import Claimed
 from gpu_consumer.protocol import RenderFailed, Step
 from gpu_consumer.renderer.loss import Loss
 from gpu_consumer.renderer.process import RenderProcessLostError

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -13,7 +13,8 @@ from darkroom_contracts.messages import RenderMessage
 from darkroom_contracts.messages.v1 import Render
 from gpu_consumer.job.lease import Interruption, Lease
 from gpu_consumer.job.outcome import Canceled, Dead, Discarded, Expired, Released
-from gpu_consumer.job.store import Beat, Claimed, Obsolete, Store, Verdict
+from gpu_consumer.job.store import Beat
+from gpu_consumer.job.verdict import Claimed, Obsolete, Verdict
 from gpu_consumer.protocol import Step
 from tests.support.waiting import eventually
 
@@ -36,7 +37,7 @@ class Answers:
         self.claims: list[bool] = []
         self.beaten_with: list[UUID] = []
 
-    async def claim(self, message: RenderMessage, token: UUID, *, rendered: bool) -> Verdict:
+    async def claim(self, message: RenderMessage, token: UUID, *, rendered: bool = False) -> Verdict:
         """What a heartbeat that found nothing asks next."""
         self.claims.append(rendered)
         return self.verdict
@@ -52,7 +53,7 @@ class Answers:
 
 def lease_on(answers: Answers, seconds: float = 60, age: float = 0.0) -> Lease:
     """One that was claimed `age` seconds ago."""
-    return Lease(cast(Store, answers), CLAIMED, MESSAGE, seconds, time.monotonic() - age)
+    return Lease(answers, CLAIMED, MESSAGE, seconds, time.monotonic() - age)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from darkroom_contracts.errors import JobErrorCode
+from darkroom_contracts.errors import JobErrorCode, Stage
 from gpu_consumer.job.loss_streak import LossStreak
-from gpu_consumer.job.outcome import Canceled, Dead, Outcome, Retry, Stage, failure
-from gpu_consumer.job.store import Claimed
+from gpu_consumer.job.outcome import Canceled, Dead, Outcome, Retry, failure
+from gpu_consumer.job.verdict import Claimed
 from gpu_consumer.startup import DeviceFailingError, ExitCode
 
 LOST = Retry(failure(JobErrorCode.RENDER_PROCESS_LOST, "SIGKILL", Stage.RENDER))

@@ -1,10 +1,9 @@
-"""Provenance stored on the job and in each picture."""
+"""The provenance stored on the job."""
 
 from darkroom_contracts.api import PictureReceipt, Receipt
 from darkroom_contracts.objects import StoredOutput
-from gpu_consumer.job.receipts import origin_of, receipt_of
-from gpu_consumer.protocol import RenderedImage
-from tests.support.models import execution, job_input, picture, ready, rendered
+from gpu_consumer.job.receipts import receipt_of
+from tests.support.models import execution, job_input, ready, rendered
 
 EXECUTION = execution(layout="channels_last", cuda_graphs=True, cpu_threads=None)
 READY = ready(device="NVIDIA H200", dtype="float16", manifest_sha256="ab" * 32, execution=EXECUTION)
@@ -28,11 +27,3 @@ def test_a_receipt_has_all_that_shows_in_the_pictures() -> None:
         execution=EXECUTION,
         pictures=[PictureReceipt(7, "0" * 64), PictureReceipt(8, "1" * 64)],
     )
-
-
-def test_a_picture_s_origin_is_the_process_that_rendered_it() -> None:
-    """And the picture's own batch, tiles and precision."""
-    made = picture(RenderedImage(1, 1, 7, b"rgb"), batch_size=4, tiled=True, vae_dtype="float32")
-    origin = origin_of(READY, made)
-    assert (origin.device, origin.dtype, origin.execution) == ("NVIDIA H200", "float16", EXECUTION)
-    assert (origin.batch_size, origin.tiled, origin.vae_dtype) == (4, True, "float32")

@@ -4,20 +4,19 @@ import threading
 import time
 from io import BytesIO
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from PIL import Image
 
 from darkroom_contracts.api import JobInput
 from darkroom_contracts.pictures import PICTURE_KEYWORD, Origin, decode
-from gpu_consumer.job.store import Claimed
 from gpu_consumer.pictures.pictures import ENCODERS, Pictures
 from gpu_consumer.protocol import RenderedImage
 from tests.support.models import picture, ready
 
 INPUT = JobInput("a lighthouse", "", 2, 7.5, "ddim", 64, 64, 7, 8, "png")
-CLAIMED = Claimed(UUID(int=1), 1, uuid4(), 1, "tiny", b"{}", None)
+JOB_ID = UUID(int=1)
 PICTURES = tuple(picture(RenderedImage(64, 64, seed, bytes(64 * 64 * 3)), index=seed) for seed in range(8))
 
 
@@ -49,7 +48,7 @@ async def test_two_threads_encode_however_many_pictures(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("gpu_consumer.pictures.png.encode", encode)
     bucket = Bucket()
-    stored = await Pictures(cast(Any, bucket)).store(CLAIMED, INPUT, PICTURES, ready())
+    stored = await Pictures(cast(Any, bucket)).store(JOB_ID, "tiny", INPUT, PICTURES, ready())
     assert most == ENCODERS == 2
     assert [output.seed for output in stored] == list(range(8))
     assert sorted(bucket.keys) == sorted(output.key for output in stored)
@@ -60,7 +59,7 @@ async def test_each_picture_tells_its_own_making() -> None:
     bucket = Bucket()
     tiled = picture(PICTURES[0].image, index=0, tiled=True, vae_dtype="float16")
     whole = picture(PICTURES[1].image, index=1, tiled=False, vae_dtype="float32")
-    await Pictures(cast(Any, bucket)).store(CLAIMED, INPUT, (tiled, whole), ready())
+    await Pictures(cast(Any, bucket)).store(JOB_ID, "tiny", INPUT, (tiled, whole), ready())
     origins = [_origin_in(bucket.bodies[key]) for key in sorted(bucket.keys)]
     assert [(origin.tiled, origin.vae_dtype) for origin in origins] == [(True, "float16"), (False, "float32")]
 

@@ -1,12 +1,11 @@
 """What a session tells of its queue, and how it obeys a pause."""
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from chassis.errors import DatabaseUnavailableError
 from gpu_consumer.gate import DATABASE, RESUMED, Gate
-from gpu_consumer.job.store import Store
 from gpu_consumer.worker.session import PROOF_SECONDS, EmptyAnswers, Session
 from tests.support.clocks import Clock
 from tests.support.models import ready
@@ -64,7 +63,7 @@ def answers(clock: Clock) -> EmptyAnswers:
 
 @pytest.fixture
 def session(record: Record, gate: Gate, answers: EmptyAnswers) -> Session:
-    return Session(cast(Store, record), gate, answers, lambda: READY, model="tiny", gpu_id="GPU-1", beat_seconds=60)
+    return Session(record, gate, answers, lambda: READY, model="tiny", gpu_id="GPU-1", beat_seconds=60)
 
 
 def test_nothing_is_known_of_a_queue_that_was_never_empty(answers: EmptyAnswers) -> None:

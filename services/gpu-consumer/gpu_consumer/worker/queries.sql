@@ -1,0 +1,40 @@
+-- name: open_session(id, worker, model)$
+-- Whether the model is paused. What was left open under the worker's name belongs to a process that is gone.
+WITH ended AS (
+    UPDATE worker_sessions SET ended_at = last_beat_at WHERE worker = :worker AND ended_at IS NULL AND id <> :id
+), opened AS (
+    INSERT INTO worker_sessions (id, worker, model) VALUES (:id, :worker, :model) ON CONFLICT DO NOTHING
+)
+SELECT EXISTS (SELECT FROM paused_models WHERE model = :model);
+
+-- name: describe_session(id, device, gpu_id, model_revision, versions)!
+UPDATE worker_sessions SET device = :device, gpu_id = :gpu_id, model_revision = :model_revision, versions = :versions
+WHERE id = :id;
+
+-- name: beat_session(id, empty_age, empty_before_age)$
+-- Whether the model is paused; null without such a session. Times are this database's: now, less the age of what the
+-- worker tells.
+UPDATE worker_sessions SET last_beat_at = now(), ended_at = NULL,
+    empty_at = now() - make_interval(secs => :empty_age),
+    empty_before_at = now() - make_interval(secs => :empty_before_age)
+WHERE id = :id
+RETURNING EXISTS (SELECT FROM paused_models WHERE paused_models.model = worker_sessions.model);
+
+-- name: end_session(id)!
+UPDATE worker_sessions SET last_beat_at = now(), ended_at = now() WHERE id = :id;
+
+-- name: refund(tokens)$
+SELECT refund_attempts(:tokens);
+
+-- name: reap(worker)$
+SELECT reap_jobs(:worker);
+
+-- name: take_name(worker)$
+-- The lock lives as long as the connection.
+SELECT pg_try_advisory_lock(hashtextextended('darkroom worker ' || :worker, 0));
+
+-- name: cancel_channel(worker)$
+SELECT cancel_channel(:worker);
+
+-- name: still_there()$
+SELECT true;
