@@ -11,6 +11,7 @@ import msgspec
 
 from darkroom.errors import ApiError, BrokenDownloadError, StillRunningError, UnreachableError
 from darkroom_contracts.api import CancelReply, Job, JobInputRequest, JobRequest, Output, OutputFormat, Problem
+from darkroom_contracts.routes import CANCEL_JOB, GET_JOB, SUBMIT_JOB, Route
 from darkroom_contracts.states import TERMINAL, JobStatus
 
 T = TypeVar("T")
@@ -91,16 +92,16 @@ class Client:
         )
         request = JobRequest(job_input, model=model, metadata=metadata or {})
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key or uuid4().hex}
-        answer = self._call("POST", "/v1/jobs", content=msgspec.json.encode(request), headers=headers)
+        answer = self._call(SUBMIT_JOB, content=msgspec.json.encode(request), headers=headers)
         return _decode(answer, Job)
 
     def job(self, job_id: UUID) -> Job:
         """Return the current state of the job."""
-        return _decode(self._call("GET", f"/v1/jobs/{job_id}"), Job)
+        return _decode(self._call(GET_JOB, id=job_id), Job)
 
     def cancel(self, job_id: UUID) -> CancelReply:
         """Cancel the job and return its state. A running job stops later; a job that has ended stays as it is."""
-        return _decode(self._call("POST", f"/v1/jobs/{job_id}/cancel"), CancelReply)
+        return _decode(self._call(CANCEL_JOB, id=job_id), CancelReply)
 
     def wait(
         self, job_id: UUID, *, timeout_seconds: float | None = None, on_look: Callable[[Job], None] | None = None
@@ -136,8 +137,9 @@ class Client:
             )
         return answer.content
 
-    def _call(self, method: str, path: str, *, headers: dict[str, str] | None = None, content: bytes = b"") -> bytes:
-        answer = self._send(method, path, headers={**self._authorization, **(headers or {})}, content=content)
+    def _call(self, route: Route, *, headers: dict[str, str] | None = None, content: bytes = b"", **ids: UUID) -> bytes:
+        path = route.template.format(**ids)
+        answer = self._send(route.method, path, headers={**self._authorization, **(headers or {})}, content=content)
         if not answer.is_success:
             raise ApiError(_problem(answer))
         return answer.content
