@@ -29,7 +29,6 @@ EXEMPT: tuple[str, ...] = (
     "services/chassis/",
     "services/gateway/",
     "services/gpu-consumer/",
-    "services/operations/",
     "services/status/",
     "tests/",
     "training/",

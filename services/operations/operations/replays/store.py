@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
+from chassis.jobs.row import decode_columns
 from chassis.postgres import Connection, Row, load_queries
-from darkroom_contracts.states import JobStatus
 from operations.letters.records import LetterKind, LetterStatus
 from operations.replays.records import (
     Candidate,
@@ -95,4 +95,4 @@ def _candidate(row: Row) -> Candidate:
 
 
 def _job(row: Row) -> LockedJob:
-    return LockedJob(**{**row, "status": JobStatus(row["status"])})
+    return LockedJob(**decode_columns(row, LockedJob.__struct_fields__))

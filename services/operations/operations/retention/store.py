@@ -3,14 +3,11 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import msgspec
-
+from chassis.jobs.row import decode_columns
 from chassis.postgres import Connection, Row, load_queries
-from darkroom_contracts.objects import StoredOutput
 from operations.retention.records import AttemptPosition, Batch, ObjectSweep
 
 queries = load_queries("operations.retention")
-_decode_outputs = msgspec.json.Decoder(list[StoredOutput]).decode
 
 
 async def prune_idempotency_keys(connection: Connection, at_most: int, age: timedelta) -> int:
@@ -92,7 +89,7 @@ async def cancel_sweep(connection: Connection, job_id: UUID, hold: timedelta) ->
 
 
 def _sweep(row: Row) -> ObjectSweep:
-    outputs = [] if row["gone"] or row["outputs"] is None else _decode_outputs(row["outputs"])
+    outputs = [] if row["gone"] else decode_columns(row, ["outputs"])["outputs"]
     return ObjectSweep(
         job_id=row["job_id"],
         due_at=row["due_at"],
