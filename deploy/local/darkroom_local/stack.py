@@ -124,7 +124,7 @@ def _begin(home: Home, state: State) -> Blueprint:
     """Start a supervisor for a stack without one. Raises LocalError."""
     _sweep(home)
     services = read_services()
-    for name in state.settle(services):
+    for name in state.complete(services):
         console.print(f"Another program uses the last {name} port. The new one is {state.ports[name]}.")
     state.save(home)
     blueprint = Blueprint.draw(home, state, services)

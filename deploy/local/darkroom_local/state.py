@@ -44,7 +44,7 @@ class State:
         """Replace the state file atomically."""
         write_private(home.state_file, json.dumps(asdict(self), indent=2) + "\n")
 
-    def settle(self, services: Iterable[Service]) -> list[str]:
+    def complete(self, services: Iterable[Service]) -> list[str]:
         """Choose missing ports and secrets for a stack that does not run now; return the names of ports that moved.
 
         Ports that neither a part nor one of `services` uses are removed. Raises LocalError when DARKROOM_PORT is not a
@@ -57,13 +57,13 @@ class State:
         moved = [name for name, port in self.ports.items() if not is_free(port)]
         for name in moved:
             del self.ports[name]
-        self._settle_edge()
+        self._choose_edge_port()
         for name in names:
             if name not in self.ports:
                 self.ports[name] = free_port(self.ports.values())
         return moved
 
-    def _settle_edge(self) -> None:
+    def _choose_edge_port(self) -> None:
         chosen = os.environ.get("DARKROOM_PORT")
         if chosen:
             self.ports["edge"] = _chosen_port(chosen)

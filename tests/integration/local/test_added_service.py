@@ -100,7 +100,7 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Added]:
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
     home, state, services = Home(tmp_path / "home"), State(), read_services(file)
     home.create()
-    state.settle(services)
+    state.complete(services)
     blueprint = Blueprint.draw(home, state, services)
     stack.supervise(blueprint)
     (program,) = [program for program in blueprint.programs if program.name == "a-dummy"]

@@ -1,4 +1,4 @@
-"""supervisord keeps the programs running, and stops them."""
+"""supervisord starts, restarts and stops the programs."""
 
 import os
 import re
@@ -41,7 +41,7 @@ def program(name: str, code: str, folder: Path) -> Program:
 
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
-    """One with a program that runs and one that refuses to, in a folder with an awkward name."""
+    """A supervisor with a program that runs and one that refuses to, in a folder with special characters."""
     home = Home(tmp_path / "a 100%s folder")
     home.create()
     programs = [program("sleeper", SLEEP, home.path), program("refuser", REFUSE, home.path)]
@@ -58,13 +58,13 @@ def state_is(supervisor: Supervisor, name: str, state: str) -> Callable[[], bool
 
 
 async def test_nothing_runs_until_it_is_started(supervisor: Supervisor) -> None:
-    """The order of the start is the stack's, not supervisord's."""
+    """supervisord starts no program by itself: the stack decides the order."""
     assert {state.state for state in supervisor.states().values()} == {"STOPPED"}
     assert not any(state.alive for state in supervisor.states().values())
 
 
 async def test_a_killed_program_comes_back(supervisor: Supervisor) -> None:
-    """Killing just one program, by its pid, makes supervisord start it again."""
+    """A program whose process is killed is started again."""
     supervisor.start("sleeper")
     await eventually(state_is(supervisor, "sleeper", "RUNNING"))
     first = supervisor.states()["sleeper"].pid
@@ -74,7 +74,7 @@ async def test_a_killed_program_comes_back(supervisor: Supervisor) -> None:
 
 
 async def test_a_drained_program_comes_back(supervisor: Supervisor) -> None:
-    """A program that somebody else asked to stop is started again as well."""
+    """A program that gets SIGTERM from elsewhere is started again too."""
     supervisor.start("sleeper")
     await eventually(state_is(supervisor, "sleeper", "RUNNING"))
     first = supervisor.states()["sleeper"].pid
@@ -84,14 +84,14 @@ async def test_a_drained_program_comes_back(supervisor: Supervisor) -> None:
 
 
 async def test_a_refusal_is_not_repeated(supervisor: Supervisor) -> None:
-    """A program that leaves with a refusal's exit code stays down, and its log tells why."""
+    """A program that ends with a permanent exit code stays stopped, and its log has the reason."""
     supervisor.start("refuser")
     await eventually(state_is(supervisor, "refuser", "EXITED"))
     assert (supervisor.home.logs / "refuser.log").read_text() == "no model here\n"
 
 
 async def test_every_permanent_exit_code_ends_the_restarts(supervisor: Supervisor) -> None:
-    """Each program's own; a program without any is always started again."""
+    """Each program has its own codes; one without codes is always started again."""
     configured = ConfigParser(interpolation=None)
     configured.read(supervisor.home.supervisor_file)
     for name, codes in EXIT_CODES.items():
@@ -100,7 +100,7 @@ async def test_every_permanent_exit_code_ends_the_restarts(supervisor: Superviso
 
 @pytest.mark.parametrize("code", ExitCode)
 def test_the_exit_codes_are_documented(code: ExitCode) -> None:
-    """Each stands in the operators' table, with whether the supervisor starts the worker again."""
+    """The operators' table lists each code and whether the supervisor starts the worker again."""
     lines = OPERATING.read_text().splitlines()
     rows = [line.split("|")[1:-1] for line in lines if re.match(r"\| [67]\d", line)]
     (again,) = [row[2].strip() for row in rows if str(int(code)) in row[0].replace(",", " ").split()]
@@ -108,7 +108,7 @@ def test_the_exit_codes_are_documented(code: ExitCode) -> None:
 
 
 async def test_a_stopped_program_stays_down(supervisor: Supervisor) -> None:
-    """Stopping is an outcome, whether it ran or not."""
+    """It stays stopped, and stopping a stopped program changes nothing."""
     supervisor.start("sleeper")
     await eventually(state_is(supervisor, "sleeper", "RUNNING"))
     supervisor.stop("sleeper")
@@ -117,7 +117,7 @@ async def test_a_stopped_program_stays_down(supervisor: Supervisor) -> None:
 
 
 async def test_shutting_down_leaves_nothing(supervisor: Supervisor) -> None:
-    """With supervisord everything that it started is gone."""
+    """supervisord and every process that it started have ended."""
     supervisor.start("sleeper")
     await eventually(state_is(supervisor, "sleeper", "RUNNING"))
     supervisor.shut_down()
@@ -128,7 +128,7 @@ async def test_shutting_down_leaves_nothing(supervisor: Supervisor) -> None:
 
 
 async def test_no_program_secret_is_in_its_configuration(supervisor: Supervisor) -> None:
-    """Secrets are in the programs file alone; both files are for their owner."""
+    """Secrets are in the programs file alone; both files have mode 600."""
     configuration = supervisor.home.supervisor_file
     assert "in-the-environment" not in configuration.read_text()
     for file in (configuration, supervisor.home.programs_file):

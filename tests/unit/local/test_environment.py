@@ -1,4 +1,4 @@
-"""The settings of a stack's services, and the file that a shell can source."""
+"""The settings of a stack's services, and the environment file for shells."""
 
 import json
 import stat
@@ -27,7 +27,7 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def state() -> State:
     state = State()
-    state.settle(read_services())
+    state.complete(read_services())
     state.keys = {"client": "dk_client_1", "operator": "dk_operator_2"}
     return state
 
@@ -37,7 +37,7 @@ def settings(home: Home, state: State) -> dict[str, str]:
 
 
 def sourced(file: Path) -> dict[str, str]:
-    """What a program sees that a shell starts after sourcing the file."""
+    """Return the environment of a program that a shell starts after sourcing the file."""
     script = f'. "$1" && "{sys.executable}" -c "$2"'
     command = ("bash", "-euc", script, "bash", str(file), PRINT_ENVIRONMENT)
     output = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True).stdout
@@ -45,7 +45,7 @@ def sourced(file: Path) -> dict[str, str]:
 
 
 def test_a_shell_gets_all_settings_from_the_file(home: Home, state: State) -> None:
-    """Sourcing the file exports the API's place, both keys and every setting, unharmed by quoting."""
+    """Sourcing the file exports the API's URL, both keys and every setting with its exact value."""
     wanted = settings(home, state) | {"DARKROOM_WEBHOOK_NOTE": 'it\'s "quoted" $HOME `id` \\ ;#'}
     write_env_file(home, state, wanted)
     seen = sourced(home.env_file)
@@ -57,14 +57,14 @@ def test_a_shell_gets_all_settings_from_the_file(home: Home, state: State) -> No
 
 
 def test_nobody_else_may_read_it(home: Home, state: State) -> None:
-    """The file is for its owner, in a folder that nobody else may enter."""
+    """The file has mode 600, in a folder of mode 700."""
     write_env_file(home, state, settings(home, state))
     assert stat.S_IMODE(home.env_file.stat().st_mode) == 0o600
     assert stat.S_IMODE(home.path.stat().st_mode) == 0o700
 
 
 def test_a_machine_without_a_gpu_is_the_default(home: Home, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless told otherwise the worker renders the model shapes on the CPU."""
+    """Without other settings the worker renders the model shapes on the CPU."""
     monkeypatch.delenv("DARKROOM_DEVICE", raising=False)
     monkeypatch.delenv("DARKROOM_MODEL", raising=False)
     chosen = settings(home, state)
@@ -72,7 +72,7 @@ def test_a_machine_without_a_gpu_is_the_default(home: Home, state: State, monkey
 
 
 def test_the_callers_settings_win_over_defaults(home: Home, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any DARKROOM_ setting of the caller reaches the services."""
+    """Every DARKROOM_ setting of the caller is passed to the services."""
     monkeypatch.setenv("DARKROOM_DEVICE", "cuda")
     monkeypatch.setenv("DARKROOM_RETRY_DELAYS", "1,2")
     chosen = settings(home, state)
@@ -80,7 +80,7 @@ def test_the_callers_settings_win_over_defaults(home: Home, state: State, monkey
 
 
 def test_another_stacks_places_are_ignored(home: Home, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shell that sourced another stack's file starts this one on its own database and ports all the same."""
+    """A shell that sourced another stack's file starts this stack on its own database and ports."""
     monkeypatch.setenv("DARKROOM_DATABASE_URL", "postgresql://other")
     monkeypatch.setenv("DARKROOM_GATEWAY_PORT", "1")
     monkeypatch.setenv("DARKROOM_API_KEY", "dk_other")

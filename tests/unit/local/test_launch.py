@@ -1,4 +1,4 @@
-"""Becoming a program."""
+"""The launcher of programs."""
 
 import json
 import os
@@ -13,7 +13,7 @@ REPORT = "import json, os; print(json.dumps([os.getpid(), os.getcwd(), dict(os.e
 
 
 def test_the_launcher_becomes_the_program(tmp_path: Path) -> None:
-    """Same pid, the program's folder and environment, the mark, and no settings of the caller's."""
+    """It has the launcher's pid, its own folder and environment and the mark, but no settings of the caller."""
     program = Program(
         name="reporter",
         command=(sys.executable, "-c", REPORT),

@@ -1,4 +1,4 @@
-"""The models that come with the project get where workers look for them."""
+"""Installing the models that come with the project."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 def test_a_shipped_model_is_put_in_place_whole(home: Home) -> None:
-    """Afterwards it is no longer missing, and nothing else is left beside it."""
+    """It is complete afterwards, and the folder of models contains nothing else."""
     assert setup.model_is_missing(home, "shapes")
     setup.provide_model(home, "shapes")
     assert not setup.model_is_missing(home, "shapes")
@@ -28,7 +28,7 @@ def test_a_shipped_model_is_put_in_place_whole(home: Home) -> None:
 
 
 def test_an_older_one_is_exchanged(home: Home) -> None:
-    """A folder whose manifest is another is replaced by the shipped one, with nothing of the old in it."""
+    """A folder with a different manifest is replaced as a whole by the model of the project."""
     old = home.models_home / "shapes"
     old.mkdir()
     (old / setup.MANIFEST).write_text("another")
@@ -40,5 +40,5 @@ def test_an_older_one_is_exchanged(home: Home) -> None:
 
 
 def test_a_model_of_ones_own_is_left_alone(home: Home) -> None:
-    """What the project does not ship is never missing: its worker says what is wrong with it."""
+    """A model of another origin never counts as missing: its worker reports what is wrong with it."""
     assert not setup.model_is_missing(home, "mine")

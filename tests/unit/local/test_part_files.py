@@ -1,4 +1,4 @@
-"""What the parts write before they start."""
+"""The files and commands of the parts."""
 
 import stat
 from pathlib import Path
@@ -17,7 +17,7 @@ def node(folder: Path) -> RabbitMQ:
 
 
 def test_rabbitmq_listens_on_loopback_only(tmp_path: Path) -> None:
-    """Every listener of the configuration names the loopback address, and so do distribution and epmd."""
+    """Every listener of the configuration has the loopback address, and so have distribution and epmd."""
     node(tmp_path).prepare()
     lines = (tmp_path / "rabbitmq.conf").read_text().splitlines()
     listeners = dict(line.split(" = ") for line in lines if ".tcp." in line)
@@ -30,7 +30,7 @@ def test_rabbitmq_listens_on_loopback_only(tmp_path: Path) -> None:
 
 
 def test_rabbitmq_keeps_its_secrets(tmp_path: Path) -> None:
-    """Cookie and password are in files for their owner, and in no command line."""
+    """Cookie and password are in files with modes 400 and 600, and not in a command line."""
     node(tmp_path).prepare()
     assert stat.S_IMODE((tmp_path / ".erlang.cookie").stat().st_mode) == 0o400
     assert stat.S_IMODE((tmp_path / "rabbitmq.conf").stat().st_mode) == 0o600
@@ -40,20 +40,20 @@ def test_rabbitmq_keeps_its_secrets(tmp_path: Path) -> None:
 
 
 def test_rabbitmq_is_prepared_again_and_again(tmp_path: Path) -> None:
-    """Preparing a second time replaces the read-only cookie without complaint."""
+    """Preparing a second time replaces the read-only cookie."""
     node(tmp_path).prepare()
     node(tmp_path).prepare()
     assert (tmp_path / ".erlang.cookie").read_text() == "a-cookie"
 
 
 def test_nodes_of_different_folders_have_different_names(tmp_path: Path) -> None:
-    """Two stacks on one machine are two nodes."""
+    """Two stacks on one machine have two nodes."""
     assert node(tmp_path / "one").node != node(tmp_path / "two").node
     assert node(tmp_path / "one").node == node(tmp_path / "one").node
 
 
-def test_a_missing_rabbitmq_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message says what to install."""
+def test_a_missing_rabbitmq_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the command that installs it."""
     monkeypatch.setattr(rabbitmq, "SERVER_SCRIPTS", (str(tmp_path / "nowhere"),))
     with pytest.raises(MissingPartError, match="apt-get install rabbitmq-server"):
         node(tmp_path).programs()
@@ -61,6 +61,6 @@ def test_a_missing_rabbitmq_is_one_sentence(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_s3_secret_is_in_no_command_line(tmp_path: Path) -> None:
-    """It goes through the environment, which others can't read."""
+    """It is in the environment, which other users cannot read."""
     (program,) = S3(tmp_path, 1, "an-access-key", "a-secret-key").programs()
     assert "a-secret-key" not in " ".join(program.command)

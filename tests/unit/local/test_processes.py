@@ -16,7 +16,7 @@ STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEE
 
 @contextmanager
 def marked(home: Path, code: str = SLEEP) -> Iterator[subprocess.Popen[str]]:
-    """A process that runs and carries the mark of the stack in this folder."""
+    """Run a process with the mark of the stack in this folder."""
     environment = {**os.environ, processes.MARK: str(home), "SUPERVISOR_PROCESS_NAME": "sleeper"}
     child = subprocess.Popen((sys.executable, "-c", code), env=environment, stdout=subprocess.PIPE, text=True)
     with child:
@@ -29,15 +29,15 @@ def marked(home: Path, code: str = SLEEP) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_only_the_stacks_own_processes_are_found(tmp_path: Path) -> None:
-    """Another stack's processes and everybody else's are none of this one's."""
+    """Processes of other stacks and all other processes are not found."""
     with marked(tmp_path / "one") as ours, marked(tmp_path / "two"):
         found = processes.of_stack(tmp_path / "one")
         assert [process.pid for process in found] == [ours.pid]
         assert processes.program_name(found[0]) == "sleeper"
 
 
-def test_a_process_is_asked_first(tmp_path: Path) -> None:
-    """What stops when asked has the time to say goodbye."""
+def test_a_process_gets_sigterm_first(tmp_path: Path) -> None:
+    """A process that handles SIGTERM can finish."""
     with marked(tmp_path, POLITE) as child:
         processes.stop(processes.of_stack(tmp_path), seconds=30)
         assert child.stdout is not None
@@ -45,8 +45,8 @@ def test_a_process_is_asked_first(tmp_path: Path) -> None:
         assert processes.of_stack(tmp_path) == []
 
 
-def test_a_stubborn_process_is_killed(tmp_path: Path) -> None:
-    """What ignores the request is killed after its time."""
+def test_a_process_that_does_not_stop_is_killed(tmp_path: Path) -> None:
+    """A process that ignores SIGTERM is killed after its time."""
     with marked(tmp_path, STUBBORN):
         processes.stop(processes.of_stack(tmp_path), seconds=0.2)
         assert processes.of_stack(tmp_path) == []

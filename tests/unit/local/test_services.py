@@ -78,17 +78,17 @@ def test_what_must_differ_is_named(tmp_path: Path, field: str) -> None:
 def test_a_service_added_later_is_not_part_of_a_started_stack(tmp_path: Path) -> None:
     """Until the stack is started anew, it consists of the services that have a port in its state."""
     state = State()
-    state.settle(OTHERS)
+    state.complete(OTHERS)
     started = Blueprint.draw(Home(tmp_path), state, (DUMMY, *OTHERS))
     assert started.services == tuple(OTHERS)
-    state.settle((DUMMY, *OTHERS))
+    state.complete((DUMMY, *OTHERS))
     assert Blueprint.draw(Home(tmp_path), state, (DUMMY, *OTHERS)).services == (DUMMY, *OTHERS)
 
 
 def test_the_edge_gets_the_address_of_each_service_behind_it(tmp_path: Path) -> None:
     """As DARKROOM_<NAME>_UPSTREAM, and no address of the others."""
     state, services = State(), (DUMMY, GATEWAY, *OTHERS)
-    state.settle(services)
+    state.complete(services)
     (edge,) = Blueprint.draw(Home(tmp_path), state, services).edge.programs()
     assert edge.environment["DARKROOM_A_DUMMY_UPSTREAM"] == f"127.0.0.1:{state.ports['dummy']}"
     upstreams = {name for name in edge.environment if name.endswith("_UPSTREAM")}
@@ -98,7 +98,7 @@ def test_the_edge_gets_the_address_of_each_service_behind_it(tmp_path: Path) -> 
 def test_the_port_of_a_removed_service_is_forgotten() -> None:
     """The next start keeps the ports of the others."""
     state = State()
-    state.settle((DUMMY, GATEWAY))
+    state.complete((DUMMY, GATEWAY))
     before = dict(state.ports)
-    assert state.settle((GATEWAY,)) == []
+    assert state.complete((GATEWAY,)) == []
     assert state.ports == {name: port for name, port in before.items() if name != "dummy"}

@@ -1,4 +1,4 @@
-"""What a stack decides once and keeps."""
+"""The state of a stack that outlives it."""
 
 import socket
 import stat
@@ -16,19 +16,19 @@ SERVICES = read_services()
 
 
 @pytest.fixture(autouse=True)
-def no_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DARKROOM_PORT", raising=False)
 
 
-def settled() -> State:
+def complete_state() -> State:
     state = State()
-    state.settle(SERVICES)
+    state.complete(SERVICES)
     return state
 
 
 def test_a_new_stack_chooses_everything() -> None:
-    """Every port and every secret is there, and no two are the same."""
-    state = settled()
+    """It chooses every port and every secret, all of them different."""
+    state = complete_state()
     assert set(state.ports) == {*PART_PORTS, *(service.port_name for service in SERVICES)}
     assert len(set(state.ports.values())) == len(PART_PORTS) + len(SERVICES)
     assert set(state.secrets) == set(SECRETS)
@@ -36,61 +36,61 @@ def test_a_new_stack_chooses_everything() -> None:
 
 
 def test_two_stacks_share_no_secret() -> None:
-    """Passwords are made anew for each stack."""
-    assert not set(settled().secrets.values()) & set(settled().secrets.values())
+    """Each stack generates its own passwords."""
+    assert not set(complete_state().secrets.values()) & set(complete_state().secrets.values())
 
 
 def test_choices_are_kept(tmp_path: Path) -> None:
     """The next start finds the same ports, secrets and keys."""
     home = Home(tmp_path)
-    state = settled()
+    state = complete_state()
     state.keys["client"] = "dk_client_x"
     state.save(home)
     again = State.load(home)
     assert again == state
-    assert again.settle(SERVICES) == []
+    assert again.complete(SERVICES) == []
     assert again == state
 
 
 def test_only_the_owner_may_read_the_state(tmp_path: Path) -> None:
     """The file holds passwords."""
-    settled().save(Home(tmp_path))
+    complete_state().save(Home(tmp_path))
     assert stat.S_IMODE((tmp_path / "state.json").stat().st_mode) == 0o600
 
 
-def test_a_port_taken_meanwhile_moves() -> None:
-    """A kept port that another program took since is chosen anew, and told."""
-    state = settled()
+def test_a_port_in_use_is_replaced() -> None:
+    """A kept port that another program uses now is replaced, and its name is returned."""
+    state = complete_state()
     old = state.ports["amqp"]
     with socket.socket() as other:
         other.bind((LOOPBACK, old))
         other.listen()
-        assert state.settle(SERVICES) == ["amqp"]
+        assert state.complete(SERVICES) == ["amqp"]
     assert state.ports["amqp"] != old
 
 
-def test_the_edge_takes_the_port_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """DARKROOM_PORT sets the edge's port, over what was kept."""
-    state = settled()
-    wanted = free_port(state.ports.values())
-    monkeypatch.setenv("DARKROOM_PORT", str(wanted))
-    state.settle(SERVICES)
-    assert state.ports["edge"] == wanted
+def test_the_edge_takes_the_chosen_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DARKROOM_PORT sets the edge's port and replaces the kept one."""
+    state = complete_state()
+    chosen = free_port(state.ports.values())
+    monkeypatch.setenv("DARKROOM_PORT", str(chosen))
+    state.complete(SERVICES)
+    assert state.ports["edge"] == chosen
 
 
 @pytest.mark.parametrize("text", ["web", "0", "65536", "-1"])
-def test_a_wish_that_is_no_port_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_a_choice_that_is_not_a_port_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """The message names the variable and its value."""
     monkeypatch.setenv("DARKROOM_PORT", text)
     with pytest.raises(LocalError, match=f"DARKROOM_PORT is '{text}'"):
-        State().settle(SERVICES)
+        State().complete(SERVICES)
 
 
-def test_a_wish_for_a_taken_port_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The edge never moves away from the port that a person asked for."""
+def test_the_choice_of_a_port_in_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The edge never takes another port than the one that DARKROOM_PORT names."""
     with socket.socket() as other:
         other.bind((LOOPBACK, 0))
         other.listen()
         monkeypatch.setenv("DARKROOM_PORT", str(other.getsockname()[1]))
         with pytest.raises(LocalError, match="another program listens on that port"):
-            State().settle(SERVICES)
+            State().complete(SERVICES)
