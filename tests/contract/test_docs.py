@@ -1,0 +1,46 @@
+"""The documents' generated sections, held to the code."""
+
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from darkroom_contracts.api import CancelReply, Job, JobRequest, ModelList, Problem, Readiness
+from darkroom_local.services import Service, read_services
+from tools.docs.documents import DOCUMENTS, generated
+from tools.docs.fields import describe, fields_of
+from tools.docs.settings import settings_of
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_is_what_the_code_generates(path: Path) -> None:
+    """Run `make docs` where it is not."""
+    assert path.read_text() == generated(path)
+
+
+@pytest.mark.parametrize("service", read_services(), ids=lambda service: service.name)
+def test_every_setting_is_described(service: Service) -> None:
+    """Where it is defined, in a sentence."""
+    settings = list(settings_of(import_module(f"{service.package}.settings").Settings))
+    assert settings
+    assert [field.name for field in settings if not field.description.endswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    "body", [JobRequest, Job, CancelReply, ModelList, Problem, Readiness], ids=lambda body: body.__name__
+)
+def test_every_field_of_the_api_has_a_type_in_words(body: type[msgspec.Struct]) -> None:
+    """A field that a table could not show would fail here first."""
+    assert [field.name for field in fields_of(body)] == list(body.__struct_fields__)
+
+
+BODIES = [JobRequest, Job, CancelReply, ModelList, Problem, Readiness]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
+def test_every_field_of_the_api_is_described(body: type[msgspec.Struct]) -> None:
+    """In a sentence, where it is defined, with a type that has words."""
+    fields = list(fields_of(body))
+    assert [field.name for field in fields if not field.description.endswith(".")] == []
+    assert all(describe(field.kind) for field in fields)
