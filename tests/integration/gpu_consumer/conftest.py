@@ -10,13 +10,15 @@ from gpu_consumer.renderer.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop, load
 from tests.support.endpoints import Bucket
+from tests.support.renderers import STAND_IN, rendered_by
 
 
 @pytest.fixture(scope="session")
 async def warm_process(tiny_model: Path) -> AsyncIterator[RenderProcess]:
-    """A warm render process that tests share; each leaves it warm."""
+    """A warm render process without PyTorch that tests share; each leaves it warm."""
     process = RenderProcess(load(tiny_model))
-    await process.start()
+    with rendered_by(STAND_IN):
+        await process.start()
     yield process
     await process.stop()
 

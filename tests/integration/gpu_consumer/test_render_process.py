@@ -1,29 +1,38 @@
-"""The render process as the service sees it: real processes, real signals, the real tiny model."""
+"""The render process as the service sees it: real processes, real signals.
+
+All of it holds for the real tiny model and for the stand-in, which other tests use where pictures don't matter.
+"""
 
 import asyncio
+import io
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import structlog
+from PIL import Image
 
 from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer import protocol
+from gpu_consumer.models import model_folder
 from gpu_consumer.renderer import child_process
 from gpu_consumer.renderer.process import Limits, RenderProcess, RenderProcessLostError
 from gpu_consumer.startup import (
     DeviceMissingError,
     ExitCode,
+    ModelMissingError,
     RenderProcessFailedError,
     RenderProcessStuckError,
 )
 from tests.support.models import job_input, load_of
+from tests.support.renderers import REAL, STAND_IN, rendered_by
 from tests.support.waiting import eventually
 
 LONG = job_input(num_inference_steps=500)
@@ -48,16 +57,29 @@ def at_step(number: int, act: Callable[[], object]) -> Callable[[protocol.Step],
     return watch
 
 
-async def picture(process: RenderProcess) -> bytes:
-    """The reference picture."""
+async def picture(process: RenderProcess, **changes: Any) -> bytes:
+    """The reference picture, with changes of its input."""
     pictures: list[protocol.Picture] = []
-    outcome = await process.render(job_input(), unwatched, on_picture=pictures.append)
+    outcome = await process.render(job_input(**changes), unwatched, on_picture=pictures.append)
     assert isinstance(outcome, protocol.Rendered)
     return pictures[0].image.rgb
 
 
+costs_a_process = pytest.mark.parametrize(
+    "program", [pytest.param(REAL, marks=pytest.mark.long), STAND_IN], indirect=True, scope="module"
+)
+"""Marks tests that end their process and look at the service's side of it: PyTorch takes seconds to start anew."""
+
+
+@pytest.fixture(scope="module", params=[REAL, STAND_IN])
+def program(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The module that render processes are started from."""
+    with rendered_by(request.param):
+        yield request.param
+
+
 @pytest.fixture(scope="module")
-async def warm(tiny_model: Path) -> AsyncIterator[RenderProcess]:
+async def warm(program: str, tiny_model: Path) -> AsyncIterator[RenderProcess]:
     """One process for the tests of this module; each leaves it warm."""
     process = RenderProcess(load(tiny_model))
     with pytest.MonkeyPatch.context() as service:
@@ -68,7 +90,7 @@ async def warm(tiny_model: Path) -> AsyncIterator[RenderProcess]:
 
 
 @pytest.fixture(scope="module")
-async def spare(tiny_model: Path) -> AsyncIterator[RenderProcess]:
+async def spare(program: str, tiny_model: Path) -> AsyncIterator[RenderProcess]:
     """The process behind `own`; it hangs after a second of silence."""
     process = RenderProcess(load(tiny_model), Limits(step=1.0))
     yield process
@@ -91,6 +113,24 @@ async def test_ready_tells_what_was_loaded(warm: RenderProcess) -> None:
     assert ready.model_revision.startswith("sha256:")
     assert {"torch", "diffusers", "transformers"} <= ready.versions.keys()
     assert ready.warmup_seconds > 0
+    assert ready.load_seconds > 0
+    assert ready.memory_bytes > 0
+
+
+async def test_ready_names_the_folder(warm: RenderProcess, tiny_model: Path) -> None:
+    """The revision and the manifest are those of the files in the model's folder."""
+    folder = model_folder.inspect(tiny_model, prefer_half=False, pipeline="StableDiffusionPipeline")
+    assert warm.ready is not None
+    assert warm.ready.model_revision == folder.revision
+    assert warm.ready.manifest_sha256 == folder.manifest_sha256
+
+
+async def test_a_folder_that_is_not_there(program: str, tmp_path: Path) -> None:
+    """A missing model is refused with an exit code of its own."""
+    process = RenderProcess(load(tmp_path / "nothing"))
+    with pytest.raises(ModelMissingError) as refusal:
+        await process.start()
+    assert refusal.value.exit_code == ExitCode.MODEL_MISSING
 
 
 async def test_render_reports_every_step(warm: RenderProcess) -> None:
@@ -105,6 +145,53 @@ async def test_render_reports_every_step(warm: RenderProcess) -> None:
     assert [(picture.index, picture.image.seed) for picture in pictures] == [(0, 7), (1, 8)]
     assert {len(picture.image.rgb) for picture in pictures} == {64 * 64 * 3}
     assert outcome.inference_ms > 0
+
+
+async def test_previews_lie_between_the_steps(warm: RenderProcess) -> None:
+    """A preview comes after each step that it was asked for, but not after the last: an eighth as wide, as a PNG."""
+    events: list[protocol.Step | protocol.Preview] = []
+    wanted = job_input(num_inference_steps=5, preview_every=2, width=128, num_images=2)
+    outcome = await warm.render(wanted, events.append, on_preview=events.append)
+    assert isinstance(outcome, protocol.Rendered)
+    previews = [event for event in events if isinstance(event, protocol.Preview)]
+    assert [(preview.step, preview.width, preview.height) for preview in previews] == [(2, 16, 8), (4, 16, 8)]
+    assert [Image.open(io.BytesIO(preview.png)).size for preview in previews] == [(16, 8), (16, 8)]
+    assert [events[events.index(preview) - 1] for preview in previews] == [protocol.Step(2, 10), protocol.Step(4, 10)]
+
+
+async def test_figures_of_a_render(warm: RenderProcess) -> None:
+    """The answer after the pictures counts its steps, and its phases add up to its time."""
+    outcome = await warm.render(job_input(num_inference_steps=4, scheduler="euler"), unwatched)
+    assert isinstance(outcome, protocol.Rendered)
+    assert (outcome.steps, outcome.batch_size, outcome.tiled, outcome.vae_dtype) == (4, 1, False, "float32")
+    assert 1000 * (outcome.phases.denoise + outcome.phases.decode) == pytest.approx(outcome.inference_ms, abs=1)
+    assert outcome.peak_memory_bytes > 0
+
+
+@pytest.mark.parametrize("change", [{"prompt": "two squares"}, {"seed": 8}, {"num_inference_steps": 4}])
+async def test_pictures_depend_on_the_input(warm: RenderProcess, change: dict[str, Any]) -> None:
+    """The same input gives the same bytes again, and a changed one others."""
+    assert await picture(warm) == await picture(warm)
+    assert await picture(warm, **change) != await picture(warm)
+
+
+async def test_a_picture_depends_on_its_own_seed(warm: RenderProcess) -> None:
+    """The second picture of a request equals the first of one whose seed is the next."""
+    pictures: list[protocol.Picture] = []
+    await warm.render(job_input(num_images=2), unwatched, on_picture=pictures.append)
+    assert pictures[1].image.rgb == await picture(warm, seed=8)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"num_inference_steps": 1001}, {"num_inference_steps": 0}, {"num_images": 0}, {"width": 65}, {"height": 0}],
+)
+async def test_refused_input(warm: RenderProcess, change: dict[str, Any]) -> None:
+    """Input that no render process takes is refused before the first step, for good."""
+    steps: list[protocol.Step] = []
+    outcome = await warm.render(job_input(**change), steps.append)
+    assert isinstance(outcome, protocol.RenderFailed)
+    assert (outcome.code, outcome.kind, steps) == (JobErrorCode.INPUT_NOT_RENDERABLE, "permanent", [])
 
 
 async def test_abort_leaves_the_process_warm(warm: RenderProcess) -> None:
@@ -201,6 +288,7 @@ async def test_crash_leaves_its_last_words(own: RenderProcess) -> None:
     assert any("Segmentation fault" in line for line in loss.value.last_lines)
 
 
+@costs_a_process
 async def test_hang_is_ended(own: RenderProcess) -> None:
     """A process that shows no sign of life within its limit is killed and counted as hung."""
     with pytest.raises(RenderProcessLostError, match="hung for 1 s") as loss:
@@ -209,6 +297,7 @@ async def test_hang_is_ended(own: RenderProcess) -> None:
     assert own.pid is None
 
 
+@costs_a_process
 async def test_hang_between_two_pictures_is_ended(own: RenderProcess) -> None:
     """Pictures come one by one, and a process that falls silent after the first of them is killed as well."""
     indices: list[int] = []
@@ -224,6 +313,7 @@ async def test_hang_between_two_pictures_is_ended(own: RenderProcess) -> None:
     assert own.pid is None
 
 
+@costs_a_process
 async def test_death_while_idle_is_told(own: RenderProcess) -> None:
     """A process that dies between two jobs is noticed at once."""
     waiting = asyncio.create_task(own.wait_lost())
@@ -233,6 +323,7 @@ async def test_death_while_idle_is_told(own: RenderProcess) -> None:
     assert own.ready is None
 
 
+@costs_a_process
 async def test_canceled_render_kills(own: RenderProcess) -> None:
     """A canceled call does not leave a render running that nobody listens to."""
     begun = asyncio.Event()
@@ -244,6 +335,7 @@ async def test_canceled_render_kills(own: RenderProcess) -> None:
     assert own.pid is None
 
 
+@costs_a_process
 async def test_stop_ends_a_render(own: RenderProcess) -> None:
     """Stopping ends the process at once, even while it renders, and may be repeated."""
     begun = asyncio.Event()
@@ -258,16 +350,19 @@ async def test_stop_ends_a_render(own: RenderProcess) -> None:
     assert not psutil.pid_exists(pid)
 
 
-async def test_dies_with_the_service(tiny_model: Path) -> None:
+@costs_a_process
+async def test_dies_with_the_service(program: str, tiny_model: Path) -> None:
     """When the service is killed, its render process does not outlive it."""
     script = f"""
         import asyncio
         from gpu_consumer.renderer.process import RenderProcess
         from tests.support.models import load_of
+        from tests.support.renderers import rendered_by
 
         async def main():
             process = RenderProcess(load_of({str(tiny_model)!r}))
-            await process.start()
+            with rendered_by({program!r}):
+                await process.start()
             print("pid=", process.pid, sep="", flush=True)
             await asyncio.Event().wait()
 
@@ -284,6 +379,7 @@ async def test_dies_with_the_service(tiny_model: Path) -> None:
     await eventually(lambda: not psutil.pid_exists(pid), what="the render process to die")
 
 
+@costs_a_process
 async def test_a_process_that_survives_sigkill_is_not_waited_for(
     own: RenderProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,7 +410,7 @@ async def test_a_process_that_survives_sigkill_is_not_waited_for(
         os.kill(pid, signal.SIGKILL)
 
 
-async def test_a_device_that_is_not_there(tiny_model: Path) -> None:
+async def test_a_device_that_is_not_there(program: str, tiny_model: Path) -> None:
     """Without the GPU that it was given the service says so with an exit code of its own, and leaves no process."""
     process = RenderProcess(load(tiny_model, "cuda"))
     with pytest.raises(DeviceMissingError) as refusal:
@@ -323,7 +419,7 @@ async def test_a_device_that_is_not_there(tiny_model: Path) -> None:
     assert process.pid is None
 
 
-async def test_start_has_an_end(tiny_model: Path) -> None:
+async def test_start_has_an_end(program: str, tiny_model: Path) -> None:
     """A process that does not get ready in time is killed, and the start fails."""
     process = RenderProcess(load(tiny_model), Limits(start=0.05))
     with pytest.raises(RenderProcessFailedError, match=r"not ready within 0\.05 s"):
