@@ -15,10 +15,10 @@ from chassis.jobs.absence import JobGoneError
 from chassis.loops import Loop
 from darkroom_contracts.api import JobInput
 from gateway.batch import Committer
+from gateway.declarer import Declarer
 from gateway.relay import Relay
 from gateway.store import JobStore, OutboxStore
 from gateway.submission import Submission, hash_body
-from gateway.topology import Declarer
 from operations.letters.ingest import Ingested, ingest
 from operations.replays.outcome import ReplayRefusedError
 from operations.replays.replay import replay
@@ -27,7 +27,7 @@ from operations.retention.purge import PurgeJobs
 from operations.retention.store import advance_purge
 from operations.sweeps.loops import Expire, Republish, Rescue
 from tests.protocol.broker import LANES, MODEL, Broker, Message
-from tests.protocol.courier import CourierTo, DiedError, DyingCourier
+from tests.protocol.publishers import AnsweringPublishers, DiedError, DyingPublishers
 from tests.protocol.records import Records
 from tests.protocol.snapshot import TERMINAL, Job, Key, milliseconds_of
 from tests.protocol.strings import Pause, settle
@@ -68,17 +68,17 @@ class World:
         """How often workers met a failure of a job."""
         database = records.database
         self.jobs = JobStore(database)
-        self.relay = self._relay_by(CourierTo(self.broker))
-        self.dying_relay = self._relay_by(DyingCourier(self.broker))
+        self.relay = self._relay_by(AnsweringPublishers(self.broker))
+        self.dying_relay = self._relay_by(DyingPublishers(self.broker))
         self.rescue = Rescue(database, lease_seconds=0)
         self.expire = Expire(database)
         self.republish = Republish(database, lease_seconds=0)
 
-    def _relay_by(self, courier: "CourierTo") -> Relay:
+    def _relay_by(self, publishers: "AnsweringPublishers") -> Relay:
         """A relay whose circuit breakers find every pause over."""
         declarer = Declarer(cast(Any, self.broker), [MODEL], LANES)
         clock = counting(step=3600).__next__
-        return Relay(self.records.database, OutboxStore(), cast(Any, courier), declarer, clock)
+        return Relay(self.records.database, OutboxStore(), cast(Any, publishers), declarer, clock)
 
     # --- workers ---
 

@@ -14,16 +14,16 @@ from gateway.admission import Admission
 from gateway.batch import Committer
 from gateway.cancel import CancelJob
 from gateway.connections import Connections
-from gateway.courier import Courier
+from gateway.declarer import Declarer
 from gateway.delete import DeleteJob
 from gateway.endpoints import Endpoints
+from gateway.publishers import Publishers
 from gateway.recording import Recorder
 from gateway.relay import Relay
 from gateway.retry import RetryJob
 from gateway.settings import Settings
 from gateway.store import JobStore, OutboxStore
 from gateway.submit import SubmitJob
-from gateway.topology import Declarer
 
 
 @asynccontextmanager
@@ -36,7 +36,7 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
     admission = Admission(store, catalogue.names, settings.max_queued_jobs, settings.max_queued_jobs_per_tenant)
     declarer = Declarer(broker, catalogue.names, Lanes.of(settings.broker.retry_delays))
     outbox = OutboxStore({model.name: model.revision for model in catalogue.models})
-    relay = Relay(connections.relay, outbox, Courier(broker), declarer)
+    relay = Relay(connections.relay, outbox, Publishers(broker), declarer)
     # Readiness does not depend on RabbitMQ: while it is away, intake goes on and messages wait in the outbox.
     health = Health({"database": connections.keys.check})
     try:

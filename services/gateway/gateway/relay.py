@@ -24,9 +24,9 @@ from darkroom_contracts.messages.v2 import Render
 from darkroom_contracts.topology import JOB_ID_HEADER, LANE_HEADER, RETRY_EXCHANGE, WORK_EXCHANGE
 from gateway import metrics
 from gateway.circuits import Circuits
-from gateway.courier import Courier
+from gateway.declarer import Declarer
+from gateway.publishers import Publishers
 from gateway.store import OutboxMessage, OutboxStore
-from gateway.topology import Declarer
 
 log = structlog.get_logger()
 
@@ -53,14 +53,14 @@ class Relay(Loop):
         self,
         database: Database,
         outbox: OutboxStore,
-        courier: Courier,
+        publishers: Publishers,
         declarer: Declarer,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
         self._database = database
         self._outbox = outbox
-        self._courier = courier
+        self._publishers = publishers
         self._declarer = declarer
         self._circuits = Circuits(clock)
         self._late: list[OutboxMessage] = []
@@ -80,7 +80,7 @@ class Relay(Loop):
     async def _connect(self) -> None:
         """Look for the broker first: a transaction must not wait for it, nor messages be marked in vain."""
         try:
-            await self._courier.connect()
+            await self._publishers.connect()
         except BrokerUnavailableError:
             metrics.BROKER_UP.set(0)
             raise
@@ -116,7 +116,7 @@ class Relay(Loop):
 
     async def _send(self, destination: str, messages: Sequence[OutboxMessage]) -> list[Receipt]:
         try:
-            return await self._courier.send(destination, [_addressed(message) for message in messages])
+            return await self._publishers.send(destination, [_addressed(message) for message in messages])
         except BrokerUnavailableError:
             return [Receipt("unknown") for _ in messages]
 

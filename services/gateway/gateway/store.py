@@ -21,7 +21,7 @@ from gateway.submission import Acceptance, DeletedJob, RecordedJob, Submission, 
 log = structlog.get_logger()
 
 LARGEST_SHARE = 128
-"""Messages in flight to one destination. Fewer than 200: see `gateway.courier`."""
+"""Messages in flight to one destination. Fewer than 200: see `gateway.publishers`."""
 LARGEST_TAKE = 512
 """Messages of a batch, unless there are more destinations than that."""
 

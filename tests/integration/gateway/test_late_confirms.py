@@ -12,17 +12,17 @@ from chassis.confirms import Message, Receipt
 from chassis.postgres import Database
 from darkroom_contracts.messages import decode_render
 from darkroom_contracts.topology import Lanes, work_queue
-from gateway.courier import Courier
+from gateway.declarer import Declarer
+from gateway.publishers import Publishers
 from gateway.relay import Relay
 from gateway.store import OutboxStore
-from gateway.topology import Declarer
 from tests.integration.gateway.outbox import Outbox, published
 from tests.support.clocks import Clock
 
 QUEUE = work_queue("tiny")
 
 
-class SlowCourier(Courier):
+class SlowPublishers(Publishers):
     """Publishes; the broker's answers wait until the test lets them through."""
 
     def __init__(self, broker: Broker) -> None:
@@ -49,8 +49,8 @@ class SlowCourier(Courier):
 
 
 @pytest.fixture
-def courier(broker: Broker) -> SlowCourier:
-    return SlowCourier(broker)
+def publishers(broker: Broker) -> SlowPublishers:
+    return SlowPublishers(broker)
 
 
 @pytest.fixture
@@ -59,10 +59,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def relay(pool: Database, broker: Broker, courier: SlowCourier, clock: Clock) -> Relay:
+async def relay(pool: Database, broker: Broker, publishers: SlowPublishers, clock: Clock) -> Relay:
     declarer = Declarer(broker, ["tiny"], Lanes.of((1,)))
     await declarer.run_once()
-    return Relay(pool, OutboxStore(), courier, declarer, clock)
+    return Relay(pool, OutboxStore(), publishers, declarer, clock)
 
 
 async def announced_at(rows: asyncpg.Connection, job: UUID) -> datetime:
@@ -71,7 +71,7 @@ async def announced_at(rows: asyncpg.Connection, job: UUID) -> datetime:
 
 
 async def test_an_unconfirmed_message_backs_off_from_now(
-    relay: Relay, outbox: Outbox, courier: SlowCourier, clock: Clock
+    relay: Relay, outbox: Outbox, publishers: SlowPublishers, clock: Clock
 ) -> None:
     """2, 4, 8 seconds, and a minute at the most, counted from the end of the wait for the confirm."""
     await outbox.put()
@@ -85,15 +85,15 @@ async def test_an_unconfirmed_message_backs_off_from_now(
 
 
 async def test_an_unknown_outcome_makes_a_duplicate_not_a_loss(
-    relay: Relay, outbox: Outbox, courier: SlowCourier, clock: Clock, vhost: str
+    relay: Relay, outbox: Outbox, publishers: SlowPublishers, clock: Clock, vhost: str
 ) -> None:
     """When the confirm is lost the row is published again a little later."""
     (job,) = await outbox.put()
     await relay.run_once()
-    courier.lose()
+    publishers.lose()
     assert await outbox.waiting() == [(1, False)]
 
-    courier.holding = False
+    publishers.holding = False
     clock.seconds += 1
     await outbox.let_be_due()
     await relay.run_once()
@@ -102,14 +102,14 @@ async def test_an_unknown_outcome_makes_a_duplicate_not_a_loss(
 
 
 async def test_a_late_confirm_still_deletes_its_message(
-    relay: Relay, outbox: Outbox, courier: SlowCourier, vhost: str
+    relay: Relay, outbox: Outbox, publishers: SlowPublishers, vhost: str
 ) -> None:
     """It goes out once, and the queue that confirmed is trusted again at once."""
     await outbox.put()
     await relay.run_once()
     assert await outbox.waiting() == [(1, False)]
-    courier.confirm()
-    courier.holding = False
+    publishers.confirm()
+    publishers.holding = False
     await outbox.put()
     await relay.run_once()
     assert await outbox.waiting() == []
@@ -117,25 +117,25 @@ async def test_a_late_confirm_still_deletes_its_message(
 
 
 async def test_a_late_confirm_spares_what_was_asked_for_anew(
-    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers
 ) -> None:
     """A message that is wanted once more has its row, whatever became of the earlier one."""
     await outbox.put()
     await relay.run_once()
     await rows.execute("SELECT enqueue_message(jobs) FROM jobs")
     await rows.execute("UPDATE outbox SET available_at = now() + interval '1 hour'")
-    courier.confirm()
+    publishers.confirm()
     await relay.run_once()
     assert await outbox.waiting() == [(0, False)]
 
 
 async def test_a_late_confirm_waits_for_no_other_relay(
-    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers
 ) -> None:
     """A row that another relay holds is that relay's."""
     await outbox.put()
     await relay.run_once()
-    courier.confirm()
+    publishers.confirm()
     async with rows.transaction():
         await rows.execute("SELECT FROM outbox FOR UPDATE")
         await relay.run_once()
@@ -143,17 +143,17 @@ async def test_a_late_confirm_waits_for_no_other_relay(
 
 
 @pytest.fixture(params=["in its batch", "after its batch"])
-def in_time(request: pytest.FixtureRequest, courier: SlowCourier) -> bool:
+def in_time(request: pytest.FixtureRequest, publishers: SlowPublishers) -> bool:
     """Whether the confirm comes while the transaction waits for it."""
-    courier.holding = request.param != "in its batch"
-    return not courier.holding
+    publishers.holding = request.param != "in its batch"
+    return not publishers.holding
 
 
-async def relayed(relay: Relay, courier: SlowCourier, *, in_time: bool) -> None:
+async def relayed(relay: Relay, publishers: SlowPublishers, *, in_time: bool) -> None:
     """Publish, and take the confirm into account."""
     await relay.run_once()
     if not in_time:
-        courier.confirm()
+        publishers.confirm()
         await relay.run_once()
 
 
@@ -161,43 +161,43 @@ AGE = "UPDATE outbox SET created_at = created_at - $1::text::interval"
 
 
 async def test_a_late_message_moves_its_announcement(
-    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier, in_time: bool
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers, in_time: bool
 ) -> None:
     """A message that is confirmed 30 s after it was asked for may have reached its queue 30 s later than announced."""
     (job,) = await outbox.put()
     await rows.execute(AGE, "30 s")
     before = await announced_at(rows, job)
-    await relayed(relay, courier, in_time=in_time)
+    await relayed(relay, publishers, in_time=in_time)
     moved = await announced_at(rows, job) - before
     assert timedelta(seconds=30) <= moved < timedelta(seconds=60)
     assert await outbox.waiting() == []
 
 
 async def test_a_prompt_message_leaves_its_announcement(
-    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier, in_time: bool
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers, in_time: bool
 ) -> None:
     """Lateness below 10 s is allowed for already."""
     (job,) = await outbox.put()
     await rows.execute(AGE, "3 s")
     before = await announced_at(rows, job)
-    await relayed(relay, courier, in_time=in_time)
+    await relayed(relay, publishers, in_time=in_time)
     assert await announced_at(rows, job) == before
 
 
 async def test_the_time_in_a_lane_is_kept(
-    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier, in_time: bool
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers, in_time: bool
 ) -> None:
     """What a lane adds is in `announced_at` already; the lateness comes on top."""
     (job,) = await outbox.put(lane="1sb")
     await rows.execute(AGE, "30 s")
     await rows.execute("UPDATE jobs SET announced_at = announced_at + interval '1 hour'")
     before = await announced_at(rows, job)
-    await relayed(relay, courier, in_time=in_time)
+    await relayed(relay, publishers, in_time=in_time)
     assert await announced_at(rows, job) - before >= timedelta(seconds=30)
 
 
 async def test_a_claimed_job_keeps_its_announcement(
-    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier, in_time: bool
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers, in_time: bool
 ) -> None:
     """Only waiting jobs are ever published again."""
     (job,) = await outbox.put()
@@ -207,13 +207,13 @@ async def test_a_claimed_job_keeps_its_announcement(
         " lease_token = gen_random_uuid(), lease_expires_at = now()"
     )
     before = await announced_at(rows, job)
-    await relayed(relay, courier, in_time=in_time)
+    await relayed(relay, publishers, in_time=in_time)
     assert await announced_at(rows, job) == before
     assert await outbox.waiting() == []
 
 
 async def test_the_announcement_waits_for_no_jobs_row(
-    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, courier: SlowCourier, in_time: bool
+    relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers, in_time: bool
 ) -> None:
     """Whoever holds the job acts on it; the relay goes on."""
     held, job = await outbox.put(2)
@@ -221,7 +221,7 @@ async def test_the_announcement_waits_for_no_jobs_row(
     before = await announced_at(rows, held)
     async with rows.transaction():
         await rows.execute("SELECT FROM jobs WHERE id = $1 FOR UPDATE", held)
-        await relayed(relay, courier, in_time=in_time)
+        await relayed(relay, publishers, in_time=in_time)
     assert await announced_at(rows, held) == before
     assert await announced_at(rows, job) - before >= timedelta(seconds=29)
     assert await outbox.waiting() == []

@@ -14,10 +14,10 @@ from darkroom_contracts.models import Catalogue
 from darkroom_contracts.topology import work_queue
 from gateway.app import open_app
 from gateway.batch import LARGEST_BATCH, Committer
+from gateway.declarer import Declarer
 from gateway.relay import Relay
 from gateway.settings import Settings
 from gateway.store import JobStore
-from gateway.topology import Declarer
 from tests.integration.gateway.clients import BODY, counts, http_client, submit
 from tests.integration.gateway.submissions import submission
 from tests.support.fixtures import BrokerFactory, DatabaseFactory

@@ -18,10 +18,10 @@ from chassis.postgres import Database
 from darkroom_contracts.messages import decode_render
 from darkroom_contracts.topology import JOB_ID_HEADER, LANE_HEADER, WORK_EXCHANGE, Lanes, work_queue
 from gateway import store as gateway_store
-from gateway.courier import Courier
+from gateway.declarer import Declarer
+from gateway.publishers import Publishers
 from gateway.relay import Relay
 from gateway.store import LARGEST_SHARE, OutboxStore
-from gateway.topology import Declarer
 from tests.integration.gateway.outbox import Outbox, published
 from tests.integration.gateway.submissions import TRACEPARENT
 from tests.support.clocks import Clock
@@ -49,7 +49,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def relay(pool: Database, broker: Broker, declarer: Declarer, clock: Clock) -> Relay:
-    return Relay(pool, OutboxStore(), Courier(broker), declarer, clock)
+    return Relay(pool, OutboxStore(), Publishers(broker), declarer, clock)
 
 
 async def received(vhost: str, queue: str = QUEUE) -> list[UUID]:
@@ -150,7 +150,7 @@ async def test_two_relays_share_the_work(
 ) -> None:
     """What one holds the other passes over, so that every message goes out once."""
     jobs = await outbox.put(2 * LARGEST_SHARE)
-    await asyncio.gather(relay.run_once(), Relay(pool, OutboxStore(), Courier(broker), declarer).run_once())
+    await asyncio.gather(relay.run_once(), Relay(pool, OutboxStore(), Publishers(broker), declarer).run_once())
     assert Counter(await received(vhost)) == Counter(jobs)
 
 
@@ -212,13 +212,13 @@ async def test_a_model_that_takes_nothing_is_probed_by_one_message(
 async def test_without_a_broker_nothing_is_touched(pool: Database, declarer: Declarer, outbox: Outbox) -> None:
     """The round fails before it opens a transaction; the row stays due, with no failure counted."""
     await outbox.put()
-    nowhere = Courier(Broker("amqp://127.0.0.1:1/", "test"))
+    nowhere = Publishers(Broker("amqp://127.0.0.1:1/", "test"))
     with pytest.raises(BrokerUnavailableError):
         await Relay(pool, OutboxStore(), nowhere, declarer).run_once()
     assert await outbox.waiting() == [(0, True)]
 
 
-class DyingProcess(Courier):
+class DyingProcess(Publishers):
     """Publishes, and the process dies before it can say so."""
 
     async def send(self, destination: str, messages: Sequence[Message]) -> list[Receipt]:

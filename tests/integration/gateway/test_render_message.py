@@ -13,11 +13,11 @@ from darkroom_contracts.messages import decode_render, encode_render
 from darkroom_contracts.messages.v2 import Render
 from darkroom_contracts.topology import Lanes, work_queue
 from darkroom_contracts.webhooks import WebhookEvent
-from gateway.courier import Courier
+from gateway.declarer import Declarer
+from gateway.publishers import Publishers
 from gateway.relay import Relay
 from gateway.store import JobStore, OutboxStore
 from gateway.submission import Acceptance, Submission, hash_body
-from gateway.topology import Declarer
 from tests.integration.gateway.outbox import published
 from tests.integration.gateway.submissions import TRACEPARENT, make_tenant, submission
 
@@ -29,7 +29,7 @@ MODELS = ("tiny", "aura")
 async def relay(pool: Database, broker: Broker) -> Relay:
     declarer = Declarer(broker, MODELS, Lanes.of((1,)))
     await declarer.run_once()
-    return Relay(pool, OutboxStore({"tiny": REVISION}), Courier(broker), declarer)
+    return Relay(pool, OutboxStore({"tiny": REVISION}), Publishers(broker), declarer)
 
 
 async def submitted(store: JobStore, wanted: Submission) -> Acceptance:

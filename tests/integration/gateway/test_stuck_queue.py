@@ -15,10 +15,10 @@ from chassis.postgres import Database
 from darkroom_contracts.messages import decode_render
 from darkroom_contracts.messages.v1 import CONTENT_TYPE
 from darkroom_contracts.topology import WORK_EXCHANGE, Lanes, work_queue
-from gateway.courier import Courier
+from gateway.declarer import Declarer
+from gateway.publishers import Publishers
 from gateway.relay import LONGEST_BATCH_SECONDS, Relay
 from gateway.store import LARGEST_SHARE, OutboxStore
-from gateway.topology import Declarer
 from tests.integration.gateway.outbox import Outbox, published
 from tests.support import endpoints
 from tests.support.clocks import Clock
@@ -52,7 +52,7 @@ async def declarer(broker: Broker) -> Declarer:
 
 @pytest.fixture
 def relay(pool: Database, broker: Broker, declarer: Declarer) -> Relay:
-    return Relay(pool, OutboxStore(), Courier(broker), declarer)
+    return Relay(pool, OutboxStore(), Publishers(broker), declarer)
 
 
 async def publish_all(relay: Relay, outbox: Outbox, model: str) -> float:
@@ -76,7 +76,7 @@ async def test_a_batch_ends_without_its_stragglers(
     vhost: str,
 ) -> None:
     """What was confirmed is settled while a queue is silent; its own messages wait, and it is then left alone."""
-    relay = Relay(pool, OutboxStore(), Courier(broker), declarer, Clock())
+    relay = Relay(pool, OutboxStore(), Publishers(broker), declarer, Clock())
     stuck = await outbox.put(2 * LARGEST_SHARE, model=STUCK)
     async with suspended_queue(suspendable_rabbitmq, vhost, work_queue(STUCK)):
         healthy = await outbox.put(LARGEST_SHARE, model=HEALTHY)
@@ -150,10 +150,10 @@ async def test_probes_do_not_pile_up(
     broker: Broker, declarer: Declarer, suspendable_rabbitmq: endpoints.Broker, vhost: str
 ) -> None:
     """After many publishes without an answer a fresh channel takes over, and the other models' go on."""
-    courier = Courier(broker)
+    publishers = Publishers(broker)
     async with suspended_queue(suspendable_rabbitmq, vhost, work_queue(STUCK)):
         for _ in range(PROBES):
-            await courier.send(STUCK, [Message(WORK_EXCHANGE, STUCK, b"{}", {}, CONTENT_TYPE)])
-        (receipt,) = await courier.send(HEALTHY, [Message(WORK_EXCHANGE, HEALTHY, b"{}", {}, CONTENT_TYPE)])
+            await publishers.send(STUCK, [Message(WORK_EXCHANGE, STUCK, b"{}", {}, CONTENT_TYPE)])
+        (receipt,) = await publishers.send(HEALTHY, [Message(WORK_EXCHANGE, HEALTHY, b"{}", {}, CONTENT_TYPE)])
         await wait_for_answers([receipt], 10)
         assert receipt.answer == "confirmed"

@@ -12,8 +12,8 @@ class DiedError(BaseException):
     """A process died here."""
 
 
-class CourierTo:
-    """Stands in for `gateway.courier.Courier`: every publish has its answer at once."""
+class AnsweringPublishers:
+    """Stands in for `gateway.publishers.Publishers`: every publish has its answer at once."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -38,7 +38,7 @@ class CourierTo:
         return "confirmed"
 
 
-class DyingCourier(CourierTo):
+class DyingPublishers(AnsweringPublishers):
     """Its process dies when the messages were published."""
 
     async def send(self, destination: str, messages: Sequence[PublishedMessage]) -> list[Receipt]:

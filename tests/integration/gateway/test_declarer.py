@@ -6,7 +6,7 @@ import pytest
 from chassis.broker import Broker
 from chassis.errors import BrokerUnavailableError
 from darkroom_contracts.topology import Lanes, work_queue
-from gateway.topology import Declarer
+from gateway.declarer import Declarer
 from tests.support.queues import Queues
 
 MODEL = "tiny"

@@ -15,7 +15,7 @@ MOST_UNANSWERED = 180
 """Publishes in a channel without an answer, before a fresh channel takes its place."""
 
 
-class Courier:
+class Publishers:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._publishers: dict[str, Publisher] = {}
