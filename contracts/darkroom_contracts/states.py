@@ -1,12 +1,14 @@
-"""Job states and the transitions between them.
+"""States of jobs with their transitions, and outcomes of attempts.
 
-The database enforces the same table (`jobs_guard_transition` in `schema/schema.sql`); a test proves them equal.
+The database enforces the same transitions (`jobs_guard_transition` in `schema/schema.sql`); a test proves them equal.
 """
 
 from enum import StrEnum
 
 
 class JobStatus(StrEnum):
+    """The state of a job."""
+
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -15,10 +17,25 @@ class JobStatus(StrEnum):
     EXPIRED = "expired"
 
 
+class AttemptOutcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    RETRIED = "retried"
+    """It failed, and its job was queued again."""
+    RELEASED = "released"
+    """The worker returned the job before it rendered; the attempt was refunded."""
+    LOST = "lost"
+    """Its lease expired."""
+
+
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
-    # failed: the broker gave up delivering its message (delivery limit)
+    # failed: the broker reached the delivery limit of its message
     JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.EXPIRED}),
-    # queued: a retry, a drained worker's release or a reaped lease
+    # queued: a retry, the release by a draining worker, or an expired lease
     JobStatus.RUNNING: frozenset(
         {JobStatus.QUEUED, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.EXPIRED}
     ),

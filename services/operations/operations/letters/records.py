@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from darkroom_contracts.api import JobError
-from darkroom_contracts.states import JobStatus
+from darkroom_contracts.states import AttemptOutcome, JobStatus
 
 
 class LetterKind(StrEnum):
@@ -27,19 +27,6 @@ class LetterStatus(StrEnum):
     REPLAYED = "replayed"
     """The replayed job has ended."""
     DISCARDED = "discarded"
-
-
-class AttemptOutcome(StrEnum):
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    EXPIRED = "expired"
-    RETRIED = "retried"
-    """It failed, and its job was queued again."""
-    RELEASED = "released"
-    """The worker gave the job back before it rendered; the attempt was refunded."""
-    LOST = "lost"
-    """The lease ran out."""
 
 
 class LetterSummary(msgspec.Struct, frozen=True):

@@ -7,9 +7,8 @@ import msgspec
 
 from chassis.postgres import Connection, Row, load_queries
 from darkroom_contracts.api import JobError
-from darkroom_contracts.states import JobStatus
+from darkroom_contracts.states import AttemptOutcome, JobStatus
 from operations.letters.records import (
-    AttemptOutcome,
     AttemptRecord,
     Letter,
     LetterKind,

@@ -3,7 +3,8 @@ import re
 import pytest
 
 from darkroom_contracts.schema import snapshot
-from operations.letters.records import AttemptOutcome, LetterKind, LetterStatus
+from darkroom_contracts.states import AttemptOutcome
+from operations.letters.records import LetterKind, LetterStatus
 
 
 @pytest.mark.parametrize(
