@@ -1,4 +1,4 @@
-"""One incarnation of the render process: spawned, spoken to, ended. `RenderProcess` replaces it when it dies."""
+"""One render process and the socket to it. `RenderProcess` starts another when it dies."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,7 @@ from typing import Self
 import structlog
 
 from gpu_consumer import protocol
+from gpu_consumer.renderer.environment import child_environment
 from gpu_consumer.renderer.host_memory import KillCount
 from gpu_consumer.renderer.log_tail import LogTail
 from gpu_consumer.renderer.loss import STOPPED, Loss, loss_by_exit
@@ -21,31 +22,19 @@ READ_BUFFER_BYTES = 1 << 20
 REAP_SECONDS = 5.0
 """How long a process that closed its connection may take to exit by itself."""
 KILL_SECONDS = 10.0
-"""How long a process may survive SIGKILL. One that waits in the GPU's driver (state D) may do so for ever."""
+"""How long a process may survive SIGKILL. One that waits in the GPU's driver (state D) may never end."""
 LOG_TURNS = 3
-"""Turns of the event loop in which what was written before an answer is read after it."""
-
-_DEFAULTS = {
-    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # so that a number in CUDA_VISIBLE_DEVICES means the GPU that NVML calls so
-}
-_ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TRANSFORMERS_VERBOSITY": "error",  # read at import: it reports the absence of torchvision
-    "TOKENIZERS_PARALLELISM": "false",
-    "PYTORCH_ALLOC_CONF": "expandable_segments:True",  # fewer out-of-memory failures from fragmentation
-    "PYTHONUNBUFFERED": "1",
-}
+"""Turns of the event loop within which the output that precedes an answer is read."""
 
 log = structlog.get_logger()
 
 
 class ConnectionLostError(Exception):
-    """The child closed its end, or said something that is not the protocol."""
+    """The child closed its end of the socket, or broke the protocol."""
 
 
 class ChildProcess:
-    """A running render process and the socket to it. Use `spawn`."""
+    """A running render process and the socket to it. `spawn` makes one."""
 
     def __init__(
         self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -62,7 +51,7 @@ class ChildProcess:
 
     @classmethod
     async def spawn(cls) -> Self:
-        """Start `python -m gpu_consumer.render`, on the main thread: the child dies with the thread that spawned it."""
+        """Start `python -m gpu_consumer.render`. Call it on the main thread: the child dies with its thread."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -72,7 +61,7 @@ class ChildProcess:
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                env=_environment(),
+                env=child_environment(),
             )
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=READ_BUFFER_BYTES)
         return cls(process, reader, writer)
@@ -88,30 +77,30 @@ class ChildProcess:
 
     @property
     def loss(self) -> Loss:
-        """Why it is gone, once it is."""
+        """Why the process ended, once it has."""
         return self._known_loss or loss_by_exit(self.returncode, host_out_of_memory=self._kills_for_memory.rose())
 
     @property
     def last_lines(self) -> tuple[str, ...]:
-        """The end of what it wrote to its output."""
+        """The last lines of its output."""
         return self._tail.lines
 
     @property
     def line_count(self) -> int:
-        """How many lines it wrote so far: a mark for `lines_since`."""
+        """Number of lines written so far: a mark for `lines_since`."""
         return self._tail.count
 
     async def lines_since(self, mark: int) -> tuple[str, ...]:
-        """The end of what it wrote since the mark and before its latest answer.
+        """Return the last lines of the output between the mark and the latest answer.
 
-        What is written before an answer is readable whenever the answer is, so it is read within turns of the loop.
+        Output that precedes an answer is readable as soon as the answer is, so a few turns of the event loop read it.
         """
         for _ in range(LOG_TURNS):
             await asyncio.sleep(0)
         return self._tail.since(mark)
 
     async def send(self, command: protocol.Command) -> None:
-        """Raises ConnectionLostError."""
+        """Send a command. Raises ConnectionLostError."""
         try:
             self._writer.write(protocol.encode(command))
             await self._writer.drain()
@@ -119,7 +108,7 @@ class ChildProcess:
             raise ConnectionLostError(str(error)) from error
 
     async def receive(self) -> protocol.Event:
-        """Raises ConnectionLostError."""
+        """Return the next event. Raises ConnectionLostError."""
         try:
             header = await self._reader.readexactly(protocol.HEADER_BYTES)
             return protocol.decode_event(await self._reader.readexactly(protocol.body_length(header)))
@@ -128,19 +117,19 @@ class ChildProcess:
 
     @property
     def stuck(self) -> bool:
-        """Whether it survived SIGKILL. Nobody waits for its end any more."""
+        """Whether the process survived SIGKILL."""
         return self._stuck.is_set()
 
     async def wait(self) -> None:
-        """Return once it has exited and its output is read to the end, or once it is stuck."""
+        """Wait until the process has exited and its output is read to the end, or until it is stuck."""
         await first_of(self._process.wait(), self._stuck.wait())
         if self.stuck:
             return
-        self._known_loss = self.loss  # now: a kill that is counted later was another's
-        await asyncio.wait([self._tail_task], timeout=REAP_SECONDS)  # a process that it started may hold its output
+        self._known_loss = self.loss  # a kill that the kernel counts later is another process's
+        await asyncio.wait([self._tail_task], timeout=REAP_SECONDS)  # a grandchild may hold the output open
 
     async def end(self, seconds: float, loss: Loss = STOPPED) -> None:
-        """Close the connection, which ends it; kill it, for the reason `loss`, if it has not exited after `seconds`."""
+        """Close the connection, which ends the process. Kill it for the reason `loss` if it lives on for `seconds`."""
         self._writer.close()
         try:
             async with asyncio.timeout(seconds):
@@ -149,11 +138,11 @@ class ChildProcess:
             await self.kill(loss)
 
     async def kill(self, loss: Loss) -> None:
-        """End it at once. `loss` is why, even where it died meanwhile; only STOPPED leaves an earlier reason alone."""
+        """Kill the process. `loss` is the reason, even if it died meanwhile; STOPPED alone keeps an earlier reason."""
         if self._known_loss is None or loss != STOPPED:
             self._known_loss = loss
         if self.returncode is None:
-            # The session is its own: what torch.compile started in it goes too.
+            # It leads a session of its own: processes that torch.compile started there end too.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
@@ -163,9 +152,3 @@ class ChildProcess:
             log.error("the render process survived SIGKILL", pid=self.pid, seconds=KILL_SECONDS)
             self._stuck.set()
         self._writer.close()
-
-
-def _environment() -> dict[str, str]:
-    """Without the service's settings: they hold credentials that the render process has no need of."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
-    return _DEFAULTS | inherited | _ENVIRONMENT

@@ -1,8 +1,7 @@
-"""Whether the kernel kills processes for lack of memory, where the render process lives.
+"""Kills by the kernel for lack of memory, in the control group of the render process.
 
-Nothing tells a process that was killed so from one that somebody sent SIGKILL, but a counter: `oom_kill` of its control
-group (cgroups(7): `memory.events` in version 2, `memory.oom_control` in version 1), or else that of the whole machine
-in /proc/vmstat.
+Only a counter distinguishes such a kill from any other SIGKILL: `oom_kill` of the control group (cgroups(7):
+`memory.events` in version 2, `memory.oom_control` in version 1), or that of the whole machine in /proc/vmstat.
 """
 
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ ROOT = Path("/")
 
 
 class KillCount:
-    """The counter that counts the kills of one process's group, found while that process lives."""
+    """The counter of kills in the control group of a live process."""
 
     def __init__(self, pid: int, root: Path = ROOT) -> None:
         files = [*_group_files(pid, root), root / "proc/vmstat"]
@@ -20,7 +19,7 @@ class KillCount:
         self._before = self._now()
 
     def rose(self) -> bool:
-        """Whether there was a kill since this was made."""
+        """Return whether there was a kill since this object was made."""
         return self._now() > self._before
 
     def _now(self) -> int:
@@ -29,7 +28,7 @@ class KillCount:
 
 
 def _group_files(pid: int, root: Path) -> Iterator[Path]:
-    """Where the process's own group counts. In a container its path may be the host's: then the mount is the group."""
+    """Yield the files that may count for the group. In a container its path may be the host's; the mount is right."""
     for line in _lines(root / f"proc/{pid}/cgroup"):
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
@@ -43,7 +42,7 @@ def _group_files(pid: int, root: Path) -> Iterator[Path]:
 
 
 def _read(file: Path) -> int | None:
-    """The file's `oom_kill`; None where it has none."""
+    """Return the file's `oom_kill`, or None without one."""
     for line in _lines(file):
         name, _, value = line.partition(" ")
         if name == "oom_kill":

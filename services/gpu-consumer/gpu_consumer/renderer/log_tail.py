@@ -1,20 +1,22 @@
-"""The render process's output: passed on to the log, its end kept to explain a failure or a death."""
+"""The render process's output: logged, and its last lines kept to explain a failure or a death."""
 
 import asyncio
 from collections import deque
 
 import structlog
 
+from chassis.text import storable
+
 LINES_KEPT = 50
 """Enough for the traceback of a crash in native code."""
 LINE_LIMIT = 1000
-"""Bytes of a line that are kept."""
+"""Bytes kept of a line."""
 
 log = structlog.get_logger(__name__)
 
 
 class LogTail:
-    """Reads a stream of lines to its end and remembers the last ones."""
+    """Reads a stream of lines to its end and keeps the last ones."""
 
     def __init__(self, stream: asyncio.StreamReader) -> None:
         self._stream = stream
@@ -23,19 +25,21 @@ class LogTail:
 
     @property
     def lines(self) -> tuple[str, ...]:
+        """The last lines, oldest first."""
         return tuple(self._lines)
 
     @property
     def count(self) -> int:
-        """How many lines there were so far: a mark for `since`."""
+        """Number of lines so far: a mark for `since`."""
         return self._count
 
     def since(self, mark: int) -> tuple[str, ...]:
-        """What came after the mark, as far as it is kept."""
+        """Return the lines after the mark, as far as they are kept."""
         fresh = min(self._count - mark, len(self._lines))
         return tuple(self._lines)[len(self._lines) - fresh :]
 
     async def run(self) -> None:
+        """Read to the end of the stream."""
         rest = b""
         while chunk := await self._stream.read(1 << 16):
             *whole, rest = (rest + chunk).split(b"\n")
@@ -45,8 +49,7 @@ class LogTail:
         self._keep(rest)
 
     def _keep(self, line: bytes) -> None:
-        # The lines go onto the attempt's record, and Postgres takes no NUL.
-        text = line[:LINE_LIMIT].decode(errors="replace").replace("\x00", "\N{REPLACEMENT CHARACTER}").rstrip()
+        text = storable(line[:LINE_LIMIT].decode(errors="replace")).rstrip()  # for the attempt's record
         if text:
             self._lines.append(text)
             self._count += 1

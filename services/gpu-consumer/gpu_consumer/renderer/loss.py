@@ -1,4 +1,4 @@
-"""Why a render process is gone."""
+"""Why a render process was lost."""
 
 import signal
 from enum import StrEnum
@@ -7,26 +7,28 @@ import msgspec
 
 
 class LossKind(StrEnum):
-    """The few ways there are; a signal that nobody here sent goes by its own name."""
+    """How a render process was lost. A signal from outside goes by its own name instead."""
 
     EXIT = "exit"
-    """It ended by itself."""
+    """The process ended by itself."""
     HOST_MEMORY = "host_memory"
-    """The kernel killed it, because the host or its control group ran out of memory."""
+    """The kernel killed the process: the host or its control group ran out of memory."""
     HUNG = "hung"
     DEVICE_LOST = "device_lost"
-    """Its CUDA context is gone, and with it every later render."""
+    """The CUDA context is lost, so every later render would fail."""
     SUSPECTED = "suspected"
-    """It failed at what it had done well before."""
+    """The process failed repeatedly at sizes that it had rendered before."""
     PROTOCOL = "protocol"
-    """It answered what was not asked."""
+    """The process broke the protocol."""
     STOPPED = "stopped"
-    """The service wanted it gone."""
+    """The worker stopped the process."""
 
 
 class Loss(msgspec.Struct, frozen=True):
+    """The loss of a render process."""
+
     kind: str
-    """A LossKind, or the name of the signal that ended it. Few values: fit for a metric's label."""
+    """A LossKind, or the name of the signal that ended the process. Few values: fit for a metric's label."""
     reason: str
     """For people."""
 
@@ -35,11 +37,11 @@ STOPPED = Loss(LossKind.STOPPED, "stopped by the worker")
 
 
 def loss_by_exit(returncode: int | None, *, host_out_of_memory: bool) -> Loss:
-    """The loss that a return code stands for; a negative one is a signal's number."""
+    """Return the loss for a return code. A negative code is a signal's number."""
     if returncode is None or returncode >= 0:
         return Loss(LossKind.EXIT, f"exit code {returncode}")
     if -returncode == signal.SIGKILL and host_out_of_memory:
-        return Loss(LossKind.HOST_MEMORY, "killed for the host's lack of memory (SIGKILL)")
+        return Loss(LossKind.HOST_MEMORY, "killed because the host ran out of memory (SIGKILL)")
     name = _signal_name(-returncode)
     return Loss(name, name)
 

@@ -24,10 +24,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long the render process may take, in seconds."""
 
     start: float = 300.0
-    """From its start until the model is loaded and warm."""
+    """Until the model is loaded and warm."""
     step: float = 120.0
-    """From one sign of life to the next while rendering, decoding included; then it counts as hung and is killed."""
+    """Until the next event while it renders, decoding included; then it counts as hung and is killed."""
     stop: float = 5.0
+    """Until it has exited after its connection was closed; then it is killed."""
 
 
 class RenderProcessLostError(Exception):
@@ -39,11 +40,11 @@ class RenderProcessLostError(Exception):
         self.loss = loss
         self.last_step = last_step
         self.last_lines = last_lines
-        """The end of its log, oldest line first."""
+        """The last lines of its output, oldest first."""
 
 
 class RenderProcess:
-    """One warm render process. It renders one request at a time and must be restarted after it was lost."""
+    """One warm render process. It renders one request at a time and must be restarted after a loss."""
 
     def __init__(self, load: protocol.Load, limits: Limits | None = None) -> None:
         self._load = load
@@ -55,22 +56,22 @@ class RenderProcess:
 
     @property
     def warm_sizes(self) -> tuple[protocol.Size, ...]:
-        """Rendered once before a process is ready."""
+        """The sizes that are rendered once before a process is ready."""
         return self._load.sizes
 
     @property
     def last_lines(self) -> tuple[str, ...]:
-        """What it wrote to its output during the latest render that failed, as far as it is kept."""
+        """The last lines of the output of the latest render that failed."""
         return self._last_lines
 
     @property
     def ready(self) -> protocol.Ready | None:
-        """What was loaded, while the process lives and can render; else None."""
+        """The process's report on what it loaded; None unless it lives and can render."""
         return self._ready if self._child is not None and self.pid is not None and not self._child.stuck else None
 
     @property
     def pid(self) -> int | None:
-        """None while there is no living process."""
+        """None while no process lives."""
         return self._child.pid if self._child is not None and self._child.returncode is None else None
 
     async def start(self) -> protocol.Ready:
@@ -95,7 +96,7 @@ class RenderProcess:
         on_preview: OnPreview | None = None,
         frugal: bool = False,
     ) -> protocol.Outcome:
-        """Render and answer with the outcome. After a `fatal` failure the process is gone, as after a loss.
+        """Render and return the outcome. A `fatal` failure ends the process, as a loss does.
 
         The pictures go to `on_picture` and are not kept; they count only when the outcome is Rendered.
 
@@ -110,7 +111,7 @@ class RenderProcess:
         outcome: protocol.Outcome | None = None
         try:
             conversation = _Conversation(
-                child, self._limits.step, on_step, on_picture or _unseen, on_preview or _unseen
+                child, self._limits.step, on_step, on_picture or _ignore, on_preview or _ignore
             )
             outcome = await conversation.hold(protocol.RenderRequest(wanted, frugal))
         finally:
@@ -124,18 +125,18 @@ class RenderProcess:
         return outcome
 
     async def condemn(self, loss: Loss) -> None:
-        """Kill it though it may still live; `wait_lost` answers with this loss."""
+        """Kill the process for the reason `loss`, which `wait_lost` returns."""
         if self._child is not None:
             await self._child.kill(loss)
 
     async def abort(self) -> None:
-        """Stop the running render within one step; `render` returns Aborted, unless it was done already."""
+        """Stop the running render within one step. `render` returns Aborted, unless it had finished."""
         if self._rendering:
-            with contextlib.suppress(ConnectionLostError):  # `render` meets the same loss and raises it
+            with contextlib.suppress(ConnectionLostError):  # `render` raises the same loss
                 await self._started().send(protocol.Abort())
 
     async def wait_lost(self) -> RenderProcessLostError:
-        """Wait until the process is gone, idle or rendering, and tell why."""
+        """Wait until the process is lost, idle or rendering, and return why."""
         child = self._started()
         await child.wait()
         return RenderProcessLostError(child.loss, None, child.last_lines)
@@ -143,7 +144,7 @@ class RenderProcess:
     async def restart(self) -> protocol.Ready:
         """Replace the process, whatever its state. Raises StartupError.
 
-        Raises RenderProcessStuckError where the old one survived SIGKILL: it still holds the GPU.
+        Raises RenderProcessStuckError if the old process survived SIGKILL: it still holds the GPU.
         """
         child = self._child
         await self.stop()
@@ -155,7 +156,7 @@ class RenderProcess:
         return await self.start()
 
     async def stop(self) -> None:
-        """End the process, a running render with it. Stopping twice does no harm."""
+        """End the process and a running render. Stopping twice does no harm."""
         child, self._child, self._ready = self._child, None, None
         if child is not None:
             await child.end(self._limits.stop)
@@ -186,7 +187,7 @@ class RenderProcess:
 
 
 class _Conversation:
-    """One request, and what the process says to it."""
+    """One request, and the events that answer it."""
 
     def __init__(
         self,
@@ -204,7 +205,7 @@ class _Conversation:
         self._last_step: protocol.Step | None = None
 
     async def hold(self, request: protocol.RenderRequest) -> protocol.Outcome:
-        """Raises RenderProcessLostError."""
+        """Send the request and return its outcome. Raises RenderProcessLostError."""
         try:
             await self._child.send(request)
             while isinstance(event := await self._receive(), protocol.Progressed):
@@ -220,7 +221,7 @@ class _Conversation:
         return event
 
     async def _receive(self) -> protocol.Event:
-        """The next sign of life. Raises TimeoutError when none comes."""
+        """Return the next event. Raises TimeoutError when none comes in time."""
         async with asyncio.timeout(self._silence_seconds):
             return await self._child.receive()
 
@@ -239,11 +240,11 @@ class _Conversation:
         return RenderProcessLostError(loss, self._last_step, self._child.last_lines)
 
 
-def _unseen(event: protocol.Picture | protocol.Preview) -> None:
-    """Nobody looks at these."""
+def _ignore(event: protocol.Picture | protocol.Preview) -> None:
+    """Ignore the event."""
 
 
 def _died_loading(child: ChildProcess) -> str:
     lines = child.last_lines
-    last = f"; its last words: {lines[-1]}" if lines else ""
+    last = f"; its last output: {lines[-1]}" if lines else ""
     return f"The render process died while it loaded the model ({child.loss.reason}){last}."

@@ -1,10 +1,11 @@
-"""Keeps a warm render process at hand: starts it, replaces it when it is lost or suspect, and says so at the gate."""
+"""A warm render process, started again when it is lost or suspect. The gate is open while it is warm."""
 
 import asyncio
 
 import msgspec
 import structlog
 
+from chassis.backoff import Backoff
 from darkroom_contracts.api import JobInput
 from gpu_consumer import metrics
 from gpu_consumer.gate import RENDERER, Gate
@@ -16,26 +17,28 @@ from gpu_consumer.startup import RenderProcessStuckError, StartupError
 from gpu_consumer.usage import Usage
 
 RESTARTS = 3
-"""How often a lost process is started again in a row before the worker gives up."""
-PAUSE_SECONDS = 1.0
-SUSPECTED = Loss(LossKind.SUSPECTED, "two failures in a row at sizes that it had rendered well")
+"""Tries to start a lost process again before the worker gives up."""
+BACKOFF = Backoff(1.0, 1.0)
+SUSPECTED = Loss(LossKind.SUSPECTED, "two failures in a row at sizes that it had rendered before")
 
 log = structlog.get_logger()
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A render that failed, and what is known of the process that it failed in."""
+    """A failed render, and what is known about the process that failed."""
 
     answer: RenderFailed
     may_be_the_process: bool = False
-    """It had rendered this size well before."""
+    """The process had rendered this size before."""
     replaced: bool = False
-    """It failed so twice in a row and was replaced: the failure says nothing about the job."""
+    """The process failed twice in a row at such sizes and was replaced: the failure is not the job's."""
     last_lines: tuple[str, ...] = ()
-    """What it wrote to its output meanwhile."""
+    """The last lines of the process's output."""
 
 
 class Renderer:
+    """Renders with one process at a time, and decides when to replace it."""
+
     def __init__(self, process: RenderProcess, gate: Gate, usage: Usage) -> None:
         self._process = process
         self._gate = gate
@@ -45,11 +48,11 @@ class Renderer:
 
     @property
     def ready(self) -> Ready | None:
-        """The word of the process that is warm, if one is."""
+        """The report of the warm process; None while there is no such process."""
         return self._process.ready
 
     async def check(self) -> None:
-        """Raises RuntimeError unless the model is warm."""
+        """Raise RuntimeError unless the model is warm."""
         if self._process.ready is None:
             raise RuntimeError("The model is not loaded.")
 
@@ -66,7 +69,7 @@ class Renderer:
             self._welcome(await self._restart())
 
     async def warm(self) -> None:
-        """Wait until it can render."""
+        """Wait until a process is warm."""
         while self._process.ready is None:
             self._gate.forbid(RENDERER)
             await self._gate.wait_for(RENDERER)
@@ -74,7 +77,7 @@ class Renderer:
     async def render(
         self, wanted: JobInput, on_step: OnStep, on_preview: OnPreview, on_picture: OnPicture, *, frugal: bool
     ) -> Rendered | Aborted | Failure:
-        """As RenderProcess.render. A process that was lost is out of the gate before this returns."""
+        """Render as RenderProcess.render does. If the process is lost, the gate is closed before this returns."""
         self._usage.render_begins()
         try:
             answer = await self._process.render(
@@ -88,13 +91,15 @@ class Renderer:
                 self._gate.forbid(RENDERER)
 
     async def abort(self) -> None:
+        """Stop the render within one step."""
         await self._process.abort()
 
     async def stop(self) -> None:
+        """End the process."""
         await self._process.stop()
 
     async def _judge(self, wanted: JobInput, answer: Outcome) -> Rendered | Aborted | Failure:
-        """Learn from the answer about the process, and replace it when it fails at what it could do before."""
+        """Judge the process by its answer, and replace it when it fails repeatedly at known-good sizes."""
         if isinstance(answer, Aborted):
             return answer
         if isinstance(answer, Rendered):
@@ -102,27 +107,29 @@ class Renderer:
             return answer
         metrics.RENDER_FAILURES.labels(answer.code).inc()
         may_be_the_process = self._suspicion.note_failure(wanted, answer)
-        replaced = may_be_the_process and self._suspicion.convicts
+        replaced = may_be_the_process and self._suspicion.is_confirmed
         last_lines = self._process.last_lines
         if replaced:
             await self._replace()
         return Failure(answer, may_be_the_process, replaced, last_lines)
 
     async def _replace(self) -> None:
-        """`run` starts the next one."""
-        log.warning("the render process is suspect and is replaced", reason=SUSPECTED.reason)
+        """End the process; `run` starts the next one."""
+        log.warning("suspect render process is replaced", reason=SUSPECTED.reason)
         await self._process.condemn(SUSPECTED)
         self._suspicion.begin(self._process.warm_sizes)
 
     async def _restart(self) -> Ready:
-        for _ in range(RESTARTS - 1):
+        """Start another process. A stuck one is not replaced: it still holds the GPU."""
+        for failures in range(1, RESTARTS):
             try:
                 return await self._process.restart()
             except RenderProcessStuckError:
                 raise
             except StartupError as error:
-                log.warning("render process did not start", error=error.message, retry_seconds=PAUSE_SECONDS)
-                await asyncio.sleep(PAUSE_SECONDS)
+                pause = BACKOFF.pause(failures)
+                log.warning("render process did not start", error=error.message, retry_seconds=round(pause, 2))
+                await asyncio.sleep(pause)
         return await self._process.restart()
 
     def _welcome(self, ready: Ready) -> None:
@@ -146,6 +153,9 @@ def _announce(ready: Ready) -> None:
         memory_mib=ready.memory_bytes >> 20,
     )
     if ready.failed_captures:
-        log.warning("CUDA graphs could not be captured; their sizes are rendered without", failed=ready.failed_captures)
+        log.warning(
+            "some CUDA graphs failed; their sizes are rendered without them",
+            failed=ready.failed_captures,
+        )
     if ready.device == "cpu":
-        log.warning("rendering on the CPU, because DARKROOM_DEVICE says so; a GPU is many times faster")
+        log.warning("rendering on the CPU as DARKROOM_DEVICE asks; a GPU is many times faster")

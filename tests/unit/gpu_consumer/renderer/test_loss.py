@@ -15,7 +15,7 @@ from gpu_consumer.renderer.loss import Loss, loss_by_exit
         (-signal.SIGSEGV, False, Loss("SIGSEGV", "SIGSEGV")),
         (-signal.SIGSEGV, True, Loss("SIGSEGV", "SIGSEGV")),
         (-signal.SIGKILL, False, Loss("SIGKILL", "SIGKILL")),
-        (-signal.SIGKILL, True, Loss("host_memory", "killed for the host's lack of memory (SIGKILL)")),
+        (-signal.SIGKILL, True, Loss("host_memory", "killed because the host ran out of memory (SIGKILL)")),
         (-50, False, Loss("signal 50", "signal 50")),
     ],
 )

@@ -25,9 +25,9 @@ def suspicion() -> Suspicion:
 def test_two_failures_in_a_row_at_a_good_size_convict(suspicion: Suspicion, code: JobErrorCode) -> None:
     """Of whatever kind, as long as the process may be the reason."""
     assert suspicion.note_failure(SMALL, BROKEN)
-    assert not suspicion.convicts
+    assert not suspicion.is_confirmed
     assert suspicion.note_failure(SMALL, RenderFailed(code, "", "permanent"))
-    assert suspicion.convicts
+    assert suspicion.is_confirmed
 
 
 def test_a_success_in_between_acquits(suspicion: Suspicion) -> None:
@@ -35,14 +35,14 @@ def test_a_success_in_between_acquits(suspicion: Suspicion) -> None:
     suspicion.note_failure(SMALL, BROKEN)
     suspicion.note_success(SMALL)
     suspicion.note_failure(SMALL, BROKEN)
-    assert not suspicion.convicts
+    assert not suspicion.is_confirmed
 
 
 def test_a_size_that_never_went_well_tells_nothing(suspicion: Suspicion) -> None:
     """Until it has: then it counts like the others."""
     assert not suspicion.note_failure(LARGE, BROKEN)
     assert not suspicion.note_failure(LARGE, BROKEN)
-    assert not suspicion.convicts
+    assert not suspicion.is_confirmed
     suspicion.note_success(LARGE)
     assert suspicion.note_failure(LARGE, BROKEN)
 
@@ -52,7 +52,7 @@ def test_what_only_the_job_can_cause_does_not_count(suspicion: Suspicion, code: 
     """A row of refused inputs must not cost a restart."""
     assert not suspicion.note_failure(SMALL, RenderFailed(code, "", "permanent"))
     assert not suspicion.note_failure(SMALL, RenderFailed(code, "", "permanent"))
-    assert not suspicion.convicts
+    assert not suspicion.is_confirmed
 
 
 def test_a_new_process_begins_unsuspected(suspicion: Suspicion) -> None:
@@ -62,4 +62,4 @@ def test_a_new_process_begins_unsuspected(suspicion: Suspicion) -> None:
     suspicion.begin([Size(64, 64)])
     assert not suspicion.note_failure(LARGE, BROKEN)
     suspicion.note_failure(SMALL, BROKEN)
-    assert not suspicion.convicts
+    assert not suspicion.is_confirmed
