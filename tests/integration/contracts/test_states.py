@@ -26,9 +26,9 @@ async def _may_move(connection: asyncpg.Connection, before: JobStatus, after: Jo
 
 
 async def test_a_refused_transition_is_named(connection: asyncpg.Connection) -> None:
-    """Postgres says which job may not go from where to where."""
+    """The error names the job and the refused transition."""
     job_id = await insert_job(connection, JobStatus.CANCELED)
-    with pytest.raises(asyncpg.CheckViolationError, match=f"job {job_id} may not go from canceled to queued"):
+    with pytest.raises(asyncpg.CheckViolationError, match=f"job {job_id} cannot change from canceled to queued"):
         await move_job(connection, job_id, JobStatus.QUEUED)
 
 
