@@ -32,12 +32,12 @@ GPU_PYTHON = $(shell test -e $(GPU_VENV)/.ready && echo $(GPU_VENV)/bin/python |
 GPU_SECONDS ?= 150
 GPU_PACKAGES ?= deploy/local/gpu-packages.txt
 
-# In the order of their dependence. The worker's extra is what renders; torch itself is installed before, by itself.
+# In the order of their dependence. The extra `cli` brings what a service's commands import; pip ignores it where a
+# service has none. The worker's extra `render` is what renders; torch itself is installed before, by itself.
 SERVICES := $(patsubst %/pyproject.toml,%,$(filter-out services/chassis/%,$(wildcard services/*/pyproject.toml)))
-DISTRIBUTIONS := contracts services/chassis client $(patsubst services/gpu-consumer,services/gpu-consumer[render],$(SERVICES)) \
-	deploy/local
-TOOLS := hypothesis import-linter mypy pytest pytest-asyncio pytest-timeout pytest-xdist pyyaml ruff scipy testcontainers \
-	types-cachetools types-psutil types-pyyaml
+DISTRIBUTIONS := contracts services/chassis client $(SERVICES:%=%[cli]) services/gpu-consumer[render] deploy/local
+TOOLS := check-jsonschema hypothesis import-linter mypy pre-commit pytest pytest-asyncio pytest-timeout pytest-xdist pyyaml \
+	ruff scipy testcontainers types-cachetools types-psutil types-pyyaml
 SOURCES := contracts client services deploy/local tests bench training
 PACKAGES := contracts/darkroom_contracts client/darkroom $(patsubst %/__init__.py,%,$(wildcard services/*/*/__init__.py)) \
 	deploy/local/darkroom_local tests bench training
@@ -72,6 +72,10 @@ $(STAMPS)/python: $(STAMPS)/torch constraints.txt Makefile $(wildcard */pyprojec
 $(STAMPS)/parts: deploy/local/ensure-package | $(STAMPS)/venv
 	@deploy/local/ensure-package rabbitmq-server
 	@touch $@
+
+.PHONY: hooks
+hooks: setup ## Check each commit, and run the quick tests before each push, by git hooks
+	@$(BIN)/pre-commit install
 
 .PHONY: model
 model: setup ## Put the project's own models in place without starting anything
