@@ -1,4 +1,4 @@
-"""deploy/services.toml agrees with the folders, the tools and the exit codes of the services."""
+"""deploy/services.toml agrees with the folders, the import rules and the exit codes of the services."""
 
 import tomllib
 from pathlib import Path
@@ -11,6 +11,7 @@ from gpu_consumer.startup import ExitCode
 
 ROOT = Path(__file__).parents[2]
 SERVICES = read_services()
+each_service = pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
 
 
 def test_every_folder_of_a_service_is_named() -> None:
@@ -21,14 +22,16 @@ def test_every_folder_of_a_service_is_named() -> None:
         assert (ROOT / "services" / service.name / service.package / "py.typed").exists()
 
 
-def test_the_tools_check_every_service() -> None:
-    """mypy finds each service's package, and import-linter reads it."""
-    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
-    assert {f"services/{service.name}" for service in SERVICES} <= set(tools["mypy"]["mypy_path"])
-    assert {service.package for service in SERVICES} <= set(tools["importlinter"]["root_packages"])
+@each_service
+def test_a_service_holds_its_own_import_rules(service: Service) -> None:
+    """Its pyproject.toml has contracts of import-linter for its package; `make lint` checks those of every folder."""
+    file = ROOT / "services" / service.name / "pyproject.toml"
+    rules = tomllib.loads(file.read_text())["tool"]["importlinter"]
+    assert service.package in rules["root_packages"]
+    assert rules["contracts"]
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+@each_service
 def test_restarts_end_where_they_cant_help(service: Service) -> None:
     """The exit codes are the worker's permanent ones for the worker, and that of bad settings for all others."""
     is_worker = service.package == "gpu_consumer"

@@ -1,10 +1,12 @@
 """The reader of services.toml."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 
+from darkroom_local import stack
 from darkroom_local.blueprint import Blueprint
 from darkroom_local.errors import LocalError
 from darkroom_local.home import Home
@@ -83,6 +85,20 @@ def test_a_service_added_later_is_not_part_of_a_started_stack(tmp_path: Path) ->
     assert started.services == tuple(OTHERS)
     state.complete((DUMMY, *OTHERS))
     assert Blueprint.draw(Home(tmp_path), state, (DUMMY, *OTHERS)).services == (DUMMY, *OTHERS)
+
+
+def test_starting_a_running_stack_names_the_services_that_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`up` on a stack that was started before a service was added prints how to start it too."""
+    state, home = State(), Home(tmp_path / "home")
+    state.complete(OTHERS)
+    before = Blueprint.draw(home, state, OTHERS)
+    monkeypatch.setattr(stack, "_running", lambda home, state: before)
+    monkeypatch.setattr(stack, "start", Mock(side_effect=LocalError("far enough")))
+    with pytest.raises(LocalError, match="far enough"):
+        stack.up(home)
+    assert f"{GATEWAY.name}. " in capsys.readouterr().out
 
 
 def test_the_edge_gets_the_address_of_each_service_behind_it(tmp_path: Path) -> None:
