@@ -1,4 +1,4 @@
-"""What the operations service does: sweeps, the ingest of dead messages, replays."""
+"""The steps of operations: sweeps, the ingest of dead-lettered messages, replays."""
 
 from tests.protocol.broker import in_order
 from tests.protocol.events import PICK, WHETHER, event
@@ -9,7 +9,7 @@ from tests.protocol.snapshot import Job, Letter, Snapshot
 class OperationsRules(Frame):
     @event(4, lambda self: any(job.lease_over for job in self.now.jobs))
     def lost_leases_are_reaped(self) -> None:
-        """Twice at one time. Nobody's good lease is touched."""
+        """Two concurrent sweeps reap every lost lease and no valid one."""
         before = self.now
         self.step(self.world.sweep_at_once(self.world.rescue))
         self.promise(not any(job.lease_over for job in self.now.jobs), "a lost lease was not reaped")
@@ -19,7 +19,7 @@ class OperationsRules(Frame):
             self._check_refund(job)
 
     def _check_refund(self, before: Job) -> None:
-        """An attempt that was lost before its render began does not count, three times a job at the most."""
+        """An attempt lost before its render began does not count, at most three times a job."""
         after = self.now.job(before.id)
         if before.lease_over and after.status == "queued":
             refunded = before.step is None and before.refunds < 3
@@ -37,7 +37,7 @@ class OperationsRules(Frame):
 
     @event(1, lambda self: self.now.having("queued") and not self.now.lost)
     def nothing_is_published_again(self) -> None:
-        """What waits, waits: nothing shows that it is lost."""
+        """A sweep without a proof of loss publishes nothing."""
         self._republish()
 
     def _republish(self) -> None:
@@ -57,7 +57,7 @@ class OperationsRules(Frame):
 
     @event(3, lambda self: self.now.letters, index=PICK)
     def letter_is_replayed(self, index: int) -> None:
-        """Twice at one time: an open letter's job is queued again once, and no other is touched."""
+        """Two concurrent replays queue the job of an open letter once, and no other job."""
         letter = self.pick(index, self.now.letters)
         before = self.now
         replayed = self.step(self.world.replay_at_once(letter.id))
@@ -68,7 +68,7 @@ class OperationsRules(Frame):
             self._check_revived(letter)
 
     def _has_free_key(self, letter: Letter, now: Snapshot) -> bool:
-        """Whether no other job was submitted under the orphan's key meanwhile."""
+        """Return whether no other job was submitted under the orphan's key since."""
         if letter.kind != "orphan" or letter.job_id is None:
             return True
         key = self.world.keys.get(letter.job_id)
@@ -88,7 +88,7 @@ class OperationsRules(Frame):
 
     @event(5, lambda self: self._open_letters_of_jobs(), index=PICK)
     def letter_is_replayed_as_its_job_is_deleted(self, index: int) -> None:
-        """One of the two comes first, and the other is refused."""
+        """Of a concurrent replay and deletion one succeeds, and the other is refused."""
         letter = self.pick(index, self._open_letters_of_jobs())
         assert letter.job_id is not None
         replayed, deleted = self.step(self.world.replay_and_delete(letter.id, letter.job_id))
@@ -100,7 +100,7 @@ class OperationsRules(Frame):
 
 
 def _may_be_replayed(letter: Letter, now: Snapshot) -> bool:
-    """The letters of an orphan's earlier generations go with the one of the last."""
+    """Return whether a replay succeeds; of an orphan's letters only that of the last generation is replayed."""
     if letter.status != "open":
         return False
     others = [row.generation or 0 for row in now.letters if (row.kind, row.job_id) == ("orphan", letter.job_id)]

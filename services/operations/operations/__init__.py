@@ -1,1 +1,1 @@
-"""Operations: migrations, dead letters and their replay, rescue of lost jobs, and the sweeps."""
+"""Operations: dead letters and replays, sweeps, retention, keys and migrations; a folder for each topic."""

@@ -1,4 +1,4 @@
-"""`python -m operations`: the service that sweeps, ingests dead letters and removes what is old."""
+"""`python -m operations`: the service of the sweeps, the ingest of dead letters, and retention."""
 
 from chassis.service import main
 from operations.app import open_app

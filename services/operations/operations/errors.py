@@ -10,7 +10,7 @@ class NotFoundError(OperationsError):
 
 
 class InvalidRequestError(OperationsError):
-    """The request is invalid, whatever the database holds."""
+    """The request is invalid in itself."""
 
 
 class ConflictError(OperationsError):

@@ -1,1 +1,1 @@
-"""The audit log: which operator did what."""
+"""The audit log: actions of operators."""

@@ -1,1 +1,1 @@
-"""Dead letters: the dead-letter queue drained into the table `dead_letters`, and what operators see of it."""
+"""Dead letters: the ingest of the dead-letter queue, and the inspection by operators."""

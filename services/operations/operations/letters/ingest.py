@@ -48,7 +48,7 @@ class Ingested(StrEnum):
 
 
 class Ingest(Loop):
-    """Moves messages from the queue to the table. Each one is acknowledged after its commit."""
+    """Move messages from the queue to the table, and acknowledge each one after its commit."""
 
     name = "ingest"
     interval = 1.0

@@ -1,1 +1,1 @@
-"""Queues: what waits in the database, as metrics."""
+"""Queues: metrics of the jobs, messages and dead letters that wait."""

@@ -8,7 +8,7 @@ from operations.queues import store
 
 
 class QueueMetrics(Loop):
-    """Samples the gauges. They keep their values while Postgres is away; SAMPLED_AT shows their age."""
+    """Sample the gauges. They keep their values while Postgres is away; SAMPLED_AT shows their age."""
 
     name = "queue-metrics"
     interval = 15.0

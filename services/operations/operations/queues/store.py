@@ -1,4 +1,4 @@
-"""Counts of what waits, each up to a bound. Every `connection` is one of `Database.index_walk`."""
+"""Counts of waiting rows, each up to a bound. Every `connection` comes from `Database.index_walk`."""
 
 from chassis.postgres import Connection, load_queries
 

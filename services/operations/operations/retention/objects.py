@@ -32,7 +32,7 @@ LOOK_AGAIN = timedelta(minutes=15)
 
 
 class SweepObjects(Loop):
-    """Sweeps the objects of the jobs that are due."""
+    """Sweep the objects of the jobs that are due."""
 
     name = "sweep-objects"
     interval = 5.0

@@ -63,7 +63,7 @@ class Pruning(Retention):
 
 
 class PruneKeys(Pruning):
-    """Removes Idempotency-Keys."""
+    """Remove Idempotency-Keys."""
 
     name = "prune-keys"
 
@@ -72,7 +72,7 @@ class PruneKeys(Pruning):
 
 
 class PruneLetters(Pruning):
-    """Removes resolved dead letters."""
+    """Remove resolved dead letters."""
 
     name = "prune-letters"
 
@@ -81,7 +81,7 @@ class PruneLetters(Pruning):
 
 
 class PruneDeliveries(Pruning):
-    """Removes webhook deliveries that will not be sent again."""
+    """Remove webhook deliveries that will not be sent again."""
 
     name = "prune-deliveries"
 
@@ -90,7 +90,7 @@ class PruneDeliveries(Pruning):
 
 
 class ExpirePictures(Pruning):
-    """Removes pictures from the records of their jobs; the sweep of objects removes the files."""
+    """Remove pictures from the records of their jobs; the sweep of objects removes the files."""
 
     name = "expire-pictures"
 
@@ -99,7 +99,7 @@ class ExpirePictures(Pruning):
 
 
 class PruneAttempts(Retention):
-    """Removes attempts, and then the worker sessions that no attempt refers to."""
+    """Remove attempts, and then the worker sessions that no attempt refers to."""
 
     name = "prune-attempts"
     interval = PASS_SECONDS

@@ -1,4 +1,4 @@
-"""The purge of jobs, and the moment `purged_before`: an unknown job id that is older belonged to a purged job."""
+"""The purge of jobs, and `purged_before`: an unknown job id that is older belonged to a purged job."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,7 +10,7 @@ from operations.retention.records import FIRST_ID, Batch
 
 
 class PurgeJobs(Retention):
-    """Removes jobs that ended long ago and that nothing holds, with all rows that belong to them.
+    """Remove jobs that ended long ago and that nothing holds, with all rows that belong to them.
 
     A pass first advances `purged_before` and commits it. From then on a late message of a job that the pass removes
     restores nothing, and requests for its id are answered 410.

@@ -12,7 +12,7 @@ _WAITED_TOO_LONG = JobError(
 
 
 class Rescue(PatientSweep):
-    """Takes jobs back from workers whose lease ran out."""
+    """Take back the jobs whose lease ran out."""
 
     name = "rescue"
     interval = 2.0
@@ -22,7 +22,7 @@ class Rescue(PatientSweep):
 
 
 class Expire(Sweep):
-    """Expires the queued jobs whose time to live or deadline has passed."""
+    """Expire the queued jobs whose time to live or deadline has passed."""
 
     name = "expire"
     interval = 2.0
@@ -32,7 +32,7 @@ class Expire(Sweep):
 
 
 class Republish(PatientSweep):
-    """Publishes again the jobs whose message is proved to be lost."""
+    """Publish again the jobs whose message is proved to be lost."""
 
     name = "republish"
     interval = 10.0
@@ -44,7 +44,7 @@ class Republish(PatientSweep):
 
 
 class EndSessions(PatientSweep):
-    """Ends the sessions of workers that stopped sending heartbeats."""
+    """End the sessions of workers that stopped sending heartbeats."""
 
     name = "end-sessions"
     interval = 30.0

@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 
 from chassis.postgres import Database
-from chassis.settings import StorageSettings
 from chassis.storage import Storage
 from operations.retention.objects import SweepObjects
 from operations.retention.pruning import (
@@ -22,6 +21,7 @@ from operations.retention.pruning import (
 )
 from operations.retention.purge import PurgeJobs
 from tests.integration.operations.jobs import Jobs
+from tests.integration.operations.retention.buckets import storage_settings
 from tests.support.endpoints import Bucket
 
 DAY = timedelta(days=1)
@@ -76,7 +76,7 @@ BELONGINGS = """
 
 
 class Bystanders:
-    """Submits and finishes jobs until it is stopped; retention must keep all of them."""
+    """A client that submits and finishes jobs until it is stopped; retention must keep all of them."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
@@ -201,13 +201,7 @@ async def _check_objects(pool: Database, jobs: Jobs, bucket: Bucket, year: dict[
     assert {job_id for job_id, row in year.items() if row["kind"] in unswept and job_id not in kept} <= due
     assert not {job_id for job_id, row in year.items() if row["kind"] in ("expired", "queued", "running")} & due
     await jobs.execute("DELETE FROM object_sweeps WHERE random() < 0.97")
-    settings = StorageSettings(
-        s3_endpoint=bucket.endpoint,
-        s3_access_key=bucket.access_key,
-        s3_secret_key=bucket.secret_key,
-        s3_bucket=bucket.name,
-    )
-    sweep = SweepObjects(pool, Storage(settings))
+    sweep = SweepObjects(pool, Storage(storage_settings(bucket)))
     for _ in range(3):
         while await sweep.run_once():
             pass

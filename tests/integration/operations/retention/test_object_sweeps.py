@@ -21,6 +21,7 @@ from operations.replays.replay import replay
 from operations.retention import objects
 from operations.retention.objects import BATCH, LOOK_AGAIN, SweepObjects
 from tests.integration.operations.jobs import Jobs
+from tests.integration.operations.retention.buckets import storage_settings
 from tests.support.endpoints import Bucket
 from tests.support.ids import aged_id
 from tests.support.ports import free_port
@@ -32,13 +33,7 @@ DUE = "INSERT INTO object_sweeps (job_id, due_at) VALUES ($1, now())"
 
 @pytest.fixture
 def settings(bucket: Bucket) -> StorageSettings:
-    return StorageSettings(
-        s3_endpoint=bucket.endpoint,
-        s3_access_key=bucket.access_key,
-        s3_secret_key=bucket.secret_key,
-        s3_bucket=bucket.name,
-        s3_region=bucket.region,
-    )
+    return storage_settings(bucket)
 
 
 @pytest.fixture
