@@ -134,7 +134,7 @@ gpu: gpu-setup ## Run the tests that need a CUDA device, and print what they mea
 lint: setup ## Check style, format and the direction of imports
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
-	@for file in $$(grep -l 'tool.importlinter' pyproject.toml services/*/pyproject.toml); do \
+	@for file in pyproject.toml services/*/pyproject.toml; do \
 		$(BIN)/lint-imports --no-logo --config $$file || exit 1; \
 	done
 

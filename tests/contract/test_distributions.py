@@ -96,6 +96,14 @@ def test_what_is_imported_is_declared(project: Project) -> None:
 
 
 @each_project
+def test_no_distribution_needs_a_service(project: Project) -> None:
+    """Services know each other by messages and rows alone, and nothing else knows a service."""
+    services = {each.name for each in PROJECTS if each.package.parents[1].name == "services"} - {"darkroom-chassis"}
+    assert services
+    assert project.declared & services == set()
+
+
+@each_project
 def test_services_start_without_what_commands_import(project: Project) -> None:
     """Only commands import what the extra `cli` brings."""
     available = project.declared - (project.extras.get("cli", {}).keys() - project.base.keys())
