@@ -1,6 +1,6 @@
-"""The model catalogue (`deploy/models.toml`) and what it lets a job ask for.
+"""The model catalogue (`deploy/models.toml`) and the bounds that it sets for jobs.
 
-The gateway bounds requests by it without torch; the consumer loads what it describes.
+The gateway checks requests against it without torch; the consumer loads the models that it describes.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from darkroom_contracts.api import JobInput, JobInputRequest
 T = TypeVar("T")
 Scheduler = Literal["ddim", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_karras", "unipc", "lcm", "pndm", "heun"]
 PipelineClass = Literal["StableDiffusionPipeline", "StableDiffusionXLPipeline"]
-"""diffusers' classes that can be served: Stable Diffusion 1.x and 2.x, and SDXL."""
+"""Supported classes of diffusers: Stable Diffusion 1.x and 2.x, and SDXL."""
 Dtype = Literal["float16", "bfloat16", "float32"]
 PictureSize = Annotated[str, Meta(pattern=r"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}\Z")]
 """Width x height in pixels."""
@@ -22,15 +22,15 @@ Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
 class CatalogueError(ValueError):
-    """The model catalogue can't be used; the message says what to mend."""
+    """The model catalogue cannot be used; the message says what to change."""
 
 
 class UnknownModelError(ValueError):
-    """The catalogue holds no such model."""
+    """The catalogue has no such model."""
 
 
 class OutOfBoundsError(ValueError):
-    """A field asks for more than the model allows. `field` is its name within the input."""
+    """A field of the input, named by `field`, is outside the model's bounds."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class OutOfBoundsError(ValueError):
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An inclusive range with the value taken when a request is silent."""
+    """An inclusive range with the value that replaces an absent one."""
 
     minimum: float
     maximum: float
@@ -54,7 +54,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Name
     path: str
-    """Folder in diffusers' layout; relative paths lie under DARKROOM_MODELS_HOME."""
+    """Folder in the layout of diffusers; relative paths start from DARKROOM_MODELS_HOME."""
     schedulers: Annotated[tuple[Scheduler, ...], Meta(min_length=1)]
     """Allowed schedulers, the default first."""
     width: Range
@@ -67,22 +67,22 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_cost: Annotated[int, Meta(ge=1)]
     """Bound on width x height x steps x images, in pixel steps."""
     size_multiple: Annotated[int, Meta(ge=8, le=64)] = 8
-    """Width and height must be multiples of this many pixels."""
+    """Width and height are multiples of it, in pixels."""
     description: str = ""
     pipeline: PipelineClass = "StableDiffusionPipeline"
-    """The class that the folder must hold."""
+    """Class of the pipeline in the folder."""
     hub: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")] | None = None
-    """Where `darkroom models pull` gets the folder from: owner/name on the Hugging Face hub."""
+    """Source of `darkroom models pull`: owner/name on the Hugging Face hub."""
     revision: Annotated[str, Meta(pattern=r"^[0-9a-f]{40}\Z")] | None = None
-    """The hub's commit; a model with `hub` has one, so that what is pulled never changes."""
+    """Commit on the hub. Required with `hub`, so that every pull gets the same files."""
     manifest_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")] | None = None
-    """What the folder's SHA256SUMS must hash to; without one any manifest that fits its files will do."""
+    """SHA-256 of the folder's SHA256SUMS; without it any manifest that matches the files is accepted."""
     dtype: Dtype | None = None
-    """Of weights and computation; without one float16 on a GPU and float32 on the CPU."""
+    """Type of weights and computation; by default float16 on a GPU and float32 on the CPU."""
     sizes: tuple[PictureSize, ...] = ()
-    """The only sizes allowed, as "512x768"; without any, all within `width` and `height`. Each is warmed up."""
+    """The only allowed sizes, as "512x768"; if empty, all within `width` and `height`. Each is warmed up."""
     safety_checker: bool = False
-    """Run the model's own safety checker; a picture that it objects to fails the job. Stable Diffusion 1.x only."""
+    """Run the model's safety checker, which may fail a job because of its pictures. Stable Diffusion 1.x only."""
 
     def __post_init__(self) -> None:
         for mistake in (self._mistaken_source(), self._mistaken_checker(), self._mistaken_sizes()):
@@ -96,20 +96,20 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def warmup_sizes(self) -> tuple[tuple[int, int], ...]:
-        """What a worker renders once before its first job, as (width, height) in pixels: every one of `sizes`.
+        """Sizes that a worker renders once before its first job, as (width, height) in pixels.
 
-        A model without `sizes` warms up its default size alone: its ranges hold too many to try each.
+        They are `sizes`, or the default size of a model without `sizes`, whose ranges allow too many to render each.
         """
         return self.picture_sizes or ((int(self.width.default), int(self.height.default)),)
 
     def dtype_on(self, device: Literal["cuda", "cpu"]) -> Dtype:
-        """What it computes in there: half precision on a GPU unless `dtype` says otherwise; a CPU is slow at that."""
+        """Return the type to compute in: `dtype`, or half precision on a GPU and single on a CPU."""
         return self.dtype or ("float16" if device == "cuda" else "float32")
 
     def resolve(self, request: JobInputRequest, seed: int) -> JobInput:
-        """Fill in the model's defaults and check its bounds. `seed` is taken when the request has none.
+        """Return the input with the model's defaults, and with `seed` if the request has none.
 
-        Raises OutOfBoundsError naming the first field that the model refuses.
+        Raises OutOfBoundsError for the first field that is outside the model's bounds.
         """
         resolved = JobInput(
             prompt=request.prompt,
@@ -128,7 +128,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return resolved
 
     def check(self, wanted: JobInput) -> None:
-        """Raises OutOfBoundsError naming the first field that the model refuses."""
+        """Raise OutOfBoundsError for the first field that is outside the model's bounds."""
         if wanted.scheduler not in self.schedulers:
             raise OutOfBoundsError("scheduler", f"must be one of {', '.join(self.schedulers)} for {self.name}")
         _within("num_inference_steps", wanted.num_inference_steps, self.steps)
@@ -155,32 +155,32 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         widths = {allowed for allowed, _ in self.picture_sizes}
         field, other = ("height", f"width {width}") if width in widths else ("width", f"height {height}")
         raise OutOfBoundsError(
-            field, f"does not go with {other}: {self.name} renders {', '.join(self.sizes)} (width x height)"
+            field, f"cannot be combined with {other}: {self.name} renders {', '.join(self.sizes)} (width x height)"
         )
 
     def _mistaken_source(self) -> str | None:
         if (self.hub is None) != (self.revision is None):
-            return "needs hub and revision together or neither: what is pulled must never change"
+            return "needs hub and revision together, so that every pull gets the same files"
         return None
 
     def _mistaken_checker(self) -> str | None:
         if self.safety_checker and self.pipeline != "StableDiffusionPipeline":
-            return f"can't have a safety checker: a {self.pipeline} knows none"
+            return f"can't have a safety checker: a {self.pipeline} does not support one"
         return None
 
     def _mistaken_sizes(self) -> str | None:
         if len(set(self.sizes)) != len(self.sizes):
-            return "lists one of its sizes twice"
+            return "lists a size twice"
         for size, (width, height) in zip(self.sizes, self.picture_sizes, strict=True):
             if not (_inside(width, self.width) and _inside(height, self.height)):
                 return f"lists the size {size}, which is outside its width or height"
             if width % self.size_multiple or height % self.size_multiple:
-                return f"lists the size {size}, which is no multiple of {self.size_multiple}"
+                return f"lists the size {size}, which is not a multiple of {self.size_multiple}"
             if width * height * self.steps.minimum > self.max_cost:
-                return f"lists the size {size}, whose fewest steps cost more than {self.max_cost}"
+                return f"lists the size {size}, which costs more than {self.max_cost} even with the fewest steps"
         default = (int(self.width.default), int(self.height.default))
         if self.sizes and default not in self.picture_sizes:
-            return f"has the default size {default[0]}x{default[1]}, which is none of its sizes"
+            return f"has the default size {default[0]}x{default[1]}, which is not one of its sizes"
         return None
 
 
@@ -191,16 +191,17 @@ class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.models):
-            raise ValueError("two models have one name")
+            raise ValueError("two models have the same name")
         for model in self.models:
-            model.resolve(JobInputRequest(prompt="-"), seed=0)  # its own defaults must be within its bounds
+            model.resolve(JobInputRequest(prompt="-"), seed=0)  # the defaults must be within the bounds
 
     @property
     def names(self) -> list[str]:
+        """Names of all models, the default first."""
         return [model.name for model in self.models]
 
     def find(self, name: str | None) -> Model:
-        """The model of that name, or the default model for None. Raises UnknownModelError."""
+        """Return the model with this name, or the default model for None. Raises UnknownModelError."""
         if name is None:
             return self.models[0]
         for model in self.models:
@@ -222,13 +223,13 @@ def load_catalogue(path: Path) -> Catalogue:
 
 
 def _refuse_other_pipelines(entries: Any) -> None:
-    """The decoder would name neither the model nor what can be served."""
+    """Raise a ValueError with the model's name and the supported classes, which the decoder would not name."""
     models = entries.get("models") if isinstance(entries, dict) else None
     for model in models if isinstance(models, list) else []:
         pipeline = model.get("pipeline") if isinstance(model, dict) else None
         if isinstance(pipeline, str) and pipeline not in get_args(PipelineClass):
             name, served = model.get("name"), " and ".join(get_args(PipelineClass))
-            raise ValueError(f"the model {name} is a {pipeline}, and only {served} can be served")
+            raise ValueError(f"the model {name} is a {pipeline}, and only {served} are supported")
 
 
 def _or(value: T | None, default: T) -> T:

@@ -1,4 +1,4 @@
-"""Where pictures lie in the bucket, and what the database keeps of each."""
+"""Keys of objects in the bucket, and the record of each stored picture."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ CONTENT_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
 class StoredOutput(msgspec.Struct, frozen=True):
-    """One stored picture, as the job's `outputs` column lists it."""
+    """A stored picture, as the column `jobs.outputs` lists it."""
 
     index: int
     key: str
@@ -22,7 +22,7 @@ class StoredOutput(msgspec.Struct, frozen=True):
 
 
 def output_key(job_id: UUID, index: int, sha256: str, output_format: str) -> str:
-    """The key of a job's picture. The same bytes share a key; different bytes never clobber each other.
+    """Return the key of a job's picture. Equal bytes share a key; different bytes never overwrite each other.
 
     `sha256` is the hexadecimal digest of the stored bytes.
     """
@@ -30,5 +30,5 @@ def output_key(job_id: UUID, index: int, sha256: str, output_format: str) -> str
 
 
 def job_prefix(job_id: UUID) -> str:
-    """Return what the keys of all of a job's objects begin with, and no other's."""
+    """Return the prefix of the keys of a job's objects, which no other job's keys have."""
     return f"jobs/{job_id}/"

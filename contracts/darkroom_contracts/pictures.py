@@ -1,8 +1,8 @@
-"""What a picture carries inside it: how it was made, in a form for tools and in one that makes it again.
+"""Provenance stored in each picture: `parameters`, a text for other tools, and a Picture, which is exact.
 
-Both are decided by the input and by what rendered it, and by nothing of the job: no ids, no times. So the same input
-gives the same file. `parameters` is the text that the common Stable Diffusion tools write and read; it is ambiguous
-where a prompt looks like settings. `Picture` is exact. docs/api.md tells where each lies in a PNG, JPEG or WebP.
+Both depend on the input and on what rendered it, never on ids or times of the job, so the same input gives the same
+file. `parameters` is the text that common Stable Diffusion tools write and read; it is ambiguous where a prompt looks
+like settings. docs/pictures.md says where PNG, JPEG and WebP files contain each of them.
 """
 
 import json
@@ -15,9 +15,9 @@ from msgspec import Meta
 from darkroom_contracts.api import MAX_SEED, Execution, JobInput, NegativePrompt, OutputFormat, Prompt
 
 PARAMETERS_KEYWORD = "parameters"
-"""Of the PNG text chunk that holds `parameters`."""
+"""Keyword of the PNG text chunk with `parameters`."""
 PICTURE_KEYWORD = "darkroom"
-"""Of the PNG text chunk that holds a Picture."""
+"""Keyword of the PNG text chunk with a Picture."""
 
 SAMPLERS = {
     "ddim": "DDIM",
@@ -30,7 +30,7 @@ SAMPLERS = {
     "pndm": "PLMS",
     "heun": "Heun",
 }
-"""Scheduler -> what the common tools call it."""
+"""The common tools' names of the schedulers."""
 
 _SETTING = re.compile(r'\s*(\w[\w \-/]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
 _FEWEST_SETTINGS = 3
@@ -38,7 +38,7 @@ _NEGATIVE = "Negative prompt:"
 
 
 class PictureInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What makes this one picture: a job's input with its own seed. Bounded, since a file may hold anything."""
+    """The input of one picture: that of its job, with its own seed. Bounded, since a file may contain anything."""
 
     prompt: Prompt
     negative_prompt: NegativePrompt = ""
@@ -52,34 +52,34 @@ class PictureInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """What rendered a picture, as far as that shows in its pixels."""
+    """What rendered a picture, as far as it affects the pixels."""
 
     model_revision: str
     dtype: str
     device: str
     versions: dict[str, str]
-    """Library -> version."""
+    """Versions by library."""
     tiled: bool = False
-    """Decoded in tiles."""
+    """Whether the picture was decoded in tiles."""
     vae_dtype: str | None = None
-    """What the VAE decoded this picture in; None where that is unknown."""
+    """Type that the VAE decoded this picture in; None if unknown."""
     batch_size: int | None = None
-    """Pictures that this one was rendered together with, itself included; None where that is unknown."""
+    """Number of pictures that were rendered together, this one included; None if unknown."""
     execution: Execution | None = None
-    """None where that is unknown."""
+    """None if unknown."""
 
 
 class Picture(msgspec.Struct, frozen=True, tag_field="type", tag="darkroom.picture.v1"):
-    """All that is needed to render a picture again, and to tell why it came out otherwise."""
+    """Everything needed to render a picture again, and to explain differences."""
 
     model: Annotated[str, Meta(max_length=64)]
     input: PictureInput
     origin: Origin | None
-    """None where only `parameters` were found."""
+    """None if only `parameters` were found."""
 
 
 class NotAPictureError(ValueError):
-    """The text does not tell how a picture was made."""
+    """The text does not describe how a picture was rendered."""
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -87,12 +87,12 @@ _decoder = msgspec.json.Decoder(Picture)
 
 
 def encode(picture: Picture) -> str:
-    """As JSON, the same text for the same picture."""
+    """Return JSON, the same text for equal pictures."""
     return _encoder.encode(picture).decode()
 
 
 def decode(text: str) -> Picture:
-    """Raises NotAPictureError, whatever the text is."""
+    """Decode JSON from any source. Raises NotAPictureError."""
     try:
         return _decoder.decode(text.encode())
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -100,7 +100,7 @@ def decode(text: str) -> Picture:
 
 
 def picture_of(model: str, wanted: JobInput, seed: int, origin: Origin) -> Picture:
-    """What to write into the picture of `wanted` that has this seed."""
+    """Return what to write into the picture of `wanted` that has this seed."""
     own = PictureInput(
         prompt=wanted.prompt,
         negative_prompt=wanted.negative_prompt,
@@ -116,7 +116,7 @@ def picture_of(model: str, wanted: JobInput, seed: int, origin: Origin) -> Pictu
 
 
 def parameters(picture: Picture) -> str:
-    """Prompt, negative prompt and settings, as AUTOMATIC1111's web UI writes them.
+    """Return prompt, negative prompt and settings as AUTOMATIC1111's web UI writes them.
 
     https://github.com/AUTOMATIC1111/stable-diffusion-webui, modules/infotext_utils.py.
     """
@@ -138,14 +138,14 @@ def parameters(picture: Picture) -> str:
 
 
 def parse_parameters(text: str, output_format: OutputFormat) -> Picture:
-    """What `parameters` tell, as far as they can. Raises NotAPictureError."""
+    """Return the picture that `parameters` describe, without its origin. Raises NotAPictureError."""
     *lines, last = text.strip().split("\n")
     settings = {name: _unquoted(value.strip()) for name, value in _SETTING.findall(last)}
     if len(settings) < _FEWEST_SETTINGS:
-        raise NotAPictureError("its last line holds no settings")
+        raise NotAPictureError("its last line has no settings")
     prompt, _, negative = "\n".join(lines).partition(f"\n{_NEGATIVE}")
     width, _, height = settings.get("Size", "").partition("x")
-    told = {
+    values = {
         "prompt": prompt,
         "negative_prompt": negative.removeprefix(" "),
         "num_inference_steps": settings.get("Steps"),
@@ -157,7 +157,7 @@ def parse_parameters(text: str, output_format: OutputFormat) -> Picture:
         "output_format": output_format,
     }
     try:
-        return Picture(settings.get("Model", ""), msgspec.convert(told, PictureInput, strict=False), None)
+        return Picture(settings.get("Model", ""), msgspec.convert(values, PictureInput, strict=False), None)
     except msgspec.ValidationError as error:
         raise NotAPictureError(str(error)) from error
 
@@ -167,7 +167,7 @@ def _scheduler(sampler: str) -> str:
 
 
 def _short_hash(revision: str) -> str:
-    """Ten digits, as those tools shorten theirs."""
+    """Return the first ten digits, as the common tools do."""
     return revision.removeprefix("sha256:")[:10]
 
 

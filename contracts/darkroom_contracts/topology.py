@@ -1,4 +1,4 @@
-"""The broker's topology as data: one declarer (`chassis.broker`) walks it.
+"""The broker's topology as data, which `chassis.broker` declares.
 
 Names and arguments follow three rules. All queues are durable quorum queues. A changed argument is a new queue name,
 because RabbitMQ refuses to redeclare (406). Work queues dead-letter to the dead-letter queue only: a path from a work
@@ -20,26 +20,32 @@ DEAD_QUEUE = "darkroom.dead.v1"
 JOB_ID_HEADER = "darkroom-job-id"
 LANE_HEADER = "lane"
 
-# Backstops only: attempts are counted in Postgres. -1 would dead-letter at the first requeue on RabbitMQ 3.10.
+# Backstops: attempts are counted in Postgres. -1 would dead-letter at the first requeue on RabbitMQ 3.10.
 WORK_DELIVERY_LIMIT = 50
 ENDLESS_DELIVERY_LIMIT = 1_000_000
 
 DEFAULT_RETRY_DELAYS = (10, 60, 300)
-# Per-message TTL can't jitter, since only a queue's head expires: each rung is three queues instead.
+# Only the head of a queue expires, so a TTL per message cannot spread retries: each rung has three queues instead.
 SPREAD = {"a": 0.8, "b": 1.0, "c": 1.2}
 
 
 class Exchange(msgspec.Struct, frozen=True):
+    """A durable exchange."""
+
     name: str
     type: str
 
 
 class Queue(msgspec.Struct, frozen=True):
+    """A durable queue."""
+
     name: str
     arguments: dict[str, Any]
 
 
 class Binding(msgspec.Struct, frozen=True):
+    """A binding of a queue to an exchange."""
+
     exchange: str
     queue: str
     routing_key: str = ""
@@ -47,41 +53,44 @@ class Binding(msgspec.Struct, frozen=True):
 
 
 class Topology(msgspec.Struct, frozen=True):
+    """Exchanges, queues and bindings that are declared together."""
+
     exchanges: tuple[Exchange, ...]
     queues: tuple[Queue, ...]
     bindings: tuple[Binding, ...]
 
 
 class Lane(msgspec.Struct, frozen=True):
-    """One retry queue. Messages wait in it for `ttl_ms`, then return to the work exchange."""
+    """A retry queue. Messages wait in it for `ttl_ms` milliseconds, then return to the work exchange."""
 
     name: str
     ttl_ms: int
 
     @property
     def queue(self) -> str:
+        """Name of the lane's queue."""
         return f"darkroom.retry.{self.name}.v1"
 
 
 class Lanes(msgspec.Struct, frozen=True):
-    """The retry ladder: a rung per delay, three lanes per rung."""
+    """The retry ladder: a rung for each delay, with three lanes."""
 
     rungs: tuple[tuple[Lane, ...], ...]
 
     @classmethod
     def of(cls, delays: tuple[int, ...] = DEFAULT_RETRY_DELAYS) -> "Lanes":
-        """Build the ladder from its delays in seconds, shortest first."""
+        """Build the ladder from its delays in seconds."""
         return cls(tuple(_rung(delay) for delay in sorted(delays)))
 
     def __iter__(self) -> Iterator[Lane]:
         return (lane for rung in self.rungs for lane in rung)
 
     def after(self, attempt: int) -> Lane:
-        """The lane to wait in after the given attempt (counted from 1) failed, one of its rung's three at random."""
+        """Return a random lane of the rung for a job whose given attempt (counted from 1) failed."""
         return random.choice(self.rungs[min(attempt, len(self.rungs)) - 1])  # noqa: S311 - jitter, not a secret
 
     def covering(self, milliseconds: float) -> Lane:
-        """The shortest lane that waits at least so long, or the longest there is."""
+        """Return the shortest lane with at least this delay, or the longest lane."""
         by_ttl = sorted(self, key=lambda lane: lane.ttl_ms)
         return next((lane for lane in by_ttl if lane.ttl_ms >= milliseconds), by_ttl[-1])
 
@@ -92,6 +101,7 @@ def _rung(delay: int) -> tuple[Lane, ...]:
 
 
 def work_queue(model: str) -> str:
+    """Return the name of the model's queue."""
     return f"darkroom.render.{model}.v1"
 
 
@@ -104,7 +114,7 @@ EXCHANGES = (
 
 
 def topology(models: list[str], lanes: Lanes) -> Topology:
-    """Everything that must exist on the broker before a job for one of the models can travel."""
+    """Return everything that must be declared before messages of the models are published."""
     dead = Queue(DEAD_QUEUE, {"x-queue-type": "quorum", "x-delivery-limit": ENDLESS_DELIVERY_LIMIT})
     return Topology(
         exchanges=EXCHANGES,
@@ -136,8 +146,8 @@ def _lane_queue(lane: Lane) -> Queue:
     arguments = {
         "x-queue-type": "quorum",
         "x-message-ttl": lane.ttl_ms,
-        # At most once on purpose: at-least-once with one missing target would block every other model's retries
-        # behind it, and the republish sweep makes a loss harmless.
+        # At most once on purpose: with at-least-once, one missing target would block the retries of all other models,
+        # and the republish sweep makes a loss harmless.
         "x-dead-letter-exchange": WORK_EXCHANGE,
         "x-delivery-limit": ENDLESS_DELIVERY_LIMIT,
     }

@@ -153,7 +153,7 @@ def test_an_unknown_model_lists_the_known() -> None:
     ("models", "complaint"),
     [
         ([], "length"),
-        ([_model(), _model()], "two models have one name"),
+        ([_model(), _model()], "two models have the same name"),
         ([_model(name="Not A Name")], "name"),
         ([_model(schedulers=[])], "schedulers"),
         ([_model(schedulers=["magic"])], "magic"),
@@ -171,11 +171,11 @@ def test_an_unknown_model_lists_the_known() -> None:
         ([_model(dtype="int8")], "int8"),
         ([_model(safety_checker=True, pipeline="StableDiffusionXLPipeline")], "small can't have a safety checker"),
         ([_model(sizes=["64 x 64"])], "sizes"),
-        ([_model(sizes=["64x128", "64x128"])], "one of its sizes twice"),
+        ([_model(sizes=["64x128", "64x128"])], "lists a size twice"),
         ([_model(sizes=["64x128", "64x520"])], "the size 64x520, which is outside"),
-        ([_model(sizes=["64x128", "64x100"])], "the size 64x100, which is no multiple of 8"),
-        ([_model(sizes=["128x64"])], "the default size 64x128, which is none of its sizes"),
-        ([_model(sizes=["64x128", "512x512"], max_cost=170_000)], "the size 512x512, whose fewest steps cost more"),
+        ([_model(sizes=["64x128", "64x100"])], "the size 64x100, which is not a multiple of 8"),
+        ([_model(sizes=["128x64"])], "the default size 64x128, which is not one of its sizes"),
+        ([_model(sizes=["64x128", "512x512"], max_cost=170_000)], "the size 512x512, which costs more than 170000"),
     ],
 )
 def test_a_wrong_catalogue_is_refused(tmp_path: Path, models: list[dict[str, Any]], complaint: str) -> None:
@@ -186,14 +186,14 @@ def test_a_wrong_catalogue_is_refused(tmp_path: Path, models: list[dict[str, Any
 
 @pytest.mark.parametrize("text", ["[[models", "models = 3", "\xff"])
 def test_a_broken_catalogue_is_refused(tmp_path: Path, text: str) -> None:
-    """What is no catalogue at all is told with its path."""
+    """The error names the path of a file that is not a catalogue."""
     path = tmp_path / "models.toml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(CatalogueError, match=r"models\.toml is wrong"):
         load_catalogue(path)
 
 
-def test_a_missing_catalogue_is_told(tmp_path: Path) -> None:
-    """A path that leads nowhere is told as that."""
+def test_a_missing_catalogue_is_an_error(tmp_path: Path) -> None:
+    """The error has the path and the reason."""
     with pytest.raises(CatalogueError, match="can't be read: No such file"):
         load_catalogue(tmp_path / "models.toml")

@@ -22,7 +22,6 @@ EXEMPT: tuple[str, ...] = (
     "CHANGELOG.md",
     "README.md",
     "pyproject.toml",
-    "contracts/",
     "docs/",
     "services/chassis/",
     "services/gateway/",

@@ -1,7 +1,7 @@
-"""Version 1 of the messages. Its render message is still read; what is published is version 2.
+"""Version 1 of the messages. Its render message is still read; version 2 is published.
 
-The version lives in the tag. Within a version only defaulted fields are added, and the bytes of every released
-message are pinned by a test. A message is a hint that a job wants attention: Postgres decides what happens.
+The tag has the version. Within a version only fields with defaults are added, and a test pins the bytes of every
+released message. A message is a hint that a job may be due: Postgres decides what happens.
 """
 
 from typing import Annotated, TypeVar
@@ -15,13 +15,13 @@ T = TypeVar("T")
 CONTENT_TYPE = "application/json"
 
 Generation = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-"""Bounded as its column is: a greater one names no job, and Postgres would refuse to look for it."""
+"""Bounded like its column: Postgres would refuse to search for a larger one."""
 ModelName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Traceparent = Annotated[str, Meta(max_length=256, pattern=r"^[^\x00]*$")]
 
 
 class Render(msgspec.Struct, frozen=True, tag_field="type", tag="darkroom.render.v1"):
-    """Asks a GPU consumer to look at a job, and to render it if Postgres lets it claim the job."""
+    """Asks a GPU consumer to claim a job and, if Postgres grants the claim, to render it."""
 
     job_id: UUID
     generation: Generation
@@ -31,7 +31,7 @@ class Render(msgspec.Struct, frozen=True, tag_field="type", tag="darkroom.render
 
 
 class Progress(msgspec.Struct, frozen=True, tag_field="type", tag="darkroom.progress.v1"):
-    """A step of a running attempt; transient, for live views only."""
+    """A step of a running attempt. Transient, for live views only."""
 
     job_id: UUID
     generation: int
@@ -41,48 +41,52 @@ class Progress(msgspec.Struct, frozen=True, tag_field="type", tag="darkroom.prog
 
 
 class Preview(msgspec.Struct, frozen=True, tag_field="type", tag="darkroom.preview.v1"):
-    """How a job's first picture looks after a step; transient, for live views only."""
+    """A small version of a job's first picture after a step. Transient, for live views only."""
 
     job_id: UUID
     generation: int
     attempt: int
     step: int
     width: int
-    """Pixels of the preview."""
+    """Pixels."""
     height: int
     png: bytes
-    """In base64."""
+    """Base64 in JSON."""
 
 
 class UndecodableMessageError(ValueError):
-    """The message can't be read."""
+    """The message cannot be decoded."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The message can't be read: {reason}")
+        super().__init__(f"The message cannot be decoded: {reason}")
         self.reason = reason
 
 
 _encoder = msgspec.json.Encoder()
-# A tag is only required where it decides between several types: alone, each would decode without one.
+# msgspec requires a tag only in a union: alone, each type would decode without one.
 _decoder: msgspec.json.Decoder[Render | Progress | Preview] = msgspec.json.Decoder(Render | Progress | Preview)
 
 
 def encode(message: Render | Progress | Preview) -> bytes:
+    """Return the message as JSON."""
     return _encoder.encode(message)
 
 
 def decode_progress(body: bytes) -> Progress:
-    """Raises UndecodableMessageError for broken JSON, an unknown version, and missing or wrong fields."""
+    """Decode a step.
+
+    Raises UndecodableMessageError for malformed JSON, an unknown version, and missing or wrong fields.
+    """
     return _decode_as(Progress, body)
 
 
 def decode_preview(body: bytes) -> Preview:
-    """Raises UndecodableMessageError as decode_progress does."""
+    """Decode a preview. Raises UndecodableMessageError as decode_progress does."""
     return _decode_as(Preview, body)
 
 
 def decode_live(body: bytes) -> Progress | Preview:
-    """What comes through the live events. Raises UndecodableMessageError as decode_progress does."""
+    """Decode a message of the live events. Raises UndecodableMessageError as decode_progress does."""
     message = _decode(body)
     if isinstance(message, Render):
         raise unexpected(message)
@@ -104,5 +108,5 @@ def _decode(body: bytes) -> Render | Progress | Preview:
 
 
 def unexpected(message: msgspec.Struct) -> UndecodableMessageError:
-    """The error for a message of another kind than the one that was asked for."""
-    return UndecodableMessageError(f"{type(message).__name__} is not what is expected here")
+    """Return the error for a message of an unexpected type."""
+    return UndecodableMessageError(f"{type(message).__name__} is not expected here")

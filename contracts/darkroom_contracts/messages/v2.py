@@ -1,7 +1,7 @@
-"""Version 2 of the render message: complete, so that it carries a job whose row is gone.
+"""Version 2 of the render message, which contains the whole job.
 
-The row still decides. What the message adds is for people, for other consumers, and for a database that was restored
-from a backup older than the job.
+The row still decides. The content of the message is for people, for other consumers, and for a database that was
+restored from a backup older than the job.
 """
 
 from typing import Annotated, TypeAlias
@@ -15,23 +15,23 @@ from darkroom_contracts.messages import v1
 from darkroom_contracts.webhooks import WebhookEvent
 
 Text = Annotated[str, Meta(max_length=4096, pattern=r"^[^\x00]*$")]
-"""Bounded, and without the NUL that Postgres refuses: what an orphan's letter keeps of a message comes from here."""
+"""Bounded and without NUL, which Postgres refuses: the dead letter of an orphan stores it."""
 
 
 class Render(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="darkroom.render.v2"):
-    """Asks a GPU consumer to look at a job, and to render it if Postgres lets it claim the job."""
+    """Asks a GPU consumer to claim a job and, if Postgres grants the claim, to render it."""
 
     job_id: UUID
     generation: v1.Generation
     model: v1.ModelName
-    """Whose workers render it: an operator's edit may have changed what was submitted."""
+    """The model that renders it, which an operator's edit may have changed."""
     model_revision: Text | None = None
-    """The catalogue's commit of the model when the message was built; null where it pins none."""
+    """The commit of the model in the catalogue when the message was built; null if it pins none."""
     tenant_id: UUID
     user_id: Text | None = None
     key_id: Text | None = None
     input: JobInput
-    """Operators' edits included."""
+    """With operators' edits."""
     webhook_url: Text | None = None
     webhook_events: tuple[WebhookEvent, ...] = ()
     metadata: dict[str, str] = {}
@@ -49,9 +49,9 @@ class Render(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="d
     body_hash: bytes | None = None
     """SHA-256 of the request's body, base64 in JSON; null without an Idempotency-Key."""
     instance_id: UUID
-    """The database that holds the job."""
+    """The database of the job."""
     stamped_at: Timestamp
-    """When this message was asked for: its outbox row's creation, by the database's clock."""
+    """Creation of the message's outbox row, by the database's clock."""
     traceparent: v1.Traceparent
     """W3C Trace Context of the request that submitted the job."""
 
@@ -65,14 +65,14 @@ _decoder: msgspec.json.Decoder[v1.Render | v1.Progress | v1.Preview | Render] = 
 
 
 def encode_render(message: RenderMessage) -> bytes:
-    """Write a render message in its own version."""
+    """Return a render message of any version as JSON."""
     return _encoder.encode(message)
 
 
 def decode_render(body: bytes) -> RenderMessage:
-    """Read a render message of any version.
+    """Decode a render message of any version.
 
-    Raises UndecodableMessageError for broken JSON, an unknown version, and missing or wrong fields.
+    Raises UndecodableMessageError for malformed JSON, an unknown version, and missing or wrong fields.
     """
     try:
         message = _decoder.decode(body)

@@ -6,28 +6,30 @@ from importlib.resources.abc import Traversable
 import msgspec
 
 OUTSIDE = "-- darkroom: outside a transaction\n"
-"""The first line of a migration that can't run in a transaction. It holds one statement, which may be repeated."""
+"""First line of a migration that cannot run in a transaction. It has one statement, which may be repeated."""
 
 
 class Migration(msgspec.Struct, frozen=True):
+    """A numbered step of the schema."""
+
     version: int
     name: str
     sql: str
 
     @property
     def in_transaction(self) -> bool:
-        """Whether it is applied whole or not at all; else it is one statement, like CREATE INDEX CONCURRENTLY."""
+        """Whether it is applied atomically; otherwise it is one statement such as CREATE INDEX CONCURRENTLY."""
         return not self.sql.startswith(OUTSIDE)
 
 
 def migrations() -> list[Migration]:
-    """All migrations, oldest first. Files are named `NNNN_name.sql`."""
+    """Return all migrations, oldest first. Files are named `NNNN_name.sql`."""
     folder = files(__name__) / "migrations"
     return [_migration(file) for file in sorted(folder.iterdir(), key=lambda f: f.name) if file.name.endswith(".sql")]
 
 
 def snapshot() -> str:
-    """The SQL that makes an empty database equal to a fully migrated one."""
+    """Return the SQL that makes an empty database equal to a fully migrated one."""
     return (files(__name__) / "schema.sql").read_text()
 
 

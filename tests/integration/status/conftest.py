@@ -14,6 +14,7 @@ from darkroom_local.ports import LOOPBACK
 from status.app import open_app
 from status.settings import Settings
 from tests.integration.status.jobs import TenantJobs
+from tests.support.declared import assert_declared
 from tests.support.ports import free_port
 
 
@@ -57,7 +58,11 @@ async def client(status: App, jobs: TenantJobs) -> AsyncIterator[httpx2.AsyncCli
 
 @asynccontextmanager
 async def http_client(status: App, key: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield a client that fails for a response that its route does not declare."""
     transport = httpx2.ASGITransport(status.http, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {key}"}
-    async with httpx2.AsyncClient(transport=transport, base_url="http://status", headers=headers) as http:
+    hooks = {"response": [assert_declared]}
+    async with httpx2.AsyncClient(
+        transport=transport, base_url="http://status", headers=headers, event_hooks=hooks
+    ) as http:
         yield http

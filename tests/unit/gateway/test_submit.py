@@ -35,5 +35,5 @@ async def test_a_size_that_is_not_listed(wanted: dict[str, Any], field: str, oth
         await submit(CALLER, body, None, "")
     assert (refused.value.problem.status, refused.value.problem.field) == (422, field)
     assert refused.value.problem.detail == (
-        f"{field} does not go with {other}: sized renders 64x64, 64x128 (width x height)."
+        f"{field} cannot be combined with {other}: sized renders 64x64, 64x128 (width x height)."
     )

@@ -1,0 +1,40 @@
+"""Responses of services, held to the route table."""
+
+import httpx2
+import msgspec
+from starlette.routing import compile_path
+
+from darkroom_contracts.api import Problem
+from darkroom_contracts.routes import HEALTH_ROUTES, ROUTES, Route
+
+_PATHS = [(compile_path(route.path)[0], route) for route in (*ROUTES, *HEALTH_ROUTES)]
+
+
+async def assert_declared(response: httpx2.Response) -> None:
+    """Fail unless the route declares the response: its status with its body, or its problem. A hook of clients."""
+    route = _route(response.request)
+    if response.request.method == "HEAD":
+        assert route is None or response.status_code in {*route.responses, *(code.status for code in route.problems)}
+        return
+    await response.aread()
+    if route is None:
+        assert _code(response) in ("not_found", "method_not_allowed")
+    elif declared := route.responses.get(response.status_code):
+        if declared.type is not None:
+            msgspec.json.decode(response.content, type=declared.type)
+        elif route.service is not None:
+            assert response.content == b""
+    else:
+        assert _code(response) in route.problems, f"{route.name} does not declare {response.text}"
+
+
+def _route(request: httpx2.Request) -> Route | None:
+    method = "GET" if request.method == "HEAD" else request.method
+    return next((route for path, route in _PATHS if route.method == method and path.match(request.url.path)), None)
+
+
+def _code(response: httpx2.Response) -> str:
+    assert response.headers["content-type"] == "application/problem+json", response.text
+    problem = msgspec.json.decode(response.content, type=Problem)
+    assert problem.status == response.status_code
+    return problem.code
