@@ -1,6 +1,6 @@
-"""`python -m bench.slow_worker`: a worker whose jobs take BENCH_DECODE_MS longer to decode, as large pictures do.
+"""`python -m bench.slow_worker`: a worker with a slower decode, by BENCH_DECODE_MS milliseconds, as of large pictures.
 
-Its render process is this module, too: `python -m bench.slow_worker FD`.
+`python -m bench.slow_worker FD` is its render process.
 """
 
 import os
@@ -14,6 +14,7 @@ DECODE_MS = "BENCH_DECODE_MS"
 
 
 def run_worker() -> None:
+    """Run the worker with this module as its render process."""
     from gpu_consumer.renderer import child_process
 
     child_process.PROGRAM = "bench.slow_worker"
@@ -22,7 +23,7 @@ def run_worker() -> None:
 
 
 def run_render_process() -> None:
-    """The wait comes after the last step: to the worker it is the decode."""
+    """Run the render process with a pause after the last step, which the worker counts as decode."""
     from gpu_consumer.render.__main__ import main
     from gpu_consumer.render.pipeline import Pipeline
 
@@ -33,7 +34,7 @@ def run_render_process() -> None:
         time.sleep(seconds)
         return latents
 
-    setattr(Pipeline, "_denoise", slower)  # noqa: B010 - mypy knows no methods that take whatever comes
+    setattr(Pipeline, "_denoise", slower)  # noqa: B010 - mypy refuses to assign to a method
     main()
 
 

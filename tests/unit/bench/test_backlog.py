@@ -41,7 +41,7 @@ def test_one_long_gap_is_in_the_share_but_not_in_the_median() -> None:
     assert pace.idle_share == pytest.approx((18 * 10 + 1000) / (18 * 110 + 1100))
 
 
-def test_rounds_are_told_by_their_medians() -> None:
+def test_the_figures_are_medians_of_the_rounds() -> None:
     """Each figure is the median of the rounds."""
     rounds = [Pace(200, 100, Latency(each, 2 * each), each / 100) for each in (9, 1, 5)]
     assert middle(rounds) == Pace(200, 100, Latency(5, 10), 0.05)

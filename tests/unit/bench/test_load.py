@@ -15,12 +15,12 @@ def test_a_relay_that_lags_shows_in_what_is_published() -> None:
     assert (load.rate, load.published) == (2_500, 2_000)
 
 
-def test_the_tail_is_told_in_medians() -> None:
+def test_the_tail_is_a_multiple_of_the_median() -> None:
     """The tail is p99 over p50."""
     assert figures().tail == 2.5
 
 
-def test_cpu_time_is_told_by_the_request() -> None:
+def test_cpu_time_is_per_request() -> None:
     """The CPU time of a request is in milliseconds."""
     assert figures().cpu_ms == 0.5
 
@@ -39,7 +39,7 @@ def test_a_body_makes_a_post() -> None:
     assert (get["LOAD_METHOD"], get["LOAD_PATHS"], get["LOAD_DISTINCT_KEYS"]) == ("GET", "ids", "no")
 
 
-def test_no_two_loads_begin_alike() -> None:
+def test_two_loads_have_different_seeds() -> None:
     """Two loads have different seeds, and so different Idempotency-Keys."""
     request = Request(url="http://gateway/v1/jobs")
     assert request.environment()["LOAD_SEED"] != request.environment()["LOAD_SEED"]

@@ -8,7 +8,7 @@ BUSY = "import time\nwhile time.process_time() < 0.3: pass"
 
 
 def test_cpu_time_of_ended_children_counts() -> None:
-    """A process that ends during a measurement counts as 0."""
+    """The CPU time of a process includes that of its children that have ended."""
     before = cpu_seconds(os.getpid())
     subprocess.run([sys.executable, "-c", BUSY], check=True)
     assert cpu_seconds(os.getpid()) - before >= 0.29

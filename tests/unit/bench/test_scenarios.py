@@ -30,7 +30,7 @@ def test_the_sides_ask_for_jobs_of_their_own() -> None:
     assert side("A").paths("queued") != side("B").paths("queued")
 
 
-def test_progress_tells_what_was_published() -> None:
+def test_progress_has_the_rate_of_published_jobs() -> None:
     """The line has the rate and the latencies, and for submissions the rows left in the outbox."""
     post = Figures(3000, 1, 10, 30, 0, 0, Drain(200, 0.5), cpu_seconds=2.4)
     assert describe(post) == (

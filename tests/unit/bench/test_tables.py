@@ -27,7 +27,7 @@ def test_shares_are_taken_within_a_round() -> None:
     assert cells(load_table(1000, rounds, {ECHO: ECHO, GET: ECHO}), GET)[:2] == ["500", "50%"]
 
 
-def test_submissions_are_told_with_what_was_published() -> None:
+def test_submissions_have_the_rate_of_published_jobs() -> None:
     """The columns of submissions are empty for look-ups."""
     rounds = {ECHO: [load(4000)], GET: [load(1000)], POST: [load(1000, depth=300)]}
     table = load_table(1_000_000, rounds, dict.fromkeys(rounds, ECHO))

@@ -56,7 +56,7 @@ def test_a_shell_gets_all_settings_from_the_file(home: Home, state: State) -> No
     assert seen["DARKROOM_HOME"] == str(home.path)
 
 
-def test_nobody_else_may_read_it(home: Home, state: State) -> None:
+def test_only_the_owner_can_read_it(home: Home, state: State) -> None:
     """The file has mode 600, in a folder of mode 700."""
     write_env_file(home, state, settings(home, state))
     assert stat.S_IMODE(home.env_file.stat().st_mode) == 0o600

@@ -16,7 +16,7 @@ def test_help_lists_every_target() -> None:
     assert {line.split()[1] for line in shown.splitlines()} == set(targets)
 
 
-def test_a_machine_without_apt_is_told_what_to_install(tmp_path: Path) -> None:
+def test_a_machine_without_apt_gets_instructions(tmp_path: Path) -> None:
     """The message names the package, why it could not be installed and what to do, and the exit code is 1."""
     for tool in ("bash", "id"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))

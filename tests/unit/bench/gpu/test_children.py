@@ -13,7 +13,7 @@ async def test_what_a_program_prints_is_returned() -> None:
     assert "Beautiful is better than ugly." in await output_of("this")
 
 
-async def test_a_failure_tells_the_last_line() -> None:
+async def test_a_failure_has_the_last_line() -> None:
     """The message is the last line of the traceback."""
     with pytest.raises(ChildError, match=r"No such file or directory: 'nowhere'"):
         await output_of("json.tool", "nowhere")
