@@ -1,4 +1,4 @@
-"""The library that every service stands on: settings, logging, loops, AMQP, Postgres, storage, HTTP.
+"""The shared library of the services: settings, logs, loops, RabbitMQ, Postgres, storage, HTTP.
 
-Importing a module connects to nothing; each service's `__main__` does the wiring.
+Importing a module opens no connection; each service's `app.py` does the wiring.
 """

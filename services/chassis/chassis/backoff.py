@@ -1,4 +1,4 @@
-"""Exponential backoff with jitter, so that callers that failed together do not come back together."""
+"""Exponential backoff with jitter, so that callers that failed together do not retry together."""
 
 import asyncio
 import random
@@ -10,7 +10,7 @@ import msgspec
 T = TypeVar("T")
 
 _MOST_DOUBLINGS = 64
-"""Enough for any bound, and far from overflowing a float."""
+"""Enough for any bound, without overflowing a float."""
 
 
 class Backoff(msgspec.Struct, frozen=True):
@@ -19,10 +19,10 @@ class Backoff(msgspec.Struct, frozen=True):
     first: float
     longest: float
     jitter: float = 0.5
-    """The share of a pause that is left to chance, 0 to 1."""
+    """The random share of a pause, 0 to 1."""
 
     def pause(self, failures: int) -> float:
-        """Return the seconds to wait after so many failures in a row, counted from 1."""
+        """Return the seconds to wait after the given number of failures in a row, at least 1."""
         longest = min(self.longest, self.first * 2.0 ** min(failures - 1, _MOST_DOUBLINGS))
         return longest * random.uniform(1 - self.jitter, 1)  # noqa: S311 - jitter, not a secret
 
@@ -37,8 +37,8 @@ async def retry(
 ) -> T:
     """Repeat an operation, which must be safe to repeat, until it returns, and return its result.
 
-    Only the errors in `on` are retried. Each is passed to `report` with the seconds until the next try. With `tries`,
-    the error of the last one is raised.
+    Only the errors in `on` are retried. Each is passed to `report` with the seconds until the next try. `tries` limits
+    the number of tries; the error of the last one is raised.
     """
     failures = 0
     while True:

@@ -1,6 +1,6 @@
-"""Batches of concurrent calls: those that come while earlier batches are on their way share the next one.
+"""Batches of concurrent calls: calls that arrive while earlier batches run share the next one.
 
-There is no artificial delay: a call that comes alone is a batch of its own, and under load the batches grow.
+There is no artificial delay: a single call is a batch of its own, and batches grow with the load.
 """
 
 import asyncio
@@ -14,27 +14,27 @@ V = TypeVar("V")
 
 
 class Group(Generic[T, V]):
-    """The calls for one item, which get one answer."""
+    """Concurrent calls for one item, which share an answer."""
 
     def __init__(self, item: T, asked_at: float) -> None:
         self.item = item
         self.asked_at = asked_at
-        """When the first of them came, by the event loop's clock."""
+        """Time of the first call, by the event loop's clock."""
         self._answers: list[asyncio.Future[V]] = []
 
     def join(self) -> asyncio.Future[V]:
-        """Return a future of the answer, for one more caller."""
+        """Return a future of the answer for another caller."""
         answer: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._answers.append(answer)
         return answer
 
     def answer(self, value: V) -> None:
-        """Give the value to all callers that are still there."""
+        """Return the value to all callers that still wait."""
         for answer in self._unanswered():
             answer.set_result(value)
 
     def fail(self, error: Exception) -> None:
-        """Raise the error in all callers that are still there and have no answer yet."""
+        """Raise the error in all callers that still wait."""
         for answer in self._unanswered():
             answer.set_exception(error)
 
@@ -43,10 +43,10 @@ class Group(Generic[T, V]):
 
 
 class Batcher(Generic[T, V]):
-    """Collects calls into batches, and works on a bounded number of batches at once.
+    """Collects calls into batches, and runs a bounded number of batches at once.
 
-    A batch under way is never joined, so an answer is at least as new as its question. A caller that goes away does
-    not cancel its batch.
+    A call never joins a batch that is running, so its answer is at least as new as the call. A caller that is canceled
+    does not cancel its batch.
     """
 
     def __init__(
@@ -57,9 +57,10 @@ class Batcher(Generic[T, V]):
         in_flight: int = 1,
         key: Callable[[T], Hashable] = lambda item: item,
     ) -> None:
-        """`work` answers the groups of a batch, `largest` at the most; what it raises fails those it left unanswered.
+        """Run batches of at most `largest` groups by `work`, `in_flight` of them at once.
 
-        Items of the same `key` share a group.
+        `work` answers every group; an error that it raises fails the groups that have no answer yet. Items with equal
+        keys share a group.
         """
         self._work = work
         self._largest = largest
@@ -71,11 +72,11 @@ class Batcher(Generic[T, V]):
 
     @property
     def waiting(self) -> int:
-        """Groups that no batch has taken yet."""
+        """Number of groups that no batch has taken yet."""
         return len(self._waiting)
 
     async def ask(self, item: T) -> V:
-        """Return the answer to an item, or raise what failed its group."""
+        """Return the answer for an item, or raise the error of its group."""
         group = self._waiting.setdefault(self._key(item), Group(item, asyncio.get_running_loop().time()))
         answer = group.join()
         if self._idle:
@@ -86,11 +87,11 @@ class Batcher(Generic[T, V]):
         return await answer
 
     def take(self, at_most: int | None = None) -> list[Group[T, V]]:
-        """Remove the oldest groups from those that wait, all of them by default; the caller answers them."""
+        """Remove the oldest waiting groups, by default all; the caller must answer them."""
         return [self._waiting.pop(key) for key in list(islice(self._waiting, at_most))]
 
     async def drain(self) -> None:
-        """Return when every call has its answer."""
+        """Wait until every call has an answer."""
         while self._workers:
             await asyncio.wait(self._workers)
 
@@ -102,5 +103,5 @@ class Batcher(Generic[T, V]):
             except Exception as error:
                 for group in batch:
                     group.fail(error)
-        # Here, not when the task is done: a call may come in between, and no worker would take it.
+        # Here, not when the task is done: no worker would take a call that arrives in between.
         self._idle += 1

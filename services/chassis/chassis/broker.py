@@ -1,6 +1,6 @@
 """The connection to RabbitMQ, and the declaration of its topology.
 
-Publish and consume on separate connections: an alarm on the broker blocks publishing connections.
+Publish and consume on separate connections: a memory or disk alarm of the broker blocks publishing connections.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ is a RuntimeError; OSError includes TimeoutError and ConnectionError."""
 
 
 class Broker:
-    """One connection, opened when first needed and opened again after a loss."""
+    """A connection that is opened on first use, and again after a loss."""
 
     def __init__(self, url: str, name: str) -> None:
         self._url = url
@@ -42,7 +42,7 @@ class Broker:
                 return channel
 
     async def declare(self, topology: Topology) -> None:
-        """Declare every exchange, queue and binding; what exists already is left as it is.
+        """Declare every exchange, queue and binding; existing ones stay as they are.
 
         Raises BrokerUnavailableError.
         """
@@ -71,7 +71,7 @@ class Broker:
 
     async def _connected(self) -> AbstractConnection:
         async with self._connecting:
-            # `is_closed` is set by our own close only; a connection that the broker ended is no longer `connected`.
+            # `is_closed` is true only after our own close; `connected` is cleared when the broker closes, too.
             if self._connection is None or not self._connection.connected.is_set():
                 self._connection = await aio_pika.connect(
                     self._url,
@@ -86,9 +86,9 @@ class Broker:
 def translated_errors() -> Iterator[None]:
     """Translate what aio-pika raises when the broker is away to BrokerUnavailableError.
 
-    Two losses need a closer look. A connection that missed its heartbeats cancels the calls under way, as if their
-    tasks had been cancelled. One that ends between two frames makes aiormq raise a plain Exception, or
-    StopAsyncIteration while it connects.
+    Two cases of aiormq 7 are special. A connection that missed its heartbeats raises CancelledError in pending calls,
+    though nobody canceled their tasks. A connection that ends between two frames raises a plain Exception in pending
+    calls, or StopAsyncIteration while connecting.
     """
     try:
         yield
@@ -106,7 +106,7 @@ def translated_errors() -> Iterator[None]:
 
 
 async def close_quietly(closable: AbstractChannel | AbstractConnection) -> None:
-    """Close what may be lost already, within CONNECT_TIMEOUT_SECONDS."""
+    """Close a channel or connection that may be lost already. Takes at most CONNECT_TIMEOUT_SECONDS."""
     try:
         with translated_errors():
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
@@ -116,11 +116,11 @@ async def close_quietly(closable: AbstractChannel | AbstractConnection) -> None:
 
 
 async def open_channel(connection: AbstractConnection, *, confirms: bool) -> AbstractChannel:
-    """Open a channel on a connection that may be lost. Raises BrokerUnavailableError, or what aio-pika raises."""
+    """Open a channel on a connection that may be lost. Raises BrokerUnavailableError and aio-pika's errors."""
     try:
         return await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
     except RuntimeError as error:
-        # aio-pika and aiormq have no class of their own for a connection that was closed meanwhile.
+        # aio-pika and aiormq raise a plain RuntimeError for a closed connection.
         transport = connection.transport
         if transport is not None and not transport.connection.is_closed:
             raise

@@ -1,4 +1,4 @@
-"""Coalesced look-ups: under load a query carries many keys, else one, without waiting for others."""
+"""Coalesced look-ups: concurrent look-ups of keys share a query."""
 
 import asyncio
 from collections import deque
@@ -12,35 +12,35 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 LookUp: TypeAlias = Callable[[list[K]], Awaitable[Mapping[K, V]]]
-"""Returns the values that exist, by key."""
+"""Return the existing values by key."""
 
 MOST_TOGETHER = 100
-"""Keys in one query; bounds how long any of them waits for the others."""
+"""Most keys in one query. Bounds how long a key waits for the others."""
 MOST_WAITING = 4096
-"""Callers that may wait at once."""
+"""Most callers that may wait at once."""
 PATIENCE_SECONDS = 5.0
-"""How long a query may take, and how long a key may wait for its query to begin."""
+"""Time limit of a query, and of a key's wait for its query to start."""
 
 
 class Coalescer(Generic[K, V]):
-    """Looks keys up one query at a time; the keys that are asked for while a query runs share the next.
+    """Looks keys up one query at a time; keys that are requested while a query runs share the next.
 
-    When the database does not answer, all who wait fail at once: they would only wait out the same timeout one after
-    the other. When a query fails for another reason, its keys are looked up one by one, so that only the bad one fails.
+    When the database does not answer, all waiting callers fail at once, instead of each waiting for the same timeout.
+    When a query fails for another reason, its keys are looked up one by one, so that only the bad key fails.
     """
 
     def __init__(self, look_up: LookUp[K, V], *, most_together: int = MOST_TOGETHER) -> None:
         self._look_up = look_up
         self._batcher: Batcher[K, V | None] = Batcher(self._work, largest=most_together)
         self._alone: deque[Group[K, V | None]] = deque()
-        """Keys of a query that failed for a reason of one of them."""
+        """Keys to look up one by one, because their query failed."""
         self._callers = 0
 
     async def find(self, key: K) -> V | None:
-        """Return the key's value, or None where there is none.
+        """Return the key's value, or None if it has none.
 
-        Raises DatabaseBusyError when too many wait or the key's turn did not come in time, DatabaseUnavailableError,
-        and what the look-up raises for this key alone. None of them is ever in doubt: a look-up only reads.
+        Raises DatabaseBusyError when too many callers wait or the query did not start in time,
+        DatabaseUnavailableError with `in_doubt` False, and the error of a look-up of this key alone.
         """
         if self._callers >= MOST_WAITING:
             raise DatabaseBusyError(f"{self._callers} others wait for a look-up already.")

@@ -1,9 +1,9 @@
-"""Many publishes in one write, each with the broker's answer.
+"""Publisher confirms for batches: many publishes in one write, each with the broker's answer.
 
 aiormq publishes one message at a time, with a lock, two futures and a timer for each: 130 microseconds of processor
-time, against 25 for a message of a batch. This module writes batches to its channels itself and reads the confirms that
-aiormq collects there. It stands on attributes of `aiormq.channel.Channel` that are public, but not documented:
-tests/integration/chassis/test_confirms.py holds each of them to a real broker.
+time, against 25 for a message of a batch. This module writes batches to a channel itself and reads the confirms that
+aiormq collects there. It uses attributes of `aiormq.channel.Channel` that are public but not documented;
+tests/integration/chassis/test_confirms.py tests each of them on a real broker.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from pamqp.header import ContentHeader
 PERSISTENT = 2
 
 Answer: TypeAlias = Literal["confirmed", "returned", "refused", "unknown"]
-"""The broker has it, found no queue for it, refused it (nack), or may or may not have it."""
+"""The broker stored the message, found no queue for it, refused it (nack); or its answer was lost."""
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What to publish, and where to."""
+    """A message, and the exchange and routing key to publish it with."""
 
     exchange: str
     routing_key: str
@@ -38,7 +38,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Receipt:
-    """The broker's answer to one publish: None until it is there."""
+    """The broker's answer to one publish, None until it arrives."""
 
     __slots__ = ("_listeners", "answer")
 
@@ -50,14 +50,14 @@ class Receipt:
         """Call the listener when the answer arrives."""
         self._listeners.append(listener)
 
-    def settle(self, answer: Answer) -> None:
-        """Take the first answer; the channel's end says nothing new about what was answered."""
+    def resolve(self, answer: Answer) -> None:
+        """Set the answer and call the listeners. Later answers, such as the channel's end, are ignored."""
         if self.answer is None:
             self.answer = answer
             for listener in self._listeners:
                 listener(self)
 
-    # What aiormq asks of a confirmation: a part of a future's methods.
+    # The methods of a future that aiormq calls on a confirmation.
 
     def done(self) -> bool:
         return self.answer is not None
@@ -66,16 +66,16 @@ class Receipt:
         return False
 
     def set_result(self, ack: object) -> None:
-        self.settle("confirmed")
+        self.resolve("confirmed")
 
     def set_exception(self, error: BaseException) -> None:
         match error:
             case PublishError():
-                self.settle("returned")
+                self.resolve("returned")
             case DeliveryError():
-                self.settle("refused")
+                self.resolve("refused")
             case _:
-                self.settle("unknown")
+                self.resolve("unknown")
 
 
 class ConfirmedChannel:
@@ -92,15 +92,15 @@ class ConfirmedChannel:
 
     @property
     def unanswered(self) -> int:
-        """Publishes whose answer is yet to come."""
+        """Number of publishes without an answer."""
         return len(self._channel.confirmations)
 
     async def send(self, messages: Sequence[Message]) -> list[Receipt]:
-        """Write the messages and return their receipts. Canceled, or on a closed channel, it has written none.
+        """Write the messages and return their receipts. Writes none when it is canceled, or the channel is closed.
 
-        Waits until the operating system has taken the batch before, so that no backlog grows here.
+        Waits until the operating system has accepted the previous batch, so that no backlog grows in this process.
         """
-        # Fresh for each publish: by its id aiormq finds what a returned message belongs to.
+        # Unique per publish: aiormq matches returned messages by their ids.
         ids = [uuid4().hex for _ in messages]
         async with self._channel.lock:
             if self._written:
@@ -108,7 +108,7 @@ class ConfirmedChannel:
             written = self._channel.create_future()
             payload = b"".join(self._frames(messages, ids))
             await self._channel.write_queue.put(ChannelFrame(payload, should_close=False, drain_future=written))
-            # Nothing runs between the write's start and this: no answer can come before its receipt is there.
+            # No other task runs between the write and this line, so no answer can arrive before its receipt exists.
             self._written = written
             return [self._expect(message_id) for message_id in ids]
 
@@ -132,22 +132,22 @@ class ConfirmedChannel:
         channel.confirmations[channel.delivery_tag] = cast(Any, receipt)
         channel.message_id_delivery_tag[message_id] = channel.delivery_tag
         receipt.listen(lambda _: channel.message_id_delivery_tag.pop(message_id, None))
-        if channel.is_closed:  # while the write waited for room
-            receipt.settle("unknown")
+        if channel.is_closed:  # while the write waited for space in the queue
+            receipt.resolve("unknown")
         return receipt
 
     def _end(self, closing: object) -> None:
-        """The channel is lost, and with it the answers that are missing."""
+        """Resolve the missing answers as unknown: the channel is lost."""
         confirmations: list[Any] = list(self._channel.confirmations.values())
         for receipt in confirmations:
             if isinstance(receipt, Receipt):
-                receipt.settle("unknown")
+                receipt.resolve("unknown")
 
 
 async def wait_for_answers(
     receipts: Sequence[Receipt], at_most_seconds: float, quiet_seconds: float | None = None
 ) -> None:
-    """Return when all are answered, when no answer came for a quiet period, or after the time given at the most."""
+    """Wait until all receipts have answers, or none arrived for `quiet_seconds`, but at most `at_most_seconds`."""
     missing = sum(receipt.answer is None for receipt in receipts)
     complete = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Connections to Postgres. Every call of the driver is translated: see database_errors.py."""
+"""Connections to Postgres. The errors of every driver call are translated: see database_errors.py."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -43,7 +43,7 @@ class Connection:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """Commit what the context does, or nothing of it when it raises."""
+        """Run the context in a transaction: commit at its end, roll back when it raises."""
         transaction = self._driver.transaction()
         with self._translated():
             await transaction.start()
@@ -62,17 +62,17 @@ class Connection:
     def _is_closed(self) -> bool:
         try:
             return bool(self._driver.is_closed())
-        except asyncpg.InterfaceError:  # the pool has it back: its use is a mistake, not an outage
+        except asyncpg.InterfaceError:  # it was released to the pool: using it is a mistake, not an outage
             return False
 
 
 class StandingConnection(Connection):
-    """A connection outside the pool, for session locks and notifications."""
+    """A connection outside the pool, which may hold session locks and receive notifications."""
 
     def __init__(self, driver: asyncpg.Connection) -> None:
         super().__init__(driver)
         self.lost = asyncio.Event()
-        """Set when the connection ends, whoever ended it. A silent loss of the network does not set it."""
+        """Set when either side closes the connection. A silent loss of the network does not set it."""
         driver.add_termination_listener(lambda _: self.lost.set())
 
     async def listen(self, channel: str, receive: Callable[[str], None]) -> None:
@@ -81,7 +81,7 @@ class StandingConnection(Connection):
             await self._driver.add_listener(channel, lambda _driver, _pid, _channel, payload: receive(str(payload)))
 
     async def close(self) -> None:
-        """Close the connection in good order."""
+        """Close the connection gracefully."""
         with self._translated():
             await self._driver.close()
 

@@ -1,7 +1,7 @@
-"""Consumption: messages taken from a queue one by one and acknowledged, and live events heard without acknowledgement.
+"""Consumers: of a queue, one acknowledged message at a time, and of live events without acknowledgements.
 
-A message that was delivered and not acknowledged goes back to its queue when its channel is closed or lost. Work on a
-message belongs in a task of the caller's own: it outlives the channel, and only the acknowledgement fails.
+A delivered message that is not acknowledged returns to its queue when its channel is closed or lost. Process messages
+in tasks of your own: they go on when the channel is lost, and only the acknowledgement fails.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class Delivery:
-    """A message that was delivered and is not acknowledged yet."""
+    """A delivered message that is not acknowledged yet."""
 
     def __init__(
         self,
@@ -37,11 +37,11 @@ class Delivery:
         self._reject = reject
 
     async def ack(self) -> bool:
-        """Acknowledge the message, for good. Return False when its channel is lost: the message comes again."""
+        """Acknowledge the message. Return False if its channel is lost: the broker delivers the message again."""
         return await self._dispose("ack", self._ack)
 
     async def reject(self) -> bool:
-        """Send the message to the dead letters. Return False when its channel is lost: the message comes again."""
+        """Dead-letter the message. Return False if its channel is lost: the broker delivers the message again."""
         return await self._dispose("reject", self._reject)
 
     async def _dispose(self, what: str, how: Callable[[], Awaitable[None]]) -> bool:
@@ -55,46 +55,46 @@ class Delivery:
 
 
 class Subscription:
-    """A consumer that is registered at the broker while its context lives."""
+    """A consumer that is registered with the broker while its context lasts."""
 
     def __init__(self) -> None:
         self.has_message = False
-        """Whether a message arrived; `QueueConsumer.get` returns it."""
+        """Whether a message arrived. `QueueConsumer.get` returns it."""
         self.is_lost = False
-        """Whether the channel is gone, or the broker canceled the consumer."""
+        """Whether the channel was closed, or the broker canceled the consumer."""
         self._changed = asyncio.Event()
 
     async def wait(self) -> None:
-        """Return when a message arrived, or when the subscription is lost."""
+        """Wait until a message arrives or the subscription is lost."""
         await self._changed.wait()
 
     def arrive(self) -> None:
-        """Note that a message arrived."""
+        """Record that a message arrived."""
         self.has_message = True
         self._changed.set()
 
     def lose(self, *_: object) -> None:
-        """Note that no more messages will arrive."""
+        """Record that the subscription is lost."""
         self.is_lost = True
         self._changed.set()
 
 
 class QueueConsumer:
-    """Takes messages from one queue, on a channel of its own, opened when first needed and after a loss."""
+    """A consumer of one queue, on a channel of its own that is opened on first use, and again after a loss."""
 
     def __init__(self, broker: Broker, queue: str, *, prefetch: int | None = None) -> None:
-        """`prefetch` bounds the messages that a subscription may bring before the first is acknowledged."""
+        """Consume from `queue`; `prefetch` limits the unacknowledged messages of subscriptions."""
         self._broker = broker
         self._queue = queue
         self._prefetch = prefetch
         self._channel: AbstractChannel | None = None
         self._inbox: deque[Delivery] = deque()
-        """Messages that came by subscription and were not taken yet."""
+        """Messages that subscriptions received and `get` has not returned yet."""
 
     async def get(self) -> Delivery | None:
-        """Return a message that waits in the queue, or None when it is empty. Raises BrokerUnavailableError.
+        """Return a waiting message, or None if the queue is empty. Raises BrokerUnavailableError.
 
-        A message that a subscription brought is returned first, without asking the broker.
+        A message that a subscription received is returned first, without a request to the broker.
         """
         queue = await self._opened()
         if self._inbox:
@@ -105,9 +105,9 @@ class QueueConsumer:
 
     @asynccontextmanager
     async def subscription(self) -> AsyncIterator[Subscription]:
-        """Subscribe to messages that are yet to come. Raises BrokerUnavailableError; on leaving too, when it was lost.
+        """Subscribe to the queue while the context lasts. `get` returns the messages that are received.
 
-        A message that came in time is kept for `get`, and so are those that come while the subscription ends.
+        Raises BrokerUnavailableError when it is entered, and when it is left after the subscription was lost.
         """
         queue, subscription = await self._opened(), Subscription()
         async with self._closed_on_error():
@@ -121,7 +121,7 @@ class QueueConsumer:
             await self._unsubscribe(queue, tag, subscription)
 
     async def close(self) -> None:
-        """Give back what was delivered and not acknowledged. The next call opens a new channel."""
+        """Close the channel: unacknowledged messages return to the queue. The next call opens a new channel."""
         channel, self._channel = self._channel, None
         self._inbox.clear()
         if channel is not None:
@@ -148,7 +148,7 @@ class QueueConsumer:
     async def _unsubscribe(self, queue: AbstractQueue, tag: str, subscription: Subscription) -> None:
         queue.channel.close_callbacks.discard(subscription.lose)
         if subscription.has_message:
-            # No answer is needed: the broker reads this before any ack that follows on the channel.
+            # No answer is needed: the broker handles this before any later ack on the channel.
             await queue.cancel(tag, nowait=True)
         elif subscription.is_lost or queue.channel.is_closed:
             raise BrokerUnavailableError(f"The subscription to {self._queue} was lost.")
@@ -157,7 +157,7 @@ class QueueConsumer:
 
     @asynccontextmanager
     async def _closed_on_error(self) -> AsyncIterator[None]:
-        """Close the channel when a call fails: what it still brought would be held by nobody."""
+        """Close the channel when a call fails, so that messages it still receives return to the queue."""
         try:
             with translated_errors():
                 yield
@@ -167,10 +167,10 @@ class QueueConsumer:
 
 
 class TopicListener:
-    """Hears live events of an exchange: a server-named, exclusive, bounded queue, without acknowledgements."""
+    """A consumer of live events, with a server-named, exclusive, bounded queue and without acknowledgements."""
 
     def __init__(self, broker: Broker, exchange: str, receive: Callable[[bytes], None], *, queue_length: int) -> None:
-        """`receive` is called with each body. Beyond `queue_length` waiting events the oldest are dropped."""
+        """Call `receive` with the body of each event. Beyond `queue_length` waiting events the oldest are dropped."""
         self._broker = broker
         self._exchange = exchange
         self._receive = receive
@@ -182,7 +182,7 @@ class TopicListener:
         return self._channel is not None and not self._channel.is_closed
 
     async def listen(self, topics: Iterable[str]) -> None:
-        """Subscribe to topics, wildcards included. Raises BrokerUnavailableError."""
+        """Subscribe to topics, which may have wildcards. Raises BrokerUnavailableError."""
         channel = await self._broker.channel(confirms=False)
         try:
             with translated_errors():

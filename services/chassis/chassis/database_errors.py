@@ -1,8 +1,8 @@
-"""Database errors in our own words, without any contents of rows.
+"""Translation of asyncpg's errors, without the contents of rows.
 
-PostgreSQL quotes what it refuses ("Failing row contains (...)", "Key (tenant_id, key)=(...)") and asyncpg what it can't
-encode. Those values are prompts and secrets, and errors end in logs, tracebacks and all. So each error of the server
-is reduced, where it leaves the driver, to its class, its SQLSTATE and the names of what it concerns.
+PostgreSQL quotes the values that it refuses ("Failing row contains (...)", "Key (tenant_id, key)=(...)"), and asyncpg
+those that it can't encode. The values are prompts and secrets, and errors are logged with their tracebacks. So each
+error of the server is reduced to its class, its SQLSTATE and the names of the objects that it concerns.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,22 +30,22 @@ _AWAY = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 _NO_SCHEMA = (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError)
-"""What a database answers that is not migrated, or that is being restored. It passes, as an outage does."""
+"""Raised by a database that is not migrated, or is being restored. Temporary, as an outage is."""
 _BAD_DATA = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _CLASHES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 _PLAIN_CLASSES = frozenset({"08", "25", "28", "3D", "42", "53", "55", "57", "58"})
 """SQLSTATE classes whose messages name objects, roles and resources, never values: connection, authorization, syntax,
 resources, locks, operator intervention, system errors."""
-_TELLING_PARTS = ("detail", "hint", "message", "context", "query", "internal_query")
+_QUOTING_PARTS = ("detail", "hint", "message", "context", "query", "internal_query")
 
 
 @contextmanager
 def translated_errors(*, in_doubt: bool = True, is_closed: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Translate asyncpg's errors to those of `chassis.errors`, and remove the contents of rows from all of them.
 
-    asyncpg has one class, InterfaceError, for a closed connection and for mistakes of its callers: `is_closed` tells
-    them apart.
+    asyncpg raises InterfaceError for a closed connection and for mistaken calls alike; it is translated only if
+    `is_closed` returns True.
     """
     try:
         yield
@@ -62,28 +62,28 @@ def translated_errors(*, in_doubt: bool = True, is_closed: Callable[[], bool] = 
 
 
 def remove_contents(error: BaseException) -> None:
-    """Reduce the server's error in a chain of exceptions to what `describe` tells, and end the chain there."""
+    """Reduce the server's error in a chain of exceptions to its description, and cut the chain there."""
     link: BaseException | None = error
     while link is not None and not isinstance(link, asyncpg.PostgresError):
         link = link.__cause__ or link.__context__
     if link is None:
         return
     link.args = (describe(link),)
-    for part in _TELLING_PARTS:
+    for part in _QUOTING_PARTS:
         setattr(link, part, None)
-    # What asyncpg could not encode is quoted by the error beneath as well.
+    # The cause of asyncpg's encoding errors quotes the value, too.
     link.__cause__ = link.__context__ = None
 
 
 def describe(error: asyncpg.PostgresError) -> str:
-    """Class, SQLSTATE and names: `CheckViolationError (23514), table jobs, constraint jobs_ttl_check`."""
+    """Return class, SQLSTATE and names: `CheckViolationError (23514), table jobs, constraint jobs_ttl_check`."""
     sqlstate = error.sqlstate or "no SQLSTATE"
-    told = [f"{type(error).__name__} ({sqlstate})"]
+    parts = [f"{type(error).__name__} ({sqlstate})"]
     named = {"table": error.table_name, "column": error.column_name, "constraint": error.constraint_name}
-    told += [f"{what} {name}" for what, name in named.items() if name]
+    parts += [f"{what} {name}" for what, name in named.items() if name]
     if sqlstate[:2] in _PLAIN_CLASSES and error.args:
-        told.append(str(error.args[0]))
-    return ", ".join(told)
+        parts.append(str(error.args[0]))
+    return ", ".join(parts)
 
 
 def _translation(error: Exception, in_doubt: bool) -> Exception | None:

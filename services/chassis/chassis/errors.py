@@ -1,6 +1,6 @@
-"""The chassis' error tree. Each adapter translates its driver's exceptions to these at the call that raises them.
+"""The chassis' errors. Each adapter translates its driver's exceptions at the call that raises them.
 
-    UnavailableError                  a part that the service stands on is away; try again later
+    UnavailableError                  RabbitMQ, Postgres or S3 is unavailable; try again later
     ├── BrokerUnavailableError
     ├── DatabaseUnavailableError      also a TransientDatabaseError
     │   └── SchemaMissingError
@@ -15,12 +15,12 @@
     └── BadDataError
     FatalError                        the service can't go on; it exits with the error's code
 
-An exception that no adapter expects passes through as it is: a mistake of ours must not look like an outage.
+An exception that an adapter does not expect is not translated, so that a bug never looks like an outage.
 """
 
 
 class UnavailableError(Exception):
-    """A part that the service stands on can't be reached, or did not answer in time."""
+    """A server that the service depends on can't be reached, or did not answer in time."""
 
 
 class BrokerUnavailableError(UnavailableError):
@@ -40,11 +40,11 @@ class StorageUnavailableError(UnavailableError):
 
 
 class DatabaseError(Exception):
-    """The root of what database calls raise."""
+    """Base of all errors of database calls."""
 
 
 class TransientDatabaseError(DatabaseError):
-    """The database did not do it now; the same call may succeed later."""
+    """The call failed, and may succeed when it is repeated later."""
 
 
 class DatabaseUnavailableError(TransientDatabaseError, UnavailableError):

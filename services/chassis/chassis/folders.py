@@ -1,4 +1,4 @@
-"""Folders that are replaced whole, so that no reader finds one half-written."""
+"""Atomic replacement of folders: no reader finds one half-written."""
 
 import tempfile
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from pathlib import Path
 
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """Yield a path to make a folder at, which takes the place of `folder` when the context is left without an error.
+    """Yield a path at which to create a folder that replaces `folder` at the end of the context.
 
-    The path lies on the same file system, beside `folder`, and is removed when the context fails.
+    The path is on the same file system, beside `folder`. It is removed when the context raises.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
@@ -20,9 +20,9 @@ def replaced(folder: Path) -> Iterator[Path]:
 
 
 def exchange(fresh: Path, folder: Path, old: Path) -> None:
-    """Move `fresh` to `folder`, and what was there to `old`, which must not exist. All three share a file system.
+    """Move `folder`, if it exists, to `old`, and `fresh` to `folder`. All must be on one file system.
 
-    The old folder is moved back when the new one can't take its place.
+    Moves the old folder back when the new one can't be moved.
     """
     if not folder.exists():
         fresh.rename(folder)

@@ -1,8 +1,8 @@
-"""AMQP headers as JSON without loss, for columns of type jsonb.
+"""Lossless JSON encoding of AMQP headers, for columns of type jsonb.
 
-What JSON (or Postgres, for NUL) has no word for becomes a table with one key that starts with `$`: `$bytes` (base64),
-`$timestamp` (ISO 8601), `$decimal`, `$float` (nan, inf), and `$table` (key and value pairs) for a table whose own keys
-could be mistaken for those.
+A value that JSON or Postgres can't represent becomes an object with one key that starts with `$`: `$bytes` (base64),
+`$timestamp` (ISO 8601), `$decimal`, `$float` (nan, inf), and `$table` (key and value pairs) for a table with keys that
+start with `$`.
 """
 
 import base64
@@ -16,7 +16,7 @@ from chassis.text import NUL
 
 
 def json_safe(value: Any) -> Any:
-    """The JSON form of a header, or of a whole table of headers."""
+    """Return the JSON form of a header, or of a whole table of headers."""
     match value:
         case str():
             return {"$bytes": _base64(value.encode())} if NUL in value else value

@@ -1,7 +1,7 @@
 """API keys: `dk_<scope>_<id>_<secret><checksum>`.
 
-The checksum lets a mistyped key, and a scanner of leaked secrets, be told without a database. Only the SHA-256 of the
-secret is stored: it has 160 bits of entropy, so a slow password hash would add nothing.
+The checksum detects mistyped keys, and lets scanners recognise leaked ones, without a database. Only the SHA-256 of the
+secret is stored: the secret has 160 bits of entropy, so a slow password hash would add nothing.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _KEY = re.compile(
 
 
 class ApiKey(msgspec.Struct, frozen=True):
-    """A key in the clear; it is shown once, when it is made."""
+    """A key in plain text. It is shown once, when it is created."""
 
     scope: Scope
     id: str
@@ -35,14 +35,14 @@ class ApiKey(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> "ApiKey | None":
-        """None for what is no key: a wrong form or a wrong checksum."""
+        """Return the key, or None if the text has a wrong form or a wrong checksum."""
         match = _KEY.fullmatch(text)
         if match is None or _checksum(text[:-_CHECKSUM_LENGTH]) != match[4]:
             return None
         return cls(Scope(match[1]), match[2], match[3])
 
     def reveal(self) -> str:
-        """The key as a client sends it."""
+        """Return the key as clients send it."""
         head = f"dk_{self.scope}_{self.id}_{self.secret}"
         return head + _checksum(head)
 
@@ -51,7 +51,7 @@ class ApiKey(msgspec.Struct, frozen=True):
         return hashlib.sha256(self.secret.encode()).digest()
 
     def matches(self, stored_hash: bytes) -> bool:
-        """Compares in constant time."""
+        """Compare the secret with a stored hash, in constant time."""
         return hmac.compare_digest(self.secret_hash, stored_hash)
 
 

@@ -1,7 +1,7 @@
-"""Log lines on their way to stderr: those of one turn of the event loop leave in one write.
+"""Buffered log lines: the lines of one iteration of the event loop are written together.
 
-Each write wakes whoever reads the log, and a batch of requests that ends together logs a line for each of them. A line
-waits for the other callbacks of its turn and never for I/O, so that a killed process has written all but its last turn.
+Each write wakes the reader of the log, and requests that end together log a line each. A line waits for the other
+callbacks of its iteration and never for I/O, so a killed process loses the lines of its last iteration at most.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import TextIO
 
 
 class Lines:
-    """A text stream that can write soon instead of now. May be used from any thread."""
+    """A thread-safe text stream that can defer writes to the end of the event loop's iteration."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -18,12 +18,12 @@ class Lines:
         self._waiting: list[str] = []
 
     def write(self, text: str) -> None:
-        """Take in whole lines; `flush` or `flush_soon` writes them."""
+        """Buffer whole lines; `flush` or `flush_soon` writes them."""
         with self._lock:
             self._waiting.append(text)
 
     def flush(self) -> None:
-        """Write all that waits, in order."""
+        """Write all buffered lines, in order."""
         with self._lock:
             text = "".join(self._waiting)
             self._waiting.clear()
@@ -32,18 +32,18 @@ class Lines:
                 self._file.flush()
 
     def flush_soon(self) -> None:
-        """Write before the event loop waits for I/O again; at once where none runs."""
+        """Write before the event loop next waits for I/O, or at once if no loop runs."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self.flush()
         else:
-            if len(self._waiting) == 1:  # else it is on its way
+            if len(self._waiting) == 1:  # a longer buffer is scheduled already
                 loop.call_soon(self.flush)
 
 
 class LineWriter:
-    """What structlog calls with each rendered line. Warnings and worse are written at once."""
+    """Logger for structlog's rendered lines. Warnings and errors are written at once."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines

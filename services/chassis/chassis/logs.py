@@ -1,6 +1,6 @@
-"""Structured logs: one JSON object a line, with the job id and the trace id wherever there is one.
+"""Structured logs: one JSON object a line, with job id and trace id where they are known.
 
-Prompts, secrets and query strings are never logged at info level; tracebacks show no local variables.
+Prompts, secrets and query strings are never logged at level info; tracebacks show no local variables.
 """
 
 import atexit
@@ -50,7 +50,7 @@ _encode = msgspec.json.Encoder(enc_hook=repr).encode
 def _render_json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
     try:
         return _encode(event).decode()
-    except UnicodeEncodeError:  # a lone surrogate, which only json can escape
+    except UnicodeEncodeError:  # a lone surrogate, which json escapes and msgspec does not
         return json.dumps(event, default=repr)
 
 
@@ -63,7 +63,7 @@ def _adopt_standard_library(lines: Lines, shared: list[Any], renderer: list[Any]
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
-    # Their connection losses are told by our own loops, once, and their access lines would carry signed URLs.
+    # Our own loops log a lost connection, once; the access lines would contain signed URLs.
     for chatty in ("aio_pika", "aiormq", "uvicorn.access", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

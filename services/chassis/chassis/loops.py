@@ -1,4 +1,4 @@
-"""Background loops: `run_once` is a unit of work, `run` repeats it until told to stop."""
+"""Background loops: `run_once` is a unit of work, and `run` repeats it until it is stopped."""
 
 import asyncio
 import time
@@ -18,25 +18,25 @@ BACKOFF = Backoff(first=0.2, longest=5.0)
 
 
 class Loop(ABC):
-    """Work that repeats. A round that raises is logged, counted and tried again after a growing, jittered pause."""
+    """Repeated work. A round that raises is logged, counted, and repeated with exponential backoff."""
 
     name: ClassVar[str]
     interval: float
-    """Seconds between two rounds that found nothing to do."""
+    """Seconds to pause after a round that found nothing to do."""
 
     def __init__(self) -> None:
         self._wake = asyncio.Event()
 
     @abstractmethod
     async def run_once(self) -> bool:
-        """Do a bounded amount of work. Returns whether more may be waiting, so that the next round starts at once."""
+        """Do a bounded amount of work. Return True to start the next round at once, because more work may wait."""
 
     def wake(self) -> None:
-        """Start the next round now instead of when the interval is over."""
+        """Start the next round now, not at the end of the interval."""
         self._wake.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Repeat until `stop` is set; a round under way is finished first."""
+        """Repeat until `stop` is set. The current round is finished first."""
         stopping = asyncio.create_task(stop.wait())
         failures = 0
         while not stop.is_set():
@@ -56,7 +56,7 @@ class Loop(ABC):
             if pause:
                 await self._pause(stopping, pause, wakeable=True)
             else:
-                await asyncio.sleep(0)  # a busy loop must not starve the others
+                await asyncio.sleep(0)  # so that a busy loop does not starve other tasks
         stopping.cancel()
 
     async def _pause(self, stopping: asyncio.Task[bool], seconds: float, *, wakeable: bool) -> None:

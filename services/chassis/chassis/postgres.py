@@ -21,20 +21,20 @@ __all__ = ["Connection", "Database", "Row", "StandingConnection", "connect_alone
 COMMAND_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 RELEASE_TIMEOUT_SECONDS = 1.0
-"""How long a connection that goes back may take to cancel its statement; beyond that it is closed."""
+"""Time limit for canceling the statement of a released connection; after that the connection is closed."""
 WAIT_TIMEOUT_SECONDS = 5.0
-"""How long to wait for a connection that others use."""
+"""Time limit for getting a connection while all are in use."""
 MOST_WAITING = 1000
-"""How many may wait for a connection."""
+"""Most callers that may wait for a connection."""
 
 REFUSALS = Counter("darkroom_database_refusals_total", "Uses refused because the pool was full.", ["application"])
 
 
 class Database:
-    """A lazily connected pool: building it connects to nothing.
+    """A connection pool that connects on first use.
 
-    How many use a connection is bounded, and so is how many wait for one. One of several connections is kept for
-    `check`, so that a full pool never looks like a database that is away.
+    The numbers of connections and of callers that wait for one are bounded. Of two or more connections one is reserved
+    for `check`, so that a full pool never looks like an unavailable database.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Database:
         connections: int | None = None,
         keep_one_for_check: bool = True,
     ) -> None:
-        """`connections` is this pool's share of the process's connections; by default it has all of them."""
+        """Use `connections` of the process's connections, by default all of them."""
         most = connections or settings.database_connections
         kept = 1 if keep_one_for_check and most > 1 else 0
         self._application = application
@@ -76,9 +76,9 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection in autocommit mode.
+        """Return a connection in autocommit mode, for the time of the context.
 
-        Raises DatabaseUnavailableError, DatabaseBusyError, TransactionClashError, BadDataError.
+        Raises DatabaseUnavailableError and DatabaseBusyError.
         """
         await self._take_turn()
         try:
@@ -89,29 +89,28 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A connection inside a transaction. Raises as `connection` does."""
+        """Return a connection with an open transaction, which ends with the context. Raises as `connection` does."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
     @asynccontextmanager
     async def index_walk(self) -> AsyncIterator[Connection]:
-        """A transaction whose queries read along indexes, whatever the statistics say.
+        """Return a connection with a transaction whose queries use indexes, whatever the planner's statistics are.
 
-        For counts that stop at a bound, and for tables that are empty most of the time, when plans are made.
-
-        Raises as `connection` does.
+        For counts with a limit, and for tables that are mostly empty when their statistics are collected. Raises as
+        `connection` does.
         """
         async with self.transaction() as connection:
             await _queries.walk_indexes(connection)
             yield connection
 
     async def check(self) -> None:
-        """Raises DatabaseUnavailableError unless Postgres answers."""
+        """Raise DatabaseUnavailableError unless Postgres answers."""
         async with self._checks, self._pooled_connection() as connection:
             await connection.execute("SELECT 1")
 
     async def _take_turn(self) -> None:
-        """Wait for a connection to become free. Raises DatabaseBusyError."""
+        """Wait for a free connection. Raises DatabaseBusyError."""
         if not self._free.locked():
             await self._free.acquire()
             return
@@ -132,7 +131,7 @@ class Database:
 
     @asynccontextmanager
     async def _pooled_connection(self) -> AsyncIterator[Connection]:
-        """Whoever holds a turn never waits for others here, so a timeout means that Postgres does not let us in."""
+        """Take a connection from the pool. One is free for each turn, so a timeout means that Postgres is away."""
         with translated_errors(in_doubt=False):
             driver = await self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
         try:
@@ -145,7 +144,7 @@ class Database:
 async def connect_alone(settings: DatabaseSettings, application: str) -> StandingConnection:
     """Open a connection outside the pool, for session locks and LISTEN, past any connection pooler.
 
-    The role's keepalives let the server notice a client that fell silent and free its locks.
+    TCP keepalives, set for the database role, let the server detect a lost client and free its locks.
     Raises DatabaseUnavailableError.
     """
     with translated_errors():
@@ -159,11 +158,11 @@ async def connect_alone(settings: DatabaseSettings, application: str) -> Standin
 
 
 def load_queries(package: str) -> Any:
-    """The named queries of `queries.sql` in a package, as methods that take a connection and named parameters.
+    """Return the named queries of a package's `queries.sql`, as methods that take a connection and named parameters.
 
-    Each name is followed by its parameters, `-- name: find_job(id)^`, and they must be those that the query uses.
-    The suffix tells what it returns: none all rows, `^` one row or None, `$` one value,
-    `!` a status line. See https://nackjicholson.github.io/aiosql/.
+    A name is followed by its parameters, `-- name: find_job(id)^`, which must be those that the query uses. Its suffix
+    selects the result: none for all rows, `^` for one row or None, `$` for one value, `!` for a status line.
+    See https://nackjicholson.github.io/aiosql/.
     """
     return aiosql.from_str((files(package) / "queries.sql").read_text(), "asyncpg")
 
@@ -172,12 +171,12 @@ _queries = load_queries("chassis")
 
 
 def _startup(application: str) -> dict[str, str]:
-    """The startup parameters. PgBouncer refuses most others, so session defaults belong to the database role."""
+    """Return the startup parameters. PgBouncer refuses most others, so the database role has the session defaults."""
     return {"application_name": f"darkroom-{application}"}
 
 
 async def _use_msgspec_for_json(connection: asyncpg.Connection) -> None:
-    """jsonb goes in as any value msgspec encodes, and comes out as bytes for a typed decoder."""
+    """Encode jsonb parameters with msgspec, and return jsonb columns as bytes for a typed decoder."""
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
@@ -188,4 +187,4 @@ async def _use_msgspec_for_json(connection: asyncpg.Connection) -> None:
 
 
 async def _reset_nothing(connection: asyncpg.Connection) -> None:
-    """We leave no session state behind, and asyncpg's default reset would cost a round trip for each use."""
+    """Skip asyncpg's reset, which would cost a round trip per use: no session state is left behind."""

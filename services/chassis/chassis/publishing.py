@@ -1,4 +1,4 @@
-"""Publishes: confirmed ones for messages that must arrive, unconfirmed ones for live events."""
+"""Publishers: with confirms for messages that must arrive, without them for live events."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ PUBLISH_TIMEOUT_SECONDS = 5.0
 
 
 class Publisher:
-    """Confirmed, mandatory, persistent publishes on a channel of its own, opened when first needed and after a loss."""
+    """Confirmed, mandatory, persistent publishes, on a channel that is opened on first use, and again after a loss."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -28,13 +28,13 @@ class Publisher:
 
     @property
     def unanswered(self) -> int:
-        """Publishes that the broker has neither confirmed nor refused yet."""
+        """Number of publishes without an answer of the broker."""
         return self._confirmed.unanswered if self._confirmed else 0
 
     async def send(self, messages: Sequence[Message]) -> list[Receipt]:
         """Write messages in one batch, without waiting for the broker's answers.
 
-        Raises BrokerUnavailableError, having sent none.
+        Raises BrokerUnavailableError if none was sent.
         """
         with translated_errors():
             async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
@@ -46,7 +46,7 @@ class Publisher:
         """Publish and wait for the broker's confirm.
 
         Raises BrokerUnavailableError, UnroutableError or RefusedError. After a BrokerUnavailableError the message
-        may have arrived all the same.
+        may still have arrived.
         """
         end = time.monotonic() + PUBLISH_TIMEOUT_SECONDS
         (receipt,) = await self.send([Message(exchange, routing_key, body, headers, content_type)])
@@ -59,11 +59,11 @@ class Publisher:
             case "unknown":
                 raise BrokerUnavailableError("The channel was lost before the broker confirmed the message.")
             case None:
-                self.renew()  # a queue that does not answer holds up all else on the channel
+                self.renew()  # a queue that does not answer blocks the channel for all other queues
                 raise BrokerUnavailableError(f"No confirm within {PUBLISH_TIMEOUT_SECONDS:g} s.")
 
     def renew(self) -> None:
-        """Use a fresh channel from now on. Answers that the present channel still owes are given up."""
+        """Replace the channel. Missing answers on the present channel become unknown."""
         if self._channel is not None:
             closing = asyncio.create_task(close_quietly(self._channel))
             self._closing.add(closing)
@@ -79,14 +79,14 @@ class Publisher:
 
 
 class Announcer:
-    """Transient, unconfirmed publishes for live views: best effort; the broker drops what no queue is bound for."""
+    """Transient, unconfirmed publishes of live events. The broker drops an event that no queue is bound for."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._channel: AbstractChannel | None = None
 
     async def announce(self, exchange: str, routing_key: str, body: bytes, content_type: str) -> None:
-        """Write a message without waiting for the broker's answer. Raises BrokerUnavailableError."""
+        """Write an event without waiting for an answer. Raises BrokerUnavailableError."""
         message = aio_pika.Message(body, content_type=content_type, delivery_mode=aio_pika.DeliveryMode.NOT_PERSISTENT)
         with translated_errors():
             async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):

@@ -1,4 +1,4 @@
-"""Single-flight calls: concurrent calls for the same key are one."""
+"""Single-flight: concurrent calls with the same key share one execution."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -9,10 +9,10 @@ V = TypeVar("V")
 
 
 class SingleFlight(Generic[K, V]):
-    """Makes one call at a time for each key; callers that come while it runs share the one that follows.
+    """Runs one call at a time per key. Callers that arrive while it runs share the following call.
 
-    A call under way is not joined, for it may have looked before its new caller had a reason to call. With
-    `join_running` it is: for values that may be somewhat old. A caller that goes away does not cancel the call.
+    A running call is not joined by default, because it may have read state from before its caller's request. With
+    `join_running` it is joined, for values that may be slightly old. A canceled caller does not cancel the call.
     """
 
     def __init__(self, call: Callable[[K], Awaitable[V]], *, join_running: bool = False) -> None:
@@ -22,11 +22,11 @@ class SingleFlight(Generic[K, V]):
         self._following: dict[K, asyncio.Task[V]] = {}
 
     async def call(self, key: K) -> V:
-        """Return or raise what the shared call returns or raises."""
+        """Return the result of the shared call, or raise its error."""
         return await asyncio.shield(self.start(key))
 
     def start(self, key: K) -> asyncio.Task[V]:
-        """Return the shared call, without waiting for it. It must not be canceled."""
+        """Return the task of the shared call without waiting for it. Callers must not cancel it."""
         if self._join_running and key in self._running:
             return self._running[key]
         following = self._following.get(key)
@@ -48,6 +48,6 @@ class SingleFlight(Generic[K, V]):
 
 
 def _retrieve_error(task: asyncio.Task[V]) -> None:
-    """Keep asyncio from reporting an error as never retrieved when all callers have gone away."""
+    """Retrieve the error, so that asyncio does not report it when all callers were canceled."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""S3: minio-py in threads, which is as fast as the async clients for pictures of this size."""
+"""S3 by minio-py in threads, which is as fast as the async clients for objects of 400 kB."""
 
 import asyncio
 import io
@@ -35,15 +35,15 @@ class Storage:
         )
 
     async def keys(self, prefix: str) -> list[str]:
-        """Return the keys that begin with the prefix. Raises StorageUnavailableError."""
+        """Return all keys with the prefix. Raises StorageUnavailableError."""
         return await self._call(self._keys, prefix)
 
     async def remove(self, keys: Sequence[str]) -> None:
-        """Remove the objects; those that are not there are no error. Raises StorageUnavailableError."""
+        """Remove the objects. Missing ones are ignored. Raises StorageUnavailableError."""
         await self._call(self._remove, keys)
 
     async def check(self) -> None:
-        """Raises StorageUnavailableError unless the bucket is there."""
+        """Raise StorageUnavailableError unless the bucket exists."""
         if not await self._call(self._client.bucket_exists, self._bucket):
             raise StorageUnavailableError(f"There is no bucket {self._bucket!r}.")
 
@@ -63,7 +63,7 @@ class Storage:
 
 
 class Presigner:
-    """Signs download URLs for the public origin; makes no request."""
+    """Signer of download URLs for the public origin. Makes no requests."""
 
     def __init__(self, settings: StorageSettings, public_origin: str, lifetime: timedelta) -> None:
         self._bucket = settings.s3_bucket
@@ -71,7 +71,7 @@ class Presigner:
         self._lifetime = lifetime
 
     def url(self, key: str) -> tuple[str, datetime]:
-        """A GET URL for the object, and when it expires."""
+        """Return a GET URL of the object, and the time at which it expires."""
         signed_at = datetime.now(UTC).replace(microsecond=0)
         url = self._client.presigned_get_object(self._bucket, key, self._lifetime, request_date=signed_at)
         return url, signed_at + self._lifetime

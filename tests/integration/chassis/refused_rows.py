@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
+import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
@@ -130,5 +131,5 @@ async def main(url: str, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    logs.configure("test", LogSettings(log_level="debug", log_format=sys.argv[2]))
+    logs.configure("test", msgspec.convert({"log_level": "debug", "log_format": sys.argv[2]}, LogSettings))
     asyncio.run(main(sys.argv[1], sys.argv[3:]))

@@ -155,12 +155,12 @@ async def test_waiting_ends_when_answers_stop_coming() -> None:
     waiting = asyncio.create_task(wait_for_answers(receipts, 60, 0.2))
     for receipt in receipts[:3]:
         await asyncio.sleep(0.15)
-        receipt.settle("confirmed")
+        receipt.resolve("confirmed")
         assert not waiting.done()
     await asyncio.wait_for(waiting, SECONDS)
     await wait_for_answers(receipts, 0.01)
     assert [receipt.answer for receipt in receipts] == ["confirmed"] * 3 + [None]
-    receipts[3].settle("refused")
+    receipts[3].resolve("refused")
     await asyncio.wait_for(wait_for_answers(receipts, 60), SECONDS)
 
 
@@ -168,6 +168,6 @@ async def test_a_receipt_keeps_its_first_answer() -> None:
     """The end of the channel says nothing of what was confirmed; a listener hears once."""
     receipt, heard = Receipt(), list[Answer | None]()
     receipt.listen(lambda answered: heard.append(answered.answer))
-    receipt.settle("confirmed")
-    receipt.settle("unknown")
+    receipt.resolve("confirmed")
+    receipt.resolve("unknown")
     assert heard == ["confirmed"]

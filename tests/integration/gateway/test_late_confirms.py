@@ -39,12 +39,12 @@ class SlowPublishers(Publishers):
 
     def confirm(self) -> None:
         for receipt in self.held:
-            receipt.settle("confirmed")
+            receipt.resolve("confirmed")
         self.held.clear()
 
     def lose(self) -> None:
         for receipt in self.held:
-            receipt.settle("unknown")
+            receipt.resolve("unknown")
         self.held.clear()
 
 
