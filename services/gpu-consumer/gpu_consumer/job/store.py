@@ -14,7 +14,7 @@ import msgspec
 from chassis.postgres import Connection, Database, load_queries
 from darkroom_contracts.api import JobError
 from darkroom_contracts.messages import RenderMessage, v2
-from darkroom_contracts.states import JobStatus
+from darkroom_contracts.states import AttemptOutcome, JobStatus
 from darkroom_contracts.topology import Lane
 from gpu_consumer.job.outcome import Succeeded
 from gpu_consumer.job.verdict import Claimed, Refusal, Verdict, claimed_from, judge, judge_returned
@@ -132,14 +132,14 @@ class JobStore:
             "headers": letter.headers,
         }
         async with self._database.transaction() as connection:
-            status = await _give_back(connection, claimed, "retried", **values)
+            status = await _give_back(connection, claimed, AttemptOutcome.RETRIED, **values)
             await _add_detail(connection, claimed, detail, status)
         return status
 
     async def release(self, claimed: Claimed) -> JobStatus | None:
         """Give the job back without counting the attempt."""
         async with self._database.connection() as connection:
-            return await _give_back(connection, claimed, "released")
+            return await _give_back(connection, claimed, AttemptOutcome.RELEASED)
 
 
 async def _finish(connection: Connection, claimed: Claimed, status: JobStatus, **values: Any) -> JobStatus | None:
@@ -155,7 +155,9 @@ async def _finish(connection: Connection, claimed: Claimed, status: JobStatus, *
     return status if ours else None
 
 
-async def _give_back(connection: Connection, claimed: Claimed, outcome: str, **values: Any) -> JobStatus | None:
+async def _give_back(
+    connection: Connection, claimed: Claimed, outcome: AttemptOutcome, **values: Any
+) -> JobStatus | None:
     nothing = dict.fromkeys(("error", "lane", "delay", "body", "headers"))
     status = await queries.give_back(
         connection, job_id=claimed.job_id, token=claimed.token, outcome=outcome, **(nothing | values)
