@@ -1,7 +1,7 @@
 """The programs of a stack, their order and their settings, derived from its state."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from darkroom_local.environment import BUCKET, service_settings
@@ -45,9 +45,7 @@ class Blueprint:
         rabbitmq = RabbitMQ(home.data / "rabbitmq", rabbitmq_ports, secrets["amqp"], secrets["erlang_cookie"])
         postgres = Postgres(home.data / "postgres", ports["postgres"], secrets["postgres"])
         s3 = S3(home.data / "s3", ports["s3"], secrets["s3_access_key"], secrets["s3_secret_key"])
-        behind_edge = {service.name: ports[service.port_name] for service in started if service.edge}
-        upstreams = {name: f"{LOOPBACK}:{port}" for name, port in {**behind_edge, "s3": ports["s3"]}.items()}
-        edge = Caddy(home.data / "edge", ports["edge"], CADDYFILE, upstreams, BUCKET)
+        edge = Caddy(home.data / "edge", ports["edge"], CADDYFILE, _upstreams(ports, started), BUCKET)
         service_ports = {service.port_setting: ports[service.port_name] for service in started}
         settings = service_settings(home, service_ports, rabbitmq, postgres, s3, edge)
         supervisor = Supervisor(home, ports["supervisor"], secrets["supervisor"])
@@ -85,3 +83,9 @@ class Blueprint:
             stop_seconds=service.stop_seconds,
             permanent_exit_codes=service.permanent_exit_codes,
         )
+
+
+def _upstreams(ports: Mapping[str, int], services: Iterable[Service]) -> dict[str, str]:
+    """Return the host:port of each service behind the edge, and of S3, by name."""
+    behind_edge = {service.name: ports[service.port_name] for service in services if service.edge}
+    return {name: f"{LOOPBACK}:{port}" for name, port in {**behind_edge, "s3": ports["s3"]}.items()}

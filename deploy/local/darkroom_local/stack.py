@@ -107,9 +107,9 @@ def _warn_of_new_services(blueprint: Blueprint) -> None:
     """Name the services that were added to services.toml after the stack was started."""
     known = {service.name for service in blueprint.services}
     if new := [service.name for service in read_services() if service.name not in known]:
-        names = ", ".join(new)
         console.print(
-            f"Not started: {names}. To add it to the running stack, run `make down`, then `make up`.", style="yellow"
+            f"Not part of the running stack: {', '.join(new)}. Run `make down`, then `make up` to start all.",
+            style="yellow",
         )
 
 
