@@ -230,7 +230,8 @@ def test_failed_captures_are_counted_and_served_eagerly(
     graphed = graphed_pipeline(tiny_model)
     assert graphed.engines.failed_captures == 2
     assert capsys.readouterr().out.splitlines()[:2] == [
-        f"CUDA graph capture failed for the {name} at 64x64: RuntimeError: operation not permitted when stream is capturing"
+        f"CUDA graph capture failed for the {name} at 64x64: RuntimeError: operation not permitted when stream is "
+        "capturing"
         for name in ("UNet", "decoder")
     ]
     assert render(graphed).images == render(pipeline).images

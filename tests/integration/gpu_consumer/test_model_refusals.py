@@ -75,7 +75,7 @@ def _renamed_layer(folder: Path) -> None:
 
 REFUSALS: dict[str, tuple[Callable[[Path], None], ExitCode, str]] = {
     "missing": (_missing, ExitCode.MODEL_MISSING, "does not exist"),
-    "pickle renamed": (_pickled, ExitCode.MODEL_UNSAFE, "are pickled"),
+    "pickle renamed": (_pickled, ExitCode.MODEL_UNSAFE, "are a pickle"),
     "pickled": (_only_pickled, ExitCode.MODEL_UNSAFE, "pickle"),
     "truncated": (_truncated, ExitCode.MODEL_DAMAGED, "is damaged"),
     "altered": (_altered, ExitCode.MODEL_DAMAGED, "its digest is not the one in SHA256SUMS"),

@@ -63,7 +63,7 @@ async def test_what_is_printed(desk: Desk) -> None:
         "Converting the text_encoder",
         "Converting the unet",
         "Converting the vae",
-        "Checking what was written",
+        "Checking the model folder",
         "Loading the pipeline once",
     ]
     assert [path.name for path in (desk.home / "drawn").iterdir()] == ["mine"]
@@ -72,10 +72,15 @@ async def test_what_is_printed(desk: Desk) -> None:
 
 async def test_json_is_one_object(desk: Desk) -> None:
     """For programs there is one object: what was made, and the entry as data and as TOML."""
-    told = (await desk.run_as_tiny("--json", "--catalogue", str(desk.catalogue))).json
-    assert (told["model"], told["is_new"], told["folder"], told["is_added"]) == ("mine", True, str(desk.model), True)
-    assert told["manifest_sha256"] == told["entry"]["manifest_sha256"] == digest(desk.model / SUMS)
-    assert told["toml"] in desk.catalogue.read_text()
+    printed = (await desk.run_as_tiny("--json", "--catalogue", str(desk.catalogue))).json
+    assert (printed["model"], printed["is_new"], printed["folder"], printed["is_added"]) == (
+        "mine",
+        True,
+        str(desk.model),
+        True,
+    )
+    assert printed["manifest_sha256"] == printed["entry"]["manifest_sha256"] == digest(desk.model / SUMS)
+    assert printed["toml"] in desk.catalogue.read_text()
     assert desk.catalogue.read_text().startswith(OTHER.rstrip())
 
 
@@ -87,7 +92,7 @@ async def test_imported_again(desk: Desk) -> None:
     assert again == first | {"is_new": False, "is_added": False}
     assert desk.catalogue.read_text() == written
     other = await desk.run_as_tiny("--dtype", "float16")
-    assert (other.exit_code, "with other options, and is left alone" in other.err) == (1, True)
+    assert (other.exit_code, "or with other options; choose another" in other.err) == (1, True)
     assert digest(desk.model / SUMS) == first["manifest_sha256"]
     assert desk.left() == ["mine"]
 
@@ -109,7 +114,7 @@ async def test_other_folders_are_left_alone(desk: Desk) -> None:
     desk.model.mkdir(parents=True)
     (desk.model / "precious").touch()
     finished = await desk.run_as_tiny()
-    assert (finished.exit_code, "left alone" in finished.err, "Reading" in finished.err) == (1, True, False)
+    assert (finished.exit_code, "that were not imported" in finished.err, "Reading" in finished.err) == (1, True, False)
     assert [path.name for path in desk.model.iterdir()] == ["precious"]
 
 
@@ -137,10 +142,10 @@ async def test_prediction_of_stable_diffusion_2(tiny_sd2_model: Path, tmp_path: 
     desk = Desk(tmp_path, tiny_sd2_model)
     silent = await desk.run()
     assert (silent.exit_code, "add --prediction-type v_prediction" in silent.err) == (1, True)
-    told = await desk.run("--prediction-type", "epsilon")
-    assert "does not have its measures" in told.err
+    printed = await desk.run("--prediction-type", "epsilon")
+    assert "has other dimensions" in printed.err
     file = write_checkpoint(tiny_sd2_model, tmp_path / "said.safetensors", {"modelspec.prediction_type": "epsilon"})
-    assert "does not have its measures" in (await desk.run(file=file)).err
+    assert "has other dimensions" in (await desk.run(file=file)).err
     finished = await desk.run_as_tiny(file=file)
     assert finished.exit_code == 0, finished.err
     scheduler = json.loads((desk.model / "scheduler/scheduler_config.json").read_text())
@@ -156,8 +161,8 @@ def trap_for_torch(place: Path) -> Path:
 
 
 REFUSED: dict[str, tuple[dict[str, tuple[int, ...]], ExitCode, str]] = {
-    "LoRA": ({"lora_unet_mid_block_attentions_0.lora_up.weight": (8, 4)}, ExitCode.MODEL_CLASS, "holds a LoRA"),
-    "VAE": ({"decoder.mid.block_1.norm1.weight": (8,)}, ExitCode.MODEL_CLASS, "holds a VAE"),
+    "LoRA": ({"lora_unet_mid_block_attentions_0.lora_up.weight": (8, 4)}, ExitCode.MODEL_CLASS, "contains a LoRA"),
+    "VAE": ({"decoder.mid.block_1.norm1.weight": (8,)}, ExitCode.MODEL_CLASS, "contains a VAE"),
     "UNet": ({"model.diffusion_model.input_blocks.0.0.weight": (8, 4, 3, 3)}, ExitCode.MODEL_INCOMPLETE, "without its"),
 }
 
@@ -178,7 +183,7 @@ async def test_pickle_is_never_opened(desk: Desk, tmp_path: Path) -> None:
     """A .ckpt is refused as a pickle by its first bytes."""
     torch.save({"state_dict": {"model.diffusion_model.input_blocks.0.0.weight": torch.ones(8)}}, tmp_path / "x.ckpt")
     finished = await desk.run(file=tmp_path / "x.ckpt", PYTHONPATH=str(trap_for_torch(tmp_path)))
-    assert (finished.exit_code, "is pickled" in finished.err) == (ExitCode.MODEL_UNSAFE, True)
+    assert (finished.exit_code, "is a pickle" in finished.err) == (ExitCode.MODEL_UNSAFE, True)
     assert not (tmp_path / "imported").exists()
 
 

@@ -27,7 +27,9 @@ async def test_conversion_that_dies(desk: Desk) -> None:
     running = await Running.start(desk)
     running.child.kill()
     code, err = await running.end()
-    assert (code, "The conversion died (SIGKILL)" in err, "Traceback" in err) == (ExitCode.RENDER_PROCESS, True, False)
+    assert code == ExitCode.RENDER_PROCESS
+    assert "The conversion process died (SIGKILL)" in err
+    assert "Traceback" not in err
     assert desk.left() == []
 
 
@@ -60,7 +62,7 @@ async def test_one_import_at_a_time(desk: Desk) -> None:
     """A second import into the same folder says that another is at work."""
     running = await Running.start(desk)
     second = await desk.run_as_tiny()
-    assert (second.exit_code, "Another import is at work" in second.err) == (1, True)
+    assert (second.exit_code, "Another import is running" in second.err) == (1, True)
     running.child.resume()
     assert (await running.end())[0] == 0
     assert desk.left() == ["mine"]

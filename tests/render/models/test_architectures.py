@@ -140,9 +140,9 @@ def _scheduler_from_a_file(folder: Path) -> None:
 
 
 SPOILT: dict[str, tuple[Any, ExitCode, str]] = {
-    "class": (_of_another_class, ExitCode.MODEL_CLASS, "is of a FluxPipeline"),
+    "class": (_of_another_class, ExitCode.MODEL_CLASS, "is for a FluxPipeline"),
     "part": (_without_unet, ExitCode.MODEL_INCOMPLETE, "unet/config.json can't be read"),
-    "numbers": (_without_numbers, ExitCode.MODEL_DAMAGED, "lacks a number"),
+    "numbers": (_without_numbers, ExitCode.MODEL_DAMAGED, "lacks a required value"),
     "object": (_not_an_object, ExitCode.MODEL_DAMAGED, "not a JSON object"),
     "scheduler": (_scheduler_from_a_file, ExitCode.MODEL_INCOMPLETE, "names no scheduler"),
 }

@@ -15,14 +15,14 @@ UNET = Path("unet/diffusion_pytorch_model.safetensors")
 def test_manifest_that_the_catalogue_pins(folder: Path) -> None:
     """A pinned manifest must be there and be that one, so that another model can't stand in its place."""
     assert inspect(folder, prefer_half=False).manifest_sha256 is None
-    with pytest.raises(ModelIncompleteError, match="holds no SHA256SUMS"):
+    with pytest.raises(ModelIncompleteError, match="contains no SHA256SUMS"):
         inspect(folder, prefer_half=False, manifest_sha256="0" * 64)
     write_sums(folder)
     pinned = digest(folder / SUMS)
     assert inspect(folder, prefer_half=False, manifest_sha256=pinned).manifest_sha256 == pinned
     (folder / "scheduler/scheduler_config.json").write_text("{}")
     write_sums(folder)  # consistent again, but another model
-    with pytest.raises(ModelDamagedError, match="another than the catalogue pins"):
+    with pytest.raises(ModelDamagedError, match="differs from the one that the catalogue pins"):
         inspect(folder, prefer_half=False, manifest_sha256=pinned)
 
 

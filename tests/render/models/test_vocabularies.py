@@ -64,7 +64,7 @@ def test_both_forms_of_a_folder(published: Path, tiny_model: Path, tmp_path: Pat
 def test_foreign_vocabulary(published: Path, tiny_model: Path) -> None:
     """A vocabulary of another size than the text encoder's is refused, from a folder and from a list of merges."""
     for source in (tiny_model, published):
-        with pytest.raises(StartupError, match="don't belong together") as refused:
+        with pytest.raises(StartupError, match="pass the model's own tokenizer") as refused:
             vocabularies.read(source, 49_408)
         assert refused.value.exit_code == ExitCode.MODEL_REFUSED
 

@@ -1,1 +1,1 @@
-"""What operators type: commands that `darkroom` finds by their entry points. None imports torch."""
+"""The operators' commands, which `darkroom` loads as entry points. None of them imports torch."""

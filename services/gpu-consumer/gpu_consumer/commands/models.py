@@ -14,21 +14,21 @@ from gpu_consumer.startup import ExitCode, StartupError
 
 
 class ModelsSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """As the gpu-consumer's settings of the same names."""
+    """The settings of `darkroom models`, a subset of the GPU consumer's."""
 
     catalogue: CatalogueSettings
     device: Device = "cuda"
-    """Which weights a worker would prefer, where a folder holds both kinds."""
+    """The worker's device, which decides between weights where a folder contains both variants."""
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """A model of the catalogue."""
+    """A row of `darkroom models list`."""
 
     model: str
     pipeline: str
     folder: str
     is_there: bool
-    """The folder exists; `verify` tells whether it may be loaded."""
+    """Whether the folder exists; `verify` checks its content."""
     source: str | None
     """Hub and revision."""
     sizes: tuple[str, ...]
@@ -36,7 +36,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 @click.group()
 def models() -> None:
-    """List the catalogue's models, check their folders, pull them from a hub, import single files."""
+    """List, check, download and import the catalogue's models."""
 
 
 models.add_command(import_)
@@ -62,9 +62,9 @@ def list_(as_json: bool) -> None:
 @json_option
 @click.pass_context
 def verify_(context: click.Context, name: str | None, as_json: bool) -> None:
-    """Check the folder of the model NAME, or of all, as a worker does when it starts.
+    """Check the folder of the model NAME, or of all models, as a worker does when it starts.
 
-    Leaves with the exit code that a worker would leave with for the first model that it would refuse.
+    Exits with a worker's exit code for the first model that it would refuse, or 0.
     """
     settings, catalogue = _opened()
     chosen = catalogue.models if name is None else (_named(catalogue, name),)
@@ -80,9 +80,10 @@ def verify_(context: click.Context, name: str | None, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def pull(name: str, as_json: bool) -> None:
-    """Bring the model NAME from the hub that the catalogue names into its folder.
+    """Download the model NAME from its hub into its folder.
 
-    Only safetensors, configurations and vocabularies are taken. What a worker would refuse never gets there.
+    Downloads safetensors, configurations and vocabularies only. The folder is put in place after the files have passed
+    a worker's checks.
     """
     from gpu_consumer.models import pull as pulling  # the hub's client takes a second to import
     from gpu_consumer.models.hub import HubError
@@ -97,14 +98,14 @@ def pull(name: str, as_json: bool) -> None:
     except StartupError as refusal:
         refuse(refusal.message, refusal.exit_code)
     except OSError as error:
-        raise CommandError(f"The model can't be put at {error.filename}: {error.strerror}.") from error
+        raise CommandError(f"The model can't be written to {error.filename}: {error.strerror}.") from error
     if as_json:
         print_json({"model": model.name, "is_new": pulled.is_new} | msgspec.to_builtins(pulled.folder, enc_hook=str))
         return
     click.echo(f"{'Pulled' if pulled.is_new else 'Found'} {model.name} in {folder}.")
     print_fields([("revision", pulled.folder.revision), ("manifest_sha256", pulled.folder.manifest_sha256)])
     if model.manifest_sha256 is None:
-        click.echo("Put manifest_sha256 into the model's entry of the catalogue to hold workers to these files.")
+        click.echo("Add manifest_sha256 to the model's catalogue entry, so that workers load exactly these files.")
 
 
 def _opened() -> tuple[ModelsSettings, Catalogue]:

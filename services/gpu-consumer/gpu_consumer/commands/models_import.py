@@ -1,4 +1,4 @@
-"""`darkroom models import`."""
+"""The command `darkroom models import`."""
 
 from pathlib import Path
 from typing import Any
@@ -19,36 +19,36 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 class ImportSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """As the gpu-consumer's settings of the same names."""
+    """The settings of `darkroom models import`, a subset of the GPU consumer's."""
 
     catalogue: CatalogueSettings
 
 
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="What jobs call the model: lower-case letters, digits and -.")
-@click.option("--path", help="The model's folder; relative ones lie under DARKROOM_MODELS_HOME. Default: the name.")
-@click.option("--description", default="", help="For people, in GET /v1/models.")
+@click.option("--name", required=True, help="Name of the model in jobs: lower-case letters, digits and -.")
+@click.option("--path", help="The model's folder, relative to DARKROOM_MODELS_HOME. Default: the name.")
+@click.option("--description", default="", help="Description of the model in GET /v1/models.")
 @click.option("--dtype", type=click.Choice(["float16", "bfloat16", "float32"]), default="float16", show_default=True)
 @click.option(
     "--prediction-type",
     type=click.Choice(["epsilon", "v_prediction"]),
-    help="What the UNet predicts; needed where the file does not say: Stable Diffusion 2.x.",
+    help="The UNet's prediction type; required for Stable Diffusion 2.x if the file does not declare it.",
 )
 @click.option(
     "--tokenizer",
     type=click.Path(path_type=Path),
-    help="Where CLIP's vocabulary is: a folder with a tokenizer, or the wheel of open-clip-torch.",
+    help="Source of CLIP's vocabulary: a folder with a tokenizer, or the wheel of open-clip-torch.",
 )
 @click.option(
     "--config",
     type=_FOLDER,
-    help="A folder in diffusers' layout with the model's configurations, where its numbers are not the published ones.",
+    help="A folder in diffusers' layout with the model's configurations, if they differ from the published ones.",
 )
 @click.option(
     "--catalogue",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A model catalogue to add the entry to.",
+    help="A model catalogue file to add the entry to.",
 )
 @json_option
 def import_(
@@ -63,10 +63,10 @@ def import_(
     catalogue: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a model folder of the single-file checkpoint FILE, and the catalogue's entry for it.
+    """Convert the single-file checkpoint FILE into a model folder and a catalogue entry.
 
-    Whole checkpoints of Stable Diffusion 1.x, 2.x and SDXL are taken, as safetensors. What a worker would refuse never
-    gets there.
+    Takes complete checkpoints of Stable Diffusion 1.x, 2.x and SDXL as safetensors. The folder is put in place after it
+    has passed a worker's checks.
     """
     request = importing.Request(
         file=file,
@@ -81,7 +81,7 @@ def import_(
     )
     imported, is_added = _import(request, catalogue)
     if as_json:
-        print_json(_told(request, imported) | {"catalogue": catalogue and str(catalogue), "is_added": is_added})
+        print_json(_as_json(request, imported) | {"catalogue": catalogue and str(catalogue), "is_added": is_added})
         return
     click.echo(f"{'Imported' if imported.is_new else 'Found'} {name} in {request.folder}.")
     print_fields([("revision", imported.revision), ("manifest_sha256", imported.entry.manifest_sha256)])
@@ -97,7 +97,7 @@ def _folder(path: str) -> Path:
 
 
 def _import(request: importing.Request, catalogue: Path | None) -> tuple[importing.Imported, bool]:
-    """What was imported, and whether its entry was added to the catalogue."""
+    """Return the import, and whether its entry was added to the catalogue."""
     try:
         planned = importing.plan(request)
         if catalogue is not None:
@@ -111,14 +111,14 @@ def _import(request: importing.Request, catalogue: Path | None) -> tuple[importi
     except (importing.ImportingError, ScratchBusyError) as error:
         raise CommandError(str(error)) from error
     except OSError as error:
-        raise CommandError(f"The model can't be put at {error.filename}: {error.strerror}.") from error
+        raise CommandError(f"The model can't be written to {error.filename}: {error.strerror}.") from error
 
 
 def _report(step: str) -> None:
     click.echo(f"{step[0].upper()}{step[1:]} ...", err=True)
 
 
-def _told(request: importing.Request, imported: importing.Imported) -> dict[str, Any]:
+def _as_json(request: importing.Request, imported: importing.Imported) -> dict[str, Any]:
     return {
         "model": request.name,
         "is_new": imported.is_new,

@@ -1,4 +1,4 @@
-"""How a command ends that meets what a worker would refuse."""
+"""The exit of a command that finds what a worker would refuse."""
 
 from typing import NoReturn
 
@@ -8,6 +8,6 @@ from gpu_consumer.startup import ExitCode
 
 
 def refuse(message: str, exit_code: ExitCode) -> NoReturn:
-    """End as a worker would that meets the same."""
+    """Print the error and exit with a worker's exit code."""
     click.echo(f"Error: {message}", err=True)
     raise click.exceptions.Exit(exit_code)

@@ -1,4 +1,4 @@
-"""The folders of the catalogue's models: where they lie, whether they may be loaded, how they get there.
+"""The model folders of the catalogue: locating, checking, downloading and importing them.
 
-Nothing here imports torch: `darkroom models` answers in moments, on machines that render nothing.
+Nothing here imports torch, so `darkroom models` starts fast and runs on machines without a GPU.
 """

@@ -1,4 +1,4 @@
-"""The configurations that a checkpoint does not hold: the published ones of each family, or those of a folder."""
+"""Model configurations, which a checkpoint does not contain: a family's published ones, or those of a folder."""
 
 import json
 from importlib import resources
@@ -17,39 +17,41 @@ from gpu_consumer.startup import ModelClassError, ModelDamagedError, ModelIncomp
 
 Configuration = dict[str, Any]
 _EPSILON_SAMPLE_SIZE = {Family.SD2: 64}
-"""Of the models of a family that predict epsilon, in latents, where it differs: those of 2.x make 512 pixels."""
+"""The UNet's `sample_size`, in latent cells, of a family's epsilon-predicting models where it differs.
+
+Those of Stable Diffusion 2.x render 512 pixels instead of 768."""
 
 
 class Architecture(msgspec.Struct, frozen=True, kw_only=True):
-    """The numbers of each part of a pipeline."""
+    """The configurations of a pipeline's parts."""
 
     source: str
-    """Where the numbers are from."""
+    """Origin of the configurations, for messages."""
     pipeline: PipelineClass
     scheduler_class: str
     parts: dict[str, Configuration]
-    """The configuration of every part but the tokenizers, by the part's name."""
+    """Part -> configuration, for every part except the tokenizers."""
     pad_tokens: dict[str, str]
-    """Tokenizer -> the token that it fills up with."""
+    """Tokenizer -> its padding token."""
 
     @property
     def prediction_type(self) -> str:
-        """What the UNet predicts; diffusers' schedulers take epsilon where the configuration is silent."""
+        """The UNet's prediction type; `epsilon` is the default of diffusers' schedulers."""
         return str(self.parts["scheduler"].get("prediction_type", "epsilon"))
 
     @property
     def picture_size(self) -> int:
-        """Width and height that the model was trained for, in pixels."""
+        """Width and height, in pixels, that the model was trained for."""
         halvings = len(self.parts["vae"]["block_out_channels"]) - 1
         return int(self.parts["unet"]["sample_size"]) << halvings
 
     def vocabulary_size(self, tokenizer: str) -> int:
-        """Tokens that the tokenizer's text encoder knows."""
+        """Return the vocabulary size of the tokenizer's text encoder."""
         return int(self.parts[tokenizer.replace("tokenizer", "text_encoder")]["vocab_size"])
 
 
 def published(family: Family, predicted: PredictionType | None = None) -> Architecture:
-    """The family's own numbers, for a UNet that predicts that; without it, as most of the family's do."""
+    """Return the family's published configurations, with this prediction type or the family's default one."""
     text = (resources.files("gpu_consumer.models") / "published" / f"{family}.json").read_bytes()
     architecture = msgspec.json.decode(text, type=Architecture)
     if predicted == "epsilon" and family in _EPSILON_SAMPLE_SIZE:
@@ -58,15 +60,15 @@ def published(family: Family, predicted: PredictionType | None = None) -> Archit
 
 
 def from_folder(folder: Path, family: Family) -> Architecture:
-    """The numbers in a folder of diffusers' layout; its weights are not looked at.
+    """Read the configurations of a folder in diffusers' layout, without its weights.
 
     Raises ModelIncompleteError, ModelDamagedError and ModelClassError.
     """
     index = _read(folder / INDEX)
     if index.get("_class_name") != family.pipeline:
         raise ModelClassError(
-            f"The configuration in {folder} is of a {index.get('_class_name')}, and the checkpoint is {family.label}, "
-            f"which needs a {family.pipeline}."
+            f"The configuration in {folder} is for a {index.get('_class_name')}, but the checkpoint is "
+            f"{family.label}, which needs a {family.pipeline}."
         )
     parts = [part for part in parts_of(family.pipeline, safety_checker=False) if not part.name.startswith("tokenizer")]
     architecture = Architecture(
@@ -81,12 +83,12 @@ def from_folder(folder: Path, family: Family) -> Architecture:
 
 
 def predicting(architecture: Architecture, predicted: PredictionType | None) -> Architecture:
-    """The same, for a UNet that predicts that; None changes nothing."""
+    """Return the architecture with this prediction type; None changes nothing."""
     return _changed(architecture, "scheduler", prediction_type=predicted) if predicted else architecture
 
 
 def with_zero_terminal_snr(architecture: Architecture) -> Architecture:
-    """The same, for a UNet that was trained down to pure noise (Lin et al., 2023: betas rescaled, steps trailing)."""
+    """Return the architecture with a zero terminal SNR schedule (Lin et al., 2023: rescaled betas, trailing steps)."""
     return _changed(architecture, "scheduler", rescale_betas_zero_snr=True, timestep_spacing="trailing")
 
 
@@ -96,7 +98,7 @@ def _changed(architecture: Architecture, part: str, **numbers: Any) -> Architect
 
 
 def check_fits(checkpoint: Checkpoint, family: Family, architecture: Architecture) -> None:
-    """Compare a few telling measures with the header, so that a misfit is found before any weight is read.
+    """Compare a few dimensions with the checkpoint's header, to find a mismatch before any weight is read.
 
     Raises ModelRefusedError. The conversion compares every tensor.
     """
@@ -112,7 +114,7 @@ def check_fits(checkpoint: Checkpoint, family: Family, architecture: Architectur
 
 
 def _embedding(checkpoint: Checkpoint, prefix: str) -> str | None:
-    """The name of the tensor that holds a row for each token."""
+    """Return the name of the token embedding's tensor."""
     names = (name for name in checkpoint.tensors if name.startswith(prefix))
     return next((name for name in names if name.endswith("token_embedding.weight")), None)
 
@@ -120,12 +122,12 @@ def _embedding(checkpoint: Checkpoint, prefix: str) -> str | None:
 def _compare(
     checkpoint: Checkpoint, measure: str, key: str | None, dimension: int, wanted: Any, family: Family
 ) -> None:
-    """Do nothing for a tensor that is not there: the conversion names what is missing."""
+    """Raise ModelRefusedError if a tensor's dimension differs. The conversion reports missing tensors."""
     shape = checkpoint.tensors[key].shape if key in checkpoint.tensors else ()
     if len(shape) > dimension and shape[dimension] != wanted:
         raise ModelRefusedError(
-            f"The checkpoint {checkpoint.path} looks like {family.label}, but does not have its measures: {measure} "
-            f"{shape[dimension]} instead of {wanted}; name a folder with the model's own configuration with --config."
+            f"The checkpoint {checkpoint.path} looks like {family.label}, but has other dimensions: {measure} "
+            f"{shape[dimension]} instead of {wanted}; pass a folder with the model's own configuration as --config."
         )
 
 
@@ -142,7 +144,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _configuration(folder: Path, part: Part) -> Configuration:
-    """Without its notes on versions and classes: the classes are fixed here, never by a file."""
+    """Read a part's configuration without its `_` keys: the part's class is fixed here, never by a file."""
     content = _read(folder / part.name / part.needs[0])
     return {key: value for key, value in content.items() if not key.startswith("_")}
 
@@ -156,7 +158,7 @@ def _scheduler_class(folder: Path, index: dict[str, Any]) -> str:
 
 
 def _check_numbers(folder: Path, architecture: Architecture) -> None:
-    """What is read of them before the libraries see them must be there."""
+    """Raise ModelDamagedError unless the values that this package reads are present."""
     try:
         for name, part in architecture.parts.items():
             if name.startswith("text_encoder"):
@@ -165,4 +167,4 @@ def _check_numbers(folder: Path, architecture: Architecture) -> None:
         int(architecture.parts["unet"]["cross_attention_dim"])
         int(architecture.picture_size)
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ModelDamagedError(f"The configuration in {folder} lacks a number that is needed: {error}.") from error
+        raise ModelDamagedError(f"The configuration in {folder} lacks a required value: {error}.") from error

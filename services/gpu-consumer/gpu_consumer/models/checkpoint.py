@@ -1,4 +1,4 @@
-"""A single-file checkpoint, read by its header alone: names and shapes of the tensors, and what it says of itself."""
+"""The header of a single-file checkpoint: names, dtypes and shapes of its tensors, and its metadata."""
 
 import math
 from collections.abc import Iterable
@@ -14,26 +14,26 @@ _GGUF = b"GGUF"
 
 
 class Tensor(msgspec.Struct, frozen=True):
-    """What the header says of a tensor."""
+    """A tensor's entry in the header."""
 
     dtype: str
-    """As safetensors calls it, such as `F16`."""
+    """The safetensors name, such as `F16`."""
     shape: tuple[int, ...]
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """A safetensors file whose header fits its size."""
+    """A safetensors file whose header is consistent with its size."""
 
     path: Path
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
 
     def has(self, prefix: str) -> bool:
-        """Whether the name of a tensor begins so."""
+        """Return whether any tensor's name starts with the prefix."""
         return any(name.startswith(prefix) for name in self.tensors)
 
     def numbers(self, prefixes: Iterable[str]) -> int:
-        """How many numbers the tensors hold whose names begin so."""
+        """Return the number of elements of all tensors whose names start with one of the prefixes."""
         starts = tuple(prefixes)
         return sum(math.prod(tensor.shape) for name, tensor in self.tensors.items() if name.startswith(starts))
 
@@ -49,7 +49,7 @@ def read(path: Path) -> Checkpoint:
         return _decode(path)
     except ModelUnsafeError as error:
         raise ModelUnsafeError(
-            f"The checkpoint {path} is pickled, which can run code when loaded; import its safetensors version."
+            f"The checkpoint {path} is a pickle, which can run code when loaded; import its safetensors version."
         ) from error
     except OSError as error:
         raise ModelMissingError(f"The file {path} can't be read: {error.strerror}.") from error
@@ -58,7 +58,7 @@ def read(path: Path) -> Checkpoint:
 def _missing(path: Path) -> str:
     if path.is_dir():
         return (
-            f"{path} is a folder, and a single file is imported; a folder in diffusers' layout needs no import, only "
+            f"{path} is a folder, but import takes a single file. A folder in diffusers' layout needs no import, only "
             "an entry in the catalogue."
         )
     return f"The file {path} does not exist."
@@ -74,11 +74,11 @@ def _decode(path: Path) -> Checkpoint:
     with path.open("rb") as opened:
         length = int.from_bytes(opened.read(LENGTH_BYTES), "little")
         entries: dict[str, Any] = msgspec.json.decode(opened.read(length))
-    said = entries.pop("__metadata__", None) or {}
-    if not isinstance(said, dict):
+    metadata = entries.pop("__metadata__", None) or {}
+    if not isinstance(metadata, dict):
         raise ModelDamagedError(f"The file {path} is damaged: its metadata is not an object.")
     return Checkpoint(
         path=path,
         tensors=msgspec.convert(entries, dict[str, Tensor]),
-        metadata={key: value for key, value in said.items() if isinstance(value, str)},
+        metadata={key: value for key, value in metadata.items() if isinstance(value, str)},
     )

@@ -1,8 +1,7 @@
-"""The parent's side of a conversion: a child process does it, so that a crash or a lack of memory is a message.
+"""The parent's side of a conversion, which runs in a child process so that a crash becomes an error message.
 
-The child, `python -m gpu_consumer.render.convert`, reads one Conversion from its standard input, a line of JSON, and
-writes a line for each event to its standard output. The end of its input is the end of the process: it dies with this
-one.
+The child, `python -m gpu_consumer.render.convert`, reads one Conversion from standard input, as a line of JSON, and
+writes one line per event to standard output. It exits at the end of its input, and so with this process.
 """
 
 import os
@@ -27,23 +26,23 @@ _ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
-    "CUDA_VISIBLE_DEVICES": "",  # a GPU that renders keeps its memory
+    "CUDA_VISIBLE_DEVICES": "",  # no GPU memory is taken from a worker
 }
 _LINE_BYTES = 4096
 
 
 class Conversion(msgspec.Struct, frozen=True, kw_only=True):
-    """What to convert, and where to."""
+    """A conversion to run."""
 
     checkpoint: str
     """Absolute path of a safetensors file."""
     folder: str
-    """Absolute path of a model folder that holds everything but weights; they are written into it."""
+    """Absolute path of a model folder without weights, which the conversion adds."""
     pipeline: PipelineClass
     prefixes: dict[str, str]
-    """For each part with weights, how the names of its tensors begin in the checkpoint."""
+    """Part with weights -> prefix of its tensors' names in the checkpoint."""
     dtype: Dtype
-    """What the weights are written in."""
+    """Dtype of the written weights."""
 
 
 class Began(msgspec.Struct, frozen=True, tag=True):
@@ -54,7 +53,7 @@ class Began(msgspec.Struct, frozen=True, tag=True):
 
 
 class Converted(msgspec.Struct, frozen=True, tag=True):
-    """The folder is whole, and its pipeline was loaded once."""
+    """The folder is complete, and its pipeline was loaded once."""
 
     revision: str
     manifest_sha256: str
@@ -72,9 +71,9 @@ _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def convert(conversion: Conversion, report: Callable[[str], None]) -> Converted:
-    """Convert in a child process and report each step. Raises StartupError."""
+    """Convert in a child process, report each step, and return the result. Raises StartupError."""
     with tempfile.TemporaryFile() as errors, _child(conversion, errors) as child:
-        assert child.stdout is not None  # asked for in _child
+        assert child.stdout is not None  # a pipe, see _child
         kills = KillCount(child.pid)
         for line in child.stdout:
             match _decode(line):
@@ -85,20 +84,20 @@ def convert(conversion: Conversion, report: Callable[[str], None]) -> Converted:
                 case Failed(code, message):
                     raise startup_error(code, message)
         loss = loss_by_exit(child.wait(), host_out_of_memory=kills.rose())
-        raise RenderProcessFailedError(f"The conversion died ({loss.reason}){_last_words(errors)}.")
+        raise RenderProcessFailedError(f"The conversion process died ({loss.reason}){_last_line(errors)}.")
 
 
 def _decode(line: bytes) -> Event:
     try:
         return _decoder.decode(line)
     except msgspec.DecodeError as error:
-        said = line.decode(errors="replace").strip()[:200]
-        raise RenderProcessFailedError(f"The conversion said something that is not an event: {said!r}.") from error
+        received = line.decode(errors="replace").strip()[:200]
+        raise RenderProcessFailedError(f"The conversion process sent an invalid event: {received!r}.") from error
 
 
 @contextmanager
 def _child(conversion: Conversion, errors: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """In a session of its own: a Ctrl-C at the terminal is for this process, which ends the child."""
+    """Run the child within the context, in a session of its own: on Ctrl-C this process ends the child."""
     child = subprocess.Popen(
         (sys.executable, "-P", "-m", PROGRAM),
         stdin=subprocess.PIPE,
@@ -108,8 +107,8 @@ def _child(conversion: Conversion, errors: IO[bytes]) -> Iterator[subprocess.Pop
         env=_environment(),
     )
     try:
-        assert child.stdin is not None  # asked for above
-        with suppress(BrokenPipeError):  # it died already: the end of its output says so
+        assert child.stdin is not None  # a pipe, see above
+        with suppress(BrokenPipeError):  # the child died already, which the end of its output shows
             child.stdin.write(msgspec.json.encode(conversion) + b"\n")
             child.stdin.flush()
         yield child
@@ -120,13 +119,13 @@ def _child(conversion: Conversion, errors: IO[bytes]) -> Iterator[subprocess.Pop
 
 
 def _environment() -> dict[str, str]:
-    """Without this command's settings, which the child has no need of."""
+    """Return the child's environment: this process's, without Darkroom's settings and offline."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
     return inherited | _ENVIRONMENT
 
 
-def _last_words(errors: IO[bytes]) -> str:
+def _last_line(errors: IO[bytes]) -> str:
     errors.seek(max(0, errors.seek(0, os.SEEK_END) - _LINE_BYTES))
     lines = errors.read().decode(errors="replace").split("\n")
-    words = next((line.strip() for line in reversed(lines) if line.strip()), None)
-    return f"; its last words: {words.rstrip('.')}" if words else ""
+    last = next((line.strip() for line in reversed(lines) if line.strip()), None)
+    return f"; its last output: {last.rstrip('.')}" if last else ""

@@ -1,4 +1,4 @@
-"""The catalogue's entry of an imported model: bounds that are usual for its family, as TOML, added to a catalogue."""
+"""Catalogue entries of imported models, with the usual bounds of their family, written as TOML."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from gpu_consumer.models.families import Family
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """What a family's models are usually asked for, on a GPU."""
+    """The usual bounds of a family's models on a GPU."""
 
     schedulers: tuple[str, ...]
     sizes: tuple[str, ...]
@@ -60,11 +60,11 @@ _ORDER = {
     )
 }
 _STEPS_OF_ALL_PICTURES = 50
-"""That the cost of a model of an unusual size allows when a job asks for as many pictures as it may."""
+"""Steps that `max_cost` allows, for a model of an unusual size, when a job asks for `max_images` pictures."""
 
 
 def draft(*, name: str, path: str, description: str, family: Family, architecture: Architecture, dtype: Dtype) -> Model:
-    """The entry of a model in that folder, its manifest not yet pinned. Raises CatalogueError when it can't be one."""
+    """Return the catalogue entry of a model, without a pinned manifest. Raises CatalogueError if it is invalid."""
     bounds = _bounds(family, architecture.picture_size)
     pairs = [[int(side) for side in size.split("x")] for size in bounds.sizes]
     content = msgspec.structs.asdict(bounds) | {
@@ -80,11 +80,11 @@ def draft(*, name: str, path: str, description: str, family: Family, architectur
     try:
         return msgspec.convert(msgspec.to_builtins({"models": [content]}), Catalogue).models[0]
     except ValueError as error:
-        raise CatalogueError(f"The model can't be an entry of a catalogue: {error}.") from error
+        raise CatalogueError(f"The catalogue entry would be invalid: {error}.") from error
 
 
 def to_toml(model: Model) -> str:
-    """The entry as the catalogue writes it: what has its default is left out."""
+    """Return the entry as TOML, without fields that have their default value."""
     fields = {field.name: field for field in msgspec.structs.fields(Model)}
     lines = ["[[models]]"]
     for name in sorted(fields, key=lambda name: _ORDER.get(name, len(_ORDER))):
@@ -95,47 +95,47 @@ def to_toml(model: Model) -> str:
 
 
 def check_addable(file: Path, model: Model) -> None:
-    """Find out before long work whether the catalogue can take the entry. Raises CatalogueError."""
-    _held(load_catalogue(file), file, model)
+    """Check, before a long conversion, that the entry can be added. Raises CatalogueError."""
+    _existing(load_catalogue(file), file, model)
     if not (os.access(file, os.W_OK) and os.access(file.resolve().parent, os.W_OK)):
-        raise CatalogueError(f"The model catalogue {file} or its folder can't be written.")
+        raise CatalogueError(f"No permission to write the model catalogue {file} or its folder.")
 
 
 def add(file: Path, model: Model) -> bool:
-    """Append the entry to the catalogue; False when it is there already, its bounds perhaps changed by hand.
+    """Append the entry to the catalogue. Return False if it exists already, even with edited bounds.
 
-    The catalogue is exchanged whole, after the new one was loaded. Raises CatalogueError and leaves it alone when it
-    has another entry of that name, or would not load.
+    The file is replaced atomically, after the new content was loaded successfully. Raises CatalogueError and leaves the
+    file unchanged when another entry has the name or the new content is invalid.
     """
     file = file.resolve()
-    held = _held(load_catalogue(file), file, model)
-    if held is not None and held.manifest_sha256 == model.manifest_sha256:
+    existing = _existing(load_catalogue(file), file, model)
+    if existing is not None and existing.manifest_sha256 == model.manifest_sha256:
         return False
-    if held is not None:
+    if existing is not None:
         raise CatalogueError(
-            f"The entry {model.name} of the model catalogue {file} does not pin this manifest: put "
-            f'manifest_sha256 = "{model.manifest_sha256}" into it.'
+            f"The entry {model.name} of the model catalogue {file} does not pin this manifest; add "
+            f'manifest_sha256 = "{model.manifest_sha256}" to it.'
         )
     try:
-        _exchange(file, f"{file.read_text().rstrip()}\n\n{to_toml(model)}")
+        _replace(file, f"{file.read_text().rstrip()}\n\n{to_toml(model)}")
     except OSError as error:
         raise CatalogueError(f"The model catalogue {file} can't be written: {error.strerror}.") from error
     return True
 
 
-def _held(catalogue: Catalogue, file: Path, model: Model) -> Model | None:
-    """The entry of that name, which must be about the same folder and class. Raises CatalogueError."""
-    held = next((held for held in catalogue.models if held.name == model.name), None)
-    if held is not None and (held.path, held.pipeline) != (model.path, model.pipeline):
+def _existing(catalogue: Catalogue, file: Path, model: Model) -> Model | None:
+    """Return the entry of the same name. Raises CatalogueError if its folder or class differs."""
+    existing = next((entry for entry in catalogue.models if entry.name == model.name), None)
+    if existing is not None and (existing.path, existing.pipeline) != (model.path, model.pipeline):
         raise CatalogueError(
-            f"The model catalogue {file} has another entry named {model.name} (path {held.path}); choose another "
+            f"The model catalogue {file} has another entry named {model.name} (path {existing.path}); choose another "
             "--name."
         )
-    return held
+    return existing
 
 
 def _bounds(family: Family, size: int) -> Bounds:
-    """A model that was trained for an unusual size gets that size alone."""
+    """Return the family's bounds, or, for a model trained for an unusual size, bounds with that size only."""
     usual = _1024 if family is Family.SDXL else _512
     unusual = msgspec.structs.replace(
         usual, sizes=(f"{size}x{size}",), max_cost=size * size * usual.max_images * _STEPS_OF_ALL_PICTURES
@@ -154,11 +154,12 @@ def _value(value: Any) -> str:
         return f"[{', '.join(_value(item) for item in value)}]"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:_}"
-    # A JSON string is a TOML string, but for the character DEL, which TOML wants escaped too.
+    # A JSON string is a TOML string, except that TOML requires DEL to be escaped too.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _exchange(file: Path, text: str) -> None:
+def _replace(file: Path, text: str) -> None:
+    """Replace the file atomically, if the new content is a valid catalogue."""
     with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}-", delete=False) as written:
         fresh = Path(written.name)
         written.write(text)

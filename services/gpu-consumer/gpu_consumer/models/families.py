@@ -1,4 +1,4 @@
-"""The families of checkpoints that can be imported, told apart by the names of their tensors."""
+"""The families of checkpoints that can be imported, recognised by the names of their tensors."""
 
 from enum import StrEnum
 from typing import Literal
@@ -40,41 +40,48 @@ _TEXT_ENCODERS = {
     Family.SD1: {"text_encoder": "cond_stage_model.transformer."},
 }
 _REFINER = "conditioner.embedders.0.model."
-_SAID: dict[str, PredictionType] = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
+_PREDICTION_TYPES: dict[str, PredictionType] = {
+    "epsilon": "epsilon",
+    "v": "v_prediction",
+    "v_prediction": "v_prediction",
+}
 
 
 def recognise(checkpoint: Checkpoint) -> Family:
-    """Raises ModelClassError when it is something else, ModelIncompleteError when a part is missing."""
+    """Return the checkpoint's family.
+
+    Raises ModelClassError for anything that can't be imported, and ModelIncompleteError when a part is missing.
+    """
     found = foreign.find(checkpoint)
     if found is not None:
-        raise ModelClassError(f"The file {checkpoint.path} holds {found.what}: {found.why}.")
+        raise ModelClassError(f"The file {checkpoint.path} contains {found.what}: {found.why}.")
     family = _by_text_encoders(checkpoint)
     if not any(checkpoint.has(prefix) for prefix in _VAES):
         raise ModelIncompleteError(
-            f"The file {checkpoint.path} holds no VAE; import a version of the checkpoint with its VAE."
+            f"The file {checkpoint.path} contains no VAE; import a version of the checkpoint with its VAE."
         )
     return family
 
 
 def prefixes(family: Family, checkpoint: Checkpoint) -> dict[str, str]:
-    """For each part that has weights, how the names of its tensors begin."""
+    """Return part -> prefix of its tensors' names, for each part that has weights."""
     vae = next(prefix for prefix in _VAES if checkpoint.has(prefix))
     return {**_TEXT_ENCODERS[family], "unet": UNET, "vae": vae}
 
 
-def told_prediction(checkpoint: Checkpoint) -> PredictionType | None:
-    """What the file says that its UNet predicts, if it says so.
+def declared_prediction(checkpoint: Checkpoint) -> PredictionType | None:
+    """Return the prediction type that the file declares, or None.
 
-    By a tensor named `v_pred`, which makers of SDXL models put in and ComfyUI reads (comfy/supported_models.py), or by
-    the metadata `modelspec.prediction_type` (Stability AI's ModelSpec 1.0.1).
+    Two declarations are read: a tensor named `v_pred`, a convention of SDXL models that ComfyUI reads too
+    (comfy/supported_models.py), and the metadata `modelspec.prediction_type` (Stability AI's ModelSpec 1.0.1).
     """
     if "v_pred" in checkpoint.tensors:
         return "v_prediction"
-    return _SAID.get(checkpoint.metadata.get("modelspec.prediction_type", "").lower())
+    return _PREDICTION_TYPES.get(checkpoint.metadata.get("modelspec.prediction_type", "").lower())
 
 
 def has_zero_terminal_snr(checkpoint: Checkpoint) -> bool:
-    """Whether the file says that it was trained down to pure noise: by a tensor named `ztsnr`, as above."""
+    """Return whether the file declares a zero terminal SNR: by a tensor named `ztsnr`, which ComfyUI reads too."""
     return "ztsnr" in checkpoint.tensors
 
 
@@ -84,9 +91,9 @@ def _by_text_encoders(checkpoint: Checkpoint) -> Family:
             return family
     if checkpoint.has(_REFINER):
         raise ModelClassError(
-            f"The file {checkpoint.path} holds the SDXL refiner: it finishes pictures that the base model began; "
+            f"The file {checkpoint.path} contains the SDXL refiner, which only refines pictures of the base model; "
             "import the base model."
         )
     raise ModelIncompleteError(
-        f"The file {checkpoint.path} holds a UNet without its text encoders; import the whole checkpoint."
+        f"The file {checkpoint.path} contains a UNet without its text encoders; import the whole checkpoint."
     )

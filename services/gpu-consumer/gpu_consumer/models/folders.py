@@ -1,4 +1,4 @@
-"""Looks the catalogue's folders over, as a worker does when it starts."""
+"""The checks of the catalogue's model folders, the same as at a worker's start."""
 
 from pathlib import Path
 
@@ -11,30 +11,30 @@ from gpu_consumer.startup import ExitCode, StartupCode, StartupError
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker would say of a model's folder when it starts."""
+    """The result of checking a model folder."""
 
     model: str
     folder: str
     code: StartupCode | None = None
-    """Why it would be refused; None when it would be loaded."""
+    """Why a worker would refuse the folder; None when it would load it."""
     exit_code: int = 0
-    """What the worker would leave with."""
+    """The exit code of a worker that refuses the folder."""
     message: str | None = None
     """The refusal in one sentence."""
     revision: str | None = None
-    """Digest of the files that would be loaded."""
+    """Digest of the files that a worker would load."""
     variant: str | None = None
-    """`fp16` where half-precision weights would be loaded."""
+    """`fp16` when a worker would load the half-precision weights."""
     manifest_sha256: str | None = None
 
 
 def folder_of(models_home: str, model: Model) -> Path:
-    """Where the model's folder lies or would lie, absolute."""
+    """Return the absolute path of the model's folder, which need not exist."""
     return (Path(models_home) / model.path).absolute()
 
 
 def inspect_model(folder: Path, model: Model, device: Device) -> ModelFolder:
-    """Check the folder for what the catalogue says of it. Raises ModelMissingError, ModelRefusedError or a kind."""
+    """Check the folder against the catalogue's entry. Raises ModelMissingError, ModelRefusedError or a subclass."""
     return inspect(
         folder,
         prefer_half=model.dtype_on(device) == "float16",
@@ -45,7 +45,7 @@ def inspect_model(folder: Path, model: Model, device: Device) -> ModelFolder:
 
 
 def verify(models_home: str, model: Model, device: Device) -> Verdict:
-    """Read every file that a worker on that device would load."""
+    """Check the model's folder by reading every file that a worker on this device would load."""
     folder = folder_of(models_home, model)
     try:
         found = inspect_model(folder, model, device)
@@ -67,5 +67,5 @@ def verify(models_home: str, model: Model, device: Device) -> Verdict:
 
 
 def first_refusal(verdicts: list[Verdict]) -> ExitCode | None:
-    """The exit code of the first folder that would be refused; None when there is none."""
+    """Return the exit code for the first refused folder, or None."""
     return next((ExitCode(verdict.exit_code) for verdict in verdicts if verdict.code), None)

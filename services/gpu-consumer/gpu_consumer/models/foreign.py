@@ -1,4 +1,4 @@
-"""Names what a safetensors file holds when it is not a checkpoint that can be imported."""
+"""Recognition of safetensors files that are not importable checkpoints, for a precise refusal."""
 
 import re
 
@@ -9,14 +9,14 @@ from gpu_consumer.models.checkpoint import Checkpoint
 CONV_IN = "model.diffusion_model.input_blocks.0.0.weight"
 """The first convolution of a UNet in the original layout: output channels, input channels, height, width."""
 
-_FOR_A_MODEL = "it changes a model and is not one itself; import a whole checkpoint"
-_PART = "a part alone is not enough; import a whole checkpoint"
+_FOR_A_MODEL = "it is an addition to a model; import a whole checkpoint"
+_PART = "it is only a part of a model; import a whole checkpoint"
 _NOT_SERVED = "only Stable Diffusion 1.x, 2.x and SDXL can be served"
-_NEEDS_A_PICTURE = "it needs a picture as input, and only models that go by text alone can be served"
+_NEEDS_A_PICTURE = "it needs a picture as input, and only text-to-image models can be served"
 
 
 class Foreign(msgspec.Struct, frozen=True):
-    """What the file holds, and why it is refused."""
+    """The content of a refused file, and the reason."""
 
     what: str
     why: str
@@ -26,8 +26,8 @@ def _marks(*rows: tuple[str, str, str]) -> tuple[tuple[re.Pattern[str], Foreign]
     return tuple((re.compile(pattern, re.MULTILINE), Foreign(what, why)) for pattern, what, why in rows)
 
 
-# Each is searched for in the names of all tensors. The names are those by which diffusers knows the kinds of files
-# (diffusers/loaders/single_file_utils.py, CHECKPOINT_KEY_NAMES) and those that the makers of the kinds write.
+# Each pattern is searched for in the names of all tensors. The names come from diffusers' own recognition of files
+# (diffusers/loaders/single_file_utils.py, CHECKPOINT_KEY_NAMES) and from the programs that write each type of file.
 _IN_ANY_FILE = _marks(
     (r"^lora_(unet|te)|[._]lora[._]|\.lora_[AB]\.|\.hada_w|\.lokr_w|\.oft_(blocks|diag)", "a LoRA", _FOR_A_MODEL),
     (r"^control_model\.|^controlnet_|^input_hint_block\.|^lllite_", "a ControlNet", _FOR_A_MODEL),
@@ -36,7 +36,7 @@ _IN_ANY_FILE = _marks(
     (r"motion_modules\.", "a motion module (AnimateDiff)", _FOR_A_MODEL),
     (r"^(emb_params|string_to_param.*|clip_[lg])$", "a textual inversion", _FOR_A_MODEL),
     (r"^edm_mean$", "Playground v2.5", _NOT_SERVED),
-    (r"^edm_vpred\.", "a variant of SDXL that counts noise in another way (EDM)", _NOT_SERVED),
+    (r"^edm_vpred\.", "a variant of SDXL with EDM noise levels", _NOT_SERVED),
     (r"\.time_(stack|mixer)\b", "a video model", _NOT_SERVED),
     (r"^(noise_augmentor|embedder\.model\.visual)\.", "Stable unCLIP", _NEEDS_A_PICTURE),
     (
@@ -56,7 +56,7 @@ _WITHOUT_A_UNET = _marks(
     (r"\btxt_(in|norm)\.", "a model with a diffusion transformer", _NOT_SERVED),
     (r"patchify_proj\.|x_embedder\.|double_stream_blocks\.", "a model with a diffusion transformer", _NOT_SERVED),
     (r"clip_txt_mapper\.|\.channelwise\.", "Stable Cascade", _NOT_SERVED),
-    (r"^model\.\d+\.sub\.|^body\.\d+\.rdb\d", "an upscaler of finished pictures", _NOT_SERVED),
+    (r"^model\.\d+\.sub\.|^body\.\d+\.rdb\d", "an upscaler", _NOT_SERVED),
     (r"^(unet\.)?(down|up)_blocks\.\d+\.(resnets|attentions)\.|^input_blocks\.0\.0\.", "a UNet", _PART),
     (r"^(first_stage_model\.|vae\.)?(encoder|decoder)\.(conv_in|mid_block|mid|down|up)\b", "a VAE", _PART),
     (
@@ -68,15 +68,15 @@ _WITHOUT_A_UNET = _marks(
 )
 _INPUT_CHANNELS = {
     9: "an inpainting model",
-    8: "a model that edits pictures by instruction (InstructPix2Pix)",
-    7: "a model that enlarges pictures (x4 upscaler)",
-    5: "a model that goes by depth",
+    8: "an image-editing model (InstructPix2Pix)",
+    7: "an upscaler (x4)",
+    5: "a depth-to-image model",
 }
 _TEXT_TO_IMAGE_CHANNELS = 4
 
 
 def find(checkpoint: Checkpoint) -> Foreign | None:
-    """What the file holds instead of a text-to-image UNet in the original layout; None where it holds one."""
+    """Return what the file contains instead of a text-to-image UNet in the original layout, or None if it has one."""
     names = "\n".join(checkpoint.tensors)
     for pattern, foreign in _IN_ANY_FILE:
         if pattern.search(names):
@@ -86,7 +86,7 @@ def find(checkpoint: Checkpoint) -> Foreign | None:
     for pattern, foreign in _WITHOUT_A_UNET:
         if pattern.search(names):
             return foreign
-    return Foreign("nothing that is known here", _NOT_SERVED)
+    return Foreign("nothing that is recognised", _NOT_SERVED)
 
 
 def _by_input(shape: tuple[int, ...]) -> Foreign | None:

@@ -1,4 +1,4 @@
-"""Makes a checked model folder of a single-file checkpoint: whole, or not at all."""
+"""The import of a single-file checkpoint into a checked model folder, put in place atomically."""
 
 import hashlib
 import shutil
@@ -25,87 +25,88 @@ from gpu_consumer.models.scratch import scratch_beside
 from gpu_consumer.startup import StartupError
 
 IMPORTED = "IMPORTED"
-"""Marks a folder as imported, and holds what from and how; no other folder is taken for the same."""
+"""Name of the file that marks an imported folder and records its source and options."""
 
 Report = Callable[[str], None]
 _BYTES: dict[Dtype, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
 
 
 class ImportingError(Exception):
-    """The checkpoint can't be imported as it was asked for; the message is one sentence."""
+    """The checkpoint can't be imported as requested; the message is one sentence."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What to import, and how."""
+    """An import to run."""
 
     file: Path
     name: str
     """The model's name in the catalogue."""
     path: str
-    """Its folder, as the catalogue is to name it."""
+    """The model's folder, as written in the catalogue."""
     folder: Path
-    """Where that is, absolute."""
+    """The same folder as an absolute path."""
     description: str = ""
     dtype: Dtype = "float16"
     prediction_type: PredictionType | None = None
-    """What the UNet predicts; None takes what the file says, else the configuration, else the family's usual."""
+    """The UNet's prediction type. None uses the file's declaration, the configuration or the family's default, in this
+    order."""
     config: Path | None = None
-    """A folder with the model's own configuration; None takes the published one."""
+    """A folder with the model's own configuration; None uses the published one."""
     tokenizer: Path | None = None
-    """Where CLIP's vocabulary is read; None takes the tokenizers of `config`."""
+    """Source of CLIP's vocabulary; None uses the tokenizers of `config`."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that was found good as far as the checkpoint's header goes."""
+    """A request that passed all checks of the checkpoint's header."""
 
     checkpoint: Checkpoint
     family: Family
     architecture: Architecture
     tokenizers: skeletons.Tokenizers
     entry: Model
-    """For the catalogue; its manifest is not yet pinned."""
+    """The catalogue entry, without a pinned manifest."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides about the bytes of an imported folder, but the versions of the libraries."""
+    """Everything that determines the bytes of an imported folder, except the versions of the libraries."""
 
     checkpoint_sha256: str
     skeleton_sha256: str
-    """Of the configurations and tokenizers."""
+    """Digest of the configurations and tokenizers."""
     dtype: Dtype
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """What the file IMPORTED holds."""
+    """Content of the file IMPORTED."""
 
     checkpoint: str
-    """The file's name."""
+    """Name of the checkpoint file."""
     recipe: Recipe
     manifest_sha256: str
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in the folder now."""
+    """The result of an import."""
 
     entry: Model
-    """For the catalogue, the manifest pinned."""
+    """The catalogue entry, with the manifest pinned."""
     revision: str
     is_new: bool
-    """False when it was there already, with the same bytes."""
+    """False when the folder already contained this import, undamaged."""
 
 
 def plan(request: Request) -> Plan:
-    """Read the header and decide everything that needs no weights, in moments.
+    """Check the request and the checkpoint's header, without reading weights.
 
-    Raises StartupError when the file is not one that can be imported, ImportingError when the request lacks something
-    or the folder is taken, and CatalogueError when the model can't be an entry of a catalogue.
+    Raises StartupError when the file can't be imported, ImportingError when the request is incomplete or the folder is
+    in use, and CatalogueError when the catalogue entry would be invalid.
     """
     found = checkpoint.read(request.file)
     family = families.recognise(found)
     architecture = _architecture(request, found, family)
     architectures.check_fits(found, family, architecture)
     tokenizers = skeletons.choose_tokenizers(architecture, request.config, request.tokenizer)
-    _check_free(request.folder)
+    _check_not_taken(request.folder)
     entry = entries.draft(
         name=request.name,
         path=request.path,
@@ -118,10 +119,10 @@ def plan(request: Request) -> Plan:
 
 
 def carry_out(request: Request, planned: Plan, report: Report) -> Imported:
-    """Make sure that the folder holds the checkpoint's model, and report each step.
+    """Import the checkpoint into its folder, unless that was done before, and report each step.
 
-    Raises StartupError when a worker would refuse the model, ImportingError when the folder holds another, and
-    ScratchBusyError when another import is at work there.
+    Raises StartupError when a worker would refuse the model, ImportingError when the folder contains something else,
+    and ScratchBusyError when another import into the folder is running.
     """
     request.folder.parent.mkdir(parents=True, exist_ok=True)
     with scratch_beside(request.folder) as scratch:
@@ -130,8 +131,8 @@ def carry_out(request: Request, planned: Plan, report: Report) -> Imported:
         report(f"reading {request.file}")
         recipe = _recipe(request, fresh)
         if _is_taken(request.folder):
-            return _found(request.folder, planned.entry, recipe)
-        _check_room(request, planned)
+            return _existing(request.folder, planned.entry, recipe)
+        _check_disk_space(request, planned)
         converted = conversion.convert(_conversion(request, planned, fresh), report)
         mark = Mark(checkpoint=request.file.name, recipe=recipe, manifest_sha256=converted.manifest_sha256)
         (fresh / IMPORTED).write_bytes(msgspec.json.format(msgspec.json.encode(mark)) + b"\n")
@@ -140,19 +141,19 @@ def carry_out(request: Request, planned: Plan, report: Report) -> Imported:
 
 
 def _architecture(request: Request, found: Checkpoint, family: Family) -> Architecture:
-    told = request.prediction_type or families.told_prediction(found)
+    declared = request.prediction_type or families.declared_prediction(found)
     if request.config is None:
-        architecture = architectures.published(family, told or _usual_prediction(found, family))
+        architecture = architectures.published(family, declared or _default_prediction(found, family))
     else:
-        architecture = architectures.predicting(architectures.from_folder(request.config, family), told)
+        architecture = architectures.predicting(architectures.from_folder(request.config, family), declared)
     return architectures.with_zero_terminal_snr(architecture) if families.has_zero_terminal_snr(found) else architecture
 
 
-def _usual_prediction(found: Checkpoint, family: Family) -> PredictionType:
+def _default_prediction(found: Checkpoint, family: Family) -> PredictionType:
     if family is Family.SD2:
         raise ImportingError(
-            f"The checkpoint {found.path} is {family.label} and does not say what it predicts: add --prediction-type "
-            "v_prediction for a model of 768 pixels, --prediction-type epsilon for one of 512 pixels (base)."
+            f"The checkpoint {found.path} is {family.label} and does not declare its prediction type; add "
+            "--prediction-type v_prediction for a model of 768 pixels, --prediction-type epsilon for one of 512 (base)."
         )
     return "epsilon"
 
@@ -161,22 +162,20 @@ def _is_taken(folder: Path) -> bool:
     return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
-def _check_free(folder: Path) -> None:
-    """Before long work. Raises ImportingError."""
+def _check_not_taken(folder: Path) -> None:
+    """Raise ImportingError if the folder contains anything but an import."""
     if _is_taken(folder) and not (folder / IMPORTED).is_file():
-        raise ImportingError(
-            f"The folder {folder} holds something that was not imported, and is left alone; choose another --path."
-        )
+        raise ImportingError(f"The folder {folder} contains files that were not imported; choose another --path.")
 
 
-def _check_room(request: Request, planned: Plan) -> None:
-    """Before long work. Raises ImportingError."""
+def _check_disk_space(request: Request, planned: Plan) -> None:
+    """Raise ImportingError if the file system lacks space for the weights."""
     starts = families.prefixes(planned.family, planned.checkpoint).values()
     needed = planned.checkpoint.numbers(starts) * _BYTES[request.dtype]
     free = shutil.disk_usage(request.folder.parent).free
     if free < needed:
         raise ImportingError(
-            f"The model needs {needed / 1e9:.1f} GB beside {request.folder}, and {free / 1e9:.1f} GB are free there."
+            f"The disk is too full for {request.folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free."
         )
 
 
@@ -190,13 +189,16 @@ def _recipe(request: Request, skeleton: Path) -> Recipe:
     )
 
 
-def _found(folder: Path, entry: Model, recipe: Recipe) -> Imported:
-    """What is there, if it was made of the same and is undamaged. Raises ImportingError and StartupError."""
+def _existing(folder: Path, entry: Model, recipe: Recipe) -> Imported:
+    """Return the import that the folder contains, if it has the same recipe and is undamaged.
+
+    Raises ImportingError for another recipe and StartupError for a damaged folder.
+    """
     mark = _mark(folder)
     if mark is None or mark.recipe != recipe:
         raise ImportingError(
-            f"The folder {folder} holds an import of another checkpoint or with other options, and is left alone; "
-            "choose another --path, or remove the folder."
+            f"The folder {folder} contains an import of another checkpoint or with other options; choose another "
+            "--path or remove the folder."
         )
     try:
         found = model_folder.inspect(

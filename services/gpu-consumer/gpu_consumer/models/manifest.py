@@ -1,4 +1,4 @@
-"""A model folder's manifest, `SHA256SUMS`, in the form of sha256sum(1)."""
+"""A model folder's manifest, `SHA256SUMS`, in the format of sha256sum(1)."""
 
 import hashlib
 from collections.abc import Iterable
@@ -9,17 +9,17 @@ from gpu_consumer.startup import ModelDamagedError, ModelIncompleteError
 
 SUMS = "SHA256SUMS"
 READERS = 4
-"""Files hashed at a time; hashing keeps no other Python from running."""
+"""Files hashed concurrently; hashing releases the GIL."""
 
 Digests = dict[str, str]
-"""File relative to the folder -> sha256, hexadecimal, sorted by file."""
+"""Path relative to the folder -> sha256 in hexadecimal, sorted by path."""
 
 
 def digests_of(path: Path, files: Iterable[str]) -> Digests:
-    """Read these files of the folder whole. Raises OSError."""
-    wanted = sorted(files)
+    """Return the digests of these files of the folder. Raises OSError."""
+    names = sorted(files)
     with ThreadPoolExecutor(READERS) as readers:
-        return dict(zip(wanted, readers.map(lambda file: digest(path / file), wanted), strict=True))
+        return dict(zip(names, readers.map(lambda name: digest(path / name), names), strict=True))
 
 
 def digest(file: Path) -> str:
@@ -28,27 +28,30 @@ def digest(file: Path) -> str:
 
 
 def text_of(digests: Digests) -> str:
-    """The manifest that tells of these files."""
+    """Return the manifest's text."""
     return "".join(f"{digest}  {file}\n" for file, digest in digests.items())
 
 
 def check_pin(path: Path, pinned: str | None) -> str | None:
-    """The digest of the folder's manifest, None without one. Raises unless it is the pinned one."""
+    """Return the digest of the folder's manifest, or None without a manifest.
+
+    Raises ModelIncompleteError or ModelDamagedError unless it is the pinned one.
+    """
     sums = path / SUMS
     if not sums.is_file():
         if pinned is not None:
-            raise ModelIncompleteError(f"The model folder {path} holds no {SUMS}, though the catalogue pins one.")
+            raise ModelIncompleteError(f"The model folder {path} contains no {SUMS}, but the catalogue pins one.")
         return None
     found = digest(sums)
     if pinned not in (None, found):
         raise ModelDamagedError(
-            f"The manifest {sums} is another than the catalogue pins: its sha256 is {found}, not {pinned}."
+            f"The manifest {sums} differs from the one that the catalogue pins: its sha256 is {found}, not {pinned}."
         )
     return found
 
 
 def check_sums(path: Path, digests: Digests) -> None:
-    """Every file must be vouched for by the manifest, where there is one. Raises ModelDamagedError."""
+    """Compare the files with the folder's manifest, if it has one. Raises ModelDamagedError."""
     sums = path / SUMS
     if not sums.is_file():
         return

@@ -1,7 +1,7 @@
-"""Looks a model's folder over before torch is imported: complete, safetensors only, undamaged.
+"""The checks of a model folder before torch is imported: complete, safetensors only, undamaged.
 
-`from_pretrained` alone would not do: it loads weights whose bytes were zeroed and folders without a tokenizer
-silently, falls back to pickled weights, and imports whatever library the index names.
+`from_pretrained` does not check enough: it silently loads weights whose bytes were zeroed and folders without a
+tokenizer, falls back to pickled weights, and imports any library that the index names.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ INDEX = "model_index.json"
 
 
 class ModelFolder(msgspec.Struct, frozen=True, kw_only=True):
-    """A folder that may be loaded."""
+    """A folder that passed the checks."""
 
     path: Path
     pipeline: PipelineClass
@@ -36,14 +36,14 @@ class ModelFolder(msgspec.Struct, frozen=True, kw_only=True):
     variant: str | None
     """`fp16` when the weights to load are named `*.fp16.safetensors`."""
     revision: str
-    """Digest of the files that are loaded, `sha256:` and 16 hexadecimal digits."""
+    """Digest of the files to load: `sha256:` and 16 hexadecimal digits."""
     manifest_sha256: str | None
-    """Of the manifest, hexadecimal; None where there is none."""
+    """Digest of the manifest in hexadecimal; None without a manifest."""
 
 
 class _ShardIndex(msgspec.Struct):
     weight_map: dict[str, str]
-    """Tensor -> file."""
+    """Tensor -> name of its file."""
 
 
 def inspect(
@@ -54,11 +54,10 @@ def inspect(
     manifest_sha256: str | None = None,
     safety_checker: bool = False,
 ) -> ModelFolder:
-    """Check that the folder holds this pipeline and choose its weights: with `prefer_half` the fp16 files, where
-    both kinds are there.
+    """Check that the folder contains this pipeline, and choose its weights.
 
-    Reads every file that will be loaded. Links are followed: what counts is what is read. Raises ModelMissingError,
-    ModelRefusedError or one of their kinds.
+    `prefer_half` chooses the fp16 files where both variants exist. Reads every file that will be loaded, following
+    links. Raises ModelMissingError, ModelRefusedError or a subclass of either.
     """
     try:
         parts = parts_of(pipeline, safety_checker=safety_checker)
@@ -81,9 +80,9 @@ def inspect(
 
 
 def write_sums(path: Path) -> None:
-    """Write the manifest of all files that a loader may read, both kinds of weights and a safety checker included.
+    """Write the manifest of all files that a loader can read, including both variants and a safety checker.
 
-    Raises ModelDamagedError and ModelClassError when the folder's index can't be followed.
+    Raises ModelDamagedError or ModelClassError when the folder's index is invalid.
     """
     pipeline = _served(path, _class_name(path, _index(path)))
     parts = [part for part in parts_of(pipeline, safety_checker=True) if (path / part.name).is_dir()]
@@ -94,7 +93,7 @@ def _check_layout(path: Path, pipeline: PipelineClass, parts: tuple[Part, ...]) 
     if not path.is_dir():
         raise ModelMissingError(f"The model folder {path} does not exist.")
     if not (path / INDEX).is_file():
-        raise ModelIncompleteError(f"The model folder {path} holds no {INDEX}, so it is not in diffusers' layout.")
+        raise ModelIncompleteError(f"The model folder {path} contains no {INDEX}, so it is not in diffusers' layout.")
     index = _index(path)
     found = _served(path, _class_name(path, index))
     if found != pipeline:
@@ -108,7 +107,7 @@ def _check_layout(path: Path, pipeline: PipelineClass, parts: tuple[Part, ...]) 
 def _index(path: Path) -> dict[str, Any]:
     index = _json(path / INDEX)
     if not isinstance(index, dict):
-        raise ModelDamagedError(f"The file {path / INDEX} can't be read: it is no JSON object.")
+        raise ModelDamagedError(f"The file {path / INDEX} can't be read: it is not a JSON object.")
     return index
 
 
@@ -121,7 +120,7 @@ def _json(file: Path) -> Any:
 
 def _class_name(path: Path, index: dict[str, Any]) -> str:
     name = index.get("_class_name")
-    if not isinstance(name, str):  # a list names a Python file of the folder's own
+    if not isinstance(name, str):  # a list names a Python file in the folder
         raise ModelClassError(f"The model in {path} does not name a pipeline class of diffusers.")
     return name
 
@@ -129,7 +128,7 @@ def _class_name(path: Path, index: dict[str, Any]) -> str:
 def _served(path: Path, class_name: str) -> PipelineClass:
     served = get_args(PipelineClass)
     if class_name not in served:
-        raise ModelClassError(f"The model in {path} is a {class_name}, and only {' and '.join(served)} can be served.")
+        raise ModelClassError(f"The model in {path} is a {class_name}; only {' and '.join(served)} can be served.")
     return cast(PipelineClass, class_name)
 
 
@@ -138,15 +137,15 @@ def _check_libraries(path: Path, index: dict[str, Any]) -> None:
         library = entry[0] if isinstance(entry, list) and entry else None
         if library is not None and not (isinstance(library, str) and library in LIBRARIES):
             raise ModelUnsafeError(
-                f"The model in {path} takes its {name} from {library!r}, which is none of the libraries that are "
-                "loaded from."
+                f"The model in {path} takes its {name} from the library {library!r}; only "
+                f"{', '.join(sorted(LIBRARIES))} are allowed."
             )
 
 
 def _check_entry(path: Path, part: Part, entry: Any) -> None:
     if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[1], str):
-        raise ModelIncompleteError(f"The model in {path} has no {part.name}: its {INDEX} names none.")
-    if not part.takes(entry[1]):
+        raise ModelIncompleteError(f"The model in {path} has no {part.name} in its {INDEX}.")
+    if not part.allows(entry[1]):
         raise ModelClassError(f"The model in {path} has a {entry[1]} as its {part.name}, which is not served.")
 
 
@@ -154,9 +153,9 @@ def _check_part(path: Path, part: Part) -> None:
     folder = path / part.name
     if not folder.is_dir():
         raise ModelIncompleteError(f"The model folder {path} has no {part.name} folder.")
-    lacking = part.lacks({file.name for file in folder.iterdir() if file.is_file()})
-    if lacking:
-        raise ModelIncompleteError(f"The folder {folder} holds no {' and no '.join(lacking)}.")
+    missing = part.missing_from({file.name for file in folder.iterdir() if file.is_file()})
+    if missing:
+        raise ModelIncompleteError(f"The folder {folder} lacks {' and '.join(missing)}.")
     if part.stem is not None:
         _check_for_pickles(folder, part)
 
@@ -167,9 +166,9 @@ def _check_for_pickles(folder: Path, part: Part) -> None:
     pickles = sorted(file for file in folder.iterdir() if file.suffix in (".bin", ".ckpt", ".pt", ".pth"))
     if pickles:
         raise ModelUnsafeError(
-            f"The weights {pickles[0]} are pickled, which can run code when loaded; convert them to safetensors."
+            f"The weights {pickles[0]} are a pickle, which can run code when loaded; convert them to safetensors."
         )
-    raise ModelIncompleteError(f"The folder {folder} holds no weights ({part.stem}.safetensors).")
+    raise ModelIncompleteError(f"The folder {folder} contains no weights ({part.stem}.safetensors).")
 
 
 def _choose_variant(path: Path, parts: tuple[Part, ...], prefer_half: bool) -> str | None:
@@ -177,7 +176,9 @@ def _choose_variant(path: Path, parts: tuple[Part, ...], prefer_half: bool) -> s
     for variant in choices:
         if all(_weights(path / part.name, part, variant) for part in parts if part.stem):
             return variant
-    raise ModelIncompleteError(f"The weights in {path} are neither all plain nor all of the fp16 variant.")
+    raise ModelIncompleteError(
+        f"The weights in {path} mix variants: every part must have plain ones, or every part fp16 ones."
+    )
 
 
 def _weights(folder: Path, part: Part, variant: str | None) -> list[Path]:
@@ -185,7 +186,7 @@ def _weights(folder: Path, part: Part, variant: str | None) -> list[Path]:
 
 
 def _check_contents(path: Path, parts: tuple[Part, ...], variant: str | None) -> None:
-    """What can be seen without reading gigabytes: JSON that parses, headers that fit, shards that are all there."""
+    """Check what needs no reading of gigabytes: JSON syntax, headers of weights, and that every shard exists."""
     for file in (path / name for name in _files(path, parts, [variant])):
         if file.suffix == ".json":
             _json(file)
@@ -201,13 +202,15 @@ def _check_shards(folder: Path, part: Part, variant: str | None) -> None:
     shards = folder / f"{part.stem}.safetensors.index{'.' + variant if variant else ''}.json"
     if not shards.is_file():
         if all("-of-" in file.name for file in _weights(folder, part, variant)):
-            raise ModelIncompleteError(f"The folder {folder} holds shards of weights, but no {shards.name}.")
+            raise ModelIncompleteError(f"The folder {folder} contains shards of weights, but no {shards.name}.")
         return
     for name in _shards_listed(shards):
         if not part.is_weights(name, variant):
-            raise ModelUnsafeError(f"The file {shards} takes weights from {name!r}, which is none of the folder's.")
+            raise ModelUnsafeError(
+                f"The file {shards} takes weights from {name!r}, which is not a weights file of the folder."
+            )
         if not (folder / name).is_file():
-            raise ModelIncompleteError(f"The folder {folder} holds no {name}, a shard of the weights.")
+            raise ModelIncompleteError(f"The folder {folder} contains no {name}, a shard of the weights.")
 
 
 def _shards_listed(file: Path) -> list[str]:
@@ -219,7 +222,7 @@ def _shards_listed(file: Path) -> list[str]:
 
 
 def _files(path: Path, parts: tuple[Part, ...] | list[Part], variants: list[str | None]) -> list[str]:
-    """Every file that loading reads, relative to `path`, sorted."""
+    """List every file that loading reads, relative to `path`, sorted."""
     found = [path / INDEX]
     for part in parts:
         found += [file for file in (path / part.name).iterdir() if file.suffix in (".json", ".txt")]

@@ -1,4 +1,4 @@
-"""What each class of pipeline needs to find in its folder. Imports no torch."""
+"""The parts of each pipeline class: their folders, classes and files. Imports no torch."""
 
 import re
 
@@ -7,33 +7,34 @@ import msgspec
 from darkroom_contracts.models import PipelineClass
 
 LIBRARIES = frozenset({"diffusers", "transformers", "stable_diffusion"})
-"""Where a model's index may take classes from; the loader would import any other library that it names."""
+"""Libraries that a model's index can take classes from; the loader would import any library that it names."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One component of a pipeline: a folder of its own."""
+    """A component of a pipeline, in a folder of its own."""
 
     name: str
     classes: tuple[str, ...]
-    """What the index may call it; () takes any class of its library that ends in the part's own name."""
+    """Class names allowed in the index; () allows any name that ends in the part's own name."""
     needs: tuple[str, ...]
-    """Files that must all be there."""
+    """Required files."""
     either: tuple[tuple[str, ...], ...] = ()
-    """Groups of files, one of which must be there whole."""
+    """Alternative groups of files, one of which is required."""
     stem: str | None = None
-    """How the names of its weights begin; None has no weights."""
+    """Prefix of the names of the weights; None for a part without weights."""
 
-    def takes(self, class_name: str) -> bool:
+    def allows(self, class_name: str) -> bool:
+        """Return whether the index may name this class for the part."""
         return class_name in self.classes if self.classes else class_name.lower().endswith(self.name)
 
-    def lacks(self, present: set[str]) -> list[str]:
-        """Names of the files that are missing from those that the folder holds."""
-        whole = (group for group in self.either if present.issuperset(group))
-        group = next(whole, self.either[0] if self.either else ())
+    def missing_from(self, present: set[str]) -> list[str]:
+        """Return the required files that are not among those present."""
+        complete = (group for group in self.either if present.issuperset(group))
+        group = next(complete, self.either[0] if self.either else ())
         return [name for name in self.needs + group if name not in present]
 
     def is_weights(self, file_name: str, variant: str | None) -> bool:
-        """Whether the loader would read this file as weights of that variant, whole or a shard."""
+        """Return whether the loader would read this file as weights of the variant, whole or as a shard."""
         if self.stem is None:
             return False
         shard = r"(-\d{5}-of-\d{5})?"
@@ -89,5 +90,5 @@ _CHECKER = (
 
 
 def parts_of(pipeline: PipelineClass, *, safety_checker: bool) -> tuple[Part, ...]:
-    """The components that are loaded."""
+    """Return the components to load."""
     return _PARTS[pipeline] + (_CHECKER if safety_checker else ())

@@ -1,4 +1,4 @@
-"""A folder to work in, beside the one that is to be made, so that the result is put in place by one rename."""
+"""A locked scratch folder beside the target, so that the result is put in place by one rename."""
 
 import fcntl
 import os
@@ -10,15 +10,15 @@ from pathlib import Path
 
 
 class ScratchBusyError(Exception):
-    """Another process works there; the message is one sentence."""
+    """Another process holds the scratch folder; the message is one sentence."""
 
 
 @contextmanager
 def scratch_beside(folder: Path) -> Iterator[Path]:
-    """An empty folder on the same file system that only this process works in, gone afterwards.
+    """Create an empty, locked folder on the same file system, and remove it after the context.
 
-    A process that is killed leaves it, and the next one clears it. Its name is never used twice: what a killed process
-    had started may still write for a moment. Raises ScratchBusyError.
+    A killed process leaves its folder behind, and the next one removes it. Each folder has a new name, because a child
+    of a killed process can still write for a moment. Raises ScratchBusyError.
     """
     scratch = folder.parent / f".{folder.name}-import"
     scratch.mkdir(exist_ok=True)
@@ -35,16 +35,19 @@ def scratch_beside(folder: Path) -> Iterator[Path]:
 
 
 def _lock(handle: int, scratch: Path) -> None:
-    """The lock ends with the process. Raises ScratchBusyError, also when the one before took the folder away."""
+    """Lock the folder until this process ends.
+
+    Raises ScratchBusyError when another process holds the lock or has just removed the folder.
+    """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(handle).st_ino == scratch.stat().st_ino:
             return
     except (BlockingIOError, FileNotFoundError):
         pass
-    raise ScratchBusyError(f"Another import is at work in {scratch}; try again when it is done.")
+    raise ScratchBusyError(f"Another import is running in {scratch}; try again when it is done.")
 
 
 def _clear(scratch: Path) -> None:
-    for left in scratch.iterdir():
-        shutil.rmtree(left)
+    for leftover in scratch.iterdir():
+        shutil.rmtree(leftover)

@@ -1,4 +1,4 @@
-"""Chooses what to take of a hub's repository: what is loaded, and nothing that could run code."""
+"""The selection of a hub repository's files: only those that are loaded, and none that can run code."""
 
 import re
 from collections import defaultdict
@@ -15,21 +15,21 @@ _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
 def choose(paths: Iterable[str], model: Model) -> list[str]:
-    """The paths to take, sorted: index, configurations and vocabularies, and one kind of weights.
+    """Return the paths to download, sorted: index, configurations, vocabularies and one variant of the weights.
 
-    Half-precision weights are taken where all parts have them, unless the catalogue wants single precision.
-    Raises ModelIncompleteError and ModelUnsafeError when the repository does not hold the model.
+    Chooses float16 weights if every part has them, unless the catalogue sets dtype float32. Raises ModelIncompleteError
+    or ModelUnsafeError when the repository does not contain the model.
     """
-    offered = set(paths)
-    if INDEX not in offered:
-        raise ModelIncompleteError(f"{_source(model)} holds no {INDEX}, so it is not in diffusers' layout.")
+    available = set(paths)
+    if INDEX not in available:
+        raise ModelIncompleteError(f"{_source(model)} contains no {INDEX}, so it is not in diffusers' layout.")
     parts = parts_of(model.pipeline, safety_checker=model.safety_checker)
-    by_part = _by_part(offered)
+    by_part = _by_part(available)
     for part in parts:
         _check_part(model, part, by_part[part.name])
     variant = _choose_variant(model, parts, by_part)
     chosen = [f"{part.name}/{name}" for part in parts for name in by_part[part.name] if _is_read(part, name, variant)]
-    return sorted([INDEX, *({SUMS} & offered), *chosen])
+    return sorted([INDEX, *({SUMS} & available), *chosen])
 
 
 def _source(model: Model) -> str:
@@ -37,7 +37,7 @@ def _source(model: Model) -> str:
 
 
 def _by_part(paths: Iterable[str]) -> dict[str, set[str]]:
-    """Names in each folder of the repository's top; a path that leads anywhere else is none of the model's."""
+    """Return top-level folder -> names of its files. Deeper and unusual paths are left out."""
     names: dict[str, set[str]] = defaultdict(set)
     for path in paths:
         folder, _, name = path.partition("/")
@@ -47,21 +47,25 @@ def _by_part(paths: Iterable[str]) -> dict[str, set[str]]:
 
 
 def _check_part(model: Model, part: Part, names: set[str]) -> None:
-    lacking = part.lacks(names)
-    if lacking:
-        raise ModelIncompleteError(f"{_source(model)} holds no {part.name}/{lacking[0]}.")
+    missing = part.missing_from(names)
+    if missing:
+        raise ModelIncompleteError(f"{_source(model)} contains no {part.name}/{missing[0]}.")
     if part.stem is None or any(part.is_weights(name, variant) for name in names for variant in (None, "fp16")):
         return
     if any(name.endswith(_PICKLES) for name in names):
-        raise ModelUnsafeError(f"{_source(model)} holds its {part.name} as a pickle only, which can run code.")
-    raise ModelIncompleteError(f"{_source(model)} holds no weights of its {part.name}.")
+        raise ModelUnsafeError(
+            f"{_source(model)} contains its {part.name} only as a pickle, which can run code when loaded."
+        )
+    raise ModelIncompleteError(f"{_source(model)} contains no weights of its {part.name}.")
 
 
 def _choose_variant(model: Model, parts: tuple[Part, ...], by_part: dict[str, set[str]]) -> str | None:
     for variant in [None, "fp16"] if model.dtype == "float32" else ["fp16", None]:
         if all(any(part.is_weights(name, variant) for name in by_part[part.name]) for part in parts if part.stem):
             return variant
-    raise ModelIncompleteError(f"{_source(model)} has weights neither all plain nor all of the fp16 variant.")
+    raise ModelIncompleteError(
+        f"{_source(model)} mixes variants: every part must have plain weights, or every part fp16."
+    )
 
 
 def _is_read(part: Part, name: str, variant: str | None) -> bool:

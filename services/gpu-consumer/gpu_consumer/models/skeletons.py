@@ -1,4 +1,4 @@
-"""A model folder without its weights: the index, the configurations and the tokenizers."""
+"""Model folders without weights: the index, the configurations and the tokenizers."""
 
 import json
 import shutil
@@ -12,19 +12,20 @@ from gpu_consumer.models.vocabularies import Vocabulary
 from gpu_consumer.startup import ModelIncompleteError
 
 Tokenizers = dict[str, Vocabulary | Path]
-"""For each tokenizer a vocabulary, or a tokenizer's folder that is taken as it is."""
+"""Tokenizer -> a vocabulary to write, or a tokenizer's folder to copy."""
 
 
 def choose_tokenizers(architecture: Architecture, config: Path | None, given: Path | None) -> Tokenizers:
-    """The tokenizers from where the person said: `given`, or the folder of configurations.
+    """Choose each tokenizer's source: `given`, or the folder `config`.
 
-    Raises ModelIncompleteError, ModelDamagedError, and ModelRefusedError where a vocabulary is not the text encoder's.
+    Raises ModelIncompleteError, ModelDamagedError, and ModelRefusedError when the vocabulary does not match the text
+    encoder.
     """
     return {name: _choose(architecture, name, config, given) for name in sorted(architecture.pad_tokens)}
 
 
 def write(architecture: Architecture, tokenizers: Tokenizers, folder: Path) -> None:
-    """Write everything that is loaded but the weights into a new folder."""
+    """Write everything except the weights into a new folder."""
     folder.mkdir(parents=True)
     _write_json(folder / INDEX, _index(architecture))
     for part in parts_of(architecture.pipeline, safety_checker=False):
@@ -42,7 +43,7 @@ def _choose(architecture: Architecture, name: str, config: Path | None, given: P
     if config is not None and (config / name / "tokenizer_config.json").is_file():
         vocabularies.read(config / name, size)
         return config / name
-    raise ModelIncompleteError(f"A checkpoint holds no tokenizer: {vocabularies.WHERE_FROM}.")
+    raise ModelIncompleteError(f"A checkpoint contains no tokenizer; {vocabularies.WHERE_FROM}.")
 
 
 def _write_tokenizer(tokenizer: Vocabulary | Path, folder: Path, pad_token: str) -> None:
@@ -56,7 +57,7 @@ def _write_tokenizer(tokenizer: Vocabulary | Path, folder: Path, pad_token: str)
 
 
 def _index(architecture: Architecture) -> dict[str, object]:
-    """The classes are fixed here: a folder of configurations has no say in what is loaded."""
+    """Return the index. Its classes are fixed here, so that a folder of configurations can't change what is loaded."""
     index: dict[str, object] = {"_class_name": architecture.pipeline}
     for part in parts_of(architecture.pipeline, safety_checker=False):
         library = "transformers" if part.name.startswith(("text_encoder", "tokenizer")) else "diffusers"

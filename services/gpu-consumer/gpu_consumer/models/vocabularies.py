@@ -1,5 +1,5 @@
-"""CLIP's vocabulary, which no checkpoint holds: read from a tokenizer's folder or from the file that CLIP was published
-with, and written as a tokenizer."""
+"""CLIP's vocabulary, which checkpoints do not contain: read from a tokenizer's folder or from CLIP's published list of
+merges, and written as a tokenizer."""
 
 import gzip
 import json
@@ -12,24 +12,24 @@ import msgspec
 from gpu_consumer.startup import ModelDamagedError, ModelIncompleteError, ModelRefusedError
 
 BPE_FILE = "bpe_simple_vocab_16e6.txt.gz"
-"""CLIP's list of merges, by the name that OpenAI published it under (MIT licence)."""
+"""File name of CLIP's list of merges, as published by OpenAI (MIT licence)."""
 START, END, END_OF_WORD = "<|startoftext|>", "<|endoftext|>", "</w>"
 MAX_TOKENS = 77
 _BYTES = 256
 _MAX_BPE_BYTES = 64 * 1024 * 1024
 
 WHERE_FROM = (
-    "--tokenizer takes the folder of any Stable Diffusion model in diffusers' layout or its tokenizer folder, or the "
-    "wheel that `pip download --no-deps open-clip-torch==3.3.0` brings (MIT licence), which holds CLIP's vocabulary"
+    "pass as --tokenizer the folder of any Stable Diffusion model in diffusers' layout, its tokenizer folder, or the "
+    "wheel from `pip download --no-deps open-clip-torch==3.3.0` (MIT licence), which contains CLIP's vocabulary"
 )
 
 
 class Vocabulary(msgspec.Struct, frozen=True):
-    """What a tokenizer of CLIP's kind is made of."""
+    """The data of a CLIP tokenizer."""
 
     tokens: dict[str, int]
     merges: list[str]
-    """Pairs, separated by a space, most frequent first."""
+    """Pairs separated by a space, most frequent first."""
 
 
 def read(source: Path, size: int) -> Vocabulary:
@@ -42,14 +42,14 @@ def read(source: Path, size: int) -> Vocabulary:
         raise ModelDamagedError(f"The tokenizer {source} can't be read: {error}; {WHERE_FROM}.") from error
     if len(vocabulary.tokens) != size:
         raise ModelRefusedError(
-            f"The tokenizer {source} knows {len(vocabulary.tokens)} tokens but the text encoder {size}, so they don't "
-            "belong together."
+            f"The tokenizer {source} has {len(vocabulary.tokens)} tokens but the text encoder {size}; pass the model's "
+            "own tokenizer."
         )
     return vocabulary
 
 
 def write(vocabulary: Vocabulary, folder: Path, pad_token: str) -> None:
-    """Write a tokenizer that both CLIPTokenizer and the tokenizers of other programs read."""
+    """Write a tokenizer in the files that CLIPTokenizer and other programs read."""
     folder.mkdir(parents=True)
     (folder / "vocab.json").write_text(json.dumps(vocabulary.tokens, ensure_ascii=False))
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *vocabulary.merges]) + "\n")
@@ -65,7 +65,7 @@ def write(vocabulary: Vocabulary, folder: Path, pad_token: str) -> None:
 
 
 def _from_folder(folder: Path) -> Vocabulary:
-    """Either form that transformers saves, in the folder itself or in its `tokenizer`."""
+    """Read either format that transformers saves, from the folder or from its subfolder `tokenizer`."""
     if (folder / "tokenizer").is_dir():
         folder = folder / "tokenizer"
     if (folder / "vocab.json").is_file():
@@ -85,7 +85,7 @@ def _without_version(lines: list[str]) -> list[str]:
 
 
 def _published_text(file: Path) -> str:
-    """The text of CLIP's list of merges, which may lie in a wheel."""
+    """Return the text of CLIP's list of merges, from the file itself or from a wheel that contains it."""
     if not zipfile.is_zipfile(file):
         return _unpack(file.read_bytes())
     with zipfile.ZipFile(file) as wheel:
@@ -102,9 +102,10 @@ def _unpack(packed: bytes) -> str:
 
 
 def _from_merges(text: str, size: int) -> Vocabulary:
-    """CLIP's own rule (clip/simple_tokenizer.py): bytes, bytes that end a word, one token a merge, two special ones.
+    """Build the vocabulary by CLIP's rule: bytes, bytes that end a word, one token per merge, two special tokens.
 
-    The first line names the version, and the list goes on beyond what the models know.
+    The rule is that of clip/simple_tokenizer.py. The list's first line names a version, and the list is longer than the
+    models' vocabularies.
     """
     letters = sorted(_letters())
     count = size - 2 * len(letters) - 2
@@ -115,7 +116,7 @@ def _from_merges(text: str, size: int) -> Vocabulary:
 
 
 def _letters() -> list[str]:
-    """The printable letter that stands for each byte: its own where that is printable, else one from 256 on."""
+    """Return the character for each byte: its own if that is printable, otherwise the next one from 256 on."""
     printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     others = _BYTES - len(printable)
     return [chr(code) for code in printable] + [chr(_BYTES + index) for index in range(others)]

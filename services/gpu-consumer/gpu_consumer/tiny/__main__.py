@@ -1,4 +1,4 @@
-"""`python -m gpu_consumer.tiny FOLDER` makes the tiny model, once."""
+"""`python -m gpu_consumer.tiny FOLDER`: the tiny model's installation."""
 
 import argparse
 import os
@@ -9,19 +9,19 @@ from gpu_consumer.startup import StartupError
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m gpu_consumer.tiny", description="Make the tiny model.")
-    parser.add_argument("folder", type=Path, help="where the model goes; left alone when it is there already")
+    parser = argparse.ArgumentParser(prog="python -m gpu_consumer.tiny", description="Build the tiny model.")
+    parser.add_argument("folder", type=Path, help="the model's folder; unchanged if it contains the model already")
     folder = parser.parse_args().folder.absolute()
-    # Read at import: transformers would report the absence of torchvision, which nothing here needs.
+    # Read at import. Otherwise transformers warns about the absence of torchvision, which is not needed.
     os.environ.update(TRANSFORMERS_VERBOSITY="error", HF_HUB_DISABLE_PROGRESS_BARS="1")
     from gpu_consumer.tiny.install import FolderTakenError, install
 
     try:
-        made = install(folder)
+        built = install(folder)
     except (FolderTakenError, StartupError) as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command speaks by printing
+        print(error, file=sys.stderr)  # noqa: T201 - a command's output
         return 1
-    print(f"{'Made' if made else 'Found'} the tiny model in {folder}.")  # noqa: T201 - as above
+    print(f"{'Built' if built else 'Found'} the tiny model in {folder}.")  # noqa: T201 - as above
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Builds the tiny model's pipeline: SD 1.5's classes and scheduler settings, hundreds of times smaller."""
+"""The builder of the tiny model's pipeline: SD 1.5's classes and scheduler settings, hundreds of times smaller."""
 
 import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -11,15 +11,15 @@ TEXT_WIDTH = 64
 IMAGE_SIZE = 64
 VAE_FACTOR = 8
 
-# Untrained networks barely heed the prompt and decode to flat grey. These gains, found by looking, make prompt,
-# seed and settings all visible in the picture.
+# Untrained networks hardly react to the prompt and decode to flat grey. These gains, found by experiment, make the
+# effect of prompt, seed and settings visible in the picture.
 PROMPT_GAIN = 6.0
 NOISE_GAIN = 4.0
 CONTRAST_GAIN = 2.0
 
 
 def build() -> StableDiffusionPipeline:
-    """The pipeline in float32 on the CPU, the same every time on one version of torch."""
+    """Build the pipeline in float32 on the CPU, with the same weights every time for one version of torch."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(SEED)
         tokenizer = train_tokenizer()
@@ -83,7 +83,7 @@ def _vae() -> AutoencoderKL:
 
 
 def scheduler() -> PNDMScheduler:
-    """With the settings of SD 1.5."""
+    """Return the scheduler with the settings of SD 1.5."""
     return PNDMScheduler(
         beta_schedule="scaled_linear",
         beta_start=0.00085,

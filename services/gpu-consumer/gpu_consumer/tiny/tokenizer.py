@@ -1,10 +1,10 @@
-"""A CLIP tokenizer of the project's own, trained on a list of words.
+"""A CLIP tokenizer trained on a list of words.
 
-CLIP's vocabulary is: every byte, every byte that ends a word (`</w>`), one entry per merge, two special tokens.
-Without the word-ending bytes, all words of unknown endings would collide in the unknown token.
+CLIP's vocabulary consists of every byte, every byte that ends a word (`</w>`), one entry per merge, and two special
+tokens. Without the word-ending bytes, all words with unknown endings would map to the unknown token.
 
-The byte-pair training is written out because `tokenizers`' own breaks ties by hash order: two builds of the model
-would differ.
+The byte-pair training is implemented here because that of `tokenizers` breaks ties by hash order, so that two builds of
+the model would differ.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ Pair = tuple[str, str]
 def train_tokenizer(
     words: Sequence[str] = tuple(WORDS.split()), merge_count: int = MERGES, max_tokens: int = MAX_TOKENS
 ) -> CLIPTokenizer:
-    """Train a tokenizer on a list of words; the same every time."""
+    """Train a tokenizer on a list of words. The result is deterministic."""
     merges = train_merges(words, merge_count)
     alphabet = sorted(ByteLevel.alphabet())
     entries = [*alphabet, *(letter + END_OF_WORD for letter in alphabet), *(left + right for left, right in merges)]
@@ -41,7 +41,7 @@ def train_tokenizer(
 
 
 def train_merges(words: Sequence[str], count: int) -> list[Pair]:
-    """The first `count` byte-pair merges over ASCII words, most frequent first, ties in alphabetical order."""
+    """Return the first `count` byte-pair merges over ASCII words, most frequent first, ties in alphabetical order."""
     spellings = [[*word[:-1], word[-1] + END_OF_WORD] for word in words]
     merges: list[Pair] = []
     while len(merges) < count:

@@ -18,14 +18,14 @@ def failure(monkeypatch: pytest.MonkeyPatch, program: str) -> str:
 def test_child_that_can_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that dies before it says anything is told with its exit code and its last words."""
     message = failure(monkeypatch, "gpu_consumer.no_such_program")
-    assert message.startswith("The conversion died (exit code 1); its last words: ")
+    assert message.startswith("The conversion process died (exit code 1); its last output: ")
     assert message.endswith("No module named gpu_consumer.no_such_program.")
 
 
 def test_child_that_says_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """Output that is not an event is told as that, in one line."""
     assert failure(monkeypatch, "this") == (
-        "The conversion said something that is not an event: 'The Zen of Python, by Tim Peters'."
+        "The conversion process sent an invalid event: 'The Zen of Python, by Tim Peters'."
     )
 
 

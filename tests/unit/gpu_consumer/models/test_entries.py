@@ -65,7 +65,7 @@ def test_unusual_size() -> None:
 
 def test_names_that_can_not_be() -> None:
     """A name that no queue could have is refused with what is wrong with it."""
-    with pytest.raises(CatalogueError, match=r"can't be an entry.*name"):
+    with pytest.raises(CatalogueError, match=r"would be invalid.*name"):
         entry(name="My Model")
 
 
@@ -99,7 +99,7 @@ def test_other_entries_are_left_alone(catalogue: Path) -> None:
     entries.add(catalogue, entry())
     before = catalogue.read_text()
     entries.check_addable(catalogue, entry())
-    with pytest.raises(CatalogueError, match=f'put manifest_sha256 = "{"f" * 64}" into it'):
+    with pytest.raises(CatalogueError, match=f'add manifest_sha256 = "{"f" * 64}" to it'):
         entries.add(catalogue, msgspec.structs.replace(entry(), manifest_sha256="f" * 64))
     assert catalogue.read_text() == before
 

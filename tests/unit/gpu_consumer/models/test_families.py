@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gpu_consumer.models import checkpoint
-from gpu_consumer.models.families import Family, has_zero_terminal_snr, prefixes, recognise, told_prediction
+from gpu_consumer.models.families import Family, declared_prediction, has_zero_terminal_snr, prefixes, recognise
 from gpu_consumer.startup import ExitCode, StartupError
 from tests.support.safetensors_headers import write_header
 
@@ -68,7 +68,7 @@ REFUSED: dict[str, tuple[Shapes, ExitCode, str]] = {
     "UNet of diffusers": ({"down_blocks.0.resnets.0.norm1.weight": (8,)}, CLASS, "a UNet"),
     "UNet without prefix": ({"input_blocks.0.0.weight": (8, 4, 3, 3)}, CLASS, "a UNet"),
     "UNet and VAE": (UNET | VAE, INCOMPLETE, "without its text encoders"),
-    "no VAE": (UNET | CLIP, INCOMPLETE, "holds no VAE"),
+    "no VAE": (UNET | CLIP, INCOMPLETE, "contains no VAE"),
     "textual inversion": ({"emb_params": (4, 8)}, CLASS, "a textual inversion"),
     "textual inversion of SDXL": ({"clip_l": (4, 8), "clip_g": (4, 8)}, CLASS, "a textual inversion"),
     "IP-Adapter": ({"image_proj.proj.weight": (8,)}, CLASS, "an IP-Adapter"),
@@ -79,9 +79,9 @@ REFUSED: dict[str, tuple[Shapes, ExitCode, str]] = {
         "the SDXL refiner",
     ),
     "inpainting": (with_input(9), CLASS, "an inpainting model"),
-    "InstructPix2Pix": (with_input(8), CLASS, "edits pictures by instruction"),
-    "x4 upscaler": (with_input(7), CLASS, "enlarges pictures"),
-    "depth": (with_input(5), CLASS, "goes by depth"),
+    "InstructPix2Pix": (with_input(8), CLASS, "an image-editing model"),
+    "x4 upscaler": (with_input(7), CLASS, "an upscaler"),
+    "depth": (with_input(5), CLASS, "a depth-to-image model"),
     "other channels": (with_input(6), CLASS, "6 input channels"),
     "unCLIP": (UNET | VAE | OPEN_CLIP | {"embedder.model.visual.conv1.weight": (8,)}, CLASS, "Stable unCLIP"),
     "Playground": (SDXL | {"edm_mean": (4,)}, CLASS, "Playground v2.5"),
@@ -99,8 +99,8 @@ REFUSED: dict[str, tuple[Shapes, ExitCode, str]] = {
     "ESRGAN": ({"model.1.sub.0.RDB1.conv1.0.weight": (8,)}, CLASS, "an upscaler"),
     "scaled float8": (SDXL | {"scaled_fp8": (0,)}, CLASS, "quantized weights"),
     "4 bits": (SDXL | {f"{CONV_IN}.absmax": (8,)}, CLASS, "quantized weights"),
-    "something else": ({"layer.weight": (8,)}, CLASS, "nothing that is known here"),
-    "nothing": ({}, CLASS, "nothing that is known here"),
+    "something else": ({"layer.weight": (8,)}, CLASS, "nothing that is recognised"),
+    "nothing": ({}, CLASS, "nothing that is recognised"),
 }
 
 
@@ -116,10 +116,10 @@ def test_refusals(tmp_path: Path, shapes: Shapes, code: ExitCode, words: str) ->
 
 def test_what_a_file_says_of_its_prediction(tmp_path: Path) -> None:
     """The marks that makers of checkpoints put in are read; a file without any says nothing."""
-    assert told_prediction(read(tmp_path, SDXL)) is None
-    assert told_prediction(read(tmp_path, SDXL | {"v_pred": (0,)})) == "v_prediction"
-    assert told_prediction(read(tmp_path, SD1, {"modelspec.prediction_type": "v"})) == "v_prediction"
-    assert told_prediction(read(tmp_path, SD1, {"modelspec.prediction_type": "epsilon"})) == "epsilon"
-    assert told_prediction(read(tmp_path, SD1, {"modelspec.prediction_type": "rectified"})) is None
+    assert declared_prediction(read(tmp_path, SDXL)) is None
+    assert declared_prediction(read(tmp_path, SDXL | {"v_pred": (0,)})) == "v_prediction"
+    assert declared_prediction(read(tmp_path, SD1, {"modelspec.prediction_type": "v"})) == "v_prediction"
+    assert declared_prediction(read(tmp_path, SD1, {"modelspec.prediction_type": "epsilon"})) == "epsilon"
+    assert declared_prediction(read(tmp_path, SD1, {"modelspec.prediction_type": "rectified"})) is None
     assert has_zero_terminal_snr(read(tmp_path, SDXL | {"v_pred": (0,), "ztsnr": (0,)}))
     assert not has_zero_terminal_snr(read(tmp_path, SDXL))

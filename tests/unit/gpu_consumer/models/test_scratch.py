@@ -29,7 +29,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     """A second process is told that another is at work, and what that one makes stays."""
     with scratch_beside(tmp_path / "model") as scratch:
         (scratch / "new").mkdir()
-        with pytest.raises(ScratchBusyError, match="at work"), scratch_beside(tmp_path / "model"):
+        with pytest.raises(ScratchBusyError, match="is running"), scratch_beside(tmp_path / "model"):
             raise AssertionError("both work in one folder")
         assert (scratch / "new").is_dir()
 

@@ -83,8 +83,8 @@ def test_shards_come_with_their_list() -> None:
     [
         pytest.param(TEXTS[1:] + CONFIGURATIONS + HALF, {}, ModelIncompleteError, "model_index", id="no index"),
         pytest.param(NEEDED + HALF[1:], {}, ModelIncompleteError, "no weights of its unet", id="no weights"),
-        pytest.param(NEEDED + PICKLED, {}, ModelUnsafeError, "as a pickle only", id="pickles only"),
-        pytest.param(NEEDED + HALF[:2] + PLAIN[2:], {}, ModelIncompleteError, "neither all plain", id="mixed"),
+        pytest.param(NEEDED + PICKLED, {}, ModelUnsafeError, "only as a pickle", id="pickles only"),
+        pytest.param(NEEDED + HALF[:2] + PLAIN[2:], {}, ModelIncompleteError, "mixes variants", id="mixed"),
         pytest.param(NEEDED + HALF, {"safety_checker": True}, ModelIncompleteError, "safety_checker", id="no checker"),
         pytest.param(
             NEEDED + HALF,
