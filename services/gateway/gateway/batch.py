@@ -27,7 +27,7 @@ Entry: TypeAlias = Group[Submission, Outcome]
 
 
 class CommitterFullError(Exception):
-    """More submissions wait to be recorded than can be answered in time."""
+    """Too many submissions wait to be recorded for another to be answered in time."""
 
     def __init__(self) -> None:
         super().__init__("Too many jobs wait to be recorded.")
@@ -58,8 +58,8 @@ class Committer:
     async def submit(self, submission: Submission) -> Outcome:
         """Record a submission and return its outcome. Canceling the caller does not cancel the record.
 
-        Raises CommitterFullError, CommitFailedError, BadDataError when Postgres refuses this very submission, and
-        DatabaseUnavailableError; when that is in doubt, the job may have been recorded all the same.
+        Raises CommitterFullError, CommitFailedError, BadDataError when Postgres refuses this submission, and
+        DatabaseUnavailableError; when that is in doubt, the job may have been recorded.
         """
         if self._batcher.waiting >= MOST_WAITING:
             raise CommitterFullError
@@ -72,7 +72,7 @@ class Committer:
             await self._record_singly(batch, error)
         except DatabaseUnavailableError as error:
             _fail(batch, error)
-            # Whoever waits would only wait out the same timeout; those were never sent.
+            # The waiting submissions would only wait for the same timeout. They were never sent.
             _fail(self._batcher.take(), DatabaseUnavailableError(str(error), in_doubt=False))
         except Exception as error:
             _fail(batch, error)

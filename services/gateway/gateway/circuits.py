@@ -1,4 +1,4 @@
-"""Circuit breakers: a queue that does not confirm is left alone for a while, and then probed by a single message."""
+"""Circuit breakers: a queue that does not confirm is skipped for a while, then probed with a single message."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -15,26 +15,26 @@ BACKOFF = Backoff(first=1.0, longest=30.0, jitter=0)
 
 
 class _Circuit(msgspec.Struct, frozen=True):
-    """An open circuit: nothing passes until the given time, then one message at a time."""
+    """An open circuit: no message is sent until the given time, then one at a time."""
 
     failures: int
     until: float
 
 
 class Circuits:
-    """One breaker per destination. Closed ones are not kept."""
+    """A circuit breaker per destination. Only open ones are stored."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._open: dict[str, _Circuit] = {}
 
     def skipped(self) -> list[str]:
-        """Return the destinations to leave alone for now."""
+        """Return the destinations to skip for now."""
         now = self._clock()
         return [destination for destination, circuit in self._open.items() if now < circuit.until]
 
     def probed(self) -> list[str]:
-        """Return the destinations that a single message may try."""
+        """Return the destinations to probe with a single message."""
         now = self._clock()
         return [destination for destination, circuit in self._open.items() if now >= circuit.until]
 
@@ -44,10 +44,10 @@ class Circuits:
         pause = BACKOFF.pause(failures)
         self._open[destination] = _Circuit(failures, self._clock() + pause)
         metrics.OPEN_CIRCUITS.set(len(self._open))
-        log.warning("a queue confirms nothing and is left alone", destination=destination, pause_seconds=pause)
+        log.warning("queue does not confirm and is skipped", destination=destination, pause_seconds=pause)
 
     def worked(self, destination: str) -> None:
         """Close the destination's circuit."""
         if self._open.pop(destination, None):
             metrics.OPEN_CIRCUITS.set(len(self._open))
-            log.info("a queue confirms again", destination=destination)
+            log.info("queue confirms again", destination=destination)

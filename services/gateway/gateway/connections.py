@@ -1,4 +1,4 @@
-"""The process's database connections, split by purpose so that none waits in another's queue."""
+"""The process's database connections, in a pool per purpose, so that no purpose waits for another."""
 
 import asyncio
 from typing import Self
@@ -9,14 +9,14 @@ from gateway.settings import GatewayDatabaseSettings
 
 RELAY_CONNECTIONS = 1
 KEY_CONNECTIONS = 2
-"""One looks API keys up, the other is kept for the readiness check."""
+"""One for API keys, and one that is reserved for the readiness check."""
 
 
 class Connections:
-    """Pools that live while the context does.
+    """Pools that are open while the context lasts.
 
-    The group commit never waits for a connection: it has one for each commit in flight. API keys have their own
-    because every request needs its key first, and would else wait behind cancels that wait for a locked job.
+    The group commit never waits for a connection: it has one for each commit in flight. API keys have a pool of their
+    own because every request needs its key first, and must not wait behind cancels that wait for a locked job.
     """
 
     def __init__(self, settings: GatewayDatabaseSettings) -> None:
@@ -29,7 +29,7 @@ class Connections:
         self.relay = share("gateway-relay", RELAY_CONNECTIONS)
         self.keys = share("gateway-keys", KEY_CONNECTIONS, checked=True)
         self.rest = share("gateway", settings.database_connections - reserved)
-        """For cancels, look-ups of jobs and idempotency keys, and the samples of admission."""
+        """For cancels, look-ups of jobs and idempotency keys, and admission's samples."""
         self._all = (self.commits, self.relay, self.keys, self.rest)
 
     async def __aenter__(self) -> Self:
@@ -38,5 +38,5 @@ class Connections:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Close all at once: one that hangs delays the others by nothing."""
+        """Close all pools at once, so that one that hangs does not delay the others."""
         await asyncio.gather(*(database.__aexit__(*exc_info) for database in self._all))

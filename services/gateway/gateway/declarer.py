@@ -1,4 +1,4 @@
-"""Keeps the broker's topology declared, so that nothing that is published finds no queue."""
+"""Declaration of the broker's topology, so that every published message finds its queue."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -13,9 +13,9 @@ log = structlog.get_logger()
 
 
 class Declarer(Loop):
-    """Declares the queues of all models at the start, and again whenever a message came back unroutable.
+    """Declares the queues of all models at the start, and again whenever a message is returned as unroutable.
 
-    It retries for as long as RabbitMQ is away; intake goes on meanwhile.
+    It retries while RabbitMQ is away; submissions are accepted in the meantime.
     """
 
     name: ClassVar[str] = "topology"
@@ -29,15 +29,15 @@ class Declarer(Loop):
         self._declared = False
 
     def require(self, models: Iterable[str]) -> None:
-        """Declare everything again, the queues of these models too: they may have left the catalogue meanwhile."""
+        """Declare everything again, and the queues of these models, which may have left the catalogue since."""
         self._models.update(models)
         self._declared = False
         self.wake()
 
     async def run_once(self) -> bool:
-        """Declare unless that was done."""
+        """Declare the topology unless it is declared."""
         if not self._declared:
-            self._declared = True  # before the work, so that a demand that comes meanwhile is not forgotten
+            self._declared = True  # before the call, so that a `require` during the call is not lost
             try:
                 await self._broker.declare(topology(sorted(self._models), self._lanes))
             except Exception:

@@ -1,8 +1,8 @@
-"""Hands messages to the broker, for each destination on a channel of its own.
+"""Publishers, one per destination, each on a channel of its own.
 
-RabbitMQ stops serving a channel while one of its queues does not answer: at the channel's first publish to the queue,
-and whenever 32 are under way. Channels of one connection don't hold each other up, as long as fewer than 200 publishes
-wait in each of them (docs/decisions/0026).
+RabbitMQ stops reading from a channel while one of its queues does not answer: at the channel's first publish to the
+queue, and whenever 32 publishes are unconfirmed. The other channels of the connection are not affected as long as each
+has fewer than 200 unconfirmed publishes (docs/decisions/0026).
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,12 @@ from chassis.confirms import Message, Receipt
 from chassis.publishing import Publisher
 
 MOST_UNANSWERED = 180
-"""Publishes in a channel without an answer, before a fresh channel takes its place."""
+"""Publishes without an answer at which a channel is replaced."""
 
 
 class Publishers:
+    """A publisher per destination."""
+
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._publishers: dict[str, Publisher] = {}
@@ -25,7 +27,7 @@ class Publishers:
         await self._broker.connect()
 
     async def send(self, destination: str, messages: Sequence[Message]) -> list[Receipt]:
-        """Send the messages, without waiting for the broker's answers. Raises BrokerUnavailableError."""
+        """Send the messages without waiting for the broker's answers. Raises BrokerUnavailableError."""
         return await self._publisher(destination).send(messages)
 
     def _publisher(self, destination: str) -> Publisher:

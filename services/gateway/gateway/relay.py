@@ -1,8 +1,8 @@
-"""The relay: takes messages out of the outbox and publishes them, many in flight.
+"""The relay: publishes the messages of the outbox, many in flight.
 
-A transaction locks a batch of rows, fairly shared between the queues that must confirm them, and deletes those that
-were confirmed. It waits for stragglers only as long as confirms keep coming. A crash in between publishes messages
-twice, which is harmless, and never loses one. A queue that confirms nothing is left alone: its circuit is open.
+A transaction locks a batch of rows, divided fairly between their queues, and deletes those that the broker confirmed.
+It waits for the last confirms only as long as others keep arriving. A crash in between publishes messages twice, which
+is harmless, and never loses one. A queue that confirms nothing is skipped while its circuit is open.
 """
 
 import asyncio
@@ -32,19 +32,19 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
 QUIET_SECONDS = 0.25
-"""Without any confirm for so long, a batch ends without its stragglers."""
+"""A batch ends when no confirm arrived for this long. Missing confirms are handled when they arrive."""
 LONGEST_BATCH_SECONDS = 5.0
-"""To send and to wait for confirms. The transaction holds rows, keeps vacuum from all that dies meanwhile, and is ended
-by Postgres when it idles for 10 s."""
+"""Time limit of sending and waiting for confirms. The transaction locks rows and holds back vacuum, and Postgres ends it
+when it idles for 10 s."""
 LATE_SECONDS = 10.0
-"""A message confirmed later than this after it was asked for moves its job's `announced_at`."""
+"""A message that is confirmed later than this after its creation moves its job's `announced_at`."""
 
 Result: TypeAlias = Answer | Literal["unconfirmed", "obsolete", "unreadable"]
-"""The broker's answer; none in time; the job needs no message any more; its row can't be read."""
+"""The broker's answer; no answer in time; the job needs no message; its row can't be decoded."""
 
 
 class Relay(Loop):
-    """Woken by each commit of this gateway, and by late confirms; polls for what others put into the outbox."""
+    """Woken by each commit of this gateway, and by late confirms; polls for the messages of other processes."""
 
     name: ClassVar[str] = "relay"
     interval = POLL_SECONDS
@@ -66,19 +66,19 @@ class Relay(Loop):
         self._late: list[OutboxMessage] = []
 
     async def run_once(self) -> bool:
-        """Publish a batch. Raises BrokerUnavailableError, having touched nothing, while RabbitMQ is away."""
+        """Publish a batch. Raises BrokerUnavailableError, with nothing done, while RabbitMQ is away."""
         await self._connect()
         await self._delete_late()
         async with self._database.index_walk() as connection:
             messages = await self._outbox.take(connection, self._circuits.skipped(), self._circuits.probed())
             sorted_out = await self._publish(messages)
             if messages:
-                await self._settle(connection, sorted_out)
+                await self._record(connection, sorted_out)
         self._report(messages, sorted_out)
         return _is_full(messages)
 
     async def _connect(self) -> None:
-        """Look for the broker first: a transaction must not wait for it, nor messages be marked in vain."""
+        """Connect before the transaction begins, which must neither wait for the broker nor postpone messages."""
         try:
             await self._publishers.connect()
         except BrokerUnavailableError:
@@ -87,7 +87,7 @@ class Relay(Loop):
         metrics.BROKER_UP.set(1)
 
     async def _delete_late(self) -> None:
-        """Delete messages whose confirm came after their batch had ended, unless they were asked for anew meanwhile."""
+        """Delete messages whose confirms arrived after their batch, unless they were requested again since."""
         if not self._late:
             return
         async with self._database.transaction() as connection:
@@ -121,7 +121,7 @@ class Relay(Loop):
             return [Receipt("unknown") for _ in messages]
 
     async def _wait(self, receipts: Mapping[str, list[Receipt]], at_most_seconds: float) -> None:
-        """Wait for each destination's confirms; for those of probes only where nothing else is under way."""
+        """Wait for each destination's confirms, and for those of probes only if nothing else was sent."""
         probed = self._circuits.probed()
         trusted = [those for destination, those in receipts.items() if destination not in probed]
         awaited = trusted or receipts.values()
@@ -145,7 +145,7 @@ class Relay(Loop):
         else:
             self._circuits.failed(destination)
 
-    async def _settle(self, connection: Connection, sorted_out: dict[Result, list[OutboxMessage]]) -> None:
+    async def _record(self, connection: Connection, sorted_out: dict[Result, list[OutboxMessage]]) -> None:
         confirmed = sorted_out["confirmed"]
         await self._outbox.delete(connection, confirmed + sorted_out["obsolete"])
         await self._outbox.renew_announcements(connection, [message for message in confirmed if _is_late(message)])
@@ -178,7 +178,7 @@ def _is_late(message: OutboxMessage) -> bool:
 
 
 def _is_full(messages: Sequence[OutboxMessage]) -> bool:
-    """Return whether some destination gave all that it may: more may wait there."""
+    """Return whether a destination used up its share, so that more messages may wait for it."""
     counts: dict[str, int] = defaultdict(int)
     for message in messages:
         counts[message.destination] += 1
