@@ -34,8 +34,8 @@ POLL_SECONDS = 1.0
 QUIET_SECONDS = 0.25
 """A batch ends when no confirm arrived for this long. Missing confirms are handled when they arrive."""
 LONGEST_BATCH_SECONDS = 5.0
-"""Time limit of sending and waiting for confirms. The transaction locks rows and holds back vacuum, and Postgres ends it
-when it idles for 10 s."""
+"""Time limit of sending and waiting for confirms. The transaction locks rows and holds back vacuum, and Postgres ends
+it when it idles for 10 s."""
 LATE_SECONDS = 10.0
 """A message that is confirmed later than this after its creation moves its job's `announced_at`."""
 
