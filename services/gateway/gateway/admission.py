@@ -1,11 +1,11 @@
-"""How much may wait: bounds by model and by tenant, without a round trip for each request.
+"""Admission control: bounds on waiting jobs by model and by tenant, without a round trip for each request.
 
-The bounds are held against a sample of the queue that is a couple of seconds old, plus what this process admitted
-since. With several gateways a bound may be overshot by what the others admit within one interval.
+The bounds are compared with a sample of the queue that is a few seconds old, plus the admissions of this process since.
+With several gateways a bound may be exceeded by what the others admit within one interval.
 
-While samples fail, what was counted is forgotten with age: jobs leave the queue unseen, and counts that only grow would
-end in refusing everybody. Past FORGOTTEN_SECONDS neither the last sample nor an admission counts any more, so each
-gateway then admits as many jobs as the bounds allow in each such period, and no more.
+While samples fail, counts expire: jobs leave the queue unseen, and counts that only grow would finally refuse every
+request. After FORGOTTEN_SECONDS neither the last sample nor an admission counts, so each gateway then admits as many
+jobs as the bounds allow in each such period.
 """
 
 import time
@@ -21,11 +21,11 @@ from gateway.store import JobStore
 
 INTERVAL_SECONDS = 2.0
 DATABASE_SHARE = 0.05
-"""Sampling may keep the database busy for this share of the time at the most."""
+"""Largest share of the time for which sampling may keep the database busy."""
 FORGOTTEN_SECONDS = 60.0
 """How long a count is trusted without a newer sample."""
 INTERVALS_TRUSTED = 3
-"""Where samples are costly, and so rare, a count is trusted for as many intervals if that is longer."""
+"""Number of intervals for which a count is trusted, if that is longer: expensive samples are rare."""
 RETRY_AFTER_SECONDS = 10
 
 Jobs: TypeAlias = Counter[tuple[str, UUID]]
@@ -33,7 +33,7 @@ Jobs: TypeAlias = Counter[tuple[str, UUID]]
 
 
 class _Counted:
-    """Jobs that were counted at a time: a sample, or what was admitted since."""
+    """Jobs that were counted at a time: a sample, or the admissions since."""
 
     def __init__(self, at: float, jobs: Jobs | None = None) -> None:
         self.at = at
@@ -41,7 +41,7 @@ class _Counted:
 
 
 class Admission(Loop):
-    """Refuses submissions beyond the bounds, from a sample that it refreshes."""
+    """Refuses submissions beyond the bounds, using a sample that it refreshes."""
 
     name: ClassVar[str] = "admission"
     interval = INTERVAL_SECONDS
@@ -61,22 +61,22 @@ class Admission(Loop):
         self._per_tenant = per_tenant
         self._clock = clock
         self._counted = deque([_Counted(clock())])
-        """Oldest first: the last sample, then what was admitted in each interval since."""
+        """Oldest first: the last sample, then the admissions of each interval since."""
         self._by_model: Counter[str] = Counter()
         self._by_tenant: Counter[UUID] = Counter()
 
     def admit(self, model: str, tenant_id: UUID) -> None:
-        """Count a submission in. Raises ProblemError, 429 with Retry-After, when the model or the tenant is full."""
+        """Count a submission. Raises ProblemError, 429 with Retry-After, if the model or the tenant is at its bound."""
         if self._by_model[model] >= self._per_model:
-            raise _refusal(ApiError.QUEUE_FULL, f"{self._per_model} jobs wait for {model} already.")
+            raise _refusal(ApiError.QUEUE_FULL, f"The queue of {model} is full: {self._per_model} jobs wait.")
         if self._by_tenant[tenant_id] >= self._per_tenant:
-            raise _refusal(ApiError.QUOTA_EXCEEDED, f"{self._per_tenant} of your jobs wait already.")
+            raise _refusal(ApiError.QUOTA_EXCEEDED, f"Your quota is used up: {self._per_tenant} of your jobs wait.")
         self._counted[-1].jobs[model, tenant_id] += 1
         self._by_model[model] += 1
         self._by_tenant[tenant_id] += 1
 
     async def run_once(self) -> bool:
-        """Take a new sample. What was admitted while it was taken counts on top, until the next one."""
+        """Take a new sample. Admissions during the query are added to it until the next sample."""
         meanwhile = _Counted(self._clock())
         self._counted.append(meanwhile)
         try:
@@ -108,4 +108,6 @@ class Admission(Loop):
 
 
 def _refusal(code: ApiError, detail: str) -> ProblemError:
-    return ProblemError(code, f"{detail} Try again later.", headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return ProblemError(
+        code, f"{detail} Try again after {RETRY_AFTER_SECONDS} s.", headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
+    )

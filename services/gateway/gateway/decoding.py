@@ -1,4 +1,4 @@
-"""From a request's bytes to a JobRequest, or to a problem that names the field."""
+"""Decoding a request: a JobRequest, or a problem that names the field."""
 
 import json
 import re
@@ -18,7 +18,7 @@ _NAMED = re.compile(r"Object (?P<what>missing required|contains unknown) field `
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_FIELD = 200
 
-# msgspec speaks of types and patterns; people want to know what to mend.
+# msgspec reports types and patterns; people need to know what to change.
 _WORDING = {
     "got `float`": "must be a whole number, written without a decimal point",
     "matching regex '^https": "must be an http or https URL without user, password or spaces",
@@ -26,9 +26,14 @@ _WORDING = {
     "matching regex": "must not hold NUL characters",
 }
 
+_FIELD_WORDING = {"missing required": "is missing; add it", "contains unknown": "is not a known field; remove it"}
+
 
 def decode_request(body: bytes) -> JobRequest:
-    """Raises ProblemError: 400 for what is not well-formed JSON, 422 naming the field for what is not a job."""
+    """Decode the body of a submission.
+
+    Raises ProblemError: 400 for a body that is not well-formed JSON, 422 with the field for any other wrong body.
+    """
     try:
         return _decode(body)
     except RecursionError:
@@ -38,14 +43,14 @@ def decode_request(body: bytes) -> JobRequest:
 
 
 def invalid(field: str, what: str) -> ProblemError:
-    """422 naming the field. `what` continues the sentence that the field begins."""
-    # A name out of the request may be long, or hold half a surrogate pair, which no answer could carry.
+    """Return a 422 for the field. `what` continues the sentence that begins with the field's name."""
+    # A name from the request may be long, or contain half a surrogate pair, which cannot be encoded.
     name = field[:_LONGEST_FIELD].encode(errors="replace").decode()
     return ProblemError(ApiError.INVALID_REQUEST, f"{name or 'The body'} {what}.", field=name)
 
 
 def _explain(body: bytes, error: Exception) -> NoReturn:
-    """msgspec stops at its first complaint: the rest may be no JSON at all, or JSON that only msgspec refuses."""
+    """Raise the problem. msgspec stops at its first error, so what follows it can still be malformed."""
     try:
         document = json.loads(body.decode(), parse_constant=_refuse_constant, parse_int=str)
         surrogate = next(_lone_surrogates(document, ""), None)
@@ -67,13 +72,13 @@ def _translated(complaint: str) -> ProblemError:
     what = match["what"]
     if named := _NAMED.fullmatch(what):
         field = _join(path, named["name"])
-        return invalid(field, "is missing" if named["what"].startswith("missing") else "is not a field that exists")
+        return invalid(field, _FIELD_WORDING[named["what"]])
     plain = next((words for sign, words in _WORDING.items() if sign in what), None)
     return invalid(path, plain or f"is wrong: {what[:1].lower()}{what[1:]}")
 
 
 def _lone_surrogates(value: Any, path: str) -> Iterator[str]:
-    """Paths of the strings, and of the objects with names, that hold half a surrogate pair."""
+    """Yield the paths of strings and names that contain half a surrogate pair."""
     if isinstance(value, str) and _LONE_SURROGATE.search(value):
         yield path
     elif isinstance(value, list):
@@ -90,7 +95,7 @@ def _join(path: str, name: str) -> str:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _refuse_json(reason: str) -> NoReturn:

@@ -1,5 +1,6 @@
 """The endpoints of the gateway."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,8 @@ from gateway.submission import Accepted
 from gateway.submit import SubmitJob
 
 log = structlog.get_logger()
+
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 RETRY_AFTER_SECONDS = 1
 """When a client should read its job for the first time."""
@@ -95,4 +98,6 @@ def _idempotency_key(request: Request) -> str | None:
     keys = request.headers.getlist("idempotency-key")
     if len(keys) > 1:
         raise invalid("Idempotency-Key", "must be sent once")
+    if keys and not _IDEMPOTENCY_KEY.fullmatch(keys[0]):
+        raise invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters, without spaces")
     return keys[0] if keys else None

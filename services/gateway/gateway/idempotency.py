@@ -1,20 +1,10 @@
-"""Idempotency keys, and the submissions that were accepted under them."""
+"""Submissions that were accepted earlier under the same idempotency key."""
 
-import re
 from collections.abc import Mapping
 
 from chassis.coalesce import Coalescer
-from gateway.decoding import invalid
 from gateway.store import JobStore
 from gateway.submission import DeletedJob, Outcome, RecordedJob, Submission, TenantKey, replay
-
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-
-
-def check_key(key: str | None) -> None:
-    """Raise a ProblemError for a key that is not acceptable."""
-    if key is not None and not _KEY.fullmatch(key):
-        raise invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters, without spaces")
 
 
 class EarlierSubmissions:

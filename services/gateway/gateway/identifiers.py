@@ -9,7 +9,7 @@ _VARIANT = 0b10 << 62
 
 
 def uuid7() -> UUID:
-    """A new id, ordered by its creation time in milliseconds."""
+    """Return a new id. Ids are ordered by their creation time in milliseconds."""
     milliseconds = time.time_ns() // 1_000_000
     random = secrets.randbits(74)
     return UUID(int=milliseconds << 80 | _VERSION | (random >> 62) << 64 | _VARIANT | random & (1 << 62) - 1)

@@ -1,4 +1,4 @@
-"""Builds the render message of a job from its row."""
+"""The render message of a job, built from its row."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from darkroom_contracts.messages.v2 import Render
 
 
 class UnreadableJobError(ValueError):
-    """The job's row can't be put into a message."""
+    """The job's row cannot be decoded into a message."""
 
 
 def render_message(row: Mapping[str, Any], model_revision: str | None) -> Render:

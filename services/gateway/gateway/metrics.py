@@ -1,4 +1,4 @@
-"""What the gateway tells Prometheus."""
+"""The metrics of the gateway."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -11,12 +11,12 @@ BATCH_SIZE = Histogram(
 COMMIT_SECONDS = Histogram("darkroom_gateway_commit_seconds", "Time to commit a batch.")
 PUBLISHES = Counter(
     "darkroom_gateway_outbox_publishes_total",
-    "Messages by what the broker said: confirmed, returned, refused, unknown (the channel was lost), unconfirmed (no"
-    " answer in time); obsolete were dropped, since their job needs none; unreadable are those of a broken row.",
+    "Messages by result: confirmed, returned, refused, unknown (the channel was lost), unconfirmed (no confirm in"
+    " time), obsolete (their job needs none) or unreadable (their job's row cannot be decoded).",
     ["result"],
 )
-RELAY_LAG = Gauge("darkroom_gateway_relay_lag_seconds", "How long the oldest message of the latest batch had waited.")
+RELAY_LAG = Gauge("darkroom_gateway_relay_lag_seconds", "Age of the oldest message of the latest batch.")
 OPEN_CIRCUITS = Gauge(
-    "darkroom_gateway_relay_open_circuits", "Queues that confirm nothing and get a single message now and then."
+    "darkroom_gateway_relay_open_circuits", "Queues that confirm nothing and are probed by single messages."
 )
 BROKER_UP = Gauge("darkroom_gateway_broker_up", "1 while the relay can publish.")

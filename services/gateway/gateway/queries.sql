@@ -1,6 +1,6 @@
 -- name: insert_jobs(submissions)
--- One round trip for a whole batch. Keys are inserted in one order by everybody, so that two batches with crossed keys
--- wait for each other instead of deadlocking. A job whose key is taken is left out, and so not returned.
+-- One round trip for a whole batch. All batches insert their keys in the same order, so that two batches with crossed
+-- keys wait for each other instead of deadlocking. A job whose key is taken is neither inserted nor returned.
 WITH submitted AS (
     SELECT * FROM jsonb_to_recordset(:submissions::jsonb) AS submission (
         id uuid, tenant_id uuid, key_id text, user_id text, model text, input jsonb, metadata jsonb, webhook_url text,
@@ -29,7 +29,7 @@ WITH submitted AS (
 SELECT id, created_at, max_attempts FROM accepted;
 
 -- name: find_by_keys(tenants, keys)
--- A key outlives its job's row only by a mistake; it stands for a job that is gone then.
+-- A key should never outlive its job's row. If it does, its job counts as deleted.
 SELECT claimed.tenant_id, claimed.key, claimed.body_hash, jobs.id, jobs.key_id, jobs.user_id, jobs.model, jobs.input,
     jobs.metadata, jobs.webhook_url, jobs.webhook_events, jobs.traceparent, jobs.retried_from, jobs.cost, jobs.status,
     jobs.created_at, jobs.max_attempts, jobs.id IS NULL OR jobs.deleted_at IS NOT NULL AS deleted,
@@ -44,8 +44,8 @@ SELECT NULL AS key, NULL::bytea AS body_hash, *, deleted_at IS NOT NULL AS delet
 FROM jobs WHERE id = :id AND tenant_id = :tenant;
 
 -- name: count_waiting(models, at_most)
--- Waiting jobs by model and tenant, counted up to a bound for each model: beyond it the backlog costs nothing more.
--- The order is that of jobs_waiting, which so is read instead of the whole history.
+-- Waiting jobs by model and tenant, counted up to a bound for each model, so that a larger backlog costs nothing more.
+-- The order is that of jobs_waiting, so that this index is read instead of the whole history.
 SELECT wanted.model, waiting.tenant_id, waiting.jobs
 FROM unnest(:models::text[]) AS wanted (model)
 CROSS JOIN LATERAL (
@@ -62,14 +62,14 @@ SELECT status, generation, cancel_requested_at, deleted_at IS NOT NULL AS delete
 FROM jobs WHERE id = :id AND tenant_id = :tenant FOR UPDATE;
 
 -- name: is_purged(id)$
--- Whether retention removed all jobs of that age.
+-- Whether retention removed all jobs of the id's age.
 SELECT is_purged(:id);
 
 -- name: cancel_queued(id, generation)$
 SELECT finish_job(:id, :generation, NULL, 'canceled');
 
 -- name: request_cancel(id)$
--- Ask the holder, and nobody else, to stop. The first request is the one that counts, but each notifies again.
+-- Notify the worker that holds the job, and no other. The time of the first request is kept; each one notifies again.
 WITH requested AS (
     UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, now())
     WHERE id = :id AND status = 'running'
@@ -78,8 +78,8 @@ WITH requested AS (
 SELECT cancel_requested_at, pg_notify(cancel_channel(worker), :id::uuid::text) FROM requested;
 
 -- name: delete_job(id)!
--- The job is locked and has ended. What its submitter wrote goes, from its letters and attempts too; a tombstone stays,
--- and its objects are swept until none comes back.
+-- The job is locked and has ended. What its tenant wrote is removed, also from its letters and attempts; a tombstone
+-- stays, and its objects are swept until none reappears.
 WITH redacted AS (
     UPDATE jobs SET
         deleted_at = now(), input = '{}', overrides = NULL, metadata = '{}', webhook_url = NULL, user_id = NULL
@@ -98,13 +98,13 @@ INSERT INTO object_sweeps (job_id, due_at) SELECT id, now() FROM redacted
 ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, empty_since = NULL;
 
 -- name: relax_durability()!
--- For this transaction only: losing a deletion to a crash costs a duplicate message, which is harmless.
+-- For this transaction only. A deletion that is lost in a crash causes a duplicate message, which is harmless.
 SET LOCAL synchronous_commit = off;
 
 -- name: take_messages(skipped, probed, each, all)
--- Destinations are found by a loose index scan, whose cost is theirs and not the backlog's, and share the batch. A row
--- whose job is gone, at its end or in another generation comes without the job's columns. OFFSET 0 keeps the planner,
--- which can't guess how few rows are taken, from joining all jobs by a hash.
+-- Destinations are found by a loose index scan, whose cost depends on their number and not on the backlog, and share the
+-- batch. A row whose job is gone, has ended or is in another generation comes without the job's columns. OFFSET 0 keeps
+-- the planner, which cannot estimate how few rows are taken, from joining all jobs by a hash.
 WITH RECURSIVE present (destination) AS (
     (SELECT destination FROM outbox ORDER BY destination LIMIT 1)
     UNION ALL
@@ -153,7 +153,7 @@ ORDER BY taken.destination, taken.available_at, taken.id;
 DELETE FROM outbox WHERE id = ANY (:ids);
 
 -- name: delete_unchanged_messages(ids, created)
--- A row that was asked for anew has another time of creation; one that another relay holds is published by that.
+-- A renewed row has another time of creation; a row that another relay has locked is published by that relay.
 WITH confirmed AS (
     SELECT id FROM unnest(:ids::bigint[], :created::timestamptz[]) AS known (id, created_at)
     JOIN outbox USING (id, created_at)
@@ -162,8 +162,8 @@ WITH confirmed AS (
 DELETE FROM outbox USING confirmed WHERE outbox.id = confirmed.id RETURNING outbox.id;
 
 -- name: postpone_messages(ids, seconds)!
--- Longer each time, a minute at the most: an outage leaves nothing behind that waits much longer than it. Counted from
--- now: the transaction's own time lies before the wait for the confirm.
+-- Longer each time, but at most a minute, so that no message waits much longer than the outage. Counted from
+-- clock_timestamp(): the transaction began before the wait for the confirm.
 UPDATE outbox SET
     failures = failures + 1,
     available_at = clock_timestamp()
@@ -171,7 +171,7 @@ UPDATE outbox SET
 WHERE id = ANY (:ids);
 
 -- name: renew_announcements(jobs, generations, created)!
--- The message may have reached its queue as late as now. Never waits for a job's row: whoever holds it acts on the job.
+-- The message may have reached its queue only now. It never waits for a job's row: its lock's owner acts on the job.
 WITH late AS (
     SELECT id, announced.created_at
     FROM unnest(:jobs::uuid[], :generations::integer[], :created::timestamptz[])

@@ -1,4 +1,4 @@
-"""The gateway's side of the database. All of its SQL stands in queries.sql."""
+"""The gateway's tables: jobs, idempotency keys and the outbox. The SQL is in queries.sql."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ from gateway.submission import Acceptance, DeletedJob, RecordedJob, Submission, 
 log = structlog.get_logger()
 
 LARGEST_SHARE = 128
-"""Messages in flight to one destination. Fewer than 200: see `gateway.publishers`."""
+"""Most messages in flight to a destination. Fewer than 200: see `gateway.publishers`."""
 LARGEST_TAKE = 512
-"""Messages of a batch, unless there are more destinations than that."""
+"""Most messages of a batch, unless it has more destinations."""
 
 queries = load_queries("gateway")
 
@@ -37,7 +37,7 @@ class LockedJob(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """How many jobs of a tenant wait for a model."""
+    """The number of a tenant's jobs that wait for a model."""
 
     model: str
     tenant_id: UUID
@@ -45,7 +45,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class OutboxMessage(msgspec.Struct, frozen=True):
-    """A row of the outbox, and the message to publish for it."""
+    """A row of the outbox with its message."""
 
     id: int
     created_at: datetime
@@ -56,13 +56,13 @@ class OutboxMessage(msgspec.Struct, frozen=True):
     destination: str
     """The queue that must confirm it: the model's own, or a retry lane."""
     share: int
-    """Most messages that its destination could give to this batch."""
+    """Most messages of its destination in this batch."""
     waited: float
-    """Seconds since it could have been published, when it was taken."""
+    """Seconds from when it was due until it was taken."""
     born: float
-    """Its creation by this process's monotonic clock."""
+    """When it was created, by this process's monotonic clock."""
     content: Render | Literal["obsolete", "unreadable"]
-    """The message; or why there is none: nobody would act on it, or the job's row can't be read."""
+    """The message, or why there is none: the job needs none, or its row cannot be decoded."""
 
     def age(self) -> float:
         """Return the seconds since its creation."""
@@ -70,19 +70,19 @@ class OutboxMessage(msgspec.Struct, frozen=True):
 
 
 class JobStore:
-    """Recording, finding and canceling jobs. All methods raise what `Database.connection` does."""
+    """Jobs and idempotency keys. All methods raise what `Database.connection` raises."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def insert(self, submissions: Sequence[Submission]) -> dict[UUID, Acceptance]:
-        """Record a batch in one transaction and one round trip. Those whose idempotency key is taken are left out."""
+        """Record a batch in one transaction and one round trip. Return those whose idempotency key was free."""
         async with self._database.connection() as connection:
             rows = queries.insert_jobs(connection, submissions=submissions)
             return {row["id"]: Acceptance(*row) async for row in rows}
 
     async def find_by_keys(self, keys: Sequence[TenantKey]) -> dict[TenantKey, RecordedJob | DeletedJob]:
-        """The jobs that idempotency keys stand for."""
+        """Return the jobs that were accepted under the keys."""
         async with self._database.connection() as connection:
             rows = queries.find_by_keys(
                 connection, tenants=[tenant for tenant, _ in keys], keys=[key for _, key in keys]
@@ -90,7 +90,7 @@ class JobStore:
             return {(row["tenant_id"], row["key"]): _recorded(row) async for row in rows}
 
     async def find(self, job_id: UUID, tenant_id: UUID) -> RecordedJob:
-        """Return the tenant's job of that id. Raises NoSuchJobError and JobGoneError."""
+        """Return the tenant's job. Raises NoSuchJobError and JobGoneError."""
         async with self._database.connection() as connection:
             row = await queries.find_job(connection, id=job_id, tenant=tenant_id)
             job = None if row is None else _recorded(row)
@@ -99,7 +99,7 @@ class JobStore:
         return job
 
     async def cancel(self, job_id: UUID, tenant_id: UUID) -> CancelReply:
-        """Cancel a queued job, ask the holder of a running one to stop, leave a finished one.
+        """Cancel a queued job, request the end of a running one, and leave a finished one unchanged.
 
         Raises NoSuchJobError and JobGoneError.
         """
@@ -116,7 +116,7 @@ class JobStore:
                     return CancelReply(job_id, status, job.cancel_requested_at)
 
     async def delete(self, job_id: UUID, tenant_id: UUID) -> JobStatus | None:
-        """Delete a job that has ended; the status of one that has not, which is left alone.
+        """Delete a job that has ended. Return the status of any other job, which stays unchanged.
 
         Raises NoSuchJobError and JobGoneError.
         """
@@ -128,22 +128,22 @@ class JobStore:
         return None
 
     async def count_waiting(self, models: Sequence[str], at_most: int) -> list[Waiting]:
-        """Waiting jobs by model and tenant, `at_most` counted for each model."""
+        """Return the waiting jobs by model and tenant, of which `at_most` are counted for each model."""
         async with self._database.index_walk() as connection:
             return [Waiting(*row) async for row in queries.count_waiting(connection, models=models, at_most=at_most)]
 
 
 class OutboxStore:
-    """The outbox, within a transaction of the caller's that holds the rows it took."""
+    """The outbox, within the caller's transaction, which locks the rows that were taken."""
 
     def __init__(self, revisions: Mapping[str, str | None] | None = None) -> None:
-        """`revisions` are the catalogue's, by model."""
+        """Use the catalogue's `revisions` of the models."""
         self._revisions = revisions or {}
 
     async def take(
         self, connection: Connection, skipped: Sequence[str] = (), probed: Sequence[str] = ()
     ) -> list[OutboxMessage]:
-        """Lock the messages that are due, fairly per destination, passing over those that another relay holds.
+        """Lock the messages that are due, fairly by destination, except those that another relay has locked.
 
         A `skipped` destination gives none, a `probed` one a single message. The transaction will not wait for the disk
         when it commits.
@@ -153,24 +153,24 @@ class OutboxStore:
         return [self._message(row) async for row in rows]
 
     async def delete(self, connection: Connection, messages: Sequence[OutboxMessage]) -> None:
-        """Forget messages that this transaction holds."""
+        """Delete messages that this transaction has locked."""
         if messages:
             await queries.delete_messages(connection, ids=[message.id for message in messages])
 
     async def delete_unchanged(self, connection: Connection, messages: Sequence[OutboxMessage]) -> list[OutboxMessage]:
-        """Forget messages that were taken earlier, and return those: not what was asked for anew, nor what is held."""
+        """Delete messages that were taken earlier and return them, except those that were renewed or are locked."""
         ids, created = [message.id for message in messages], [message.created_at for message in messages]
         deleted = {row["id"] async for row in queries.delete_unchanged_messages(connection, ids=ids, created=created)}
         return [message for message in messages if message.id in deleted]
 
     async def postpone(self, connection: Connection, messages: Sequence[OutboxMessage], seconds: float) -> None:
-        """Put messages off for so long, and twice as long after each failure."""
+        """Postpone messages by `seconds`, doubled for each failure."""
         if messages:
             ids = [message.id for message in messages]
             await queries.postpone_messages(connection, ids=ids, seconds=seconds)
 
     async def renew_announcements(self, connection: Connection, messages: Sequence[OutboxMessage]) -> None:
-        """Record that the messages reached their queues only now."""
+        """Record that the messages have only now reached their queues."""
         if messages:
             await queries.renew_announcements(
                 connection,
@@ -212,7 +212,7 @@ async def _lock(connection: Connection, job_id: UUID, tenant_id: UUID) -> Locked
 
 
 async def _absence(connection: Connection, job_id: UUID, *, deleted: bool) -> NoSuchJobError | JobGoneError:
-    """Return why a job can't be found. Ids older than what retention removed tell nobody whose they were."""
+    """Return why a job cannot be found. Ids that retention may have removed do not reveal whose they were."""
     return JobGoneError() if deleted or await queries.is_purged(connection, id=job_id) else NoSuchJobError()
 
 

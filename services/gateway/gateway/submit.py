@@ -4,7 +4,6 @@ from chassis.auth import Caller
 from darkroom_contracts.models import Catalogue
 from gateway.bounds import find_model, resolve_input
 from gateway.decoding import decode_request
-from gateway.idempotency import check_key
 from gateway.identifiers import uuid7
 from gateway.recording import Recorder
 from gateway.submission import Accepted, Submission, hash_body
@@ -19,7 +18,6 @@ class SubmitJob:
 
     async def __call__(self, caller: Caller, body: bytes, idempotency_key: str | None, traceparent: str) -> Accepted:
         """Accept a job, or return the one that was accepted earlier under this key. Raises ProblemError."""
-        check_key(idempotency_key)
         request = decode_request(body)
         model = find_model(self._catalogue, request.model)
         wanted = resolve_input(model, request.input)

@@ -1,4 +1,4 @@
-"""Reads: a job as its row, its live events and its queue tell it, and the models on offer.
+"""The status service: reads of jobs, from their rows, live events and queues, and of the models.
 
-The row is the truth. Without RabbitMQ only the steps between two heartbeats go missing.
+The row decides. Without RabbitMQ only the steps between two heartbeats are missing.
 """

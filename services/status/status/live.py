@@ -1,7 +1,7 @@
-"""Live progress: the steps that workers tell between two heartbeats.
+"""Live progress: the steps that workers publish between two heartbeats.
 
-A nicety on top of the row. Its queue is server-named, exclusive and bounded; what is lost is made up by the next step
-or by the next heartbeat.
+It only supplements the row. Its queue is server-named, exclusive and bounded; the next step or the next heartbeat makes
+up for a lost one.
 """
 
 from uuid import UUID
@@ -18,23 +18,23 @@ from darkroom_contracts.topology import EVENTS_EXCHANGE, EXCHANGES, Topology
 
 log = structlog.get_logger()
 
-EVENTS = Counter("darkroom_status_events_total", "Live events by what became of them.", ["outcome"])
+EVENTS = Counter("darkroom_status_events_total", "Live events by outcome: noted, preview or undecodable.", ["outcome"])
 
 ROUTING_KEY = "job.*"
 QUEUE_LENGTH = 10_000
 MOST_JOBS = 10_000
 REMEMBERED_SECONDS = 15.0
-"""Past a lease without a word the row knows better."""
+"""How long a step is used. After a lease without another step the row is newer."""
 
 
 class LiveProgress:
-    """The latest step of each job that was told lately."""
+    """The latest published step of each running job."""
 
     def __init__(self) -> None:
         self._latest: TTLCache[UUID, Progress] = TTLCache(MOST_JOBS, REMEMBERED_SECONDS)
 
     def note(self, body: bytes) -> None:
-        """Remember a step; a preview is for whoever shows pictures, and what can't be read is counted and dropped."""
+        """Remember a step. Previews and undecodable messages are counted and dropped."""
         try:
             event = decode_live(body)
         except UndecodableMessageError:
@@ -47,7 +47,7 @@ class LiveProgress:
         self._latest[event.job_id] = event
 
     def of(self, job_id: UUID, generation: int, attempt: int) -> Progress | None:
-        """The latest step of that very attempt."""
+        """Return the latest step of this attempt, if there is one."""
         progress = self._latest.get(job_id)
         if progress and (progress.generation, progress.attempt) == (generation, attempt):
             return progress
@@ -55,7 +55,7 @@ class LiveProgress:
 
 
 class ProgressListener(Loop):
-    """Keeps a subscription to the live events; each round renews it where it was lost."""
+    """Keeps a subscription to the live events; each round renews a lost one."""
 
     name = "progress-listener"
     interval = 2.0

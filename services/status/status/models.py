@@ -1,10 +1,11 @@
-"""The catalogue as clients see it: names and bounds, but not where the weights lie."""
+"""The catalogue as clients see it: names and bounds, but not the paths of the weights."""
 
 from darkroom_contracts.api import AllowedSize, ModelList, ModelView, NumberRange, WholeNumberRange
 from darkroom_contracts.models import Catalogue, Model, Range
 
 
 def list_models(catalogue: Catalogue) -> ModelList:
+    """Return the public view of all models."""
     return ModelList([_view(model, default=model is catalogue.models[0]) for model in catalogue.models])
 
 

@@ -1,7 +1,7 @@
 -- name: find_jobs(ids)
--- Whole jobs, with how many wait before each that is queued; 1,001 stands for "more than 1,000". The jobs of a queue
--- share one count: jobs_waiting is walked backwards from the first of them and, where that met fewer than 1,001, forwards
--- to the last of them for the rest. So the cost grows neither with the backlog nor with the jobs asked for.
+-- Whole jobs, with the number of jobs that wait before each queued one; 1,001 stands for "more than 1,000". The jobs of
+-- a queue share one count: jobs_waiting is walked backwards from the first of them and, if that found fewer than 1,001,
+-- forwards to the last of them. So the cost grows neither with the backlog nor with the number of requested jobs.
 WITH asked AS MATERIALIZED (
     SELECT job.*, merged_input(job) AS wanted FROM jobs AS job WHERE id = ANY (:ids)
 ), part AS MATERIALIZED (
@@ -40,8 +40,8 @@ SELECT is_purged(:job_id);
 
 -- name: sample_queue(model)
 -- Waiting jobs of the model with their places, counted from 0: every hundredth of the first 10,000, every thousandth of
--- the first million, then every ten thousandth. A million jobs are 1,090 rows, which take the event loop no longer than a
--- few requests. The walk still grows with the backlog: see sampled.py.
+-- the first million, then every ten thousandth. A million jobs are 1,090 rows, which cost the event loop as much time as
+-- a few requests. The walk still grows with the backlog: see sampled.py.
 SELECT queued_at, id, place FROM (
     SELECT queued_at, id, row_number() OVER (ORDER BY queued_at, id) - 1 AS place
     FROM jobs
@@ -51,7 +51,7 @@ WHERE place % CASE WHEN place < 10000 THEN 100 WHEN place < 1000000 THEN 1000 EL
 ORDER BY place;
 
 -- name: measure_pace(model)^
--- How long the latest jobs of the model took, and how many workers shared them. No row counts when none is recent.
+-- Mean duration of the model's latest jobs, and the number of workers that rendered them; 0 workers without recent jobs.
 SELECT CAST(avg(extract(epoch FROM completed_at - started_at)) AS float8) AS seconds, count(DISTINCT worker) AS workers
 FROM (
     SELECT started_at, completed_at, worker FROM jobs
