@@ -36,7 +36,7 @@ from darkroom_contracts.states import JobStatus
 )
 @json_option
 def submit(prompt: str, model: str | None, wait: bool, output: Path | None, as_json: bool, **options: Any) -> None:
-    """Submit PROMPT. With --wait or --output, wait until the job has ended."""
+    """Submit PROMPT, and wait for the picture with --wait or --output."""
     given = {name: value for name, value in options.items() if value is not None}
     with connected() as client:
         job = client.submit(prompt, model=model, **given)
@@ -82,6 +82,8 @@ def connected() -> Iterator[Client]:
         raise CommandError(
             "Set DARKROOM_URL and DARKROOM_API_KEY. For a stack that `make up` started, run `. .darkroom/env`."
         )
+    if not (key.isascii() and key.isprintable()):
+        raise CommandError("DARKROOM_API_KEY holds characters that no API key has; copy the key again.")
     try:
         with Client(url, key) as client:
             yield client

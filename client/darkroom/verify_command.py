@@ -29,10 +29,11 @@ class NotVerified(CommandError):  # noqa: N818 - named as click names its except
 @click.argument("picture", type=click.Path(path_type=Path))
 @json_option
 def verify(picture: Path, as_json: bool) -> None:
-    """Render PICTURE again from the parameters stored in it, and compare.
+    """Render PICTURE again and compare.
 
-    Exit code 0: the bytes, or at least the pixels, are the same. 1: pixels differ. 2: the picture could not be
-    compared, because it holds no parameters of Darkroom or could not be rendered again.
+    PICTURE is a file that Darkroom rendered; the parameters come from its metadata. Exit code 0: the bytes, or at least
+    the pixels, are the same. 1: pixels differ. 2: the picture could not be compared, because it holds no parameters of
+    Darkroom or could not be rendered again.
     """
     try:
         data = _read(picture)

@@ -109,6 +109,15 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
     assert "Set DARKROOM_URL and DARKROOM_API_KEY" in result.stderr
 
 
+@pytest.mark.parametrize("key", ["dk_client_é", "dk_client_a\n"])
+def test_a_damaged_key_is_refused(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """A key that can't stand in a header is refused before a request, without being shown."""
+    monkeypatch.setenv("DARKROOM_API_KEY", key)
+    result = _run(monkeypatch, Script(), "job", str(JOB_ID))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Error: DARKROOM_API_KEY holds characters that no API key has; copy the key again.\n"
+
+
 def test_the_command_prints_its_version() -> None:
     """`darkroom --version` prints the version."""
     assert CliRunner().invoke(main, ["--version"]).stdout.startswith("darkroom, version ")
