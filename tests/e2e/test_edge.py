@@ -1,4 +1,4 @@
-"""The edge, held to the route table: the real Caddy in front of stubs that answer their name, and of a real S3."""
+"""The edge, held to the route table: Caddy in front of stubs that respond with their name, and of an S3 server."""
 
 import asyncio
 import io
@@ -22,8 +22,9 @@ from darkroom_contracts.api import MAX_BODY_BYTES, Problem
 from darkroom_contracts.errors import ApiError
 from darkroom_contracts.routes import ROUTES, Route
 from darkroom_local.parts import Caddy
-from darkroom_local.ports import LOOPBACK, free_port
+from darkroom_local.ports import LOOPBACK
 from tests.support.endpoints import Bucket
+from tests.support.ports import free_port
 from tests.support.servers import LocalServer, temporary_folder
 from tests.support.services import Services
 from tests.support.stubs import StubServer, stub_server
@@ -50,7 +51,7 @@ UNKNOWN_PATHS = (
 
 @dataclass(frozen=True)
 class Edge:
-    """A running edge, what is behind it, and what it logged."""
+    """A running edge, the stubs behind it, and its log."""
 
     url: str
     port: int
@@ -79,19 +80,19 @@ async def edge(services: Services) -> AsyncIterator[Edge]:
 
 
 def concrete(path: str) -> str:
-    """A path of the route table with its parameters filled in."""
+    """Return a path of the route table with values for its parameters."""
     return re.sub(r"\{\w+(:uuid)?\}", str(uuid4()), path)
 
 
 def other_methods() -> list[tuple[str, str]]:
-    """Every known path with every method that the table does not give it."""
+    """Return every known path with every method that the table does not list for it."""
     known = {(route.method, route.path) for route in ROUTES}
     paths = sorted({route.path for route in ROUTES})
     return [(method, path) for path in paths for method in METHODS if (method, path) not in known]
 
 
 def problem(response: httpx2.Response) -> Problem:
-    """The problem of an answer; it must be one, and agree with the status line."""
+    """Return the problem of a response, which must agree with the status line."""
     assert response.headers["content-type"] == "application/problem+json"
     decoded = msgspec.json.decode(response.content, type=Problem)
     assert decoded.status == response.status_code
@@ -102,7 +103,7 @@ def problem(response: httpx2.Response) -> Problem:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 async def test_every_route_reaches_its_service(edge: Edge, route: Route) -> None:
-    """The edge sends each route of the table to the service that the table names, path and query unchanged."""
+    """The edge sends each route to the service that the table names, with path and query unchanged."""
     target = concrete(route.path) + "?a=b"
     async with edge.client() as http:
         response = await http.request(route.method, target)
@@ -112,7 +113,7 @@ async def test_every_route_reaches_its_service(edge: Edge, route: Route) -> None
 
 @pytest.mark.parametrize(("method", "path"), other_methods())
 async def test_another_method_reaches_a_service_that_refuses_it(edge: Edge, method: str, path: str) -> None:
-    """A known path with a wrong method gets to a service, which answers 405 with Allow from the table."""
+    """A known path with another method reaches a service, which answers 405 with Allow from the table."""
     async with edge.client() as http:
         response = await http.request(method, concrete(path))
     assert response.headers["x-served-by"] in {route.service for route in ROUTES}
@@ -120,7 +121,7 @@ async def test_another_method_reaches_a_service_that_refuses_it(edge: Edge, meth
 
 @pytest.mark.parametrize("path", UNKNOWN_PATHS)
 async def test_everything_else_is_a_404_problem(edge: Edge, path: str) -> None:
-    """What the table doesn't name reaches no service, their health and metrics included."""
+    """A path that the table does not list reaches no service; this includes health and metrics."""
     async with edge.client() as http:
         for method in ("GET", "POST"):
             response = await http.request(method, path.replace("{id}", str(uuid4())))
@@ -129,7 +130,7 @@ async def test_everything_else_is_a_404_problem(edge: Edge, path: str) -> None:
 
 
 async def test_a_service_that_is_down_is_a_503_problem(edge: Edge, tmp_path: Path) -> None:
-    """Nobody behind a route: 503 with Retry-After, and nothing of the query in the edge's logs."""
+    """A service that does not listen: 503 with Retry-After, and no credentials in the edge's log."""
     nowhere = f"{LOOPBACK}:{free_port()}"
     part = Caddy(tmp_path, free_port(), CADDYFILE, dict.fromkeys((*SERVICES, "s3"), nowhere), "darkroom")
     server = LocalServer(part, tmp_path)
@@ -150,7 +151,7 @@ async def test_a_service_that_is_down_is_a_503_problem(edge: Edge, tmp_path: Pat
 
 @asynccontextmanager
 async def impatient_edge(stub: StubServer, folder: Path) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of an edge that has the stub behind every route, and waits ANSWER_SECONDS for an answer to begin."""
+    """Yield a client of an edge that has the stub behind every route and waits ANSWER_SECONDS for a response."""
     upstreams = dict.fromkeys((*SERVICES, "s3"), stub.address)
     patience = {"answer": f"{ANSWER_SECONDS}s"}
     part = Caddy(folder, free_port(), CADDYFILE, upstreams, "darkroom", patience)
@@ -167,7 +168,7 @@ async def impatient_edge(stub: StubServer, folder: Path) -> AsyncIterator[httpx2
     ("method", "target"), [("POST", "/v1/jobs"), ("GET", "/v1/models"), ("GET", "/darkroom/jobs/picture.png")]
 )
 async def test_a_service_that_never_answers_is_a_503_problem(tmp_path: Path, method: str, target: str) -> None:
-    """The wait is bounded. Its end is 503 with Retry-After, says that the outcome is unknown, and frees the service."""
+    """The wait is bounded: one request to the service, and a 503 with Retry-After that leaves the outcome open."""
     async with stub_server("silent", silent=True) as stub, impatient_edge(stub, tmp_path) as http:
         started = monotonic()
         response = await http.request(method, target)
@@ -180,7 +181,7 @@ async def test_a_service_that_never_answers_is_a_503_problem(tmp_path: Path, met
 
 
 async def test_an_answer_that_began_may_take_its_time(tmp_path: Path) -> None:
-    """Only the wait for an answer's head is bounded: streams and large pictures go on."""
+    """Only the wait for the head of a response is bounded: streams and large pictures continue."""
     async with (
         stub_server("slow", body_after=ANSWER_SECONDS * 3) as stub,
         impatient_edge(stub, tmp_path) as http,
@@ -190,14 +191,14 @@ async def test_an_answer_that_began_may_take_its_time(tmp_path: Path) -> None:
 
 
 def test_the_edge_waits_half_a_minute() -> None:
-    """Unless it is set otherwise, for services and pictures alike."""
+    """By default, for services and for pictures."""
     text = CADDYFILE.read_text()
     assert "response_header_timeout {$DARKROOM_EDGE_ANSWER:30s}" in text
     assert text.count("import upstream") == text.count("reverse_proxy {") == 2
 
 
 def test_services_keep_connections_longer_than_the_edge_does() -> None:
-    """A service that closed an idle connection first could do so under a request, and a POST is not sent again."""
+    """A service that closes an idle connection first may lose a request, and a POST is not sent again."""
     text = CADDYFILE.read_text()
     (kept_by_the_edge,) = re.findall(r"^\s*keepalive (\d+)s$", text, re.MULTILINE)
     assert text.count("transport http") == 1
@@ -212,7 +213,7 @@ async def chunks(size: int) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("content", [b" " * 300_000, chunks(300_000)], ids=["announced", "chunked"])
 async def test_a_large_body_is_a_413_problem(edge: Edge, content: bytes | AsyncIterator[bytes]) -> None:
-    """A body beyond the edge's bound never reaches a service, announced or not."""
+    """A body above the edge's bound never reaches a service, with or without an announced size."""
     before = len(edge.stubs["gateway"].requests)
     async with edge.client() as http:
         response = await http.post("/v1/jobs", content=content)
@@ -222,14 +223,14 @@ async def test_a_large_body_is_a_413_problem(edge: Edge, content: bytes | AsyncI
 
 
 async def test_a_body_within_the_bound_passes(edge: Edge) -> None:
-    """The largest body that a service takes gets through the edge."""
+    """The largest body that a service accepts passes the edge."""
     async with edge.client() as http:
         response = await http.post("/v1/jobs", content=b" " * MAX_BODY_BYTES)
     assert response.status_code == 200
 
 
 async def test_slow_headers_end_the_connection(edge: Edge) -> None:
-    """A client that does not finish its headers is cut off."""
+    """A client that does not finish its headers is disconnected."""
     reader, writer = await asyncio.open_connection(LOOPBACK, edge.port)
     writer.write(b"GET /v1/models HTTP/1.1\r\nHost: slow\r\n")
     assert await asyncio.wait_for(reader.read(), timeout=10) == b""
@@ -237,7 +238,7 @@ async def test_slow_headers_end_the_connection(edge: Edge) -> None:
 
 
 async def test_a_slow_body_never_reaches_a_service(edge: Edge) -> None:
-    """A client that does not finish its body is given up, and no service ever heard of it."""
+    """A client that does not finish its body is disconnected, and no service receives the request."""
     before = len(edge.stubs["gateway"].requests)
     reader, writer = await asyncio.open_connection(LOOPBACK, edge.port)
     writer.write(b"POST /v1/jobs HTTP/1.1\r\nHost: slow\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
@@ -248,7 +249,7 @@ async def test_a_slow_body_never_reaches_a_service(edge: Edge) -> None:
 
 
 async def test_oversized_headers_are_refused(edge: Edge) -> None:
-    """Headers beyond the bound answer 431."""
+    """Headers above the bound are answered with 431."""
     async with edge.client() as http:
         response = await http.get("/v1/models", headers={"X-Large": "x" * 32_000})
     assert response.status_code == 431
@@ -256,7 +257,7 @@ async def test_oversized_headers_are_refused(edge: Edge) -> None:
 
 @pytest.fixture
 async def picture(edge: Edge) -> str:
-    """Presigned URL, through the edge, of a stored object."""
+    """Return the presigned URL, through the edge, of a stored object."""
     key = f"jobs/{uuid4()}/0-abc.png"
     content = b"picture"
     put = edge.bucket.client().put_object
@@ -266,7 +267,7 @@ async def picture(edge: Edge) -> str:
 
 
 async def test_a_presigned_picture_is_served_through_the_edge(edge: Edge, picture: str) -> None:
-    """A URL presigned for the edge's origin gives the picture, since the host reaches S3 unchanged."""
+    """A URL presigned for the edge's origin returns the picture, since the host reaches S3 unchanged."""
     async with edge.client() as http:
         response = await http.get(picture)
     assert response.status_code == 200
@@ -276,7 +277,7 @@ async def test_a_presigned_picture_is_served_through_the_edge(edge: Edge, pictur
 
 
 async def test_a_wrong_signature_is_a_403_problem(edge: Edge, picture: str) -> None:
-    """S3's refusals come as problem+json too, with a bad signature and with none."""
+    """A refusal of S3 is a problem, with a wrong signature and without one."""
     async with edge.client() as http:
         for url in (picture[:-4] + "0000", picture.split("?")[0]):
             response = await http.get(url)
@@ -285,7 +286,7 @@ async def test_a_wrong_signature_is_a_403_problem(edge: Edge, picture: str) -> N
 
 
 async def test_a_missing_picture_is_a_404_problem(edge: Edge) -> None:
-    """A valid signature for an object that is gone."""
+    """A valid signature for an object that does not exist is a problem."""
     public = replace(edge.bucket, endpoint=edge.url)
     async with edge.client() as http:
         response = await http.get(public.client().presigned_get_object(public.name, "jobs/gone.png"))
@@ -295,7 +296,7 @@ async def test_a_missing_picture_is_a_404_problem(edge: Edge) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH"])
 async def test_pictures_are_read_only_at_the_edge(edge: Edge, method: str, picture: str) -> None:
-    """No signature lets anyone write through the edge."""
+    """No signature permits a write through the edge."""
     async with edge.client() as http:
         response = await http.request(method, picture, content=b"other")
     assert response.status_code == 405
