@@ -1,4 +1,4 @@
-"""A broker for the chassis' tests."""
+"""Fixtures for the chassis' tests."""
 
 from collections.abc import AsyncIterator
 
@@ -10,7 +10,7 @@ from darkroom_contracts.topology import Lanes, topology
 
 @pytest.fixture
 async def broker(vhost: str) -> AsyncIterator[Broker]:
-    """A broker that has the topology of `tiny`."""
+    """Return a broker with the topology of the model `tiny`."""
     broker = Broker(vhost, "test")
     await broker.declare(topology(["tiny"], Lanes.of((1,))))
     yield broker

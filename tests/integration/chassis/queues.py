@@ -1,4 +1,4 @@
-"""What waits in the broker's queues."""
+"""Access to the messages of queues."""
 
 from aio_pika.abc import AbstractIncomingMessage
 
@@ -6,7 +6,7 @@ from chassis.broker import Broker
 
 
 async def taken_from(broker: Broker, queue: str) -> list[AbstractIncomingMessage]:
-    """Take all messages that wait in a queue, and acknowledge them."""
+    """Take and acknowledge all messages that wait in a queue."""
     channel = await broker.channel()
     declared = await channel.get_queue(queue)
     messages = []

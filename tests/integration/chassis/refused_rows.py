@@ -1,4 +1,4 @@
-"""Meets database errors whose messages quote a value, and logs each in every way that services log errors.
+"""Cause database errors whose messages quote a value, and log each in every way that services log errors.
 
 `python -m tests.integration.chassis.refused_rows DATABASE_URL LOG_FORMAT [NAME...]` logs to stderr at level debug.
 A name picks one of STATEMENTS, or the rollback that fails; without names it meets all.
@@ -27,7 +27,7 @@ from darkroom_contracts.api import Scope
 from darkroom_contracts.routes import ROUTES, Service
 
 MARK = "heliotropeheron"
-"""Stands for a prompt; PostgreSQL or asyncpg quotes it in each of the errors."""
+"""Stands for a prompt. PostgreSQL or asyncpg quotes it in each of the errors."""
 
 Act = Callable[[Connection], Awaitable[Any]]
 
@@ -37,12 +37,12 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "a key is taken": ("INSERT INTO prompts VALUES (2, $1, 'short')", (MARK,)),
     "a column is null": ("INSERT INTO prompts VALUES (3, $1, NULL)", (f"{MARK} 3",)),
     "a parent is missing": ("INSERT INTO children VALUES ($1)", (f"{MARK} 4",)),
-    "a text is no number": ("SELECT ($1::text)::integer", (MARK,)),
-    "a text is no JSON": ("SELECT ($1::text)::jsonb", (f'{{"prompt": {MARK}',)),
+    "a text instead of a number": ("SELECT ($1::text)::integer", (MARK,)),
+    "a text instead of JSON": ("SELECT ($1::text)::jsonb", (f'{{"prompt": {MARK}',)),
     "a NUL in JSON": ("SELECT $1::jsonb ->> 'prompt'", ({"prompt": f"{MARK} \0"},)),
     "a number is a text": ("SELECT $1::integer", (MARK,)),
     "half a surrogate pair": ("SELECT $1::text", (f"{MARK} \ud800",)),
-    "a value is no UUID": ("SELECT $1::uuid", (MARK,)),
+    "a text instead of a UUID": ("SELECT $1::uuid", (MARK,)),
     "a function raises": (RAISING, ()),
 }
 
@@ -50,7 +50,7 @@ ROLLBACK_FAILS = "the rollback fails"
 
 
 async def break_off_within_a_transaction(connection: Connection) -> None:
-    """The rollback after a refused row fails too, and chains its error to the first."""
+    """Cause a rollback that fails after a refused row, with an error chained to the first."""
     try:
         await connection.execute("INSERT INTO prompts VALUES (7, $1, NULL)", f"{MARK} 7")
     finally:
@@ -92,7 +92,7 @@ class Anybody:
 
 
 async def meet(fail: Callable[[], Awaitable[Any]]) -> None:
-    """A loop, a readiness check, an endpoint and a future that nobody awaits meet the error."""
+    """Raise the error in a loop, a readiness check, an endpoint and a future that is never awaited."""
     stop = asyncio.Event()
     await Once(fail, stop).run(stop)
 

@@ -21,14 +21,14 @@ async def publish(broker: Broker) -> None:
 
 
 async def test_declaring_again_changes_nothing(broker: Broker) -> None:
-    """Every service may declare at every start; what waits in the queues stays."""
+    """Declaring an existing topology keeps the queues and their messages."""
     await publish(broker)
     await broker.declare(TOPOLOGY)
     assert [message.body for message in await taken_from(broker, work_queue("tiny"))] == [b"hello"]
 
 
 async def test_two_may_declare_at_once(vhost: str) -> None:
-    """Services start together."""
+    """Several processes may declare the same topology at once."""
     brokers = [Broker(vhost, f"test-{number}") for number in range(3)]
     await asyncio.gather(*(broker.declare(TOPOLOGY) for broker in brokers))
     assert await taken_from(brokers[0], DEAD_QUEUE) == []
@@ -36,7 +36,7 @@ async def test_two_may_declare_at_once(vhost: str) -> None:
 
 
 async def test_a_broker_that_is_not_there_is_unavailable() -> None:
-    """To every kind of call, and quickly."""
+    """Every call on a broker that can't be reached raises BrokerUnavailableError."""
     broker = Broker("amqp://guest:guest@127.0.0.1:1/", "test")
     for call in (broker.check(), broker.declare(TOPOLOGY), publish(broker), broker.connect()):
         with pytest.raises(BrokerUnavailableError):
@@ -44,7 +44,7 @@ async def test_a_broker_that_is_not_there_is_unavailable() -> None:
 
 
 async def test_a_channel_of_a_connection_that_we_closed_is_unavailable(vhost: str) -> None:
-    """aio-pika raises a plain RuntimeError for it, which is translated here and nowhere else."""
+    """The RuntimeError that aio-pika raises for a closed connection is translated where a channel is opened."""
     connection = await aio_pika.connect(vhost)
     await connection.close()
     with pytest.raises(BrokerUnavailableError, match="closed"):
@@ -52,7 +52,7 @@ async def test_a_channel_of_a_connection_that_we_closed_is_unavailable(vhost: st
 
 
 async def test_a_channel_of_a_connection_that_was_lost_is_unavailable(vhost: str) -> None:
-    """aiormq raises a plain RuntimeError for it."""
+    """The RuntimeError that aiormq raises for a lost connection is translated where a channel is opened."""
     async with wire_to(vhost) as wire:
         connection = await aio_pika.connect(wire.url)
         wire.cut()
@@ -62,7 +62,7 @@ async def test_a_channel_of_a_connection_that_was_lost_is_unavailable(vhost: str
 
 
 class MistakenTopology:
-    """A topology whose code is wrong."""
+    """A topology with a bug."""
 
     @property
     def exchanges(self) -> tuple[()]:
@@ -70,7 +70,7 @@ class MistakenTopology:
 
 
 async def test_a_mistake_of_ours_is_no_outage(broker: Broker) -> None:
-    """A RuntimeError that is raised during a call passes through, and the connection goes on to work."""
+    """A RuntimeError of our own during a call is not translated, and the connection stays usable."""
     with pytest.raises(RuntimeError, match="a mistake of ours"):
         await broker.declare(MistakenTopology())  # type: ignore[arg-type]
     await broker.check()

@@ -1,4 +1,4 @@
-"""Batches of publishes in one write, on a real broker: what `chassis.confirms` relies upon in aiormq."""
+"""Publisher confirms for batches on a real broker, and the attributes of aiormq that they use."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ SECONDS = 10.0
 
 @pytest.fixture
 async def broker(broker: Broker) -> Broker:
-    """With the queue `full`, which refuses every message."""
+    """Return the broker with a queue `full` that refuses every message."""
     channel = await broker.channel()
     await channel.declare_queue("full", durable=True, arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
     return broker
@@ -49,15 +49,15 @@ async def answers(receipts: Sequence[Receipt]) -> list[Answer | None]:
 
 
 async def bodies(broker: Broker, queue: str = "darkroom.render.tiny.v1") -> list[bytes]:
-    """All messages that wait in a queue, acknowledged."""
+    """Take all messages that wait in a queue, and return their bodies."""
     return [taken.body for taken in await taken_from(broker, queue)]
 
 
 async def test_a_batch_arrives_whole_and_in_order(channel: ConfirmedChannel, broker: Broker) -> None:
-    """Every message is confirmed and persistent, with its own id, headers and type."""
+    """Every message of a batch is confirmed and persistent, with an id of its own, headers and type."""
     wanted = [str(number).encode() for number in range(300)]
     receipts = await channel.send([message(body) for body in wanted])
-    assert await answers(receipts) == ["confirmed"] * 300
+    assert await answers(receipts) == [Answer.CONFIRMED] * 300
     taken = await taken_from(broker, work_queue("tiny"))
     assert [each.body for each in taken] == wanted
     assert {each.delivery_mode for each in taken} == {aio_pika.DeliveryMode.PERSISTENT}
@@ -66,11 +66,11 @@ async def test_a_batch_arrives_whole_and_in_order(channel: ConfirmedChannel, bro
 
 
 async def test_each_gets_its_own_answer(channel: ConfirmedChannel, broker: Broker) -> None:
-    """Returned and refused ones between confirmed ones, in several batches under way at once."""
+    """Each message gets its own answer, in several concurrent batches."""
     kinds: list[tuple[Message, Answer]] = [
-        (message(), "confirmed"),
-        (message(key="no-such-model"), "returned"),
-        (message(key="full", exchange=""), "refused"),
+        (message(), Answer.CONFIRMED),
+        (message(key="no-such-model"), Answer.RETURNED),
+        (message(key="full", exchange=""), Answer.REFUSED),
     ]
     chosen = [kinds[number % 3] for number in range(90)]
     batches = [chosen[start : start + 30] for start in range(0, 90, 30)]
@@ -80,7 +80,7 @@ async def test_each_gets_its_own_answer(channel: ConfirmedChannel, broker: Broke
 
 
 async def test_nothing_is_kept_of_what_was_answered(channel: ConfirmedChannel, aiormq_channel: Channel) -> None:
-    """A relay lives for months."""
+    """Answered publishes leave no state behind, because a relay runs for months."""
     receipts = await channel.send([message(), message(key="no-such-model"), message(key="full", exchange="")] * 20)
     await answers(receipts)
     await answers(await channel.send([message()]))
@@ -91,45 +91,45 @@ async def test_nothing_is_kept_of_what_was_answered(channel: ConfirmedChannel, a
 async def test_a_batch_shares_a_channel_with_single_publishes(
     channel: ConfirmedChannel, aiormq_channel: Channel, broker: Broker
 ) -> None:
-    """Both count the channel's publishes in one sequence."""
+    """Batches and aiormq's own publishes share the channel's delivery tags."""
     first = await channel.send([message(b"1"), message(b"2")])
     await aiormq_channel.basic_publish(b"3", routing_key=work_queue("tiny"))
     second = await channel.send([message(b"4")])
-    assert await answers([*first, *second]) == ["confirmed"] * 3
+    assert await answers([*first, *second]) == [Answer.CONFIRMED] * 3
     assert await bodies(broker) == [b"1", b"2", b"3", b"4"]
 
 
 async def test_a_long_message_is_cut_into_frames(channel: ConfirmedChannel, broker: Broker) -> None:
-    """Beyond the connection's frame size, and with nothing in it at all."""
+    """A message longer than a frame arrives whole, and so does an empty one."""
     long = bytes(range(256)) * 2000
-    assert await answers(await channel.send([message(b""), message(long)])) == ["confirmed"] * 2
+    assert await answers(await channel.send([message(b""), message(long)])) == [Answer.CONFIRMED] * 2
     assert await bodies(broker) == [b"", long]
 
 
 async def test_a_batch_to_an_exchange_that_is_gone_is_unknown(channel: ConfirmedChannel) -> None:
-    """The broker closes the channel for it; the rest of the batch is lost with it."""
+    """A missing exchange closes the channel, and all answers of the batch are unknown."""
     receipts = await channel.send([message(exchange="no.such.exchange"), message()])
-    assert await answers(receipts) == ["unknown"] * 2
+    assert await answers(receipts) == [Answer.UNKNOWN] * 2
     assert channel.is_closed
 
 
 async def test_a_lost_connection_leaves_its_messages_unknown(vhost: str, broker: Broker) -> None:
-    """They are told apart from those that were answered before."""
+    """After a lost connection, missing answers are unknown and earlier answers stay."""
     async with wire_to(vhost) as wire:
         through = Broker(wire.url, "through the wire")
         publisher = Publisher(through)
         before = await publisher.send([message()])
-        assert await answers(before) == ["confirmed"]
+        assert await answers(before) == [Answer.CONFIRMED]
         wire.freeze()
         after = await publisher.send([message()])
         wire.cut()
-        assert await answers(after) == ["unknown"]
-        assert before[0].answer == "confirmed"
+        assert await answers(after) == [Answer.UNKNOWN]
+        assert before[0].answer == Answer.CONFIRMED
         await through.close()
 
 
 async def test_a_write_without_room_ends_in_time(vhost: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker that stops reading makes the write fail, not hang, and what was not written is in no list."""
+    """When the broker stops reading, a write fails in time, and its messages are not registered."""
     monkeypatch.setattr("chassis.publishing.PUBLISH_TIMEOUT_SECONDS", 0.3)
     async with wire_to(vhost) as wire:
         through = Broker(wire.url, "through the wire")
@@ -150,24 +150,24 @@ async def send_on(publisher: Publisher) -> None:
 
 
 async def test_waiting_ends_when_answers_stop_coming() -> None:
-    """A quiet period ends the wait, unless answers still come; so does the longest time."""
+    """The wait ends after a quiet period without answers, or at its time limit."""
     receipts = [Receipt() for _ in range(4)]
     waiting = asyncio.create_task(wait_for_answers(receipts, 60, 0.2))
     for receipt in receipts[:3]:
         await asyncio.sleep(0.15)
-        receipt.resolve("confirmed")
+        receipt.resolve(Answer.CONFIRMED)
         assert not waiting.done()
     await asyncio.wait_for(waiting, SECONDS)
     await wait_for_answers(receipts, 0.01)
-    assert [receipt.answer for receipt in receipts] == ["confirmed"] * 3 + [None]
-    receipts[3].resolve("refused")
+    assert [receipt.answer for receipt in receipts] == [Answer.CONFIRMED] * 3 + [None]
+    receipts[3].resolve(Answer.REFUSED)
     await asyncio.wait_for(wait_for_answers(receipts, 60), SECONDS)
 
 
 async def test_a_receipt_keeps_its_first_answer() -> None:
-    """The end of the channel says nothing of what was confirmed; a listener hears once."""
+    """The first answer stays, and listeners are called once."""
     receipt, heard = Receipt(), list[Answer | None]()
     receipt.listen(lambda answered: heard.append(answered.answer))
-    receipt.resolve("confirmed")
-    receipt.resolve("unknown")
-    assert heard == ["confirmed"]
+    receipt.resolve(Answer.CONFIRMED)
+    receipt.resolve(Answer.UNKNOWN)
+    assert heard == [Answer.CONFIRMED]

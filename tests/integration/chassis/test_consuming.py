@@ -1,4 +1,4 @@
-"""Consumption from a real broker."""
+"""Consumers on a real broker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,14 +28,14 @@ def consumer(broker: Broker) -> QueueConsumer:
 
 @pytest.fixture
 async def wire(vhost: str, broker: Broker) -> AsyncIterator[Wire]:
-    """A wire to the broker, which has the topology already."""
+    """Return a wire to a broker with the topology."""
     async with wire_to(vhost) as wire:
         yield wire
 
 
 @pytest.fixture
 async def fragile(wire: Wire) -> AsyncIterator[QueueConsumer]:
-    """A consumer whose connection runs through the wire."""
+    """Return a consumer that is connected through the wire."""
     through = Broker(wire.url, "through the wire")
     yield QueueConsumer(through, QUEUE, prefetch=1)
     await through.close()
@@ -48,7 +48,7 @@ async def publish(broker: Broker, *bodies: bytes) -> None:
 
 
 async def given_back(broker: Broker, queue: str = QUEUE) -> Delivery:
-    """The message that comes to a queue some time after it was given up."""
+    """Wait for a message in a queue, and return it."""
     consumer, found = QueueConsumer(broker, queue), list[Delivery]()
 
     async def comes() -> bool:
@@ -81,7 +81,7 @@ async def taken(consumer: QueueConsumer) -> Delivery:
 
 
 async def test_messages_are_taken_one_by_one_until_the_queue_is_empty(broker: Broker, consumer: QueueConsumer) -> None:
-    """Without waiting for an acknowledgement in between; an empty queue answers None."""
+    """Messages are returned in order, without an acknowledgement in between, and None at the end."""
     await publish(broker, b"1", b"2")
     first, second = await taken(consumer), await taken(consumer)
     assert (first.body, second.body) == (b"1", b"2")
@@ -89,7 +89,7 @@ async def test_messages_are_taken_one_by_one_until_the_queue_is_empty(broker: Br
 
 
 async def test_headers_are_plain_values(broker: Broker, consumer: QueueConsumer) -> None:
-    """Strings, numbers, times, lists and tables."""
+    """Headers are returned as strings, numbers, times, lists and dictionaries."""
     headers = {
         "text": "ü",
         "number": 7,
@@ -103,7 +103,7 @@ async def test_headers_are_plain_values(broker: Broker, consumer: QueueConsumer)
 
 
 async def test_an_acknowledged_message_is_gone(broker: Broker, consumer: QueueConsumer) -> None:
-    """It does not come again when its channel closes."""
+    """An acknowledged message is not delivered again when its channel closes."""
     await publish(broker, b"1")
     assert await (await taken(consumer)).ack()
     await consumer.close()
@@ -111,7 +111,7 @@ async def test_an_acknowledged_message_is_gone(broker: Broker, consumer: QueueCo
 
 
 async def test_a_rejected_message_is_a_dead_letter(broker: Broker, consumer: QueueConsumer) -> None:
-    """It moves to the dead-letter queue."""
+    """A rejected message moves to the dead-letter queue."""
     await publish(broker, b"1")
     assert await (await taken(consumer)).reject()
     assert (await given_back(broker, DEAD_QUEUE)).body == b"1"
@@ -119,7 +119,7 @@ async def test_a_rejected_message_is_a_dead_letter(broker: Broker, consumer: Que
 
 
 async def test_closing_gives_back_what_was_not_acknowledged(broker: Broker, consumer: QueueConsumer) -> None:
-    """The next call opens a new channel, and the message comes again."""
+    """Unacknowledged messages return to the queue when the consumer is closed, and it stays usable."""
     await publish(broker, b"1")
     await taken(consumer)
     await consumer.close()
@@ -128,7 +128,7 @@ async def test_closing_gives_back_what_was_not_acknowledged(broker: Broker, cons
 
 
 async def test_a_message_is_acknowledged_once(broker: Broker, consumer: QueueConsumer) -> None:
-    """A second acknowledgement is a mistake of the caller's, not an outage."""
+    """A second acknowledgement is a bug of the caller and raises an error."""
     await publish(broker, b"1")
     delivery = await taken(consumer)
     await delivery.ack()
@@ -140,7 +140,7 @@ async def test_a_message_is_acknowledged_once(broker: Broker, consumer: QueueCon
 async def test_a_message_of_a_lost_channel_can_not_be_disposed_of(
     how: str, broker: Broker, consumer: QueueConsumer
 ) -> None:
-    """The answer is False, and the message comes again."""
+    """An acknowledgement on a lost channel returns False, and the message is delivered again."""
     await publish(broker, b"1")
     delivery = await taken(consumer)
     await consumer.close()
@@ -149,7 +149,7 @@ async def test_a_message_of_a_lost_channel_can_not_be_disposed_of(
 
 
 async def test_a_subscription_brings_the_message_that_is_yet_to_come(broker: Broker, consumer: QueueConsumer) -> None:
-    """One at the most, by the prefetch; the next stays in the queue for others."""
+    """A subscription receives as many messages as the prefetch allows, and leaves the rest in the queue."""
     assert await consumer.get() is None
     subscription = await subscribe(consumer, partial(publish, broker, b"1", b"2"))
     assert subscription.has_message
@@ -159,7 +159,7 @@ async def test_a_subscription_brings_the_message_that_is_yet_to_come(broker: Bro
 
 
 async def test_a_subscription_that_ends_takes_no_more(broker: Broker, consumer: QueueConsumer) -> None:
-    """What comes afterwards waits in the queue."""
+    """Messages that arrive after the end of a subscription stay in the queue."""
     async with consumer.subscription() as subscription:
         pass
     await publish(broker, b"1")
@@ -168,7 +168,7 @@ async def test_a_subscription_that_ends_takes_no_more(broker: Broker, consumer: 
 
 
 async def test_a_consumer_can_subscribe_again_and_again(broker: Broker, consumer: QueueConsumer) -> None:
-    """On one channel, with the message before still unacknowledged when the prefetch allows."""
+    """A consumer may subscribe repeatedly on one channel."""
     for body in (b"1", b"2", b"3"):
         await subscribe(consumer, partial(publish, broker, body))
         delivery = await taken(consumer)
@@ -177,7 +177,7 @@ async def test_a_consumer_can_subscribe_again_and_again(broker: Broker, consumer
 
 
 async def test_a_subscription_whose_body_fails_gives_its_messages_back(broker: Broker, consumer: QueueConsumer) -> None:
-    """The error passes through as it is, even one that a driver might have raised."""
+    """When the context raises, its error is not translated and its messages return to the queue."""
 
     async def fail() -> None:
         await publish(broker, b"1")
@@ -189,14 +189,14 @@ async def test_a_subscription_whose_body_fails_gives_its_messages_back(broker: B
 
 
 async def test_a_subscription_that_the_broker_ends_is_lost(broker: Broker, consumer: QueueConsumer) -> None:
-    """The broker cancels the consumers of a queue that is deleted."""
+    """A subscription is lost when its queue is deleted."""
     channel = await broker.channel()
     with pytest.raises(BrokerUnavailableError, match="lost"):
         await subscribe(consumer, partial(channel.queue_delete, QUEUE))
 
 
 async def test_a_subscription_is_lost_with_its_connection(wire: Wire, broker: Broker, fragile: QueueConsumer) -> None:
-    """Leaving it raises, and the consumer works again with a new connection."""
+    """A subscription is lost with its connection, and the consumer connects again."""
     with pytest.raises(BrokerUnavailableError):
         await subscribe(fragile, cut(wire))
     await publish(broker, b"1")
@@ -206,7 +206,7 @@ async def test_a_subscription_is_lost_with_its_connection(wire: Wire, broker: Br
 async def test_a_delivery_is_stale_after_its_connection_was_lost(
     wire: Wire, broker: Broker, fragile: QueueConsumer
 ) -> None:
-    """The message comes again to whoever asks."""
+    """An unacknowledged message is delivered again after its connection was lost."""
     await publish(broker, b"1")
     delivery = await taken(fragile)
     with pytest.raises(BrokerUnavailableError):
@@ -216,7 +216,7 @@ async def test_a_delivery_is_stale_after_its_connection_was_lost(
 
 
 async def test_a_queue_that_does_not_exist_is_unavailable(broker: Broker) -> None:
-    """Until it is declared; the broker closes the channel, and a new one is opened."""
+    """A missing queue raises BrokerUnavailableError until it is declared."""
     consumer = QueueConsumer(broker, "late")
     with pytest.raises(BrokerUnavailableError, match="no queue 'late'"):
         await consumer.get()
@@ -225,7 +225,7 @@ async def test_a_queue_that_does_not_exist_is_unavailable(broker: Broker) -> Non
 
 
 async def test_a_broker_that_is_not_there_is_unavailable_to_consumers() -> None:
-    """To every kind of call."""
+    """Every call on a broker that can't be reached raises BrokerUnavailableError."""
     away = Broker("amqp://guest:guest@127.0.0.1:1/", "test")
     consumer = QueueConsumer(away, QUEUE)
     with pytest.raises(BrokerUnavailableError):
@@ -239,7 +239,7 @@ async def test_a_broker_that_is_not_there_is_unavailable_to_consumers() -> None:
 async def test_a_broker_that_does_not_answer_is_unavailable(
     wire: Wire, fragile: QueueConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within a time limit."""
+    """A broker that does not answer raises BrokerUnavailableError within a time limit."""
     monkeypatch.setattr("chassis.consuming.ANSWER_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr("chassis.broker.CONNECT_TIMEOUT_SECONDS", 0.3)
     assert await fragile.get() is None
@@ -250,7 +250,7 @@ async def test_a_broker_that_does_not_answer_is_unavailable(
 
 
 async def test_a_listener_hears_its_topics_alone(broker: Broker) -> None:
-    """In order, each once."""
+    """A listener receives the events of its topics once, in order, and no others."""
     heard: list[bytes] = []
     listener = TopicListener(broker, EVENTS_EXCHANGE, heard.append, queue_length=10)
     before = listener.is_listening
@@ -264,7 +264,7 @@ async def test_a_listener_hears_its_topics_alone(broker: Broker) -> None:
 
 
 async def test_a_listener_notices_the_loss_of_its_connection(wire: Wire, broker: Broker) -> None:
-    """It listens again when it is asked to."""
+    """A listener detects the loss of its connection, and can listen again."""
     through, heard = Broker(wire.url, "through the wire"), list[bytes]()
     listener = TopicListener(through, EVENTS_EXCHANGE, heard.append, queue_length=10)
     await listener.listen(["job.*"])

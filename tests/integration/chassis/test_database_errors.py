@@ -1,4 +1,4 @@
-"""Errors of the database tell what is wrong, never what was in the row."""
+"""Translation of database errors, without the contents of rows."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tests.support.ports import free_port
 
 @pytest.mark.parametrize(("form", "names"), [("json", []), ("console", ["a column is null", ROLLBACK_FAILS])])
 async def test_what_was_in_a_row_reaches_no_log(empty_database: str, form: str, names: list[str]) -> None:
-    """At no level, in no traceback, whoever meets the error; what it was is told all the same."""
+    """No log line or traceback of an error contains a value of the row, but its class and its names."""
     command = [sys.executable, "-m", refused_rows.__name__, empty_database, form, *names]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     _, stderr = await process.communicate()
@@ -32,7 +32,7 @@ async def test_what_was_in_a_row_reaches_no_log(empty_database: str, form: str, 
 
 @pytest.mark.parametrize("name", STATEMENTS)
 async def test_the_statements_are_met_with_the_value(empty_database: str, name: str) -> None:
-    """So that the test above shows something: without the translation each error quotes the value."""
+    """Without the translation each of these errors quotes the value."""
     connection = await asyncpg.connect(empty_database)
     await refused_rows.prepare(connection)
     sql, arguments = STATEMENTS[name]
@@ -44,7 +44,7 @@ async def test_the_statements_are_met_with_the_value(empty_database: str, name: 
 
 
 async def test_an_error_names_what_it_concerns(database: str) -> None:
-    """Class, SQLSTATE, table, column and constraint."""
+    """An error names its class, SQLSTATE, table, column and constraint."""
     async with Database(DatabaseSettings(database_url=database), "test") as pool:
         with pytest.raises(BadDataError) as caught:
             async with pool.connection() as connection:
@@ -57,14 +57,14 @@ async def test_an_error_names_what_it_concerns(database: str) -> None:
 
 
 async def test_an_error_about_the_server_keeps_its_message(database: str) -> None:
-    """It names roles, databases and objects, and an operator needs it."""
+    """An error about the server keeps its message, which names roles, databases and objects."""
     async with Database(DatabaseSettings(database_url=database.rpartition("/")[0] + "/nowhere"), "test") as pool:
         with pytest.raises(DatabaseUnavailableError, match=r"\(3D000\), database .nowhere. does not exist"):
             await pool.check()
 
 
 async def test_a_request_that_was_never_sent_is_in_no_doubt(database: str) -> None:
-    """It is told apart from one whose answer was lost."""
+    """Only a statement that was sent is in doubt."""
     nowhere = f"postgresql://nobody:nothing@{LOOPBACK}:{free_port()}/none"
     async with Database(DatabaseSettings(database_url=nowhere), "test") as pool:
         with pytest.raises(DatabaseUnavailableError) as never_sent:
@@ -77,13 +77,13 @@ async def test_a_request_that_was_never_sent_is_in_no_doubt(database: str) -> No
 
 
 def test_an_error_without_a_sqlstate_is_told_by_its_class() -> None:
-    """asyncpg raises some by itself."""
+    """An error that asyncpg itself raises is described by its class."""
     assert describe(asyncpg.PostgresError(MARK)) == "PostgresError (no SQLSTATE)"
 
 
 @pytest.mark.parametrize("sql", ["SELECT FROM jobs", "SELECT cancel_channel('one')"])
 async def test_a_database_without_its_schema_is_away(empty_database: str, sql: str) -> None:
-    """It is not migrated yet, or being restored: that passes, and nothing was done."""
+    """A missing schema raises SchemaMissingError, which is not in doubt."""
     async with Database(DatabaseSettings(database_url=empty_database), "test") as pool:
         with pytest.raises(SchemaMissingError, match=r"does not exist; run `darkroom migrate`") as caught:
             async with pool.connection() as connection:

@@ -1,4 +1,4 @@
-"""Postgres: the pool, and its errors in our own words."""
+"""The Postgres pool, its errors, and named queries."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ async def pool(database: str) -> AsyncIterator[Database]:
 
 
 async def test_jsonb_goes_in_as_any_value_and_comes_out_as_bytes(pool: Database) -> None:
-    """For a typed decoder to read."""
+    """A jsonb parameter may be any value, and a jsonb column is returned as bytes."""
     async with pool.connection() as connection:
         value = await connection.fetchval("SELECT $1::jsonb", {"prompt": "a fox 🦊", "steps": [1, 2]})
     assert value == '{"steps": [1, 2], "prompt": "a fox 🦊"}'.encode()
@@ -44,14 +44,14 @@ async def test_jsonb_goes_in_as_any_value_and_comes_out_as_bytes(pool: Database)
     ],
 )
 async def test_what_postgres_refuses_is_bad_data(pool: Database, sql: str, argument: Any) -> None:
-    """Values it has no room for, and rows that break a constraint."""
+    """Values that Postgres can't store, and rows that violate a constraint, raise BadDataError."""
     with pytest.raises(BadDataError):
         async with pool.connection() as connection:
             await connection.fetch(sql, argument)
 
 
 async def test_a_session_that_holds_locks_goes_past_the_pooler(database: str) -> None:
-    """It opens the direct URL; the pooler's own is not even tried."""
+    """A standing connection uses the direct URL, past the pooler."""
     nowhere = f"postgresql://nobody:nothing@{LOOPBACK}:{free_port()}/none"
     settings = DatabaseSettings(database_url=nowhere, database_direct_url=database)
     connection = await connect_alone(settings, "test")
@@ -61,7 +61,7 @@ async def test_a_session_that_holds_locks_goes_past_the_pooler(database: str) ->
 
 @pytest.mark.parametrize("alone", [True, False])
 async def test_startup_asks_for_nothing_that_a_pooler_refuses(alone: bool) -> None:
-    """PgBouncer knows these parameters; session defaults are the role's."""
+    """A connection sends only the startup parameters that PgBouncer accepts."""
     asked: asyncio.Queue[list[str]] = asyncio.Queue()
 
     async def read_startup(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +82,7 @@ async def test_startup_asks_for_nothing_that_a_pooler_refuses(alone: bool) -> No
 
 
 async def test_a_deadlock_is_a_clash(pool: Database, database: str) -> None:
-    """One of the two is told, and may run it again."""
+    """One of two deadlocked transactions raises TransactionClashError."""
     async with pool.connection() as connection:
         await connection.execute("INSERT INTO tenants (name) VALUES ('first'), ('second')")
     both_hold_one = asyncio.Barrier(2)
@@ -98,7 +98,7 @@ async def test_a_deadlock_is_a_clash(pool: Database, database: str) -> None:
 
 
 async def test_a_transaction_that_raises_leaves_nothing(pool: Database) -> None:
-    """All or nothing."""
+    """A transaction that raises is rolled back."""
 
     async def insert_two() -> None:
         async with pool.transaction() as connection:
@@ -112,21 +112,21 @@ async def test_a_transaction_that_raises_leaves_nothing(pool: Database) -> None:
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
-    """Opening the pool connects to nothing; the first use does."""
+    """The pool connects on first use, and an unreachable server raises DatabaseUnavailableError."""
     async with pool_on(f"postgresql://nobody:nothing@{LOOPBACK}:{free_port()}/none") as pool:
         with pytest.raises(DatabaseUnavailableError):
             await pool.check()
 
 
 async def test_a_database_that_is_not_there_is_unavailable(database: str) -> None:
-    """A service that starts before the migrations waits instead of dying."""
+    """A missing database raises DatabaseUnavailableError."""
     async with pool_on(database.rpartition("/")[0] + "/no-such-database") as pool:
         with pytest.raises(DatabaseUnavailableError):
             await pool.check()
 
 
 async def test_a_connection_that_was_ended_is_replaced(pool: Database, database: str) -> None:
-    """Its user is told; the next one gets a new connection."""
+    """A terminated connection raises DatabaseUnavailableError, and is replaced."""
     with pytest.raises(DatabaseUnavailableError):
         async with pool.connection() as connection:
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -135,7 +135,7 @@ async def test_a_connection_that_was_ended_is_replaced(pool: Database, database:
 
 @pytest.mark.parametrize("error", [RuntimeError("ours"), OSError("ours"), TimeoutError("ours")], ids=repr)
 async def test_what_its_user_raises_passes_through(pool: Database, error: Exception) -> None:
-    """A file that is missing, or a deadline of the user's, is not an outage of Postgres; nothing is committed."""
+    """An error that the caller raises inside a transaction is not translated, and the transaction is rolled back."""
 
     async def insert_and_fail() -> None:
         async with pool.transaction() as connection:
@@ -150,7 +150,7 @@ async def test_what_its_user_raises_passes_through(pool: Database, error: Except
 
 
 async def test_a_mistaken_call_is_no_outage(pool: Database) -> None:
-    """asyncpg raises the class that it has for closed connections, too; while the connection is open it stays."""
+    """InterfaceError is not translated while the connection is open."""
     async with pool.connection() as connection:
         with pytest.raises(asyncpg.InterfaceError, match="expects 1 argument"):
             await connection.fetch("SELECT $1::text")
@@ -160,7 +160,7 @@ async def test_a_mistaken_call_is_no_outage(pool: Database) -> None:
 
 
 async def test_a_closed_connection_is_unavailable(database: str) -> None:
-    """Whoever closed it."""
+    """A call on a closed connection raises DatabaseUnavailableError."""
     connection = await connect_alone(DatabaseSettings(database_url=database), "test")
     await connection.close()
     with pytest.raises(DatabaseUnavailableError, match="closed"):
@@ -170,7 +170,7 @@ async def test_a_closed_connection_is_unavailable(database: str) -> None:
 
 
 async def test_notifications_are_heard_while_the_connection_lasts(database: str, pool: Database) -> None:
-    """Their payloads arrive in order; an ended connection says that it is lost."""
+    """Notifications are received in order, and the end of the connection sets `lost`."""
     standing = await connect_alone(DatabaseSettings(database_url=database), "test")
     heard: list[str] = []
     await standing.listen("news", heard.append)
@@ -185,7 +185,7 @@ async def test_notifications_are_heard_while_the_connection_lasts(database: str,
 
 
 async def test_a_lost_wire_is_unavailable_and_recovers(database: str) -> None:
-    """Without a restart."""
+    """The pool recovers from a lost network connection."""
     async with wire_to(database) as wire, pool_on(wire.url) as pool:
         await pool.check()
         wire.cut()
@@ -201,7 +201,7 @@ async def test_a_lost_wire_is_unavailable_and_recovers(database: str) -> None:
 
 
 async def test_a_silent_server_does_not_hold_its_users_for_ever(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Statements end in time, and so does closing the pool."""
+    """Statements, and closing the pool, have time limits."""
     monkeypatch.setattr("chassis.postgres.COMMAND_TIMEOUT_SECONDS", 0.3)
     async with asyncio.timeout(10), wire_to(database) as wire, pool_on(wire.url) as pool:
         await pool.check()
@@ -211,7 +211,7 @@ async def test_a_silent_server_does_not_hold_its_users_for_ever(database: str, m
 
 
 async def test_users_beyond_the_pool_wait_for_a_connection(database: str) -> None:
-    """The bound holds, and everybody is served."""
+    """Callers beyond the number of connections wait, and all get one."""
     async with pool_on(database, connections=2) as pool:
         await asyncio.gather(*(pool.check() for _ in range(20)))
         async with pool.connection() as connection:
@@ -221,7 +221,7 @@ async def test_users_beyond_the_pool_wait_for_a_connection(database: str) -> Non
 
 @asynccontextmanager
 async def full(pool: Database, users: int) -> AsyncIterator[None]:
-    """All connections of the pool in use, but for the one that is kept."""
+    """Use all connections of the pool but the reserved one."""
     async with AsyncExitStack() as stack:
         for _ in range(users):
             await stack.enter_async_context(pool.connection())
@@ -234,7 +234,7 @@ async def use(pool: Database) -> None:
 
 
 async def test_a_full_pool_is_busy_and_not_away(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting for a connection ends with an error of its own, which says that nothing was sent."""
+    """Waiting for a connection ends with DatabaseBusyError at its time limit."""
     monkeypatch.setattr("chassis.postgres.WAIT_TIMEOUT_SECONDS", 0.1)
     async with pool_on(database, connections=3) as pool:
         async with full(pool, 2):
@@ -244,7 +244,7 @@ async def test_a_full_pool_is_busy_and_not_away(database: str, monkeypatch: pyte
 
 
 async def test_only_so_many_wait_for_a_connection(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rest is refused at once, so that nobody waits in vain; those who wait are served."""
+    """Callers beyond the limit are refused at once, and the waiting ones get a connection."""
     monkeypatch.setattr("chassis.postgres.MOST_WAITING", 3)
     async with pool_on(database, connections=3) as pool:
         async with full(pool, 2):
@@ -256,7 +256,7 @@ async def test_only_so_many_wait_for_a_connection(database: str, monkeypatch: py
 
 
 async def test_who_stops_waiting_makes_room(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that goes away holds neither a place in the queue nor a connection."""
+    """A canceled caller frees its place among the waiting ones."""
     monkeypatch.setattr("chassis.postgres.MOST_WAITING", 1)
     async with pool_on(database, connections=2) as pool:
         async with full(pool, 1):
@@ -271,13 +271,13 @@ async def test_who_stops_waiting_makes_room(database: str, monkeypatch: pytest.M
 
 
 async def test_a_full_pool_answers_the_readiness_check(database: str) -> None:
-    """By the connection that is kept for it."""
+    """The readiness check works while the pool is full."""
     async with pool_on(database, connections=3) as pool, full(pool, 2), asyncio.timeout(2):
         await asyncio.gather(pool.check(), pool.check())
 
 
 async def test_a_part_of_the_connections_may_be_taken_whole(database: str) -> None:
-    """A pool that nobody checks keeps none back."""
+    """A pool without a readiness check may use all of its connections."""
     settings = DatabaseSettings(database_url=database, database_connections=9)
     pool = Database(settings, "test", connections=2, keep_one_for_check=False)
     async with pool, asyncio.timeout(2), full(pool, 2):
@@ -285,7 +285,7 @@ async def test_a_part_of_the_connections_may_be_taken_whole(database: str) -> No
 
 
 async def test_the_errors_keep_their_cause(pool: Database) -> None:
-    """What asyncpg said is in the traceback."""
+    """A translated error has the error of asyncpg as its cause."""
     with pytest.raises(BadDataError) as caught:
         async with pool.connection() as connection:
             await connection.fetch("SELECT $1::integer", 2**40)
@@ -293,6 +293,6 @@ async def test_the_errors_keep_their_cause(pool: Database) -> None:
 
 
 async def test_named_queries_run_on_a_connection(pool: Database) -> None:
-    """As `queries.sql` of a package names them."""
+    """Named queries of a package's `queries.sql` are methods."""
     async with pool.connection() as connection:
         assert [row async for row in load_queries("chassis").find_keys(connection, ids=["nobody"])] == []

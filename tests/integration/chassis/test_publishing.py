@@ -37,7 +37,7 @@ async def publish(publisher: Publisher, body: bytes = b"hello", routing_key: str
 
 
 async def test_a_confirmed_message_is_there_with_all_that_it_carries(broker: Broker, publisher: Publisher) -> None:
-    """It is persistent, has an id of its own, and its headers and type."""
+    """A published message is persistent, with an id, headers and a type."""
     await publisher.publish(WORK_EXCHANGE, "tiny", b"{}", {"job": "j-1"}, "application/json")
     (message,) = await taken_from(broker, work_queue("tiny"))
     assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
@@ -46,20 +46,20 @@ async def test_a_confirmed_message_is_there_with_all_that_it_carries(broker: Bro
 
 
 async def test_a_message_for_a_lane_goes_to_that_lane_alone(broker: Broker, publisher: Publisher) -> None:
-    """The header picks it; the routing key survives for the way back."""
+    """The lane header selects the lane, and the routing key is kept."""
     lane = Lanes.of((1,)).rungs[0][0]
     await publisher.publish(RETRY_EXCHANGE, "tiny", b"again", {LANE_HEADER: lane.name}, "text/plain")
     assert [message.routing_key for message in await taken_from(broker, lane.queue)] == ["tiny"]
 
 
 async def test_an_unroutable_publish_raises(publisher: Publisher) -> None:
-    """A model without a queue must not swallow its jobs."""
+    """A message without a queue raises UnroutableError."""
     with pytest.raises(UnroutableError, match="no-such-model"):
         await publish(publisher, routing_key="no-such-model")
 
 
 async def test_of_many_in_flight_only_the_unroutable_raise(broker: Broker, publisher: Publisher) -> None:
-    """Results are not mixed up between publishes that share a channel."""
+    """Concurrent publishes on one channel get their own results."""
     keys = ["tiny" if number % 3 else "no-such-model" for number in range(60)]
     results = await asyncio.gather(
         *(publish(publisher, str(number).encode(), key) for number, key in enumerate(keys)), return_exceptions=True
@@ -69,7 +69,7 @@ async def test_of_many_in_flight_only_the_unroutable_raise(broker: Broker, publi
 
 
 async def test_a_refused_publish_raises(broker: Broker, publisher: Publisher) -> None:
-    """A full queue that rejects answers with a nack."""
+    """A message that a full queue refuses raises RefusedError."""
     channel = await broker.channel()
     await channel.declare_queue("full", durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
     await publisher.publish("", "full", b"first", {}, "text/plain")
@@ -80,7 +80,7 @@ async def test_a_refused_publish_raises(broker: Broker, publisher: Publisher) ->
 async def test_a_publish_to_an_exchange_that_is_gone_raises_and_the_next_one_works(
     broker: Broker, publisher: Publisher
 ) -> None:
-    """The broker closes the channel for it; a new one is opened."""
+    """A missing exchange closes the channel, and the next publish opens a new one."""
     with pytest.raises(BrokerUnavailableError):
         await publisher.publish("no.such.exchange", "tiny", b"lost", {}, "text/plain")
     await publish(publisher)
@@ -88,7 +88,7 @@ async def test_a_publish_to_an_exchange_that_is_gone_raises_and_the_next_one_wor
 
 
 async def test_a_lost_connection_is_opened_again(vhost: str, broker: Broker) -> None:
-    """Publishes may fail with it until the loss is noticed; no restart is needed."""
+    """After a lost connection publishes succeed again, without a restart."""
     async with wire_to(vhost) as wire:
         through = Broker(wire.url, "through the wire")
         publisher = Publisher(through)
@@ -112,7 +112,7 @@ async def test_a_lost_connection_is_opened_again(vhost: str, broker: Broker) -> 
 async def test_a_publish_without_an_answer_ends_in_time(
     vhost: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A timeout means unknown; it must not mean never."""
+    """A publish that gets no answer ends within its time limit."""
     monkeypatch.setattr(publishing, "PUBLISH_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(broker_module, "CONNECT_TIMEOUT_SECONDS", 0.3)
     async with wire_to(vhost) as wire:
@@ -130,7 +130,7 @@ async def test_a_publish_without_an_answer_ends_in_time(
 async def test_a_queue_that_does_not_answer_holds_no_other_up(
     suspendable_rabbitmq: endpoints.Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A publish that timed out leaves its channel, which the broker serves no longer, to itself."""
+    """A publish that gets no answer does not block later publishes to other queues."""
     monkeypatch.setattr(publishing, "PUBLISH_TIMEOUT_SECONDS", 2.0)
     vhost = await suspendable_rabbitmq.create_vhost()
     broker = Broker(vhost, "test")
@@ -146,12 +146,12 @@ async def test_a_queue_that_does_not_answer_holds_no_other_up(
 
 
 async def test_an_announcement_nobody_listens_to_is_dropped(broker: Broker) -> None:
-    """Live events are no one's duty."""
+    """An event without a listener is dropped, and raises nothing."""
     await Announcer(broker).announce(EVENTS_EXCHANGE, "job.1", b"step", "text/plain")
 
 
 async def test_an_announcement_reaches_those_who_listen(broker: Broker) -> None:
-    """It is transient."""
+    """An event reaches its listeners as a transient message."""
     channel = await broker.channel()
     queue = await channel.declare_queue(exclusive=True)
     await queue.bind(EVENTS_EXCHANGE, "job.*")

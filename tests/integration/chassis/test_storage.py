@@ -16,7 +16,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 REFUSED = (400, 403)
-"""S3 servers are not of one mind about which."""
+"""The status codes with which S3 servers refuse a request differ."""
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def fetch(url: str) -> httpx2.Response:
 
 
 async def test_what_is_put_can_be_fetched_by_its_presigned_url(settings: StorageSettings) -> None:
-    """The same bytes, without a key of the reader's own."""
+    """A presigned URL returns the stored bytes, without a key."""
     await Storage(settings).put("jobs/1/0-ab.png", b"\x89PNG\x00bytes", "image/png")
     url, expires_at = presigner(settings, 60).url("jobs/1/0-ab.png")
     assert (await fetch(url)).content == b"\x89PNG\x00bytes"
@@ -48,7 +48,7 @@ async def test_what_is_put_can_be_fetched_by_its_presigned_url(settings: Storage
 
 
 async def test_putting_again_replaces(settings: StorageSettings, bucket: Bucket) -> None:
-    """A second attempt at the same key leaves one object."""
+    """Storing the same key twice leaves one object."""
     storage = Storage(settings)
     for body in (b"one", b"two"):
         await storage.put("jobs/1/0.png", body, "image/png")
@@ -57,7 +57,7 @@ async def test_putting_again_replaces(settings: StorageSettings, bucket: Bucket)
 
 
 async def test_a_url_works_for_its_object_alone(settings: StorageSettings) -> None:
-    """Changed in any way, the signature is wrong."""
+    """A presigned URL that was changed is refused."""
     storage = Storage(settings)
     for key in ("a.png", "b.png"):
         await storage.put(key, b"bytes", "image/png")
@@ -67,7 +67,7 @@ async def test_a_url_works_for_its_object_alone(settings: StorageSettings) -> No
 
 
 async def test_a_url_expires(settings: StorageSettings) -> None:
-    """When it said it would."""
+    """A presigned URL expires at its time."""
     await Storage(settings).put("a.png", b"bytes", "image/png")
     url, expires_at = presigner(settings, 2).url("a.png")
 
@@ -79,7 +79,7 @@ async def test_a_url_expires(settings: StorageSettings) -> None:
 
 
 async def test_a_prefix_s_objects_are_found_and_removed(settings: StorageSettings, bucket: Bucket) -> None:
-    """All of them, in folders below it too, and no others; removing what is not there is no error."""
+    """All objects with a prefix, and no others, are listed and removed; removing a missing object raises nothing."""
     storage = Storage(settings)
     ours, others = [f"jobs/1/{name}.png" for name in ("a", "b/c")], ["jobs/10/a.png", "jobs/2/a.png"]
     for key in (*ours, *others):
@@ -92,7 +92,7 @@ async def test_a_prefix_s_objects_are_found_and_removed(settings: StorageSetting
 
 
 async def test_more_objects_than_a_page_are_all_found(settings: StorageSettings) -> None:
-    """S3 answers a thousand keys at a time."""
+    """More than a thousand objects are listed and removed."""
     storage = Storage(settings)
     keys = [f"jobs/1/{number}.png" for number in range(1001)]
     await asyncio.gather(*(storage.put(key, b"", "image/png") for key in keys))
@@ -102,14 +102,14 @@ async def test_more_objects_than_a_page_are_all_found(settings: StorageSettings)
 
 
 async def test_readiness_wants_the_bucket(settings: StorageSettings) -> None:
-    """A bucket that is not there is found before the first picture is lost to it."""
+    """A missing bucket fails the check."""
     await Storage(settings).check()
     with pytest.raises(StorageUnavailableError, match="no bucket"):
         await Storage(replace(settings, s3_bucket="another-bucket")).check()
 
 
 async def test_an_endpoint_that_is_not_there_is_unavailable(settings: StorageSettings) -> None:
-    """To every call."""
+    """Every call on an S3 server that can't be reached raises StorageUnavailableError."""
     storage = Storage(replace(settings, s3_endpoint=f"http://{LOOPBACK}:{free_port()}"))
     for call in (
         storage.check(),
@@ -122,6 +122,6 @@ async def test_an_endpoint_that_is_not_there_is_unavailable(settings: StorageSet
 
 
 async def test_wrong_credentials_are_told_as_unavailable(settings: StorageSettings) -> None:
-    """Whoever mends the settings needs no restart of what waits."""
+    """A refused key raises StorageUnavailableError."""
     with pytest.raises(StorageUnavailableError):
         await Storage(replace(settings, s3_secret_key="wrong-secret")).put("a.png", b"bytes", "image/png")

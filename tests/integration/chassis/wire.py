@@ -1,4 +1,4 @@
-"""A wire between a client and a server that a test may freeze or cut."""
+"""A TCP proxy that a test may freeze or cut."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from darkroom_local.ports import LOOPBACK
 
 
 class Wire:
-    """Forwards TCP connections to a server."""
+    """A proxy of TCP connections to a server."""
 
     def __init__(self, server_url: str) -> None:
         self._server = urlsplit(server_url)
@@ -21,20 +21,20 @@ class Wire:
 
     @property
     def url(self) -> str:
-        """The server's URL, through the wire."""
+        """The URL of the server through the proxy."""
         credentials = self._server.netloc.rpartition("@")[0]
         return urlunsplit(self._server._replace(netloc=f"{credentials}@{LOOPBACK}:{self.port}"))
 
     def freeze(self) -> None:
-        """Bytes are taken but not passed on, as behind a router that died."""
+        """Accept bytes without forwarding them, as behind a dead router."""
         self._flowing.clear()
 
     def thaw(self) -> None:
-        """Pass on what was held back, and all that follows."""
+        """Forward the held bytes, and all that follow."""
         self._flowing.set()
 
     def cut(self) -> None:
-        """Every connection is lost at once."""
+        """Abort all connections."""
         for writer in self._writers:
             writer.transport.abort()
         self._writers.clear()

@@ -1,4 +1,4 @@
-"""Pauses between tries."""
+"""Exponential backoff."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ PROMPT = Backoff(first=0.001, longest=0.002)
 
 
 class Flaky:
-    """Fails as often as a test says, then answers."""
+    """Raises the given errors, then returns."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
@@ -28,13 +28,13 @@ class Flaky:
 
 
 def test_pauses_double_up_to_a_bound() -> None:
-    """However many failures there were; without jitter they are exact."""
+    """Without jitter each pause is twice the last one, up to the longest."""
     backoff = Backoff(first=0.5, longest=3, jitter=0)
     assert [backoff.pause(failures) for failures in (1, 2, 3, 4, 5, 10_000)] == [0.5, 1, 2, 3, 3, 3]
 
 
 def test_jitter_only_shortens_a_pause() -> None:
-    """By its share at the most, and differently each time."""
+    """Jitter shortens a pause at random, by at most its share."""
     pauses = {Backoff(first=1, longest=8, jitter=0.25).pause(3) for _ in range(200)}
     assert len(pauses) > 100
     assert 3 <= min(pauses) < 3.2
@@ -42,7 +42,7 @@ def test_jitter_only_shortens_a_pause() -> None:
 
 
 async def test_an_operation_is_repeated_until_it_returns() -> None:
-    """Each failure is reported with the pause that follows it."""
+    """An operation is retried until it returns, and each failure is reported with the next pause."""
     flaky = Flaky(OSError(1), OSError(2))
     assert await retry(flaky.call, on=OSError, backoff=PROMPT, report=flaky.report) == "done"
     assert flaky.calls == 3
@@ -51,7 +51,7 @@ async def test_an_operation_is_repeated_until_it_returns() -> None:
 
 
 async def test_the_last_try_raises() -> None:
-    """Its error is the caller's, so it is not reported."""
+    """The last of a limited number of tries raises its error, which is not reported."""
     flaky = Flaky(OSError(1), OSError(2), OSError(3))
     with pytest.raises(OSError, match="2"):
         await retry(flaky.call, on=OSError, backoff=PROMPT, report=flaky.report, tries=2)
@@ -59,7 +59,7 @@ async def test_the_last_try_raises() -> None:
 
 
 async def test_an_error_that_is_not_named_is_not_retried() -> None:
-    """Nor is a cancellation."""
+    """An error of another class, or a cancellation, is raised at once."""
     for error in (ValueError(), asyncio.CancelledError()):
         flaky = Flaky(error)  # type: ignore[arg-type]
         with pytest.raises(type(error)):

@@ -9,7 +9,7 @@ from chassis.batching import Batcher, Group
 
 
 class Worker:
-    """Answers each item with its text; a test holds the batches and makes them fail."""
+    """Answers each item with its text. A test holds the batches, or makes them fail."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -49,7 +49,7 @@ def asking(batcher: Batcher[int, str], *items: int) -> list[asyncio.Task[str]]:
 
 
 async def test_calls_that_come_together_share_a_batch(batcher: Batcher[int, str], worker: Worker) -> None:
-    """Equal items share a group; each caller gets the answer to its own."""
+    """Concurrent calls share a batch, and calls with equal items share an answer."""
     assert await asyncio.gather(*asking(batcher, 1, 2, 1)) == ["1", "2", "1"]
     assert worker.batches == [[1, 2]]
 
@@ -57,7 +57,7 @@ async def test_calls_that_come_together_share_a_batch(batcher: Batcher[int, str]
 async def test_calls_that_come_while_a_batch_is_under_way_share_the_next(
     batcher: Batcher[int, str], worker: Worker
 ) -> None:
-    """Even for the same item: its answer may be too old for them. Oldest first, and as many as a batch may hold."""
+    """Calls during a batch wait for the next one, even for an item of the running batch; the oldest go first."""
     worker.open.clear()
     first = asking(batcher, 1)
     await worker.begun.wait()
@@ -70,7 +70,7 @@ async def test_calls_that_come_while_a_batch_is_under_way_share_the_next(
 
 
 async def test_a_bounded_number_of_batches_is_in_flight(worker: Worker) -> None:
-    """And as many as allowed, while there is work for them."""
+    """As many batches run at once as are allowed, and no more."""
     batcher = Batcher(worker.work, largest=1, in_flight=3)
     worker.open.clear()
     tasks = asking(batcher, *range(10))
@@ -82,7 +82,7 @@ async def test_a_bounded_number_of_batches_is_in_flight(worker: Worker) -> None:
 
 
 async def test_an_error_fails_what_its_batch_left_unanswered(batcher: Batcher[int, str], worker: Worker) -> None:
-    """And nothing else: the next batch is worked on."""
+    """An error fails the groups of its batch without an answer; the next batch runs."""
     worker.error = ValueError("no")
     results = await asyncio.gather(*asking(batcher, 1, 2, 3), return_exceptions=True)
     assert [type(result) for result in results] == [str, ValueError, ValueError]
@@ -91,7 +91,7 @@ async def test_an_error_fails_what_its_batch_left_unanswered(batcher: Batcher[in
 
 
 async def test_a_caller_that_goes_away_cancels_no_batch(batcher: Batcher[int, str], worker: Worker) -> None:
-    """The others get their answers, and its own item is worked on all the same."""
+    """A batch runs to its end, with all of its items, when one of its callers is canceled."""
     worker.open.clear()
     leaver, stayer = asking(batcher, 1, 2)
     await worker.begun.wait()
@@ -102,7 +102,7 @@ async def test_a_caller_that_goes_away_cancels_no_batch(batcher: Batcher[int, st
 
 
 async def test_a_drain_waits_for_every_answer(batcher: Batcher[int, str], worker: Worker) -> None:
-    """Whether anybody is left to hear it or not."""
+    """A drain waits for batches whose callers were all canceled, too."""
     for task in asking(batcher, *range(25)):
         await asyncio.sleep(0)
         task.cancel()
@@ -112,13 +112,13 @@ async def test_a_drain_waits_for_every_answer(batcher: Batcher[int, str], worker
 
 
 async def test_items_that_are_no_keys_have_one(worker: Worker) -> None:
-    """Groups are told apart by the given key."""
+    """Items with equal keys share a group, whatever the items are."""
     batcher: Batcher[int, str] = Batcher(worker.work, largest=10, key=lambda number: number % 2)
     assert await asyncio.gather(*asking(batcher, 1, 2, 3)) == ["1", "2", "1"]
 
 
 async def test_what_is_taken_away_is_answered_by_its_taker(batcher: Batcher[int, str], worker: Worker) -> None:
-    """The oldest first."""
+    """Groups that are taken from the queue are not in a batch; the oldest are taken first."""
     worker.open.clear()
     tasks = asking(batcher, 1)
     await worker.begun.wait()

@@ -1,4 +1,4 @@
-"""Which exceptions mean that the broker is away."""
+"""Translation of aio-pika's errors."""
 
 import asyncio
 
@@ -30,7 +30,7 @@ from chassis.errors import BrokerUnavailableError, UnavailableError
     ids=repr,
 )
 def test_what_the_driver_raises_for_a_lost_broker_is_translated(error: Exception) -> None:
-    """With the driver's error as its cause, under the root that callers catch."""
+    """The errors of a lost broker become BrokerUnavailableError, with the driver's error as the cause."""
     with pytest.raises(UnavailableError) as caught, translated_errors():
         raise error
     assert type(caught.value) is BrokerUnavailableError
@@ -42,14 +42,14 @@ def test_what_the_driver_raises_for_a_lost_broker_is_translated(error: Exception
     "error", [RuntimeError("ours"), ValueError("ours"), KeyError("ours"), MessageProcessError("twice", None)], ids=repr
 )
 def test_an_error_of_our_own_passes_through(error: Exception) -> None:
-    """A mistake of ours must not look like an outage, a RuntimeError least of all."""
+    """An error that aio-pika does not raise for a lost broker, RuntimeError above all, is not translated."""
     with pytest.raises(type(error)) as caught, translated_errors():
         raise error
     assert caught.value is error
 
 
 async def test_a_call_that_the_driver_cancels_is_translated() -> None:
-    """A connection that missed its heartbeats cancels the calls under way, though nobody canceled their task."""
+    """CancelledError in a task that was not canceled, as aiormq raises it after missed heartbeats, is translated."""
     answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     answer.cancel()
     with pytest.raises(BrokerUnavailableError, match="heartbeats"), translated_errors():
@@ -57,7 +57,7 @@ async def test_a_call_that_the_driver_cancels_is_translated() -> None:
 
 
 async def test_a_task_that_is_canceled_stays_canceled() -> None:
-    """A drain must not look like an outage."""
+    """CancelledError in a task that was canceled is not translated."""
 
     async def call() -> None:
         with translated_errors():
@@ -71,7 +71,7 @@ async def test_a_task_that_is_canceled_stays_canceled() -> None:
 
 
 async def test_a_timeout_around_a_call_stays_a_timeout() -> None:
-    """The one inside is the broker's, the one outside its caller's."""
+    """A timeout inside the context is translated, and one around it is not."""
 
     async def hang(*, inside: float | None, outside: float | None) -> None:
         async with asyncio.timeout(outside):

@@ -1,4 +1,4 @@
-"""Concurrent look-ups share a query, and none of them fails another."""
+"""Coalesced look-ups: concurrent look-ups share a query."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ TOGETHER = 4
 
 
 class Source:
-    """Looks numbers up; a test sees each query, holds it and lets it go, or has it fail."""
+    """A look-up of numbers. A test sees each query, holds it, releases it, or makes it fail."""
 
     def __init__(self) -> None:
         self.queries: list[list[int]] = []
@@ -51,19 +51,19 @@ def asking(coalescer: Coalescer[int, str], *keys: int) -> list[asyncio.Task[str 
 
 
 async def outcomes(tasks: list[asyncio.Task[str | None]]) -> list[object]:
-    """The values, and the types of the errors."""
+    """Return the values, and the types of the errors."""
     results = await asyncio.gather(*tasks, return_exceptions=True)
     return [type(result) if isinstance(result, BaseException) else result for result in results]
 
 
 async def test_keys_asked_for_together_share_a_query(coalescer: Coalescer[int, str], source: Source) -> None:
-    """Each gets its own value, and None where there is none."""
+    """Every caller gets the value of its key, or None for a key without a value."""
     assert await outcomes(asking(coalescer, 0, 1, 2, 1)) == [None, "1", "2", "1"]
     assert source.queries == [[0, 1, 2]]
 
 
 async def test_a_query_under_way_is_never_joined(coalescer: Coalescer[int, str], source: Source) -> None:
-    """Its answer may be older than the question."""
+    """A caller does not join a running query, which may have read older data."""
     source.open.clear()
     first = asking(coalescer, 1)
     await source.begun.wait()
@@ -75,13 +75,13 @@ async def test_a_query_under_way_is_never_joined(coalescer: Coalescer[int, str],
 
 
 async def test_one_query_runs_at_a_time(coalescer: Coalescer[int, str], source: Source) -> None:
-    """And holds a bounded number of keys, oldest first."""
+    """Queries run one at a time, each with a bounded number of keys, the oldest first."""
     assert await outcomes(asking(coalescer, *range(1, 10))) == [str(key) for key in range(1, 10)]
     assert source.queries == [[1, 2, 3, 4], [5, 6, 7, 8], [9]]
 
 
 async def test_a_key_that_breaks_the_query_fails_alone(coalescer: Coalescer[int, str], source: Source) -> None:
-    """Keys out of a query that failed are looked up one by one, before those that came later."""
+    """After a query failed, its keys are looked up one by one, before later keys."""
     source.refused = {2}
     assert await outcomes(asking(coalescer, 1, 2, 3, 4, 5)) == ["1", ValueError, "3", "4", "5"]
     assert source.queries == [[1, 2, 3, 4], [1], [2], [3], [4], [5]]
@@ -91,7 +91,7 @@ async def test_a_key_that_breaks_the_query_fails_alone(coalescer: Coalescer[int,
 async def test_all_who_wait_are_told_when_the_database_fails(
     coalescer: Coalescer[int, str], source: Source, error: Exception
 ) -> None:
-    """With the first query, not one batch after the other; later ones are tried afresh."""
+    """All waiting keys fail with the first query, and later keys are looked up again."""
     source.open.clear()
     source.error = error
     tasks = asking(coalescer, *range(1, 10))
@@ -105,7 +105,7 @@ async def test_all_who_wait_are_told_when_the_database_fails(
 
 
 async def test_keys_that_are_looked_up_alone_are_told_too(coalescer: Coalescer[int, str], source: Source) -> None:
-    """The database may go away while the bad key is looked for."""
+    """An outage during the look-ups of single keys fails the remaining ones, too."""
     source.refused = {2}
     source.away_after = 2
     expected = ["1", DatabaseUnavailableError, DatabaseUnavailableError]
@@ -114,7 +114,7 @@ async def test_keys_that_are_looked_up_alone_are_told_too(coalescer: Coalescer[i
 
 
 async def test_a_look_up_is_never_in_doubt(coalescer: Coalescer[int, str], source: Source) -> None:
-    """It only reads, so whatever it was for has not begun."""
+    """The error of a look-up has `in_doubt` False, because nothing was written."""
     source.error = DatabaseUnavailableError("gone")
     with pytest.raises(DatabaseUnavailableError) as caught:
         await coalescer.find(1)
@@ -124,7 +124,7 @@ async def test_a_look_up_is_never_in_doubt(coalescer: Coalescer[int, str], sourc
 async def test_a_silent_database_is_given_up_on(
     coalescer: Coalescer[int, str], source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All who wait are told when the first query has had its time."""
+    """All waiting callers get an error when the query reaches its time limit."""
     monkeypatch.setattr("chassis.coalesce.PATIENCE_SECONDS", 0.05)
     source.open.clear()
     assert await outcomes(asking(coalescer, *range(1, 10))) == [DatabaseUnavailableError] * 9
@@ -134,7 +134,7 @@ async def test_a_silent_database_is_given_up_on(
 async def test_a_key_whose_turn_comes_too_late_is_refused(
     coalescer: Coalescer[int, str], source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database answers, but too slowly for all who ask."""
+    """A key whose query does not start in time fails, although the database answers."""
     source.open.clear()
     first = asking(coalescer, 1)
     await source.begun.wait()
@@ -149,7 +149,7 @@ async def test_a_key_whose_turn_comes_too_late_is_refused(
 async def test_only_so_many_wait(
     coalescer: Coalescer[int, str], source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rest is refused at once; a caller that goes away makes room."""
+    """Callers beyond the limit are refused at once, and a canceled caller frees its place."""
     monkeypatch.setattr("chassis.coalesce.MOST_WAITING", 3)
     source.open.clear()
     tasks = asking(coalescer, 1, 1, 2)
@@ -167,7 +167,7 @@ async def test_only_so_many_wait(
 async def test_a_caller_that_goes_away_takes_nothing_from_the_others(
     coalescer: Coalescer[int, str], source: Source
 ) -> None:
-    """Neither those who wait for the same key, nor those who come after."""
+    """A canceled caller affects neither callers of the same key nor later ones."""
     source.open.clear()
     leaver, stayer = asking(coalescer, 1, 1)
     await source.begun.wait()

@@ -1,4 +1,4 @@
-"""Folders that are replaced whole."""
+"""Atomic replacement of folders."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def make(folder: Path, text: str) -> Path:
 
 
 def test_a_folder_that_is_missing_is_put_in_place(tmp_path: Path) -> None:
-    """With the folders above it; nothing is left beside it."""
+    """A missing folder is created with its parents, and no temporary folder is left."""
     folder = tmp_path / "models" / "tiny"
     with replaced(folder) as fresh:
         make(fresh, "new")
@@ -24,7 +24,7 @@ def test_a_folder_that_is_missing_is_put_in_place(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_exists_is_replaced_whole(tmp_path: Path) -> None:
-    """What was in it is gone; nothing is left beside it."""
+    """An existing folder is replaced with all of its files, and no temporary folder is left."""
     folder = make(tmp_path / "tiny", "old")
     (folder / "other").touch()
     with replaced(folder) as fresh:
@@ -35,7 +35,7 @@ def test_a_folder_that_exists_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_a_folder_whose_successor_fails_stays(tmp_path: Path) -> None:
-    """And what was made of the successor is removed."""
+    """When the context raises, the folder stays as it was and the new one is removed."""
     folder = make(tmp_path / "tiny", "old")
 
     def fail() -> None:
@@ -50,7 +50,7 @@ def test_a_folder_whose_successor_fails_stays(tmp_path: Path) -> None:
 
 
 def test_a_folder_whose_successor_is_missing_is_moved_back(tmp_path: Path) -> None:
-    """The second rename of an exchange may fail."""
+    """When the new folder can't be moved, the old one is moved back."""
     folder = make(tmp_path / "tiny", "old")
     with pytest.raises(FileNotFoundError):
         exchange(tmp_path / "new", folder, tmp_path / "aside")
@@ -58,7 +58,7 @@ def test_a_folder_whose_successor_is_missing_is_moved_back(tmp_path: Path) -> No
 
 
 def test_an_exchange_keeps_the_old_folder_aside(tmp_path: Path) -> None:
-    """For whoever wants it back."""
+    """An exchange moves the old folder to the given path."""
     folder, fresh = make(tmp_path / "tiny", "old"), make(tmp_path / "fresh", "new")
     exchange(fresh, folder, tmp_path / "aside")
     assert [(tmp_path / name / "file").read_text() for name in ("tiny", "aside")] == ["new", "old"]

@@ -29,17 +29,17 @@ AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
     ],
 )
 def test_every_type_of_a_header_has_a_form(value: Any, form: Any) -> None:
-    """Each type that AMQP knows becomes JSON that tells the type where JSON has none, at any depth."""
+    """Every AMQP type has a JSON form that preserves it, at any depth."""
     assert json_safe({"header": value}) == {"header": form}
 
 
 @pytest.mark.parametrize("key", ["$bytes", "$table", "a\x00b"])
 def test_a_table_that_could_be_mistaken_is_written_as_pairs(key: str) -> None:
-    """A table whose own key looks like a tag, or can't be a key in jsonb, keeps its keys as values."""
+    """A table with a key that starts with `$`, or contains NUL, is encoded as key and value pairs."""
     assert json_safe({key: 1, "x": b"\x00"}) == {"$table": [[json_safe(key), 1], ["x", {"$bytes": "AA=="}]]}
 
 
 def test_the_form_has_no_nul() -> None:
-    """Postgres takes the form: no NUL is left in it."""
+    """The JSON form contains no NUL, which Postgres would refuse."""
     encoded = msgspec.json.encode(json_safe({"a\x00": ["\x00", b"\x00"]}))
     assert b"\\u0000" not in encoded

@@ -1,4 +1,4 @@
-"""Log lines share writes."""
+"""Buffered log lines."""
 
 import asyncio
 import io
@@ -7,7 +7,7 @@ from chassis.log_lines import Lines, LineWriter
 
 
 class Recorder(io.StringIO):
-    """Remembers each write."""
+    """A file that records each write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class Recorder(io.StringIO):
 
 
 async def test_lines_of_one_turn_leave_in_one_write() -> None:
-    """Tasks that wake up together log together."""
+    """Lines of one iteration of the event loop are written together."""
     file = Recorder()
     writer = LineWriter(Lines(file))
 
@@ -32,7 +32,7 @@ async def test_lines_of_one_turn_leave_in_one_write() -> None:
 
 
 async def test_each_turn_writes_its_own() -> None:
-    """Nothing is held back for the next one."""
+    """A line is written at the end of its iteration."""
     file = Recorder()
     writer = LineWriter(Lines(file))
     for line in ("one", "two"):
@@ -42,7 +42,7 @@ async def test_each_turn_writes_its_own() -> None:
 
 
 async def test_a_warning_is_written_at_once_with_all_before_it() -> None:
-    """It may be the last that a process can say."""
+    """A warning is written at once, because the process may end next."""
     file = Recorder()
     writer = LineWriter(Lines(file))
     writer.info("calm")
@@ -51,7 +51,7 @@ async def test_a_warning_is_written_at_once_with_all_before_it() -> None:
 
 
 def test_without_an_event_loop_each_line_is_written_at_once() -> None:
-    """Commands and threads have none."""
+    """Without an event loop lines are written at once."""
     file = Recorder()
     writer = LineWriter(Lines(file))
     writer.info("one")

@@ -26,7 +26,7 @@ except RuntimeError as error:
 
 
 def output_of(code: str, *, level: str = "info", format_: str = "json", ends_by: int = 0) -> str:
-    """What a process logs to stderr; logging is set up once a process. `ends_by`: exit code, or minus a signal."""
+    """Run a process and return its stderr. `ends_by` is its exit code, or minus a signal."""
     script = SET_UP.format(level=level, format=format_) + code
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("", ends_by)
@@ -38,7 +38,7 @@ def lines_of(code: str, **settings: Any) -> list[dict[str, Any]]:
 
 
 def test_a_line_is_one_json_object() -> None:
-    """It tells when, how grave, which service, and what."""
+    """A line is a JSON object with time, level, service and event."""
     (line,) = lines_of("log.info('job done', job_id='j-1', seconds=1.5)")
     assert (line["event"], line["level"], line["service"]) == ("job done", "info", "kitchen")
     assert (line["job_id"], line["seconds"]) == ("j-1", 1.5)
@@ -46,20 +46,20 @@ def test_a_line_is_one_json_object() -> None:
 
 
 def test_the_standard_library_s_loggers_write_the_same_form() -> None:
-    """Libraries speak through them."""
+    """Records of the standard library's loggers have the same format."""
     (line,) = lines_of("logging.getLogger('some.library').warning('careful: %s', 'hot')")
     assert (line["event"], line["logger"], line["level"]) == ("careful: hot", "some.library", "warning")
 
 
 def test_what_is_bound_to_the_context_is_on_every_line() -> None:
-    """Above all the trace id."""
+    """Lines contain the bound context, such as the trace id."""
     bound = "structlog.contextvars.bind_contextvars(trace_id='t-1')\n"
     lines = lines_of(bound + "log.info('one'); logging.getLogger('x').warning('two')")
     assert [line["trace_id"] for line in lines] == ["t-1", "t-1"]
 
 
 def test_a_traceback_shows_no_local_variables() -> None:
-    """Prompts and keys are among them."""
+    """Tracebacks contain no local variables, which may be prompts or keys."""
     (line,) = lines_of(FAIL)
     assert line["exception"][0]["exc_value"] == "burnt"
     assert line["exception"][0]["frames"][-1]["name"] == "cook"
@@ -67,7 +67,7 @@ def test_a_traceback_shows_no_local_variables() -> None:
 
 
 def test_nor_does_the_console_form() -> None:
-    """Which is for people, and shows where it broke."""
+    """The console format shows tracebacks without local variables, too."""
     text = output_of(FAIL, format_="console")
     assert "cooking failed" in text
     assert "burnt" in text
@@ -76,24 +76,24 @@ def test_nor_does_the_console_form() -> None:
 
 @pytest.mark.parametrize(("level", "shown"), [("debug", 3), ("info", 2), ("error", 1)])
 def test_the_level_bounds_what_is_written(level: str, shown: int) -> None:
-    """From the settings."""
+    """Lines below the level of the settings are not written."""
     assert len(lines_of("log.debug('a'); log.info('b'); log.error('c')", level=level)) == shown
 
 
 def test_access_lines_are_not_written() -> None:
-    """They would carry signed URLs."""
+    """Access lines are not written, because they would contain signed URLs."""
     assert output_of("logging.getLogger('uvicorn.access').info('GET /x?X-Amz-Signature=abc')") == ""
 
 
 def test_whatever_is_logged_makes_a_line() -> None:
-    """Objects by their repr; half a surrogate pair, which UTF-8 can't hold, is escaped."""
+    """Objects are logged by their repr, and lone surrogates are escaped."""
     code = "log.info('odd', text=chr(0xd800), cause=ValueError('x'), at={1: b'y'})"
     (line,) = lines_of(code)
     assert (line["text"], line["cause"]) == ("\ud800", "ValueError('x')")
 
 
 def test_an_exception_is_told_while_the_loop_runs() -> None:
-    """By `log.exception` too, and before the process goes on."""
+    """Warnings and exceptions are written before the process continues."""
     (line,) = lines_of(
         "import asyncio, os\n"
         "async def main():\n"
@@ -106,7 +106,7 @@ def test_an_exception_is_told_while_the_loop_runs() -> None:
 
 
 def test_a_killed_process_has_written_what_it_logged_before_it_waited() -> None:
-    """Lines wait for the turn of the event loop to end, never for I/O."""
+    """A killed process has written all lines of its finished iterations."""
     lines = lines_of(
         "import asyncio, os, signal\n"
         "async def main():\n"
@@ -120,7 +120,7 @@ def test_a_killed_process_has_written_what_it_logged_before_it_waited() -> None:
 
 
 def test_lines_keep_their_order_whoever_writes_them() -> None:
-    """A library's line flushes those that wait before it; the last ones leave with the process."""
+    """Lines are in order with those of libraries, and the last ones are written at exit."""
     lines = lines_of(
         "import asyncio\n"
         "async def main():\n"

@@ -13,7 +13,7 @@ HOUR = 3600.0
 
 
 class Counting(Loop):
-    """Does what a test says in each round, and counts the rounds."""
+    """Runs a test's function in each round, and counts the rounds."""
 
     name = "counting"
 
@@ -32,7 +32,7 @@ class Counting(Loop):
 
 
 class Impatient(Counting):
-    """Notes its pauses instead of waiting them out."""
+    """Records its pauses instead of waiting."""
 
     def __init__(self, work: Callable[[int], bool], interval: float = HOUR) -> None:
         super().__init__(work, interval)
@@ -45,7 +45,7 @@ class Impatient(Counting):
 
 @asynccontextmanager
 async def running(loop: Loop) -> AsyncIterator[asyncio.Event]:
-    """Runs the loop; leaving stops it and waits for its end."""
+    """Run the loop during the context, then stop it and wait for its end."""
     stop = asyncio.Event()
     task = asyncio.create_task(loop.run(stop))
     try:
@@ -57,7 +57,7 @@ async def running(loop: Loop) -> AsyncIterator[asyncio.Event]:
 
 
 async def test_while_there_is_more_to_do_rounds_follow_at_once() -> None:
-    """Only a round that found nothing is followed by the interval."""
+    """While rounds return True, they follow each other without a pause."""
     loop = Counting(lambda round_: round_ < 50)
     async with running(loop):
         await loop.reach(50)
@@ -65,7 +65,7 @@ async def test_while_there_is_more_to_do_rounds_follow_at_once() -> None:
 
 
 async def test_a_wake_starts_the_next_round_before_the_interval_is_over() -> None:
-    """Polling is the floor; whoever has work says so."""
+    """A wake during the interval starts the next round at once."""
     loop = Counting(lambda round_: False)
     async with running(loop):
         await loop.reach(1)
@@ -75,7 +75,7 @@ async def test_a_wake_starts_the_next_round_before_the_interval_is_over() -> Non
 
 
 async def test_a_wake_during_a_round_is_not_lost() -> None:
-    """What came after the round looked is seen by the next."""
+    """A wake during a round starts another round."""
 
     def be_woken(round_: int) -> bool:
         if round_ == 1:
@@ -89,14 +89,14 @@ async def test_a_wake_during_a_round_is_not_lost() -> None:
 
 
 async def test_the_interval_passes_between_rounds_that_found_nothing() -> None:
-    """Without a wake the loop polls."""
+    """Without a wake, rounds that return False follow each other after the interval."""
     loop = Counting(lambda round_: False, interval=0.01)
     async with running(loop):
         await loop.reach(3)
 
 
 async def test_a_round_under_way_is_finished_before_the_loop_ends() -> None:
-    """A drain cuts nothing in half."""
+    """A loop that is stopped finishes its round first."""
     begun, go_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     class Slow(Counting):
@@ -114,7 +114,7 @@ async def test_a_round_under_way_is_finished_before_the_loop_ends() -> None:
 
 
 async def test_a_loop_that_is_stopped_does_not_wait_for_its_interval() -> None:
-    """`running` gives it ten seconds; the interval is an hour."""
+    """A loop that is stopped ends without waiting for its interval."""
     loop = Counting(lambda round_: False)
     async with running(loop):
         await loop.reach(1)
@@ -122,7 +122,7 @@ async def test_a_loop_that_is_stopped_does_not_wait_for_its_interval() -> None:
 
 
 async def test_failures_back_off_and_are_counted() -> None:
-    """Pauses grow to a bound, jittered; a wake must not turn them into a storm."""
+    """Failed rounds are counted and followed by growing, jittered pauses that a wake does not end."""
 
     def fail(round_: int) -> bool:
         raise RuntimeError("no luck")
@@ -139,7 +139,7 @@ async def test_failures_back_off_and_are_counted() -> None:
 
 
 async def test_a_success_ends_the_backing_off() -> None:
-    """The next failure's pause is short again."""
+    """After a successful round the next failure's pause is short again."""
 
     def fail_mostly(round_: int) -> bool:
         if round_ == 6:
@@ -155,7 +155,7 @@ async def test_a_success_ends_the_backing_off() -> None:
 
 
 async def test_a_canceled_loop_is_no_failure() -> None:
-    """Cancellation goes through: it is not a round that raised."""
+    """A canceled loop raises CancelledError, and does not count it as a failure."""
     loop = Counting(lambda round_: False)
     task = asyncio.create_task(loop.run(asyncio.Event()))
     await loop.reach(1)

@@ -1,4 +1,4 @@
-"""Calls for the same key that come together are one."""
+"""Single-flight: concurrent calls with the same key share one execution."""
 
 import asyncio
 from collections import Counter
@@ -9,7 +9,7 @@ from chassis.single_flight import SingleFlight
 
 
 class Called:
-    """Counts calls by key; a test holds each until it lets it go."""
+    """Counts calls by key. A test holds and releases them."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -38,14 +38,14 @@ def flights(called: Called) -> SingleFlight[str, int]:
 
 
 async def test_calls_that_come_together_are_one(flights: SingleFlight[str, int], called: Called) -> None:
-    """Another key's call is its own."""
+    """Concurrent calls share an execution per key."""
     called.open.set()
     assert await asyncio.gather(*(flights.call(key) for key in "aaabb")) == [1] * 5
     assert called.calls == {"a": 1, "b": 1}
 
 
 async def test_a_call_under_way_is_not_joined(flights: SingleFlight[str, int], called: Called) -> None:
-    """All who come meanwhile share the next, which begins when it is over."""
+    """Callers that arrive during a call share the next one, which starts when the first is finished."""
     first = asyncio.create_task(flights.call("a"))
     await called.begun.wait()
     later = [asyncio.create_task(flights.call("a")) for _ in range(1000)]
@@ -58,7 +58,7 @@ async def test_a_call_under_way_is_not_joined(flights: SingleFlight[str, int], c
 
 
 async def test_a_call_under_way_is_joined_where_that_is_wanted(called: Called) -> None:
-    """For values that may be somewhat old; the next call is made when it is over."""
+    """With `join_running` callers share the running call, and a later caller starts a new one."""
     flights = SingleFlight(called.call, join_running=True)
     first = asyncio.create_task(flights.call("a"))
     await called.begun.wait()
@@ -70,7 +70,7 @@ async def test_a_call_under_way_is_joined_where_that_is_wanted(called: Called) -
 
 
 async def test_keys_do_not_wait_for_each_other(flights: SingleFlight[str, int], called: Called) -> None:
-    """One that hangs holds up itself alone."""
+    """A call that hangs does not delay calls with other keys."""
     hanging = asyncio.create_task(flights.call("a"))
     await called.begun.wait()
     called.open.set()
@@ -79,7 +79,7 @@ async def test_keys_do_not_wait_for_each_other(flights: SingleFlight[str, int], 
 
 
 async def test_an_error_reaches_all_who_share_the_call(flights: SingleFlight[str, int], called: Called) -> None:
-    """And nobody else: the next call is made afresh."""
+    """An error reaches the callers of its call only, and the next caller starts a new call."""
     called.error = RuntimeError("no")
     called.open.set()
     results = await asyncio.gather(*(flights.call("a") for _ in range(3)), return_exceptions=True)
@@ -89,7 +89,7 @@ async def test_an_error_reaches_all_who_share_the_call(flights: SingleFlight[str
 
 
 async def test_a_caller_that_goes_away_cancels_nothing(flights: SingleFlight[str, int], called: Called) -> None:
-    """The call goes on for the others, or for its effect."""
+    """A call continues when one of its callers is canceled."""
     leaver, stayer = (asyncio.create_task(flights.call("a")) for _ in range(2))
     await called.begun.wait()
     leaver.cancel()
@@ -98,7 +98,7 @@ async def test_a_caller_that_goes_away_cancels_nothing(flights: SingleFlight[str
 
 
 async def test_nothing_is_remembered_of_calls_that_are_over(flights: SingleFlight[str, int], called: Called) -> None:
-    """Keys come and go without end."""
+    """Finished calls leave no state behind, because the number of keys is unbounded."""
     called.open.set()
     await asyncio.gather(*(flights.call(str(number % 10)) for number in range(100)))
     assert not flights._running
