@@ -1,7 +1,6 @@
 """Background loops: `run_once` is a unit of work, and `run` repeats it until it is stopped."""
 
 import asyncio
-import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import ClassVar
@@ -10,6 +9,7 @@ import structlog
 from prometheus_client import Counter
 
 from chassis.backoff import Backoff
+from chassis.errors import TransientDatabaseError, UnavailableError
 
 log = structlog.get_logger()
 
@@ -18,7 +18,10 @@ BACKOFF = Backoff(first=0.2, longest=5.0)
 
 
 class Loop(ABC):
-    """Repeated work. A round that raises is logged, counted, and repeated with exponential backoff."""
+    """Repeated work. A round that raises is logged, counted, and repeated with exponential backoff.
+
+    Outages are logged as warnings, and all other errors, which are bugs, as errors with their traceback.
+    """
 
     name: ClassVar[str]
     interval: float
@@ -41,7 +44,6 @@ class Loop(ABC):
         failures = 0
         while not stop.is_set():
             self._wake.clear()
-            started = time.monotonic()
             try:
                 pause = 0.0 if await self.run_once() else self.interval
                 failures = 0
@@ -49,8 +51,7 @@ class Loop(ABC):
                 failures += 1
                 FAILURES.labels(self.name).inc()
                 pause = BACKOFF.pause(failures)
-                log.warning("loop round failed", loop=self.name, error=repr(error), retry_seconds=round(pause, 2))
-                log.debug("loop traceback", loop=self.name, exc_info=error, seconds=time.monotonic() - started)
+                self._report(error, pause)
                 await self._pause(stopping, pause, wakeable=False)
                 continue
             if pause:
@@ -58,6 +59,15 @@ class Loop(ABC):
             else:
                 await asyncio.sleep(0)  # so that a busy loop does not starve other tasks
         stopping.cancel()
+
+    def _report(self, error: Exception, pause: float) -> None:
+        """Log an outage in one line, and any other error, which is a bug, with its traceback."""
+        bound = log.bind(loop=self.name, error=repr(error), retry_seconds=round(pause, 2))
+        if isinstance(error, (UnavailableError, TransientDatabaseError)):
+            bound.warning("loop round failed")
+            bound.debug("loop round failed", exc_info=error)
+        else:
+            bound.error("loop round failed", exc_info=error)
 
     async def _pause(self, stopping: asyncio.Task[bool], seconds: float, *, wakeable: bool) -> None:
         waits: set[asyncio.Task[bool]] = {stopping}

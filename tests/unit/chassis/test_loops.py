@@ -5,7 +5,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
+from chassis.errors import (
+    BrokerUnavailableError,
+    DatabaseUnavailableError,
+    StorageUnavailableError,
+    TransactionClashError,
+)
 from chassis.loops import BACKOFF, FAILURES, Loop
 from tests.support.waiting import eventually
 
@@ -136,6 +143,32 @@ async def test_failures_back_off_and_are_counted() -> None:
         assert longest / 2 <= seconds <= longest
         assert not wakeable
     assert FAILURES.labels("counting")._value.get() >= before + 12
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (BrokerUnavailableError("away"), "warning"),
+        (DatabaseUnavailableError("away"), "warning"),
+        (StorageUnavailableError("away"), "warning"),
+        (TransactionClashError("deadlock"), "warning"),
+        (RuntimeError("a bug"), "error"),
+        (KeyError("a bug"), "error"),
+    ],
+    ids=repr,
+)
+async def test_an_outage_is_logged_as_a_warning_and_a_bug_with_its_traceback(error: Exception, level: str) -> None:
+    """A round that fails in an outage logs one warning; a bug logs an error with its traceback."""
+
+    def fail(round_: int) -> bool:
+        raise error
+
+    with capture_logs() as logged:
+        async with running(loop := Impatient(fail)):
+            await loop.reach(1)
+    first = logged[0]
+    assert (first["event"], first["loop"], first["log_level"]) == ("loop round failed", "counting", level)
+    assert (first.get("exc_info") is error) == (level == "error")
 
 
 async def test_a_success_ends_the_backing_off() -> None:
