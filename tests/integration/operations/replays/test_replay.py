@@ -11,7 +11,6 @@ from operations.letters.inspection import UnknownLetterError
 from operations.replays.outcome import Replayed, ReplayRefusedError
 from operations.replays.replay import replay
 from tests.integration.operations.jobs import Jobs, message
-from tests.support.commands import darkroom
 
 ACTOR = "command:test"
 
@@ -123,49 +122,3 @@ async def test_an_unknown_letter_is_refused(pool: Database) -> None:
     """The replay of an unknown letter raises UnknownLetterError."""
     with pytest.raises(UnknownLetterError):
         await replay(pool, uuid4(), ACTOR, no_catalogue)
-
-
-async def test_an_operator_lists_shows_and_replays(database: str, jobs: Jobs) -> None:
-    """The commands list the letter, show its bytes, headers and attempts, and replay it once."""
-    job_id = await jobs.dead()
-    settings = {"DARKROOM_DATABASE_URL": database}
-    [listed] = (await darkroom("dead-letters", "list", "--json", **settings)).json
-    assert (listed["job_id"], listed["reason"]) == (str(job_id), "pipeline_error")
-    shown = (await darkroom("dead-letters", "show", listed["id"], "--json", **settings)).json
-    assert shown["body_text"].encode() == message(job_id)
-    assert shown["error"]["stage"] == "render"
-    assert [(a["attempt"], a["worker"], a["outcome"]) for a in shown["attempts"]] == [(1, "ansel", "failed")]
-    replayed = (await darkroom("dead-letters", "replay", listed["id"], "--json", **settings)).json
-    assert replayed == {"dead_letter_id": listed["id"], "job_id": str(job_id), "generation": 2}
-    again = await darkroom("dead-letters", "replay", listed["id"], **settings)
-    assert (again.exit_code, "replayed already" in again.err) == (1, True)
-    assert (await jobs.value("SELECT actor FROM audit_log")).startswith("command:")
-
-
-async def test_people_can_read_what_is_printed(database: str, pool: Database, jobs: Jobs) -> None:
-    """Without --json every field is printed as text, ids in full, and control characters are replaced."""
-    job_id = await jobs.dead()
-    await ingest(pool, b"\x1b[31mred", {})
-    settings = {"DARKROOM_DATABASE_URL": database}
-    listed = await darkroom("dead-letters", "list", **settings)
-    letter = await jobs.letter(job_id)
-    shown = await darkroom("dead-letters", "show", str(letter["id"]), **settings)
-    for text in (
-        str(letter["id"]),
-        letter["fingerprint"],
-        "pipeline_error",
-        "ansel",
-        "The scheduler failed at step 7.",
-    ):
-        assert text in shown.out
-    assert str(letter["id"]) in listed.out
-    undecodable = await jobs.value("SELECT id FROM dead_letters WHERE kind = 'undecodable'")
-    raw = await darkroom("dead-letters", "show", str(undecodable), **settings)
-    assert "\x1b" not in listed.out + raw.out
-    assert "[31mred" in raw.out
-
-
-async def test_an_empty_list_is_a_sentence(database: str) -> None:
-    """An empty list is a sentence."""
-    finished = await darkroom("dead-letters", "list", DARKROOM_DATABASE_URL=database)
-    assert (finished.exit_code, finished.out) == (0, "There are no dead letters that are open.\n")

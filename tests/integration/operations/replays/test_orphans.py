@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -11,14 +10,12 @@ import msgspec
 import pytest
 
 from chassis.postgres import Database
-from darkroom_contracts.messages import v2
 from darkroom_contracts.models import Catalogue
 from operations.letters.ingest import Ingested, ingest
 from operations.replays.outcome import Replayed, ReplayRefusedError
 from operations.replays.replay import replay
 from tests.integration.operations.jobs import INPUT, TRACEPARENT, Jobs, message
 from tests.integration.operations.orphans import DELIVERY_LIMIT, REJECTED, record_orphan
-from tests.support.commands import darkroom
 from tests.support.ids import aged_id
 from tests.support.stack import MODEL_ENTRY
 
@@ -189,38 +186,3 @@ async def test_a_discarded_orphan_is_not_replayed(pool: Database, jobs: Jobs, ti
     with pytest.raises(ReplayRefusedError, match="closed"):
         await replay(pool, letter["id"], ACTOR, lambda: tiny)
     assert await jobs.row(letter["job_id"]) is None
-
-
-@pytest.fixture
-def command_settings(database: str, tmp_path: Path) -> dict[str, str]:
-    catalogue = tmp_path / "models.toml"
-    catalogue.write_text(MODEL_ENTRY.format(name="tiny"))
-    return {"DARKROOM_DATABASE_URL": database, "DARKROOM_MODELS_FILE": str(catalogue)}
-
-
-async def test_an_operator_lists_shows_and_replays_an_orphan(
-    pool: Database, jobs: Jobs, command_settings: dict[str, str]
-) -> None:
-    """The commands list the orphan by its kind, show its message, and replay it once."""
-    letter = await record_orphan(pool, jobs)
-    listed = await darkroom("dead-letters", "list", **command_settings)
-    assert str(letter["id"]) in listed.out
-    assert "orphan" in listed.out
-    shown = await darkroom("dead-letters", "show", str(letter["id"]), **command_settings)
-    assert "not in this database" in shown.out
-    whole = (await darkroom("dead-letters", "show", str(letter["id"]), "--json", **command_settings)).json
-    assert msgspec.json.decode(whole["body_text"], type=v2.Render).input == INPUT
-    first, second = [await darkroom("dead-letters", "replay", str(letter["id"]), **command_settings) for _ in range(2)]
-    assert first.out == f"Job {letter['job_id']} is queued again, as generation 2.\n"
-    assert (second.exit_code, "replayed already" in second.err) == (1, True)
-
-
-async def test_a_catalogue_that_is_missing_is_one_sentence(
-    pool: Database, jobs: Jobs, command_settings: dict[str, str]
-) -> None:
-    """Without a catalogue the command fails with a sentence that names the file."""
-    letter = await record_orphan(pool, jobs)
-    nowhere = command_settings | {"DARKROOM_MODELS_FILE": "/nowhere/models.toml"}
-    finished = await darkroom("dead-letters", "replay", str(letter["id"]), **nowhere)
-    assert finished.exit_code == 1
-    assert "/nowhere/models.toml can't be read" in finished.err

@@ -1,151 +1,18 @@
-"""The removal of old rows, unless something refers to them."""
+"""The purge of old jobs, unless something refers to them."""
 
 import asyncio
-from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
 from chassis.postgres import Database
 from operations.retention import store
-from operations.retention.pruning import (
-    ExpirePictures,
-    PruneAttempts,
-    PruneDeliveries,
-    PruneKeys,
-    PruneLetters,
-    Retention,
-)
 from operations.retention.purge import PurgeJobs
 from tests.integration.operations.jobs import Jobs, complete_message
+from tests.integration.operations.retention.passes import AGE, DAY, OLD, YOUNG, run_pass
 from tests.support.ids import aged_id
 
-DAY = timedelta(days=1)
-AGE = 30 * DAY
-OLD = 31 * DAY
-YOUNG = 29 * DAY
-RESOLVE = "UPDATE dead_letters SET status = 'replayed', resolved_at = now() - $2::interval WHERE job_id = $1"
 KEY = "INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id) VALUES ($1, $2, '', $3)"
-AGE_DELIVERY = "UPDATE webhook_deliveries SET created_at = now() - $2::interval WHERE job_id = $1"
-OUTPUTS = """'[{"index": 0, "key": "jobs/x/0-x.png", "content_type": "image/png", "width": 64, "height": 64,
-    "size_bytes": 1, "sha256": "x", "seed": 1}]'"""
-
-
-async def run_pass(loop: Retention) -> int:
-    """Run the rounds of a whole pass, and return their number."""
-    rounds = 1
-    while await loop.run_once():
-        rounds += 1
-    return rounds
-
-
-# --- by age alone ---
-
-
-async def test_old_idempotency_keys_are_forgotten(pool: Database, jobs: Jobs) -> None:
-    """Old Idempotency-Keys are removed, a batch in a round; younger ones stay."""
-    await jobs.execute(
-        "INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id, created_at)"
-        " SELECT gen_random_uuid(), 'k', '', gen_random_uuid(), now() - make_interval(hours => n)"
-        " FROM generate_series(0, $1) AS n",
-        PruneKeys.batch + 20,
-    )
-    prune = PruneKeys(pool, timedelta(hours=10.5))
-    assert await prune.run_once() is True
-    assert await prune.run_once() is False
-    assert await jobs.value("SELECT count(*) FROM idempotency_keys") == 11
-
-
-async def test_resolved_letters_go(pool: Database, jobs: Jobs) -> None:
-    """The age of a letter counts from its resolution; open letters stay at any age."""
-    old, young, open_one = [await jobs.dead(OLD) for _ in range(3)]
-    await jobs.execute("UPDATE dead_letters SET created_at = now() - interval '1 year'")
-    await jobs.execute(RESOLVE, old, OLD)
-    await jobs.execute(RESOLVE, young, YOUNG)
-    await PruneLetters(pool, AGE).run_once()
-    left = {row["job_id"] for row in await jobs.fetch("SELECT job_id FROM dead_letters")}
-    assert left == {young, open_one}
-
-
-async def test_settled_deliveries_go(pool: Database, jobs: Jobs) -> None:
-    """Old finished deliveries are removed; unfinished ones stay at any age."""
-    old, young, unsent = [await jobs.ended("succeeded", OLD) for _ in range(3)]
-    await jobs.settle_deliveries()
-    await jobs.execute("UPDATE webhook_deliveries SET next_attempt_at = now() WHERE job_id = $1", unsent)
-    for job_id, age in ((old, OLD), (young, YOUNG), (unsent, OLD)):
-        await jobs.execute(AGE_DELIVERY, job_id, age)
-    await PruneDeliveries(pool, AGE).run_once()
-    left = {row["job_id"] for row in await jobs.fetch("SELECT job_id FROM webhook_deliveries")}
-    assert left == {young, unsent}
-    assert old in await jobs.ids()
-
-
-async def test_pictures_go_before_their_jobs(pool: Database, jobs: Jobs) -> None:
-    """The record of an old job changes once: no outputs, the next version, a scheduled sweep of its objects."""
-    old = await jobs.ended("succeeded", OLD, outputs=OUTPUTS)
-    other = await jobs.ended("succeeded", OLD, outputs=OUTPUTS, overrides="""'{"model": "another"}'""")
-    young = await jobs.ended("succeeded", YOUNG, outputs=OUTPUTS)
-    failed = await jobs.ended("failed", OLD)
-    before = {job_id: await jobs.row(job_id) for job_id in (old, other, young, failed)}
-    for _ in range(2):
-        await run_pass(ExpirePictures(pool, AGE))
-    for job_id in (old, other):
-        row = await jobs.row(job_id)
-        assert (row["status"], row["outputs"], row["version"]) == ("succeeded", "[]", before[job_id]["version"] + 1)
-        assert row["outputs_removed_at"] is not None
-        assert row["receipt"] == before[job_id]["receipt"]
-    for job_id in (young, failed):
-        assert await jobs.row(job_id) == before[job_id]
-    swept = await jobs.fetch("SELECT job_id FROM object_sweeps WHERE due_at <= now()")
-    assert {row["job_id"] for row in swept} == {old, other}
-
-
-# --- attempts and sessions ---
-
-
-async def test_old_attempts_go(pool: Database, jobs: Jobs) -> None:
-    """Old attempts are removed, except those of running jobs and of jobs with an open dead letter."""
-    old, young = await jobs.ended("succeeded", OLD), await jobs.ended("succeeded", YOUNG)
-    dead, answered = await jobs.ended("failed", OLD), await jobs.ended("failed", OLD)
-    running = await jobs.running()
-    await jobs.execute("UPDATE attempts SET started_at = now() - $2::interval WHERE job_id = $1", running, OLD)
-    await jobs.execute(RESOLVE, answered, timedelta())
-    await run_pass(PruneAttempts(pool, AGE))
-    left = {row["job_id"] for row in await jobs.fetch("SELECT job_id FROM attempts")}
-    assert left == {young, dead, running}
-    assert {old, answered} < await jobs.ids()
-
-
-async def test_sessions_go_after_the_attempts_that_name_them(pool: Database, jobs: Jobs) -> None:
-    """An old session is removed unless an attempt refers to it."""
-    named, unnamed, young, alive = [await jobs.session() for _ in range(4)]
-    dead = await jobs.ended("failed", OLD)
-    await jobs.execute("UPDATE attempts SET session_id = $1 WHERE job_id = $2", named, dead)
-    for session, age in ((named, OLD), (unnamed, OLD), (young, YOUNG)):
-        await jobs.execute("UPDATE worker_sessions SET ended_at = now() - $2::interval WHERE id = $1", session, age)
-    await run_pass(PruneAttempts(pool, AGE))
-    left = {row["id"] for row in await jobs.fetch("SELECT id FROM worker_sessions")}
-    assert left == {named, young, alive}
-
-
-async def test_kept_attempts_are_looked_at_once_a_pass(
-    pool: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A pass visits every kept attempt once, and the next pass visits it again."""
-    monkeypatch.setattr(PruneAttempts, "batch", 3)
-    for _ in range(7):
-        await jobs.ended("failed", OLD)
-    last = await jobs.ended("succeeded", OLD)
-    prune = PruneAttempts(pool, AGE)
-    assert await run_pass(prune) == 3
-    assert await jobs.value("SELECT count(*) FROM attempts") == 7
-    assert await jobs.value("SELECT count(*) FROM attempts WHERE job_id = $1", last) == 0
-    await jobs.execute("UPDATE dead_letters SET status = 'discarded', resolved_at = now()")
-    await run_pass(prune)
-    assert await jobs.value("SELECT count(*) FROM attempts") == 0
-
-
-# --- jobs ---
 
 
 async def test_old_jobs_go_with_all_that_is_theirs(pool: Database, jobs: Jobs) -> None:
