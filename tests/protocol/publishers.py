@@ -30,12 +30,12 @@ class AnsweringPublishers:
                 message.exchange, message.routing_key, message.body, message.headers, message.content_type
             )
         except UnroutableError:
-            return "returned"
+            return Answer.RETURNED
         except RefusedError:
-            return "refused"
+            return Answer.REFUSED
         except BrokerUnavailableError:
-            return "unknown"
-        return "confirmed"
+            return Answer.UNKNOWN
+        return Answer.CONFIRMED
 
 
 class DyingPublishers(AnsweringPublishers):

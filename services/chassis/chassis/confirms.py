@@ -9,8 +9,9 @@ tests/integration/chassis/test_confirms.py tests each of them on a real broker.
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, cast
 from uuid import uuid4
 
 import msgspec
@@ -23,8 +24,18 @@ from pamqp.header import ContentHeader
 
 PERSISTENT = 2
 
-Answer: TypeAlias = Literal["confirmed", "returned", "refused", "unknown"]
-"""The broker stored the message, found no queue for it, refused it (nack); or its answer was lost."""
+
+class Answer(StrEnum):
+    """The broker's answer to a publish."""
+
+    CONFIRMED = "confirmed"
+    """It stored the message."""
+    RETURNED = "returned"
+    """It found no queue for the message."""
+    REFUSED = "refused"
+    """It refused the message (nack)."""
+    UNKNOWN = "unknown"
+    """The channel was lost before the answer arrived."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -66,16 +77,16 @@ class Receipt:
         return False
 
     def set_result(self, ack: object) -> None:
-        self.resolve("confirmed")
+        self.resolve(Answer.CONFIRMED)
 
     def set_exception(self, error: BaseException) -> None:
         match error:
             case PublishError():
-                self.resolve("returned")
+                self.resolve(Answer.RETURNED)
             case DeliveryError():
-                self.resolve("refused")
+                self.resolve(Answer.REFUSED)
             case _:
-                self.resolve("unknown")
+                self.resolve(Answer.UNKNOWN)
 
 
 class ConfirmedChannel:
@@ -133,7 +144,7 @@ class ConfirmedChannel:
         channel.message_id_delivery_tag[message_id] = channel.delivery_tag
         receipt.listen(lambda _: channel.message_id_delivery_tag.pop(message_id, None))
         if channel.is_closed:  # while the write waited for space in the queue
-            receipt.resolve("unknown")
+            receipt.resolve(Answer.UNKNOWN)
         return receipt
 
     def _end(self, closing: object) -> None:
@@ -141,7 +152,7 @@ class ConfirmedChannel:
         confirmations: list[Any] = list(self._channel.confirmations.values())
         for receipt in confirmations:
             if isinstance(receipt, Receipt):
-                receipt.resolve("unknown")
+                receipt.resolve(Answer.UNKNOWN)
 
 
 async def wait_for_answers(

@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractChannel
 from aiormq.channel import Channel
 
 from chassis.broker import Broker, close_quietly, translated_errors
-from chassis.confirms import ConfirmedChannel, Message, Receipt, wait_for_answers
+from chassis.confirms import Answer, ConfirmedChannel, Message, Receipt, wait_for_answers
 from chassis.errors import BrokerUnavailableError, RefusedError, UnroutableError
 
 PUBLISH_TIMEOUT_SECONDS = 5.0
@@ -52,11 +52,11 @@ class Publisher:
         (receipt,) = await self.send([Message(exchange, routing_key, body, headers, content_type)])
         await wait_for_answers([receipt], end - time.monotonic())
         match receipt.answer:
-            case "returned":
+            case Answer.RETURNED:
                 raise UnroutableError(f"No queue takes {routing_key!r} from exchange {exchange!r}.")
-            case "refused":
+            case Answer.REFUSED:
                 raise RefusedError(f"The broker refused a message for {routing_key!r}.")
-            case "unknown":
+            case Answer.UNKNOWN:
                 raise BrokerUnavailableError("The channel was lost before the broker confirmed the message.")
             case None:
                 self.renew()  # a queue that does not answer blocks the channel for all other queues

@@ -9,8 +9,9 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from functools import partial
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar
 
 import structlog
 
@@ -39,8 +40,18 @@ it when it idles for 10 s."""
 LATE_SECONDS = 10.0
 """A message that is confirmed later than this after its creation moves its job's `announced_at`."""
 
-Result: TypeAlias = Answer | Literal["unconfirmed", "obsolete", "unreadable"]
-"""The broker's answer; no answer in time; the job needs no message; its row can't be decoded."""
+
+class Result(StrEnum):
+    """The result of publishing a message: the broker's answer, or why there is none."""
+
+    CONFIRMED = "confirmed"
+    RETURNED = "returned"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    UNCONFIRMED = "unconfirmed"
+    """The answer did not arrive in time."""
+    OBSOLETE = "obsolete"
+    UNREADABLE = "unreadable"
 
 
 class Relay(Loop):
@@ -103,7 +114,7 @@ class Relay(Loop):
             if isinstance(message.content, Render):
                 by_destination[message.destination].append(message)
             else:
-                sorted_out[message.content].append(message)
+                sorted_out[Result(message.content)].append(message)
         end = time.monotonic() + LONGEST_BATCH_SECONDS
         sent = await asyncio.gather(*(self._send(name, those) for name, those in by_destination.items()))
         receipts = dict(zip(by_destination, sent, strict=True))
@@ -118,7 +129,7 @@ class Relay(Loop):
         try:
             return await self._publishers.send(destination, [_addressed(message) for message in messages])
         except BrokerUnavailableError:
-            return [Receipt("unknown") for _ in messages]
+            return [Receipt(Answer.UNKNOWN) for _ in messages]
 
     async def _wait(self, receipts: Mapping[str, list[Receipt]], at_most_seconds: float) -> None:
         """Wait for each destination's confirms, and for those of probes only if nothing else was sent."""
@@ -130,38 +141,40 @@ class Relay(Loop):
     def _result(self, message: OutboxMessage, receipt: Receipt) -> Result:
         if receipt.answer is None:
             receipt.listen(partial(self._answered_late, message))
-            return "unconfirmed"
-        return receipt.answer
+            return Result.UNCONFIRMED
+        return Result(receipt.answer)
 
     def _answered_late(self, message: OutboxMessage, receipt: Receipt) -> None:
-        if receipt.answer == "confirmed":
+        if receipt.answer is Answer.CONFIRMED:
             self._late.append(message)
             self._circuits.worked(message.destination)
             self.wake()
 
     def _judge(self, destination: str, receipts: Sequence[Receipt]) -> None:
-        if any(receipt.answer == "confirmed" for receipt in receipts):
+        if any(receipt.answer is Answer.CONFIRMED for receipt in receipts):
             self._circuits.worked(destination)
         else:
             self._circuits.failed(destination)
 
     async def _record(self, connection: Connection, sorted_out: dict[Result, list[OutboxMessage]]) -> None:
-        confirmed = sorted_out["confirmed"]
-        await self._outbox.delete(connection, confirmed + sorted_out["obsolete"])
+        confirmed = sorted_out[Result.CONFIRMED]
+        await self._outbox.delete(connection, confirmed + sorted_out[Result.OBSOLETE])
         await self._outbox.renew_announcements(connection, [message for message in confirmed if _is_late(message)])
         await self._outbox.postpone(
-            connection, sorted_out["returned"] + sorted_out["refused"] + sorted_out["unreadable"], seconds=1
+            connection,
+            sorted_out[Result.RETURNED] + sorted_out[Result.REFUSED] + sorted_out[Result.UNREADABLE],
+            seconds=1,
         )
-        await self._outbox.postpone(connection, sorted_out["unknown"] + sorted_out["unconfirmed"], seconds=2)
+        await self._outbox.postpone(connection, sorted_out[Result.UNKNOWN] + sorted_out[Result.UNCONFIRMED], seconds=2)
 
     def _report(self, messages: Sequence[OutboxMessage], sorted_out: dict[Result, list[OutboxMessage]]) -> None:
         metrics.RELAY_LAG.set(max((message.waited for message in messages), default=0))
         for result, those in sorted_out.items():
             metrics.PUBLISHES.labels(result).inc(len(those))
-            if those and result not in ("confirmed", "obsolete"):
+            if those and result not in (Result.CONFIRMED, Result.OBSOLETE):
                 log.warning("messages not published", result=result, count=len(those), job_id=str(those[0].job_id))
-        if sorted_out["returned"]:
-            self._declarer.require({message.model for message in sorted_out["returned"]})
+        if sorted_out[Result.RETURNED]:
+            self._declarer.require({message.model for message in sorted_out[Result.RETURNED]})
 
 
 def _addressed(message: OutboxMessage) -> Message:

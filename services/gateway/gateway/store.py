@@ -3,7 +3,8 @@
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -44,6 +45,15 @@ class Waiting(msgspec.Struct, frozen=True):
     jobs: int
 
 
+class NoMessage(StrEnum):
+    """Why a row of the outbox has no message."""
+
+    OBSOLETE = "obsolete"
+    """Its job needs none."""
+    UNREADABLE = "unreadable"
+    """The row of its job cannot be decoded."""
+
+
 class OutboxMessage(msgspec.Struct, frozen=True):
     """A row of the outbox with its message."""
 
@@ -61,8 +71,7 @@ class OutboxMessage(msgspec.Struct, frozen=True):
     """Seconds from when it was due until it was taken."""
     born: float
     """When it was created, by this process's monotonic clock."""
-    content: Render | Literal["obsolete", "unreadable"]
-    """The message, or why there is none: the job needs none, or its row cannot be decoded."""
+    content: Render | NoMessage
 
     def age(self) -> float:
         """Return the seconds since its creation."""
@@ -194,14 +203,14 @@ class OutboxStore:
             content=self._content(row),
         )
 
-    def _content(self, row: Any) -> Render | Literal["obsolete", "unreadable"]:
+    def _content(self, row: Any) -> Render | NoMessage:
         if row["tenant_id"] is None:
-            return "obsolete"
+            return NoMessage.OBSOLETE
         try:
             return render_message(row, self._revisions.get(row["model"]))
         except UnreadableJobError as error:
             log.warning("message can't be built", job_id=str(row["job_id"]), error=str(error))
-            return "unreadable"
+            return NoMessage.UNREADABLE
 
 
 async def _lock(connection: Connection, job_id: UUID, tenant_id: UUID) -> LockedJob:

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from chassis.broker import Broker
-from chassis.confirms import Message, Receipt
+from chassis.confirms import Answer, Message, Receipt
 from chassis.postgres import Database
 from darkroom_contracts.messages import decode_render
 from darkroom_contracts.topology import Lanes, work_queue
@@ -39,12 +39,12 @@ class SlowPublishers(Publishers):
 
     def confirm(self) -> None:
         for receipt in self.held:
-            receipt.resolve("confirmed")
+            receipt.resolve(Answer.CONFIRMED)
         self.held.clear()
 
     def lose(self) -> None:
         for receipt in self.held:
-            receipt.resolve("unknown")
+            receipt.resolve(Answer.UNKNOWN)
         self.held.clear()
 
 

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from chassis.broker import Broker
-from chassis.confirms import Message, wait_for_answers
+from chassis.confirms import Answer, Message, wait_for_answers
 from chassis.postgres import Database
 from darkroom_contracts.messages import decode_render
 from darkroom_contracts.messages.v1 import CONTENT_TYPE
@@ -156,4 +156,4 @@ async def test_probes_do_not_pile_up(
             await publishers.send(STUCK, [Message(WORK_EXCHANGE, STUCK, b"{}", {}, CONTENT_TYPE)])
         (receipt,) = await publishers.send(HEALTHY, [Message(WORK_EXCHANGE, HEALTHY, b"{}", {}, CONTENT_TYPE)])
         await wait_for_answers([receipt], 10)
-        assert receipt.answer == "confirmed"
+        assert receipt.answer == Answer.CONFIRMED
