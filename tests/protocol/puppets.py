@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 
@@ -16,11 +16,16 @@ from darkroom_contracts.messages import RenderMessage
 from darkroom_contracts.objects import StoredOutput
 from darkroom_contracts.topology import Topology
 from gpu_consumer.gate import Gate
+from gpu_consumer.job.lease import Lease
+from gpu_consumer.job.outcome import Finished
+from gpu_consumer.job.outcome import Outcome as JobOutcome
 from gpu_consumer.job.store import JobStore
+from gpu_consumer.job.storing import Storing
 from gpu_consumer.job.verdict import Claimed
 from gpu_consumer.protocol import Aborted, Outcome, Ready, RenderedImage, RenderFailed, Size, Step
 from gpu_consumer.renderer.loss import Loss
 from gpu_consumer.renderer.process import OnPicture, OnStep, RenderProcessLostError
+from gpu_consumer.usage import Usage
 from gpu_consumer.waiting import first_of
 from tests.protocol.broker import Broker, Message
 from tests.protocol.snapshot import Key
@@ -93,16 +98,31 @@ class PuppetPictures:
     """gpu_consumer.pictures.pictures.Pictures, without pixels. Each attempt's picture has a name of its own."""
 
     def __init__(self, strings: Strings, objects: set[str]) -> None:
+        self.lease: Lease | None = None
+        """The lease under which the next pictures are stored."""
         self._strings = strings
         self._objects = objects
 
     async def store(self, job_id: UUID, model: str, wanted: JobInput, *_: object) -> tuple[StoredOutput, ...]:
-        if not await self._strings.pause("upload", _job_at_hand()):
+        assert self.lease is not None
+        claimed = self.lease.claimed
+        if not await self._strings.pause("upload", (claimed.job_id, claimed.generation)):
             raise StorageUnavailableError
-        digest = uuid4().hex
-        key = f"jobs/{job_id}/0-{digest}.png"
+        key = f"jobs/{job_id}/0-{claimed.token.hex}.png"
         self._objects.add(key)
-        return (StoredOutput(0, key, "image/png", 64, 64, 1, digest, 7),)
+        return (StoredOutput(0, key, "image/png", 64, 64, 1, claimed.token.hex, 7),)
+
+
+class PuppetStoring(Storing):
+    """The real step; it passes its lease to the puppet of a bucket, whose pictures are named by the lease's token."""
+
+    def __init__(self, pictures: PuppetPictures) -> None:
+        super().__init__(pictures, Usage(), head_start_seconds=0)
+        self._puppet = pictures
+
+    async def store(self, lease: Lease, finished: Finished) -> JobOutcome:
+        self._puppet.lease = lease
+        return await super().store(lease, finished)
 
 
 class PuppetStore:

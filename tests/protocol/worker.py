@@ -20,14 +20,21 @@ from gpu_consumer.job.progress import ProgressFeed
 from gpu_consumer.job.rendering import Rendering
 from gpu_consumer.job.settling import Settling
 from gpu_consumer.job.store import JobStore
-from gpu_consumer.job.storing import Storing
 from gpu_consumer.renderer.renderer import Renderer
 from gpu_consumer.usage import Usage
 from gpu_consumer.worker.consumer import Consumer
 from gpu_consumer.worker.session import EmptyAnswers, Session
 from gpu_consumer.worker.store import SessionStore
 from tests.protocol.broker import LANES, MODEL, Broker
-from tests.protocol.puppets import READY, PuppetLine, PuppetPictures, PuppetProcess, PuppetSlot, PuppetStore
+from tests.protocol.puppets import (
+    READY,
+    PuppetLine,
+    PuppetPictures,
+    PuppetProcess,
+    PuppetSlot,
+    PuppetStore,
+    PuppetStoring,
+)
 from tests.protocol.strings import Strings
 
 AN_HOUR = 3600.0
@@ -57,7 +64,7 @@ class Worker:
         pipeline = Pipeline(
             Claiming(jobs, self.gate, AN_HOUR),
             Rendering(TINY, renderer, self.gate, ProgressFeed(cast(Any, None)), AN_HOUR),
-            Storing(PuppetPictures(self.strings, objects), usage, head_start_seconds=0),
+            PuppetStoring(PuppetPictures(self.strings, objects)),
             Settling(jobs, LANES),
             Disposing(parking, jobs, self.gate),
             self.losses,

@@ -54,32 +54,34 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
     """Open the worker. On exit its connections are closed."""
     model = settings.find_model()
     structlog.contextvars.bind_contextvars(worker=settings.name, model=model.name)
-    parts = build(settings, model, render_process(settings, model))
-    async with parts.connected():
+    connections = Connections.of(settings)
+    parts = build(settings, model, render_process(settings, model), connections)
+    async with connections.opened():
         yield App(build_health_app(parts.health), parts.health, [parts.worker])
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The parts of a worker, for those who open, run or check them singly."""
+class Connections:
+    """The worker's connections. None is open yet."""
 
-    worker: Worker
-    health: Health
-    gate: Gate
-    consumer: Consumer
-    renderer: Renderer
-    jobs: JobStore
-    sessions: SessionStore
-    feed: ProgressFeed
-    empty_answers: EmptyAnswers
-    storage: Storage
     database: Database
     consuming: Broker
     publishing: Broker
+    storage: Storage
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Connections":
+        """Return the connections that the settings describe."""
+        return cls(
+            database=Database(settings.database, "gpu-consumer"),
+            consuming=Broker(settings.broker.amqp_url, f"{settings.name} consuming"),
+            publishing=Broker(settings.broker.amqp_url, f"{settings.name} publishing"),
+            storage=Storage(settings.storage),
+        )
 
     @asynccontextmanager
-    async def connected(self) -> AsyncIterator[None]:
-        """Open the database's pool. On exit all connections are closed."""
+    async def opened(self) -> AsyncIterator[None]:
+        """Open the database's pool; the others open when first needed. On exit all are closed."""
         try:
             async with self.database:
                 yield
@@ -87,15 +89,27 @@ class Parts:
             await asyncio.gather(self.consuming.close(), self.publishing.close())
 
 
-def build(settings: Settings, model: Model, process: RenderProcess) -> Parts:
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a worker, so that tests can run and watch single ones."""
+
+    worker: Worker
+    health: Health
+    consumer: Consumer
+    renderer: Renderer
+    gate: Gate
+    jobs: JobStore
+    sessions: SessionStore
+    feed: ProgressFeed
+    empty_answers: EmptyAnswers
+
+
+def build(settings: Settings, model: Model, process: RenderProcess, connections: Connections) -> Parts:
     """Return a worker for one model of the catalogue, rendering by `process`. Connects to nothing."""
     lanes = Lanes.of(settings.broker.retry_delays)
     declared = topology([model.name], lanes)
+    database, publishing = connections.database, connections.publishing
     session_id = uuid4()
-    database = Database(settings.database, "gpu-consumer")
-    consuming = Broker(settings.broker.amqp_url, f"{settings.name} consuming")
-    publishing = Broker(settings.broker.amqp_url, f"{settings.name} publishing")
-    storage = Storage(settings.storage)
     jobs = JobStore(database, settings.name, session_id, settings.lease_seconds)
     sessions = SessionStore(database, settings.name, session_id)
     gate = Gate(NAME, RENDERER, RESUMED, DATABASE, OWN_DATABASE)
@@ -108,14 +122,16 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> Parts:
     pipeline = Pipeline(
         Claiming(jobs, gate, settings.heartbeat_seconds),
         Rendering(model, renderer, gate, feed, settings.render_seconds),
-        Storing(Pictures(storage), usage, HEAD_START_SECONDS if settings.overlap else 0),
+        Storing(Pictures(connections.storage), usage, HEAD_START_SECONDS if settings.overlap else 0),
         Settling(jobs, lanes),
         Disposing(parking, jobs, gate),
         losses,
     )
     empty_answers = EmptyAnswers()
-    slots = [Slot(consuming, work_queue(model.name), usage, empty_answers) for _ in range(2 if settings.overlap else 1)]
-    consumer = Consumer(pipeline, slots, gate, usage, partial(consuming.declare, declared), parking.bury)
+    slot = partial(Slot, connections.consuming, work_queue(model.name), usage, empty_answers)
+    slots = [slot() for _ in range(2 if settings.overlap else 1)]
+    declare = partial(connections.consuming.declare, declared)
+    consumer = Consumer(pipeline, slots, gate, usage, declare, parking.bury)
     presence = Presence(settings.database, settings.name, gate, consumer.hurry, settings.heartbeat_seconds)
     gpu = Gpu.find() if settings.device == "cuda" else None
     session = Session(
@@ -127,39 +143,18 @@ def build(settings: Settings, model: Model, process: RenderProcess) -> Parts:
         gpu_id=gpu.uuid if gpu else None,
         beat_seconds=settings.heartbeat_seconds,
     )
-    monitor = GpuMonitor(usage, gpu)
-    standing = (
-        presence.run,
-        session.run,
-        renderer.run,
-        feed.run,
-        partial(monitor.run, asyncio.Event()),
-        losses.watch,
-    )
+    monitoring = partial(GpuMonitor(usage, gpu).run, asyncio.Event())
+    standing = (presence.run, session.run, renderer.run, feed.run, monitoring, losses.watch)
     worker = Worker(gate, presence, session, sessions, renderer, consumer, losses, standing, settings.drain_seconds)
     health = Health(
         {
             "model": renderer.check,
             "database": database.check,
-            "broker": consuming.check,
+            "broker": connections.consuming.check,
             "instance": partial(gate.check, OWN_DATABASE),
         }
     )
-    return Parts(
-        worker,
-        health,
-        gate,
-        consumer,
-        renderer,
-        jobs,
-        sessions,
-        feed,
-        empty_answers,
-        storage,
-        database,
-        consuming,
-        publishing,
-    )
+    return Parts(worker, health, consumer, renderer, gate, jobs, sessions, feed, empty_answers)
 
 
 def render_process(settings: Settings, model: Model) -> RenderProcess:
@@ -184,6 +179,7 @@ def render_process(settings: Settings, model: Model) -> RenderProcess:
 
 
 def _measured_usage() -> Usage:
+    """Return a clock whose shares are metrics."""
     usage = Usage()
     metrics.GPU_IDLE_SHARE.set_function(lambda: usage.idle_share)
     metrics.GPU_OVERHEAD_SHARE.set_function(lambda: usage.overhead_share)

@@ -4,7 +4,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from gpu_consumer.app import Parts, build
+from gpu_consumer.app import Connections, Parts, build
 from gpu_consumer.gate import DATABASE, NAME, RENDERER, RESUMED
 from gpu_consumer.renderer.process import RenderProcess
 from tests.integration.gpu_consumer.workshop import Workshop
@@ -19,27 +19,30 @@ class Line:
         self._stop = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self.renewing: asyncio.Task[None] | None = None
-        """Replaces lost render processes, where a test lets that happen."""
-        self.app: Parts = build(workshop.settings(**settings), workshop.model(), process)
-        self._connected = self.app.connected()
+        """Replaces lost render processes, in tests that let that happen."""
+        configured = workshop.settings(**settings)
+        self.connections = Connections.of(configured)
+        self.app: Parts = build(configured, workshop.model(), process, self.connections)
+        self._opened = self.connections.opened()
 
     async def __aenter__(self) -> Self:
-        await self._connected.__aenter__()
+        await self._opened.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop(drain_seconds=0.1)
-        await self._connected.__aexit__(None, None, None)
+        await self._opened.__aexit__(None, None, None)
 
     def start(self) -> None:
+        """Open the gate and take messages."""
         for condition in (NAME, RENDERER, RESUMED, DATABASE):
             self.app.gate.allow(condition)
         self._running = asyncio.create_task(self.app.consumer.run(self._stop))
 
     async def stop(self, drain_seconds: float = 30) -> None:
-        """As a worker does on SIGTERM."""
+        """Drain, as a worker does on SIGTERM."""
         self.app.gate.drain()
         self._stop.set()
         if self._running is not None:
@@ -49,6 +52,6 @@ class Line:
 
     async def drop_consuming_connection(self) -> None:
         """Cut the connection that messages come through."""
-        channel = await self.app.consuming.channel()
+        channel = await self.connections.consuming.channel()
         underlay = await channel.get_underlay_channel()
         await underlay.connection.close(ConnectionResetError("cut by the test"))

@@ -59,7 +59,7 @@ async def test_a_message_that_can_not_be_claimed_in_time_is_given_back(
     monkeypatch.setattr("gpu_consumer.job.claiming.CLAIM_SECONDS", 0.3)
     shop, gate = line.workshop, line.app.gate
     message = await shop.add_job()
-    async with line.app.database.transaction() as holder:
+    async with line.connections.database.transaction() as holder:
         await holder.execute("SELECT FROM jobs WHERE id = $1 FOR UPDATE", message.job_id)
         line.start()
         await shop.publish(message)

@@ -51,13 +51,13 @@ async def test_a_job_that_was_taken_away_is_aborted_and_discarded(line: Line) ->
 async def test_a_settle_that_comes_too_late_is_discarded(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """A result whose lease was lost during the upload is not recorded; its objects stay, the message goes away."""
     shop = line.workshop
-    put = line.app.storage.put
+    put = line.connections.storage.put
 
     async def put_and_lose(*arguments: Any) -> None:
         await put(*arguments)
         await shop.execute("UPDATE jobs SET lease_token = $1, worker = 'bela'", uuid4())
 
-    monkeypatch.setattr(line.app.storage, "put", put_and_lose)
+    monkeypatch.setattr(line.connections.storage, "put", put_and_lose)
     line.start()
     job_id = await shop.submit()
     await eventually(lambda: len(shop.bucket.object_keys()) == 1)

@@ -20,12 +20,12 @@ class SlowStorage:
     """Lets a picture through each time the test says so, and counts."""
 
     def __init__(self, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._put = line.app.storage.put
+        self._put = line.connections.storage.put
         self._passes = asyncio.Semaphore(0)
         self.at_work = 0
         self.most_at_work = 0
         self.begun = 0
-        monkeypatch.setattr(line.app.storage, "put", self.put)
+        monkeypatch.setattr(line.connections.storage, "put", self.put)
 
     async def put(self, *arguments: Any) -> None:
         self.begun += 1

@@ -118,17 +118,10 @@ class Pipeline:
         return await _guarded(Stage.STORE, self._storing.store(lease, result))
 
     async def _settle(self, attempt: Attempt, message: RenderMessage, lease: Lease, outcome: Outcome) -> Finding:
-        await lease.rest()
-        if lease.verdict is not None and lease.lost:
-            telemetry.settled(lease.claimed, outcome, None)
-            return lease.verdict
-        with telemetry.settle_seconds():
-            settled = await self._settling.settle(lease.claimed, outcome, message, attempt.letter)
-        if not isinstance(settled, Settled):
-            telemetry.settled(lease.claimed, outcome, None)
-            return settled
-        telemetry.settled(lease.claimed, outcome, settled.status)
-        self._losses.note_outcome(lease.claimed, outcome)
+        settled = await self._settling.settle(lease, outcome, message, attempt.letter)
+        telemetry.settled(lease.claimed, outcome, settled)
+        if isinstance(settled, Settled):
+            self._losses.note_outcome(lease.claimed, outcome)
         return settled
 
 

@@ -8,6 +8,8 @@ from darkroom_contracts.api import JobError
 from darkroom_contracts.messages import RenderMessage
 from darkroom_contracts.states import JobStatus
 from darkroom_contracts.topology import Lane, Lanes
+from gpu_consumer.job import telemetry
+from gpu_consumer.job.lease import Lease
 from gpu_consumer.job.outcome import Canceled, Dead, Discarded, Expired, Outcome, Released, Retry, Succeeded
 from gpu_consumer.job.store import Letter
 from gpu_consumer.job.verdict import Claimed, Refusal, Settled, Verdict
@@ -38,14 +40,21 @@ class Settling:
         self._store = store
         self._lanes = lanes
 
-    async def settle(
-        self, claimed: Claimed, outcome: Outcome, message: RenderMessage, letter: Letter
-    ) -> Settled | Refusal:
+    async def settle(self, lease: Lease, outcome: Outcome, message: RenderMessage, letter: Letter) -> Settled | Refusal:
         """Record the outcome. Return the verdict on the message if the job is not this worker's any more.
 
-        Each claim made again spends an attempt, which bounds the rounds. The objects of a job that is another's stay:
-        equal bytes share a key.
+        The objects of a job that is another worker's stay: equal bytes share a key.
         """
+        await lease.rest()
+        if lease.lost and lease.verdict is not None:
+            return lease.verdict
+        with telemetry.settle_seconds():
+            return await self._insist(lease.claimed, outcome, message, letter)
+
+    async def _insist(
+        self, claimed: Claimed, outcome: Outcome, message: RenderMessage, letter: Letter
+    ) -> Settled | Refusal:
+        """Claim the job again while it is not held. Each claim spends an attempt, which bounds the rounds."""
         held: Verdict = claimed
         while isinstance(held, Claimed):
             claim = held

@@ -1,5 +1,6 @@
 """Each outcome is recorded once, under a claim that holds."""
 
+import time
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from darkroom_contracts.api import JobMetrics
 from darkroom_contracts.errors import JobErrorCode, Stage
 from darkroom_contracts.states import JobStatus
+from gpu_consumer.job.lease import Interruption, Lease
 from gpu_consumer.job.outcome import Canceled, Dead, Discarded, Expired, Outcome, Released, Retry, Succeeded, failure
 from gpu_consumer.job.receipts import receipt_of
 from gpu_consumer.job.settling import Settling
@@ -24,7 +26,8 @@ def store() -> FakeStore:
 
 
 async def settle(store: FakeStore, outcome: Outcome, **claim: Any) -> Any:
-    return await Settling(store, LANES).settle(claim_of(**claim), outcome, MESSAGE, LETTER)
+    async with Lease(store, claim_of(**claim), MESSAGE, 60, time.monotonic()) as lease:
+        return await Settling(store, LANES).settle(lease, outcome, MESSAGE, LETTER)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,9 @@ async def test_a_failure_is_never_claimed_again(store: FakeStore) -> None:
 
 
 async def test_a_lost_lease_is_not_recorded(store: FakeStore) -> None:
-    """The pipeline never asks for that."""
-    with pytest.raises(AssertionError):
-        await settle(store, Discarded())
+    """The verdict that the lease found decides about the message."""
+    async with Lease(store, claim_of(), MESSAGE, 60, time.monotonic()) as lease:
+        lease.verdict = Obsolete("running")
+        lease.interrupt(Interruption.LEASE_LOST)
+        assert await Settling(store, LANES).settle(lease, Discarded(), MESSAGE, LETTER) == Obsolete("running")
+    assert (store.written, store.claims) == ([], [])
