@@ -1,6 +1,7 @@
 """Runs a service that strikes itself: `python -m tests.support.faults SERVICE ACTION POINT`.
 
-It is the real service. The adapter at the point is wrapped here, in the tests' own entry: the product has no switch.
+It is the real service, and a worker renders with the stand-in. The adapter at the point is wrapped here, in the tests'
+own entry: the product has no switch.
 """
 
 import os
@@ -11,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+
+from tests.support.renderers import use_stand_in
 
 ACTIONS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
 STRUCK_STEP = 10
@@ -91,6 +94,8 @@ def arm(point: Point, strike: Strike) -> None:
 
 def main(service: str, action: str, point: str) -> None:
     arm(POINTS[point], lambda: os.kill(os.getpid(), ACTIONS[action]))
+    if service == "gpu_consumer":
+        use_stand_in()
     sys.argv = [service]
     runpy.run_module(service, run_name="__main__", alter_sys=True)
 

@@ -12,6 +12,7 @@ from darkroom_contracts.models import Catalogue, load_catalogue
 from tests.support.endpoints import Broker, Bucket, Controlled, Database, ObjectStore
 from tests.support.parts_host import Parts
 from tests.support.processes import ServiceProcess
+from tests.support.renderers import STAND_IN_WORKER, search_path
 from tests.support.servers import Server, discard_all
 from tests.support.services import Services, source
 
@@ -118,16 +119,25 @@ async def _start(part: Part, servers: list[Server]) -> Part:
 async def start_service(tmp_path: Path, vhost: str) -> AsyncIterator[ServiceFactory]:
     """Starts a service as a process of its own: `await start_service("gateway", {**settings})`.
 
+    A worker renders with the stand-in where `stand_in` says so.
+
     All are reaped when the test ends, frozen ones included, and before its vhost is deleted: one that declares queues
     there meanwhile ends the broker's supervisor of dead-lettering, and then no quorum queue works any more.
     """
     running: list[ServiceProcess] = []
 
     async def start(
-        service: str, settings: dict[str, str], *, name: str | None = None, wait_ready: bool = True
+        service: str,
+        settings: dict[str, str],
+        *,
+        name: str | None = None,
+        wait_ready: bool = True,
+        stand_in: bool = False,
     ) -> ServiceProcess:
         label = name or f"{service}-{len(running) + 1}"
-        process = ServiceProcess(service, settings, tmp_path / f"{label}.log")
+        environment = settings | ({"PYTHONPATH": search_path()} if stand_in else {})
+        command = STAND_IN_WORKER if stand_in else None
+        process = ServiceProcess(service, environment, tmp_path / f"{label}.log", command=command)
         running.append(process)
         if wait_ready:
             await process.ready()

@@ -1,5 +1,10 @@
 """The tiny model, and inputs for it."""
 
+import fcntl
+import os
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +13,7 @@ import pytest
 from darkroom_contracts.api import Execution, JobInput
 from gpu_consumer.protocol import Load, Phases, Picture, Ready, Rendered, RenderedImage, Size
 
+REPOSITORY = Path(__file__).parents[2]
 DEFAULTS: dict[str, Any] = {
     "prompt": "a red circle on a blue background",
     "negative_prompt": "",
@@ -101,28 +107,39 @@ def rendered(**changes: Any) -> Rendered:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the tiny model, made once for the run. Copy it to change it."""
-    from gpu_consumer.tiny.install import install
-
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    install(folder)
-    return folder
+    return _made_once(tmp_path_factory, "tiny", "gpu_consumer.tiny.install", "install")
 
 
 @pytest.fixture(scope="session")
 def tiny_sdxl_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny SDXL model with random weights, made once for the run. Copy it to change it."""
-    from tests.support.model_folders import write_sdxl
-
-    folder = tmp_path_factory.mktemp("models") / "tiny-sdxl"
-    write_sdxl(folder)
-    return folder
+    return _made_once(tmp_path_factory, "tiny-sdxl", "tests.support.model_folders", "write_sdxl")
 
 
 @pytest.fixture(scope="session")
 def tiny_sd2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny model in the manner of Stable Diffusion 2.1, made once for the run. Copy it to change it."""
-    from tests.support.model_folders import write_sd2
+    return _made_once(tmp_path_factory, "tiny-sd2", "tests.support.model_folders", "write_sd2")
 
-    folder = tmp_path_factory.mktemp("models") / "tiny-sd2"
-    write_sd2(folder)
+
+def _made_once(factory: pytest.TempPathFactory, name: str, module: str, function: str) -> Path:
+    """Return a folder that `function(folder)` fills, shared by all processes of the run."""
+    home = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        home = home.parent
+    folder = home / "models" / name
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / f".{name}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _make(folder, module, function)
     return folder
+
+
+def _make(folder: Path, module: str, function: str) -> None:
+    """Make it where torch is imported already, else in a child: a process that runs tests need not hold torch."""
+    if "torch" in sys.modules:
+        getattr(import_module(module), function)(folder)
+        return
+    program = f"from pathlib import Path; from {module} import {function}; {function}(Path({str(folder)!r}))"
+    subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=True)

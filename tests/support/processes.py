@@ -15,6 +15,7 @@ from darkroom_local.program import base_environment
 from darkroom_local.services import read_services
 from tests.support.children import Child
 from tests.support.ports import free_port
+from tests.support.renderers import REAL, STAND_IN
 from tests.support.waiting import eventually
 
 SERVICES = {service.package: service for service in read_services()}
@@ -121,5 +122,5 @@ class ServiceProcess:
 def render_process(worker: ServiceProcess) -> psutil.Process:
     """Return the render process of a GPU consumer."""
     children = psutil.Process(worker.pid).children()
-    (found,) = [child for child in children if "gpu_consumer.render" in child.cmdline()]
+    (found,) = [child for child in children if not {REAL, STAND_IN}.isdisjoint(child.cmdline())]
     return found

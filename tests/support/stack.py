@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from tests.support.keys import make_key
 from tests.support.ledger import Ledger
 from tests.support.processes import SERVICES, ServiceProcess
 from tests.support.queues import Queues
+from tests.support.renderers import STAND_IN_WORKER, search_path
 from tests.support.waiting import eventually
 
 LEASE_SECONDS = 3
@@ -23,7 +24,6 @@ WARM_SECONDS = 150
 WORKER = "gpu_consumer"
 CORE = tuple(package for package in SERVICES if package != WORKER)
 """Packages of the services that every stack runs. Tests start the workers that they need."""
-REPOSITORY = Path(__file__).parents[2]
 
 DROPPED = 'darkroom_messages_total{verdict="obsolete"}'
 """Counts messages that are obsolete when a worker receives them."""
@@ -124,23 +124,25 @@ class Stack:
         model: str = MODEL,
         settings: Mapping[str, str] | None = None,
         fault: tuple[str, str] | None = None,
+        renders: bool = False,
     ) -> ServiceProcess:
-        """Start a worker without waiting. `fault` is an act and a point of tests.support.faults."""
+        """Start a worker without waiting. `fault` is an act and a point of tests.support.faults.
+
+        Its pictures come from the stand-in for the render process, unless it really `renders`.
+        """
         own = {"DARKROOM_MODEL": model, "DARKROOM_DEVICE": "cpu", "DARKROOM_WORKER_NAME": name}
-        return self._start(WORKER, name, {**own, **(settings or {})}, fault)
+        command = _striking(WORKER, fault) if fault else None if renders else STAND_IN_WORKER
+        return self._start(WORKER, name, {**own, **(settings or {})}, command)
 
     def launch_gateway(self, name: str, fault: tuple[str, str]) -> ServiceProcess:
         """Start another gateway with a fault, without waiting."""
-        return self._start("gateway", name, {}, fault)
+        return self._start("gateway", name, {}, _striking("gateway", fault))
 
     def _start(
-        self, service: str, name: str, settings: Mapping[str, str], fault: tuple[str, str] | None = None
+        self, service: str, name: str, settings: Mapping[str, str], command: Sequence[str] | None = None
     ) -> ServiceProcess:
-        everything = {**self.settings, **settings}
-        command = None
-        if fault:
-            everything["PYTHONPATH"] = str(REPOSITORY)
-            command = (sys.executable, "-m", "tests.support.faults", service, *fault)
+        """Start a service, by a command of the tests where one is given."""
+        everything = {**self.settings, **settings, **({"PYTHONPATH": search_path()} if command else {})}
         process = ServiceProcess(service, everything, self.places.logs / f"{name}.log", command=command)
         self._processes.append(process)
         return process
@@ -185,3 +187,7 @@ class Stack:
         """Kill every process, frozen ones included."""
         for process in self._processes:
             process.kill()
+
+
+def _striking(service: str, fault: tuple[str, str]) -> Sequence[str]:
+    return sys.executable, "-m", "tests.support.faults", service, *fault

@@ -57,8 +57,8 @@ async def stack(services: Services, tiny_model: Path, tmp_path_factory: pytest.T
 
 @pytest.fixture(scope="session")
 async def warm_workers(stack: Stack) -> dict[str, ServiceProcess]:
-    """Two workers for MODEL, which warm up once for all tests."""
-    started = {name: stack.launch_worker(name, model=MODEL) for name in WORKERS}
+    """Two workers for MODEL, which warm up once for all tests. They render with the real model."""
+    started = {name: stack.launch_worker(name, model=MODEL, renders=True) for name in WORKERS}
     await asyncio.gather(*(worker.ready(WARM_SECONDS) for worker in started.values()))
     return started
 

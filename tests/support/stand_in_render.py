@@ -101,7 +101,7 @@ class Pipeline:
 
     def render(self, request: protocol.RenderRequest, report: Report, abort: Event) -> protocol.Outcome:
         if reason := _refusal(request.input):
-            return protocol.RenderFailed(JobErrorCode.INPUT_NOT_RENDERABLE, reason, "permanent")
+            return protocol.RenderFailed(JobErrorCode.INPUT_NOT_RENDERABLE, reason, protocol.FailureKind.PERMANENT)
         started = time.perf_counter()
         rendering = Rendering(request.input, report, abort)
         try:
@@ -162,5 +162,5 @@ def open_stand_in(load: protocol.Load, connection: socket.socket) -> Pipeline:
 
 
 if __name__ == "__main__":
-    child._open = open_stand_in
+    child._open = open_stand_in  # type: ignore[assignment]  # `serve` needs of a pipeline nothing but `render`
     main()

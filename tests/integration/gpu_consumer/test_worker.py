@@ -9,7 +9,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import msgspec
-import psutil
 import pytest
 from msgspec.structs import replace
 
@@ -21,7 +20,7 @@ from tests.integration.gpu_consumer.workshop import LONG, Workshop
 from tests.support.fixtures import ServiceFactory
 from tests.support.ids import aged_id
 from tests.support.models import job_input
-from tests.support.processes import ServiceProcess
+from tests.support.processes import render_process
 from tests.support.waiting import eventually
 
 NO_GPU = pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU")
@@ -30,12 +29,6 @@ HOLD = """
         lease_expires_at = now() + interval '10 minutes' WHERE id = $1
 """
 HOLD_ATTEMPT = "INSERT INTO attempts (lease_token, job_id, generation, attempt, worker) VALUES ($2, $1, 1, 1, 'anna')"
-
-
-def render_pid(worker: ServiceProcess) -> int:
-    """The pid of the worker's render process."""
-    (child,) = [child for child in psutil.Process(worker.pid).children() if "gpu_consumer.render" in child.cmdline()]
-    return child.pid
 
 
 @pytest.mark.parametrize(
@@ -71,7 +64,7 @@ async def test_a_worker_s_life(workshop: Workshop, start_service: ServiceFactory
     await workshop.execute(HOLD, message.job_id, token)
     await workshop.execute(HOLD_ATTEMPT, message.job_id, token)
 
-    worker = await start_service("gpu_consumer", workshop.environment)
+    worker = await start_service("gpu_consumer", workshop.environment, stand_in=True)
 
     assert (await workshop.job(message.job_id))["status"] == "queued"
     assert await workshop.outcomes(message.job_id) == ["lost"]
@@ -80,7 +73,7 @@ async def test_a_worker_s_life(workshop: Workshop, start_service: ServiceFactory
 
     job_id = await workshop.submit(LONG)
     await workshop.stepping(job_id)
-    os.kill(render_pid(worker), signal.SIGKILL)
+    os.kill(render_process(worker).pid, signal.SIGKILL)
     job = await workshop.reached_attempt_end(job_id)
     error = msgspec.json.decode(job["error"])
     assert (job["status"], error["code"]) == ("queued", "render_process_lost")
@@ -90,7 +83,7 @@ async def test_a_worker_s_life(workshop: Workshop, start_service: ServiceFactory
 
     after = await workshop.submit()
     await workshop.reached(after, "succeeded", seconds=60)
-    os.kill(render_pid(worker), signal.SIGKILL)
+    os.kill(render_process(worker).pid, signal.SIGKILL)
     await eventually(lambda: worker.output().count("model is warm") == 3, seconds=60)
     await workshop.reached(after := await workshop.submit(), "succeeded", seconds=60)
     assert await workshop.outcomes(after) == ["succeeded"]
@@ -124,7 +117,7 @@ async def test_a_worker_of_a_paused_model_takes_nothing(workshop: Workshop, star
     """Paused before its start it leaves the queue alone; resumed it works it off."""
     await workshop.execute("INSERT INTO paused_models (model, paused_by, reason) VALUES ('tiny', 'test', 'x')")
     job_id = await workshop.submit()
-    worker = await start_service("gpu_consumer", workshop.environment)
+    worker = await start_service("gpu_consumer", workshop.environment, stand_in=True)
     assert "the model is paused" in worker.output()
     assert await workshop.waiting() == 1
     await workshop.execute("DELETE FROM paused_models")
@@ -133,7 +126,7 @@ async def test_a_worker_of_a_paused_model_takes_nothing(workshop: Workshop, star
 
 async def test_a_worker_on_a_wrong_database_is_not_ready(workshop: Workshop, start_service: ServiceFactory) -> None:
     """It rejects nothing, takes nothing more, and says why."""
-    worker = await start_service("gpu_consumer", workshop.environment)
+    worker = await start_service("gpu_consumer", workshop.environment, stand_in=True)
     known = await workshop.add_job()
     foreign = await workshop.complete(replace(known, job_id=aged_id(timedelta(hours=1))), instance_id=uuid4())
     await workshop.publish(foreign)
