@@ -81,7 +81,7 @@ JOB_JSON = (
 
 
 def test_a_job_s_json_is_pinned() -> None:
-    """A job is written with every field, absent ones as null, under these names."""
+    """A job is encoded with every field under these names, absent values as null."""
     assert msgspec.json.encode(JOB) == JOB_JSON
     assert msgspec.json.decode(JOB_JSON, type=Job) == JOB
 
@@ -106,7 +106,7 @@ def test_a_job_s_json_is_pinned() -> None:
     ],
 )
 def test_the_small_bodies_are_pinned(body: msgspec.Struct, json: bytes) -> None:
-    """Errors, problems and answers to a cancel keep their form."""
+    """Errors, problems and cancel replies keep their form."""
     assert msgspec.json.encode(body) == json
 
 
@@ -126,7 +126,7 @@ def test_a_final_line_break_is_refused_where_the_end_is_bounded() -> None:
 
 
 def test_the_smallest_request_takes_the_defaults() -> None:
-    """A prompt is enough; the numbers are the model's to choose, and callbacks tell every end."""
+    """A prompt is enough: the model has default numbers, and webhooks report every end."""
     request = msgspec.json.decode(_request(), type=JobRequest)
     assert (request.model, request.ttl_seconds, request.metadata, request.webhook_url) == (None, 86_400, {}, None)
     assert request.webhook_events == ("job.canceled", "job.expired", "job.failed", "job.succeeded")
@@ -167,7 +167,7 @@ def test_the_smallest_request_takes_the_defaults() -> None:
     ],
 )
 def test_a_request_out_of_bounds_is_refused(body: bytes) -> None:
-    """Wrong, unknown and unbounded values never get past the decoder."""
+    """The decoder refuses wrong, unknown and unbounded values."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(body, type=JobRequest)
 
@@ -185,7 +185,7 @@ def test_a_request_out_of_bounds_is_refused(body: bytes) -> None:
     ],
 )
 def test_a_request_within_bounds_is_taken(body: bytes) -> None:
-    """The bounds themselves are still inside."""
+    """Bounds are inclusive."""
     assert isinstance(msgspec.json.decode(body, type=JobRequest), JobRequest)
 
 
@@ -196,6 +196,6 @@ def test_the_webhook_events_are_named_once() -> None:
 
 
 def test_the_keys_of_objects_are_pinned() -> None:
-    """Pictures lie under their job by index and digest, with the suffix of their format."""
+    """The key of a picture has its job, index, digest and the extension of its format."""
     assert output_key(JOB_ID, 3, SHA256, "jpeg") == f"jobs/{JOB_ID}/3-{SHA256}.jpg"
     assert set(EXTENSIONS) == set(CONTENT_TYPES) == {"png", "jpeg", "webp"}

@@ -4,7 +4,7 @@ from darkroom_contracts.errors import ApiError, JobErrorCode
 
 
 def test_the_codes_of_problems_are_pinned() -> None:
-    """Programs branch on these words: one may be added, none may change."""
+    """Programs branch on these codes: one may be added, none may change."""
     assert {str(code) for code in ApiError} >= {
         "invalid_json",
         "invalid_request",
@@ -24,7 +24,7 @@ def test_the_codes_of_problems_are_pinned() -> None:
 
 
 def test_the_codes_of_failed_jobs_are_pinned() -> None:
-    """Clients and operators branch on these words: one may be added, none may change."""
+    """Clients and operators branch on these codes: one may be added, none may change."""
     assert {str(code) for code in JobErrorCode} >= {
         "storage_unavailable",
         "out_of_memory",
@@ -41,7 +41,7 @@ def test_the_codes_of_failed_jobs_are_pinned() -> None:
 
 
 def test_every_code_is_a_plain_word() -> None:
-    """Codes stand in URIs, in metrics' labels and in columns as they are."""
+    """Codes appear unchanged in URIs, in labels of metrics and in columns."""
     for code in (*ApiError, *JobErrorCode):
         assert code.replace("_", "").isalpha()
         assert code.islower()

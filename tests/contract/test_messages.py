@@ -1,4 +1,4 @@
-"""Released messages never change: their bytes are pinned here, and what is here must decode for ever."""
+"""Released messages never change: their bytes are pinned here and must always decode."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -96,7 +96,7 @@ def test_the_bytes_of_a_complete_message_are_pinned() -> None:
 
 
 def test_released_bytes_decode() -> None:
-    """What was ever published decodes to what it meant."""
+    """The bytes of every released message decode to the same values."""
     assert decode_render(RENDER_BYTES) == RENDER
     assert decode_progress(PROGRESS_BYTES) == PROGRESS
     assert decode_preview(PREVIEW_BYTES) == PREVIEW
@@ -104,12 +104,12 @@ def test_released_bytes_decode() -> None:
 
 
 def test_a_field_of_a_later_release_is_ignored() -> None:
-    """A reader that is older than the writer reads what it knows."""
+    """An older reader ignores the fields of a newer writer."""
     assert decode_render(RENDER_BYTES[:-1] + b',"priority":5}') == RENDER
 
 
 def test_the_content_type_is_json() -> None:
-    """Messages say that they are JSON."""
+    """The content type of messages is JSON."""
     assert CONTENT_TYPE == "application/json"
 
 
@@ -142,7 +142,7 @@ def test_the_content_type_is_json() -> None:
     ],
 )
 def test_what_is_no_message_is_undecodable(body: bytes) -> None:
-    """Garbage, other versions and wrong fields all raise the one error, with a reason."""
+    """Malformed JSON, other versions and wrong fields raise the same error, with a reason."""
     with pytest.raises(UndecodableMessageError) as raised:
         decode_render(body)
     assert raised.value.reason

@@ -43,7 +43,7 @@ def _write(folder: Path, *models: dict[str, Any]) -> Path:
 
 
 def _toml(value: Any) -> str:
-    """Inline TOML, which differs from JSON in its tables only."""
+    """Return inline TOML, which differs from JSON only in its tables."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, tuple):
@@ -52,14 +52,14 @@ def _toml(value: Any) -> str:
 
 
 def test_the_shipped_catalogue_is_right() -> None:
-    """The catalogue in the repository loads, and takes the first model when a job names none."""
+    """The catalogue in the repository loads, and its first model is the default."""
     catalogue = load_catalogue(SHIPPED)
     assert catalogue.find(None).name == "shapes"
     assert catalogue.find("shapes") is catalogue.find(None)
 
 
 def test_the_examples_in_the_shipped_catalogue_are_right(tmp_path: Path) -> None:
-    """The entries that are there as comments load once their comment signs are gone, and can be pulled."""
+    """The commented entries load once they are uncommented, and have a source to pull from."""
     lines = SHIPPED.read_text().splitlines()
     (tmp_path / "models.toml").write_text("\n".join(re.sub(r"^# (?=\[\[|\w+ = )", "", line) for line in lines))
     catalogue = load_catalogue(tmp_path / "models.toml")
@@ -68,14 +68,14 @@ def test_the_examples_in_the_shipped_catalogue_are_right(tmp_path: Path) -> None
 
 
 def test_silence_takes_the_model_s_defaults() -> None:
-    """A bare prompt gets the model's size, steps, guidance and first scheduler, and the seed that is offered."""
+    """A prompt alone gets the model's size, steps, guidance and first scheduler, and the given seed."""
     resolved = SMALL.resolve(JobInputRequest("x"), seed=7)
     assert (resolved.width, resolved.height, resolved.num_inference_steps) == (64, 128, 20)
     assert (resolved.guidance_scale, resolved.scheduler, resolved.seed) == (7.5, "ddim", 7)
 
 
 def test_what_is_asked_for_is_kept() -> None:
-    """Zero is a value, not silence."""
+    """Zero does not count as absent."""
     resolved = SMALL.resolve(JobInputRequest("x", seed=0, guidance_scale=0.0, scheduler="euler"), seed=7)
     assert (resolved.seed, resolved.guidance_scale, resolved.scheduler) == (0, 0.0, "euler")
 
@@ -94,14 +94,14 @@ def test_what_is_asked_for_is_kept() -> None:
     ],
 )
 def test_more_than_the_model_allows_is_refused_by_field(wanted: dict[str, Any], field: str) -> None:
-    """Each bound of the model, the cost of all together included, names the field that breaks it."""
+    """Every bound of the model, the cost included, is reported with the field that exceeds it."""
     with pytest.raises(OutOfBoundsError) as refused:
         SMALL.resolve(JobInputRequest("x", **wanted), seed=0)
     assert refused.value.field == field
 
 
 def test_the_bounds_themselves_are_inside() -> None:
-    """The greatest cost that is allowed is allowed."""
+    """A job may have exactly the largest cost."""
     assert SMALL.resolve(JobInputRequest("x", num_images=4), seed=0).cost == SMALL.max_cost
 
 
@@ -110,20 +110,20 @@ SIZED = msgspec.convert(_model(sizes=["64x128", "128x64"], pipeline="StableDiffu
 
 @pytest.mark.parametrize(("wanted", "field"), [({"width": 128}, "height"), ({"width": 72}, "width")])
 def test_listed_sizes_are_the_only_ones(wanted: dict[str, Any], field: str) -> None:
-    """Where sizes are listed, another one within the ranges is refused, with those that there are."""
+    """With listed sizes, any other size within the ranges is refused, and the error lists the allowed ones."""
     with pytest.raises(OutOfBoundsError, match="small renders 64x128, 128x64") as refused:
         SIZED.resolve(JobInputRequest("x", **wanted), seed=0)
     assert refused.value.field == field
 
 
 def test_listed_sizes_are_taken() -> None:
-    """Each listed size is allowed, and so is silence, which takes the default."""
+    """Each listed size is accepted, and an absent size becomes the default."""
     assert SIZED.resolve(JobInputRequest("x", width=128, height=64), seed=0).width == 128
     assert SIZED.resolve(JobInputRequest("x"), seed=0).height == 128
 
 
 def test_every_listed_size_is_warmed_up() -> None:
-    """A worker warms up each listed size, or the default size of a model that lists none."""
+    """A worker warms up each listed size, or the default size of a model without a list."""
     assert SIZED.warmup_sizes == ((64, 128), (128, 64))
     assert SMALL.warmup_sizes == ((64, 128),)
 
@@ -138,12 +138,12 @@ def test_every_listed_size_is_warmed_up() -> None:
     ],
 )
 def test_precision_follows_the_device_unless_it_is_named(dtype: Any, device: Any, expected: str) -> None:
-    """Half precision is for GPUs; what the catalogue names holds on every device."""
+    """The default is half precision on GPUs only; a type in the catalogue applies to every device."""
     assert msgspec.structs.replace(SMALL, dtype=dtype).dtype_on(device) == expected
 
 
 def test_an_unknown_model_lists_the_known() -> None:
-    """A name that the catalogue does not hold is answered with those it does."""
+    """The error for an unknown name lists the models of the catalogue."""
     catalogue = Catalogue((SMALL,))
     with pytest.raises(UnknownModelError, match="small"):
         catalogue.find("large")
@@ -179,7 +179,7 @@ def test_an_unknown_model_lists_the_known() -> None:
     ],
 )
 def test_a_wrong_catalogue_is_refused(tmp_path: Path, models: list[dict[str, Any]], complaint: str) -> None:
-    """A catalogue that no job could use is refused at start, with what is wrong with it."""
+    """A catalogue that no job could use is refused at the start, with the reason."""
     with pytest.raises(CatalogueError, match=complaint):
         load_catalogue(_write(tmp_path, *models))
 

@@ -1,4 +1,4 @@
-"""What released pictures carry is pinned here: pictures live longer than any version of this project."""
+"""The contents of released pictures are pinned: pictures outlive every version of this project."""
 
 import json
 import re
@@ -68,19 +68,19 @@ def with_input(**changes: Any) -> Picture:
 
 
 def test_the_exact_form_is_pinned() -> None:
-    """A picture's own record is exactly this text, the libraries in alphabetical order, and decodes for ever."""
+    """The record of a picture is exactly this text, with libraries in alphabetical order, and always decodes."""
     assert pictures.encode(PICTURE) == JSON
     assert pictures.decode(JSON) == PICTURE
 
 
 def test_a_picture_that_tells_less_is_read() -> None:
-    """A record of before pictures told how the networks computed is read, with that unknown."""
+    """A record from before `execution` was added is read, with that unknown."""
     less = msgspec.structs.replace(ORIGIN, vae_dtype=None, batch_size=None, execution=None)
     assert pictures.decode(EARLIER_JSON) == msgspec.structs.replace(PICTURE, origin=less)
 
 
 def test_the_common_form_is_pinned() -> None:
-    """The parameters are the text that the common tools write."""
+    """`parameters` is the text that the common tools write."""
     assert pictures.parameters(PICTURE) == TEXT
 
 
@@ -88,14 +88,14 @@ def test_the_common_form_is_pinned() -> None:
     "prompt", ["ein Kätzchen 🙂 東京", "two\nlines\r\n\n", "\x01\x7f\ufffe", "Steps: 1, Seed: 2, Size: 1x1"]
 )
 def test_any_prompt_survives_exactly(prompt: str) -> None:
-    """The exact form gives back every prompt to the last character."""
+    """The exact form returns every prompt unchanged."""
     picture = with_input(prompt=prompt, negative_prompt=prompt)
     assert pictures.decode(pictures.encode(picture)) == picture
 
 
 @dataclass
 class Infotext:
-    """What AUTOMATIC1111's own reader makes of a text; its rules, written down from modules/infotext_utils.py."""
+    """A reader with the rules of AUTOMATIC1111's modules/infotext_utils.py."""
 
     prompt: str
     negative: str
@@ -122,7 +122,7 @@ def common_reader(text: str) -> Infotext:
 
 @pytest.mark.parametrize("model", ["tiny", "a, b: c", 'quoted "name"'])
 def test_the_common_tools_read_it(model: str) -> None:
-    """A reader by the rules of the most common tool finds prompts and settings, whatever a value holds."""
+    """A reader with the rules of the most common tool finds prompts and settings, whatever a value contains."""
     picture = msgspec.structs.replace(with_input(prompt="one\ntwo, three"), model=model)
     read = common_reader(pictures.parameters(picture))
     assert (read.prompt, read.negative) == ("one\ntwo, three", "blur")
@@ -138,7 +138,7 @@ def test_the_common_tools_read_it(model: str) -> None:
 
 
 def test_every_scheduler_has_a_common_name() -> None:
-    """Every scheduler of the catalogue is written as the common tools call it, and each name is one scheduler's."""
+    """Every scheduler of the catalogue has a name in the common tools, and no two have the same."""
     assert set(get_args(Scheduler)) <= pictures.SAMPLERS.keys()
     assert len(set(pictures.SAMPLERS.values())) == len(pictures.SAMPLERS)
 
@@ -147,14 +147,14 @@ def test_every_scheduler_has_a_common_name() -> None:
     "changes", [{}, {"negative_prompt": ""}, {"guidance_scale": 7.123456}, {"prompt": "a\nb: c, d"}]
 )
 def test_the_common_form_is_read_back(changes: dict[str, Any]) -> None:
-    """The common form alone gives back model, input and seed, but not what rendered it."""
+    """The common form returns model, input and seed, but not the origin."""
     picture = with_input(**changes)
     read = pictures.parse_parameters(pictures.parameters(picture), "png")
     assert read == msgspec.structs.replace(picture, origin=None)
 
 
 def test_a_quoted_model_is_read_back() -> None:
-    """A value in quotes loses them again."""
+    """Quotes around a value are removed."""
     picture = msgspec.structs.replace(PICTURE, model="a, b")
     assert pictures.parse_parameters(pictures.parameters(picture), "png").model == "a, b"
 
@@ -170,7 +170,7 @@ def test_a_quoted_model_is_read_back() -> None:
     ],
 )
 def test_other_texts_are_refused(text: str) -> None:
-    """A text without settings, or with impossible ones, is no picture's."""
+    """A text without settings, or with impossible ones, is refused."""
     with pytest.raises(NotAPictureError):
         pictures.parse_parameters(text, "png")
 
@@ -188,6 +188,6 @@ def test_other_texts_are_refused(text: str) -> None:
     ],
 )
 def test_records_out_of_bounds_are_refused(text: str) -> None:
-    """What claims to be a record is bounded as a request is, whoever wrote it."""
+    """A record from any source has the bounds of a request."""
     with pytest.raises(NotAPictureError):
         pictures.decode(text)

@@ -23,21 +23,21 @@ def test_each_route_has_one_owner() -> None:
 
 
 def test_writes_go_to_the_gateway() -> None:
-    """Of the jobs' endpoints the gateway answers the writes and status the reads."""
+    """The gateway answers the writes of jobs, and status answers the reads."""
     for route in ROUTES:
         if not route.path.startswith("/v1/operations"):
             assert route.service == (Service.STATUS if route.method == "GET" else Service.GATEWAY)
 
 
 def test_only_health_is_public() -> None:
-    """Every route under /v1 needs a key; a service's health needs none, and belongs to every service."""
+    """Every route under /v1 needs a key; the health routes need none and belong to every service."""
     assert all(route.scope is not None and route.service is not None for route in ROUTES)
     assert all(route.scope is None and route.service is None for route in HEALTH_ROUTES)
 
 
 @every_route
 def test_a_route_says_what_it_answers(route: Route) -> None:
-    """Each has a response of its own, a summary that is a sentence, and no problem twice."""
+    """Each route has a response, a summary that is a sentence, and no problem twice."""
     assert route.responses
     assert route.summary.endswith(".")
     assert all(response.description.endswith(".") for response in route.responses.values())
@@ -55,26 +55,26 @@ def test_a_keyed_route_lists_the_problems_of_keys(route: Route) -> None:
 
 @every_route
 def test_a_route_with_a_body_lists_the_problems_of_bodies(route: Route) -> None:
-    """A body may be too large, of another type, malformed or invalid; without one nothing of it can be wrong."""
+    """Only a route with a body can refuse it as too large, malformed or of another type."""
     of_bodies = {ApiError.INVALID_JSON, ApiError.BODY_TOO_LARGE, ApiError.UNSUPPORTED_MEDIA_TYPE}
     assert of_bodies & {*route.problems} == (of_bodies if route.request else set())
 
 
 def test_a_template_has_no_types_in_its_parameters() -> None:
-    """OpenAPI knows parameters by name alone."""
+    """OpenAPI names parameters without a type."""
     assert [route.template for route in ROUTES if ":" in route.template] == []
     assert "/v1/jobs/{id}/cancel" in {route.template for route in ROUTES}
 
 
 def test_a_route_waits_only_where_it_says_so() -> None:
-    """The edge gives every other one 30 s; streams begin at once and so need not wait."""
+    """The edge waits 30 s for every other route; streams begin at once."""
     assert [route.name for route in ROUTES if route.waits] == []
     assert {route.kind for route in ROUTES} == {Kind.HTTP}
 
 
 @pytest.mark.parametrize(("method", "link"), [("GET", "self"), ("POST", "cancel"), ("POST", "retry")])
 def test_a_job_s_links_lead_to_routes(method: str, link: str) -> None:
-    """Every link that a job carries is answered by a route of the table."""
+    """Every URL of a job matches one route of the table."""
     scope = {"type": "http", "method": method, "path": getattr(job_urls(JOB_ID), link), "root_path": ""}
     matches = [route for route in ROUTES if _starlette(route.path, route.method).matches(scope)[0] is Match.FULL]
     assert len(matches) == 1

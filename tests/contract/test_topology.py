@@ -26,7 +26,7 @@ LANES = {
 
 
 def test_the_exchanges_are_pinned() -> None:
-    """Names and types of exchanges stay: RabbitMQ refuses to declare one anew with another type."""
+    """Names and types of exchanges never change: RabbitMQ refuses to declare one with another type."""
     declared = {exchange.name: exchange.type for exchange in topology([], Lanes.of()).exchanges}
     assert declared == {
         "darkroom.work": "direct",
@@ -37,7 +37,7 @@ def test_the_exchanges_are_pinned() -> None:
 
 
 def test_the_queues_are_pinned() -> None:
-    """Names and arguments of queues stay: a changed argument is a new name."""
+    """Names and arguments of queues never change: a changed argument needs a new name."""
     declared = {queue.name: queue.arguments for queue in topology(["tiny", "sd15"], Lanes.of()).queues}
     lanes = {
         name: {
@@ -58,7 +58,7 @@ def test_the_queues_are_pinned() -> None:
 
 
 def test_the_bindings_are_pinned() -> None:
-    """Work is routed by model, lanes by their header, and dead letters all go to one queue."""
+    """Work is routed by model and retries by their lane, and all dead letters go to one queue."""
     bindings = topology(["tiny"], Lanes.of((10,))).bindings
     assert {(b.exchange, b.queue, b.routing_key, msgspec.json.encode(b.arguments)) for b in bindings} == {
         ("darkroom.dead", "darkroom.dead.v1", "", b"null"),
@@ -71,7 +71,7 @@ def test_the_bindings_are_pinned() -> None:
 
 
 def test_no_path_leads_from_a_work_queue_back_to_it() -> None:
-    """Work queues die into the dead-letter queue, which dies nowhere: the broker drops what goes round in a cycle."""
+    """Work queues dead-letter to the dead-letter queue, which has no target: the broker drops messages in a cycle."""
     queues = {queue.name: queue for queue in topology(["tiny"], Lanes.of()).queues}
     assert queues["darkroom.render.tiny.v1"].arguments["x-dead-letter-exchange"] == "darkroom.dead"
     assert "x-dead-letter-exchange" not in queues["darkroom.dead.v1"].arguments
@@ -80,13 +80,13 @@ def test_no_path_leads_from_a_work_queue_back_to_it() -> None:
 
 @pytest.mark.parametrize(("attempt", "rung"), [(1, "10s"), (2, "1m"), (3, "5m"), (4, "5m"), (99, "5m")])
 def test_each_attempt_waits_on_its_rung(attempt: int, rung: str) -> None:
-    """The ladder is climbed a rung an attempt, and its last is stayed on."""
+    """Each attempt uses the next rung, and all later ones the last."""
     assert {Lanes.of().after(attempt).name for _ in range(100)} == {f"{rung}{letter}" for letter in "abc"}
 
 
 @given(st.floats(0, 1e9))
 def test_the_covering_lane_is_the_shortest_that_is_long_enough(milliseconds: float) -> None:
-    """A message that is not due is parked for no less than it has to wait, and no longer than it must."""
+    """A message that is not due is parked in the shortest lane that covers its delay."""
     lanes = Lanes.of()
     covering = lanes.covering(milliseconds)
     long_enough = [lane.ttl_ms for lane in lanes if lane.ttl_ms >= milliseconds]
@@ -94,5 +94,5 @@ def test_the_covering_lane_is_the_shortest_that_is_long_enough(milliseconds: flo
 
 
 def test_the_ladder_is_sorted() -> None:
-    """Delays in any order make the same ladder, so that services need not agree on it."""
+    """Delays in any order make the same ladder."""
     assert Lanes.of((300, 10, 60)) == Lanes.of(DEFAULT_RETRY_DELAYS) == Lanes.of()

@@ -1,4 +1,4 @@
-"""HTTP: every answer that is an error is problem+json, and bodies are bounded."""
+"""HTTP: every error is problem+json, and bodies are bounded."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +25,7 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 class Anybody:
-    """Lets everybody in."""
+    """An authenticator that accepts every request."""
 
     async def authenticate(self, connection: HTTPConnection, scope: Scope) -> Caller:
         return Caller(UUID(int=1), "key", scope)
@@ -37,7 +37,7 @@ async def echo(request: Request, caller: Caller) -> Response:
 
 @asynccontextmanager
 async def serving(endpoint: Endpoint, health: Health | None = None) -> AsyncIterator[httpx2.AsyncClient]:
-    """A gateway whose routes are all answered by `endpoint`."""
+    """Yield a client of a gateway with `endpoint` for all of its routes."""
     endpoints = {route.name: endpoint for route in ROUTES if route.service == Service.GATEWAY}
     app = build_app(Service.GATEWAY, endpoints, Anybody(), health or Health({}))  # type: ignore[arg-type]
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
@@ -52,7 +52,7 @@ def raising(error: Exception) -> AbstractAsyncContextManager[httpx2.AsyncClient]
 
 
 def problem(answer: httpx2.Response) -> tuple[int, str]:
-    """Status and code of an answer, which must be a well-formed problem."""
+    """Return status and code of a response, which must be a well-formed problem."""
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
     assert body["status"] == answer.status_code
@@ -63,7 +63,7 @@ def problem(answer: httpx2.Response) -> tuple[int, str]:
 
 
 async def test_an_address_that_is_not_there_is_404() -> None:
-    """As problem+json."""
+    """The response is problem+json."""
     async with serving(echo) as client:
         assert problem(await client.get("/nowhere")) == (404, "not_found")
 
@@ -73,7 +73,7 @@ async def test_an_address_that_is_not_there_is_404() -> None:
     [("DELETE", "/v1/jobs", "POST"), ("GET", "/v1/jobs", "POST"), ("PATCH", f"/v1/jobs/{uuid4()}", "DELETE, GET")],
 )
 async def test_another_method_is_405_with_those_allowed(method: str, path: str, allowed: str) -> None:
-    """Even where the allowed one belongs to another service."""
+    """Methods that another service answers are listed too."""
     async with serving(echo) as client:
         answer = await client.request(method, path)
     assert problem(answer) == (405, "method_not_allowed")
@@ -82,7 +82,7 @@ async def test_another_method_is_405_with_those_allowed(method: str, path: str, 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "", "application/jsonx"])
 async def test_another_content_type_is_415(content_type: str) -> None:
-    """The body is not looked at."""
+    """The body is not read."""
     async with serving(echo) as client:
         answer = await client.post("/v1/jobs", content=b"{}", headers={"content-type": content_type})
     assert problem(answer) == (415, "unsupported_media_type")
@@ -90,7 +90,7 @@ async def test_another_content_type_is_415(content_type: str) -> None:
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
 async def test_json_is_taken_with_parameters_and_in_any_case(content_type: str) -> None:
-    """As RFC 9110 has it."""
+    """Media types are compared according to RFC 9110."""
     async with serving(echo) as client:
         answer = await client.post("/v1/jobs", content=b"{}", headers={"content-type": content_type})
     assert answer.json() == {"length": 2}
@@ -98,7 +98,7 @@ async def test_json_is_taken_with_parameters_and_in_any_case(content_type: str) 
 
 @pytest.mark.parametrize(("length", "status"), [(AT_MOST, 200), (AT_MOST + 1, 413), (AT_MOST * 1000, 413)])
 async def test_a_body_past_the_bound_is_413(length: int, status: int) -> None:
-    """The bound itself still passes."""
+    """The bound is inclusive."""
     async with serving(echo) as client:
         answer = await client.post("/v1/jobs", content=b"x" * length, headers={"content-type": "application/json"})
     assert answer.status_code == status
@@ -107,7 +107,7 @@ async def test_a_body_past_the_bound_is_413(length: int, status: int) -> None:
 
 
 async def test_a_body_without_a_length_is_bounded_too() -> None:
-    """Reading stops at the bound, whatever was announced."""
+    """Reading stops at the bound, whatever length was announced."""
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -123,7 +123,7 @@ async def test_a_body_without_a_length_is_bounded_too() -> None:
 
 
 async def test_a_bug_is_500_and_tells_nothing_of_itself() -> None:
-    """But names the trace id under which the logs have it."""
+    """It names the trace id that finds the bug in the logs."""
     async with raising(RuntimeError("secret prompt")) as client:
         answer = await client.post("/v1/jobs", headers={"traceparent": TRACEPARENT})
     assert problem(answer) == (500, "internal")
@@ -133,7 +133,7 @@ async def test_a_bug_is_500_and_tells_nothing_of_itself() -> None:
 
 
 async def test_an_answer_that_breaks_off_is_not_begun_again() -> None:
-    """The server must see the error, to close the connection: the client would take a truncated body for whole."""
+    """The server sees the error and closes the connection, so that the body does not look complete."""
 
     async def break_off(request: Request, caller: Caller) -> Response:
         async def parts() -> AsyncIterator[bytes]:
@@ -148,7 +148,7 @@ async def test_an_answer_that_breaks_off_is_not_begun_again() -> None:
 
 
 async def test_a_database_away_is_503_with_retry_after() -> None:
-    """Whichever endpoint found it so."""
+    """This applies to every endpoint."""
     async with raising(DatabaseUnavailableError("password in here")) as client:
         answer = await client.post("/v1/jobs")
     assert problem(answer) == (503, "unavailable")
@@ -157,7 +157,7 @@ async def test_a_database_away_is_503_with_retry_after() -> None:
 
 
 async def test_a_write_in_doubt_says_so() -> None:
-    """Only a request that was never sent, or that only reads, is known to have done nothing."""
+    """Only a statement that was never sent, or a read, is known to have done nothing."""
     async with raising(DatabaseUnavailableError("lost")) as client:
         assert "may or may not have been done" in (await client.post("/v1/jobs")).json()["detail"]
     async with raising(DatabaseUnavailableError("refused", in_doubt=False)) as client:
@@ -165,7 +165,7 @@ async def test_a_write_in_doubt_says_so() -> None:
 
 
 async def test_a_full_pool_is_503_with_a_short_retry_after() -> None:
-    """The database is well; there are only too many requests at once."""
+    """The database is available, but too many requests use it at once."""
     async with raising(DatabaseBusyError("full")) as client:
         answer = await client.post("/v1/jobs")
     assert problem(answer) == (503, "unavailable")
@@ -174,7 +174,7 @@ async def test_a_full_pool_is_503_with_a_short_retry_after() -> None:
 
 
 async def test_a_transaction_that_lost_to_another_may_be_tried_again() -> None:
-    """Postgres rolled it back, so nothing was done."""
+    """Postgres rolled the transaction back, so nothing was done."""
     async with raising(TransactionClashError("deadlock")) as client:
         answer = await client.post("/v1/jobs")
     assert problem(answer) == (503, "unavailable")
@@ -183,7 +183,7 @@ async def test_a_transaction_that_lost_to_another_may_be_tried_again() -> None:
 
 
 async def test_a_problem_names_the_field() -> None:
-    """And omits what it has nothing to say about."""
+    """A problem without a field omits it."""
     async with raising(ProblemError(ApiError.INVALID_REQUEST, "too wide", field="input.width")) as client:
         answer = await client.post("/v1/jobs")
     assert answer.json()["field"] == "input.width"
@@ -195,7 +195,7 @@ async def test_a_problem_names_the_field() -> None:
 
 @pytest.mark.parametrize("sent", [TRACEPARENT, None])
 async def test_every_answer_carries_the_trace(sent: str | None) -> None:
-    """The caller's own, or a new one."""
+    """The trace is the caller's, or a new one."""
     headers = {"traceparent": sent} if sent else {}
     async with serving(echo) as client:
         answer = await client.get("/nowhere", headers=headers)
@@ -203,7 +203,7 @@ async def test_every_answer_carries_the_trace(sent: str | None) -> None:
 
 
 def test_endpoints_must_be_those_of_the_route_table() -> None:
-    """A route forgotten, or one too many, is found when the service starts."""
+    """A missing or a surplus endpoint stops the service at its start."""
     endpoints = {route.name: echo for route in ROUTES if route.service == Service.GATEWAY}
     with pytest.raises(ValueError, match="Missing or unknown: delete_job"):
         build_app(Service.GATEWAY, {name: echo for name in endpoints if name != "delete_job"}, Anybody(), Health({}))  # type: ignore[arg-type]
@@ -229,14 +229,14 @@ async def working() -> None:
 async def test_ready_means_that_every_check_passes(
     checks: dict[str, Callable[[], Any]], status: int, told: dict[str, Any]
 ) -> None:
-    """The answer names the one that does not."""
+    """The response names the check that fails."""
     async with serving(echo, Health(checks)) as client:
         answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()) == (status, told)
 
 
 async def test_a_draining_service_lives_but_is_not_ready() -> None:
-    """So that no new requests are sent to it."""
+    """A load balancer then sends it no new requests."""
     health = Health({})
     health.draining = True
     async with serving(echo, health) as client:
@@ -245,7 +245,7 @@ async def test_a_draining_service_lives_but_is_not_ready() -> None:
 
 
 async def test_requests_are_counted_by_route_not_by_address() -> None:
-    """Ids in labels would grow without bound."""
+    """Labels with ids would grow without bound."""
     job_id = str(uuid4())
     async with serving(echo) as client:
         await client.post(

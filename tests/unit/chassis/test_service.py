@@ -12,7 +12,6 @@ from starlette.applications import Starlette
 from chassis import logs, service
 from chassis.errors import FatalError
 from chassis.health import Health
-from chassis.http import build_health_app
 from chassis.service import BAD_SETTINGS_EXIT_CODE, App, Runnable, main
 from chassis.settings import Address, ServiceSettings, SettingsError
 from darkroom_contracts.models import CatalogueError
@@ -52,7 +51,7 @@ class Broken:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings of the service; logs and garbage collection stay as the tests have them."""
+    """Provide settings of a service; logs and garbage collection stay as the tests have them."""
     monkeypatch.setenv("DARKROOM_KITCHEN_PORT", str(free_port()))
     monkeypatch.setattr(logs, "configure", lambda *_: None)
     monkeypatch.setattr(service, "_tune_garbage_collection", lambda: None)

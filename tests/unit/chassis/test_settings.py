@@ -40,24 +40,24 @@ GOOD = {
 
 
 def test_fields_are_read_and_defaults_taken() -> None:
-    """The fields of a group have no prefix of their own."""
+    """The fields of a group have no additional prefix."""
     kitchen = load(Kitchen, GOOD | {"DARKROOM_DATABASE_CONNECTIONS": "7"})
     assert (kitchen.ovens, kitchen.kitchen_port, kitchen.database.database_connections) == (2, 8080, 7)
     assert kitchen.broker.retry_delays == (10, 60, 300)
 
 
 def test_tuples_are_comma_separated() -> None:
-    """Spaces around the commas do no harm."""
+    """Spaces around the commas are ignored."""
     assert load(Kitchen, GOOD | {"DARKROOM_RETRY_DELAYS": "1, 2,3"}).broker.retry_delays == (1, 2, 3)
 
 
 def test_a_described_tuple_is_comma_separated_too() -> None:
-    """A description does not hide what the field holds."""
+    """A description does not change how the field is read."""
     assert load(Kitchen, GOOD | {"DARKROOM_SPICES": "salt, pepper"}).spices == ("salt", "pepper")
 
 
 def test_every_mistake_is_told_at_once() -> None:
-    """Missing ones and wrong ones, in groups and outside, with one line each."""
+    """Missing and wrong settings, in groups and outside, have one line each."""
     wrong = {"DARKROOM_DATABASE_URL": "mysql://x", "DARKROOM_KITCHEN_PORT": "99999", "DARKROOM_OVENS": "many"}
     with pytest.raises(SettingsError) as caught:
         load(Kitchen, wrong)
@@ -72,7 +72,7 @@ def test_every_mistake_is_told_at_once() -> None:
 
 
 def test_a_contradiction_is_a_mistake_like_others() -> None:
-    """What a group raises when it is built joins the lines of the other mistakes."""
+    """An error that a group raises is reported with the other mistakes."""
     with pytest.raises(SettingsError) as caught:
         load(Kitchen, GOOD | {"DARKROOM_FRIDGE_DRAWERS": "5", "DARKROOM_AMQP_URL": ""})
     assert str(caught.value).splitlines() == [
@@ -92,7 +92,7 @@ def test_a_service_s_own_settings_may_contradict_each_other() -> None:
 
 
 def test_values_are_never_repeated() -> None:
-    """A mistyped URL still holds its password."""
+    """A mistyped URL may contain a password."""
     with pytest.raises(SettingsError) as caught:
         load(Kitchen, GOOD | {"DARKROOM_DATABASE_URL": "postgre://cook:hunter2@db/kitchen"})
     assert "hunter2" not in str(caught.value)
@@ -102,14 +102,14 @@ def test_values_are_never_repeated() -> None:
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
-    """Compose files and unit files set empty ones where they mean none."""
+    """Compose files and unit files set empty variables to mean none."""
     assert load(Kitchen, GOOD | {"DARKROOM_KITCHEN_PORT": ""}).kitchen_port == 8080
     with pytest.raises(SettingsError, match="DARKROOM_OVENS: is not set"):
         load(Kitchen, GOOD | {"DARKROOM_OVENS": ""})
 
 
 def test_the_direct_url_is_the_database_url_unless_it_is_set() -> None:
-    """Sessions that hold locks or LISTEN go past a connection pooler where there is one."""
+    """Sessions that hold locks or LISTEN bypass a connection pooler."""
     direct = "postgresql://cook:salt@10.0.0.7/kitchen"
     assert load(Kitchen, GOOD).database.direct_url == GOOD["DARKROOM_DATABASE_URL"]
     assert load(Kitchen, GOOD | {"DARKROOM_DATABASE_DIRECT_URL": direct}).database.direct_url == direct
@@ -119,6 +119,6 @@ def test_the_direct_url_is_the_database_url_unless_it_is_set() -> None:
 
 @pytest.mark.parametrize("delays", ["0", "10,x", "10,,20", "3601", ",".join("1" * 9)])
 def test_retry_delays_are_bounded(delays: str) -> None:
-    """Each lies between a second and an hour, and there are eight at the most."""
+    """Each is between a second and an hour, and there are at most eight."""
     with pytest.raises(SettingsError, match="DARKROOM_RETRY_DELAYS"):
         load(Kitchen, GOOD | {"DARKROOM_RETRY_DELAYS": delays})

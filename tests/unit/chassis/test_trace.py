@@ -11,7 +11,7 @@ FORM = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01")
 
 
 def test_a_caller_s_trace_goes_on() -> None:
-    """Its id is what the logs show."""
+    """The logs have its trace id."""
     assert traceparent_from(VALID) == VALID
     assert trace_id(VALID) == "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -31,7 +31,7 @@ def test_a_caller_s_trace_goes_on() -> None:
     ],
 )
 def test_without_a_valid_one_a_new_trace_begins(header: str | None) -> None:
-    """Nothing of a broken header is taken over."""
+    """An invalid header is ignored completely."""
     fresh = traceparent_from(header)
     assert FORM.fullmatch(fresh)
     assert fresh != traceparent_from(header)

@@ -1,4 +1,4 @@
-"""Bounds on what may wait, while the queue can't be sampled."""
+"""Bounds on waiting jobs while the queue cannot be sampled."""
 
 from collections.abc import Sequence
 from uuid import UUID, uuid4
@@ -17,7 +17,7 @@ TENANT = uuid4()
 
 
 class Queue:
-    """Stands in for the store at its one method: how many jobs wait, or that nobody knows."""
+    """A stand-in for the store with a number of waiting jobs, or a failing query."""
 
     def __init__(self, clock: Clock) -> None:
         self.waiting: int | None = 0
@@ -47,7 +47,7 @@ def admission(queue: Queue, clock: Clock) -> Admission:
 
 
 def admitted(admission: Admission, tenant: UUID = TENANT) -> int:
-    """How many more are let in, up to a hundred."""
+    """Return how many more jobs are admitted, up to a hundred."""
     for jobs in range(100):
         try:
             admission.admit(MODEL, tenant)
@@ -57,7 +57,7 @@ def admitted(admission: Admission, tenant: UUID = TENANT) -> int:
 
 
 async def fail_for(admission: Admission, clock: Clock, seconds: float) -> None:
-    """Samples fail for so long, one each interval."""
+    """Let samples fail for a time, one in each interval."""
     until = clock.seconds + seconds
     while clock.seconds < until:
         clock.seconds = min(clock.seconds + INTERVAL_SECONDS, until)
@@ -66,7 +66,7 @@ async def fail_for(admission: Admission, clock: Clock, seconds: float) -> None:
 
 
 async def test_counts_hold_while_a_few_samples_fail(admission: Admission, queue: Queue, clock: Clock) -> None:
-    """The last sample and what was admitted since are the best that is known."""
+    """The last sample and the admissions since then are still used."""
     queue.waiting = 1
     await admission.run_once()
     queue.waiting = None
@@ -76,7 +76,7 @@ async def test_counts_hold_while_a_few_samples_fail(admission: Admission, queue:
 
 
 async def test_old_counts_are_forgotten_when_sampling_fails(admission: Admission, queue: Queue, clock: Clock) -> None:
-    """The jobs may long be done; a gateway that only counts up would refuse everybody until the next sample."""
+    """The jobs may have ended; counts that only grow would refuse every submission until the next sample."""
     queue.waiting = BOUND
     await admission.run_once()
     queue.waiting = None
@@ -86,7 +86,7 @@ async def test_old_counts_are_forgotten_when_sampling_fails(admission: Admission
 
 
 async def test_what_is_admitted_without_samples_stays_bounded(admission: Admission, queue: Queue, clock: Clock) -> None:
-    """In each period as many as may wait, however long it lasts."""
+    """Each period admits as many jobs as may wait, however long the outage lasts."""
     queue.waiting = None
     total = 0
     for _ in range(10):
@@ -96,7 +96,7 @@ async def test_what_is_admitted_without_samples_stays_bounded(admission: Admissi
 
 
 async def test_a_sample_ends_the_guessing(admission: Admission, queue: Queue, clock: Clock) -> None:
-    """What was admitted before it began is in it."""
+    """Earlier admissions are part of the sample."""
     queue.waiting = None
     admitted(admission)
     await fail_for(admission, clock, FORGOTTEN_SECONDS / 2)
@@ -106,7 +106,7 @@ async def test_a_sample_ends_the_guessing(admission: Admission, queue: Queue, cl
 
 
 async def test_costly_samples_are_trusted_for_longer(admission: Admission, queue: Queue, clock: Clock) -> None:
-    """They are taken more rarely, so a single failure must not make the last one worthless."""
+    """Expensive samples are rare, so a single failure must not discard the last one."""
     queue.waiting = BOUND
     queue.seconds = 4.0
     await admission.run_once()

@@ -1,4 +1,4 @@
-"""What the group commit tells those whose submissions were not recorded."""
+"""The group commit's errors for submissions that were not recorded."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tests.integration.gateway.submissions import submission
 
 
 class LostStore:
-    """Stands in for the store at the one method that is used: its answers are lost."""
+    """A stand-in for the store that loses the database's answers."""
 
     async def insert(self, submissions: Sequence[Submission]) -> Any:
         await asyncio.sleep(0)
@@ -20,7 +20,7 @@ class LostStore:
 
 
 async def test_only_what_was_sent_is_in_doubt() -> None:
-    """Those who waited behind a commit whose answer was lost were never sent, and are told so."""
+    """Submissions that waited behind a commit without an answer were never sent, and their errors say so."""
     async with Committer(LostStore()) as committer:  # type: ignore[arg-type]
         sent, waited = COMMITS_IN_FLIGHT * LARGEST_BATCH, 50
         posts = [asyncio.create_task(committer.submit(submission(uuid4()))) for _ in range(sent + waited)]

@@ -17,12 +17,12 @@ def circuits(clock: Clock) -> Circuits:
 
 
 def test_an_untried_destination_is_open_to_all(circuits: Circuits) -> None:
-    """Nothing is skipped or probed before it failed."""
+    """A destination is neither skipped nor probed before it fails."""
     assert (circuits.skipped(), circuits.probed()) == ([], [])
 
 
 def test_a_failure_skips_a_destination_and_no_other(circuits: Circuits, clock: Clock) -> None:
-    """It is left alone for a second, then probed until it is judged again."""
+    """It is skipped for a second, then probed until the probe succeeds or fails."""
     circuits.failed("tiny")
     assert (circuits.skipped(), circuits.probed()) == (["tiny"], [])
     clock.seconds += 1
@@ -30,7 +30,7 @@ def test_a_failure_skips_a_destination_and_no_other(circuits: Circuits, clock: C
 
 
 def test_the_pause_doubles_up_to_a_bound(circuits: Circuits, clock: Clock) -> None:
-    """1, 2, 4, ... and 30 s at the most, however often it failed."""
+    """The pauses are 1, 2, 4, ... and at most 30 s."""
     pauses = []
     for _ in range(2000):
         circuits.failed("tiny")
@@ -43,7 +43,7 @@ def test_the_pause_doubles_up_to_a_bound(circuits: Circuits, clock: Clock) -> No
 
 
 def test_a_success_closes_the_circuit(circuits: Circuits, clock: Clock) -> None:
-    """Then it may take all it can, and the next failure is a first one."""
+    """The destination is open again, and the next failure counts as the first."""
     for _ in range(5):
         circuits.failed("tiny")
     circuits.worked("tiny")

@@ -1,4 +1,4 @@
-"""From a body to a request, or to a problem that names the field."""
+"""Decoding a body into a request, or into a problem that names the field."""
 
 import json
 from typing import Any
@@ -14,14 +14,14 @@ PROMPT = {"prompt": "a lighthouse"}
 
 
 def problem(body: bytes | object) -> ProblemError:
-    """What a body is refused with."""
+    """Return the problem of a body."""
     with pytest.raises(ProblemError) as caught:
         decode_request(body if isinstance(body, bytes) else json.dumps(body).encode())
     return caught.value
 
 
 def field_of(body: bytes | object) -> str | None:
-    """The field that a body is refused for."""
+    """Return the field that the problem of a body names."""
     refused = problem(body)
     assert (refused.problem.status, refused.problem.code) == (422, "invalid_request")
     return refused.problem.field or None
@@ -72,7 +72,7 @@ WRONG: dict[str, tuple[Any, str | None]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_the_field_is_named(case: str) -> None:
-    """422 for JSON that is no job."""
+    """JSON that is not a submission is a 422."""
     body, field = WRONG[case]
     assert field_of(body) == field
 
@@ -97,19 +97,19 @@ NO_JSON = {
 
 @pytest.mark.parametrize("case", NO_JSON)
 def test_what_is_no_json_is_told_apart(case: str) -> None:
-    """400, also when a decoder that stops at its first complaint would have named a field."""
+    """Malformed JSON is a 400, even if a field before the error is wrong too."""
     refused = problem(NO_JSON[case])
     assert (refused.problem.status, refused.problem.code) == (400, "invalid_json")
 
 
 def test_a_float_for_an_int_is_explained() -> None:
-    """512.0 looks like a whole number to a person."""
+    """512.0 looks like a whole number to people."""
     assert "without a decimal point" in str(problem({"input": {**PROMPT, "width": 512.0}}))
 
 
 @pytest.mark.parametrize("name", ["x" * 10_000, "🌈" * 1_000, "a\nb"])
 def test_a_strange_name_comes_back_bounded(name: str) -> None:
-    """A field's name is the client's text: it is cut, and any answer can carry it."""
+    """The name of a field is the client's text: it is shortened and can always be encoded."""
     field = field_of({"input": PROMPT, name: 1})
     assert field is not None
     assert name.startswith(field)

@@ -7,7 +7,7 @@ from gateway.identifiers import uuid7
 
 
 def test_an_id_is_a_version_7_uuid() -> None:
-    """Version and variant are where RFC 9562 puts them."""
+    """Version and variant have the positions of RFC 9562."""
     ids = [uuid7() for _ in range(100)]
     assert {(each.version, each.variant) for each in ids} == {(7, RFC_4122)}
     assert len(set(ids)) == 100

@@ -1,4 +1,4 @@
-"""What a submission is refused for before anything is recorded."""
+"""Refusals of a submission before anything is recorded."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ CALLER = Caller(UUID(int=1), "key", Scope.CLIENT)
     ],
 )
 async def test_a_size_that_is_not_listed(wanted: dict[str, Any], field: str, other: str) -> None:
-    """Where a model lists its sizes, another is answered with 422, the field, and the sizes that there are."""
+    """A size that the model does not list is a 422 with the field and the allowed sizes."""
     catalogue = Catalogue((replace(SIZED, sizes=("64x64", "64x128")),))
     submit = SubmitJob(catalogue, sentinel.recorder)  # nothing can be recorded: a refusal comes before
     body = json.dumps({"input": {"prompt": "x", **wanted}}).encode()

@@ -1,4 +1,4 @@
-"""Live progress: what is remembered of the events."""
+"""Live progress: the latest events in memory."""
 
 import pytest
 
@@ -25,12 +25,12 @@ def test_the_latest_step_of_the_attempt_is_told(live: LiveProgress) -> None:
 
 @pytest.mark.parametrize(("generation", "attempt"), [(1, 1), (2, 2), (3, 1)])
 def test_a_step_of_another_attempt_is_not_told(live: LiveProgress, generation: int, attempt: int) -> None:
-    """A late event of the attempt before must not make the new one look advanced."""
+    """A late event of the previous attempt does not count for the new one."""
     assert live.of(JOB, generation, attempt) is None
 
 
 def test_an_unknown_job_has_no_step(live: LiveProgress) -> None:
-    """Most jobs were never told of."""
+    """Most jobs have no event."""
     assert live.of(numbered(2), 1, 1) is None
 
 
@@ -38,7 +38,7 @@ def test_an_unknown_job_has_no_step(live: LiveProgress) -> None:
     "body", [b"", b"{", b'{"type":"darkroom.progress.v9"}', encode(Render(JOB, 1, "tiny", "00-0-0-01"))]
 )
 def test_what_cannot_be_read_is_counted_and_dropped(live: LiveProgress, body: bytes) -> None:
-    """Another version's events must not stop the service."""
+    """Events of another version do not stop the service."""
     before = EVENTS.labels("undecodable")._value.get()
     live.note(body)
     assert EVENTS.labels("undecodable")._value.get() == before + 1
@@ -46,7 +46,7 @@ def test_what_cannot_be_read_is_counted_and_dropped(live: LiveProgress, body: by
 
 
 def test_a_preview_is_no_step_and_no_mistake(live: LiveProgress) -> None:
-    """Pictures come through the same exchange; the latest step stays."""
+    """Previews arrive through the same exchange and leave the latest step unchanged."""
     before = EVENTS.labels("undecodable")._value.get()
     live.note(encode(Preview(JOB, generation=2, attempt=1, step=6, width=8, height=8, png=b"")))
     assert EVENTS.labels("undecodable")._value.get() == before
@@ -56,7 +56,7 @@ def test_a_preview_is_no_step_and_no_mistake(live: LiveProgress) -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Past the bound the jobs told of longest ago are forgotten."""
+    """Beyond the bound the oldest steps are dropped."""
     monkeypatch.setattr("status.live.MOST_JOBS", 10)
     live = LiveProgress()
     for number in range(1, 31):

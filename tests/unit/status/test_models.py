@@ -12,7 +12,7 @@ CATALOGUE = Path(__file__).parents[3] / "deploy" / "models.toml"
 
 
 def test_clients_see_names_bounds_and_defaults() -> None:
-    """Ranges carry the names of the input's fields, and pixels and steps are whole numbers."""
+    """Ranges have the names of the input's fields, and pixels and steps are whole numbers."""
     catalogue = load_catalogue(CATALOGUE)
     (view,) = (model for model in list_models(catalogue).models if model.name == "tiny")
     tiny = catalogue.find("tiny")
@@ -24,7 +24,7 @@ def test_clients_see_names_bounds_and_defaults() -> None:
 
 
 def test_clients_see_the_only_sizes() -> None:
-    """Where sizes are listed, clients see them; where ranges decide, none is listed."""
+    """Listed sizes are shown; a model with ranges alone has none."""
     tiny = load_catalogue(CATALOGUE).find("tiny")
     sized = msgspec.structs.replace(tiny, name="sized", sizes=("64x64", "64x128"))
     ranged, listed = list_models(Catalogue((tiny, sized))).models
@@ -34,12 +34,12 @@ def test_clients_see_the_only_sizes() -> None:
 
 
 def test_clients_do_not_see_where_the_weights_lie() -> None:
-    """Paths and sources are the operator's business."""
+    """Paths and sources are visible to operators only."""
     body = msgspec.to_builtins(list_models(load_catalogue(CATALOGUE)))
     assert all(not model.keys() & {"path", "hub", "revision"} for model in body["models"])
 
 
 def test_the_first_model_alone_is_the_default() -> None:
-    """A job that names no model takes it."""
+    """The default renders jobs that name no model."""
     models = list_models(load_catalogue(CATALOGUE)).models
     assert [model.default for model in models] == [True] + [False] * (len(models) - 1)

@@ -1,4 +1,4 @@
-"""Where a waiting job stands, and when its turn may come."""
+"""A waiting job's position and estimated start."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ def test_a_job_stands_at_the_last_mark_it_is_not_before(seconds: int, number: in
 
 
 def test_without_marks_the_place_is_zero() -> None:
-    """The exact count is then the better bound."""
+    """The exact count is then used."""
     assert place_among([], job_row()) == 0
 
 
@@ -32,11 +32,11 @@ def test_the_start_follows_from_pace_and_workers() -> None:
 
 
 def test_without_a_pace_nothing_is_estimated() -> None:
-    """No answer is better than a made-up one."""
+    """The estimate is then null."""
     assert estimate_start(9, None, None, NOON) is None
 
 
 def test_a_retry_is_not_estimated_before_it_is_due() -> None:
-    """A job that waits out its delay can't start earlier, however short the queue."""
+    """A job that waits for its retry cannot start earlier, however short the queue."""
     due = NOON + timedelta(minutes=5)
     assert estimate_start(0, Pace(1.0, 1), due, NOON) == due

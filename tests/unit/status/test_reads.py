@@ -12,7 +12,7 @@ from tests.support.job_rows import job_row, numbered
 
 
 class HeldStore:
-    """Stands in for the store at its one method; a test sees each query and lets it go."""
+    """A stand-in for the store whose queries wait until the test continues them."""
 
     def __init__(self) -> None:
         self.queries: list[list[UUID]] = []
@@ -40,7 +40,7 @@ def reads(store: HeldStore) -> JobReads:
 
 
 async def test_reads_at_once_go_in_one_query(reads: JobReads, store: HeldStore) -> None:
-    """Each gets its own row, and None where there is no such job."""
+    """Each read gets its own row, or None if the job does not exist."""
     store.open.set()
     rows = await asyncio.gather(*(reads.find(numbered(number)) for number in (0, 1, 2, 1)))
     assert [row.id if isinstance(row, PlacedJob) else row for row in rows] == [
@@ -53,7 +53,7 @@ async def test_reads_at_once_go_in_one_query(reads: JobReads, store: HeldStore) 
 
 
 async def test_a_read_never_joins_a_query_under_way(reads: JobReads, store: HeldStore) -> None:
-    """A client that has just changed its job sees the change: what was asked before may be older."""
+    """A client that has just changed its job sees the change: a running query may be older."""
     first = asyncio.create_task(reads.find(numbered(1)))
     await store.begun.wait()
     second = asyncio.create_task(reads.find(numbered(1)))
@@ -64,14 +64,14 @@ async def test_a_read_never_joins_a_query_under_way(reads: JobReads, store: Held
 
 
 async def test_a_query_takes_a_bounded_number_of_ids(reads: JobReads, store: HeldStore) -> None:
-    """What is more goes with the next."""
+    """The rest is part of the next query."""
     store.open.set()
     await asyncio.gather(*(reads.find(numbered(number)) for number in range(1, MOST_TOGETHER + 8)))
     assert [len(query) for query in store.queries] == [MOST_TOGETHER, 7]
 
 
 async def test_all_who_shared_a_failed_query_are_told(reads: JobReads, store: HeldStore) -> None:
-    """The next query is tried afresh."""
+    """The next query is independent of the failure."""
     store.open.set()
     store.fails = True
     failures = await asyncio.gather(*(reads.find(numbered(n)) for n in (1, 2)), return_exceptions=True)
@@ -81,7 +81,7 @@ async def test_all_who_shared_a_failed_query_are_told(reads: JobReads, store: He
 
 
 async def test_a_reader_that_goes_away_takes_nothing_from_the_others(reads: JobReads, store: HeldStore) -> None:
-    """Neither those who wait for the same job, nor those who come after."""
+    """Other reads of the same job, and later ones, still get their rows."""
     leaver, stayer = (asyncio.create_task(reads.find(numbered(1))) for _ in range(2))
     await store.begun.wait()
     leaver.cancel()

@@ -1,4 +1,4 @@
-"""Values that cost too much to look up for every request."""
+"""Values that are too expensive to query for every request."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tests.support.waiting import eventually
 
 
 class Source:
-    """A look-up that counts, takes as long as a test says, and can be held."""
+    """A look-up that counts its calls, takes a given time and can be held."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.now = 100.0
@@ -33,13 +33,13 @@ class Source:
 
 
 async def settle() -> None:
-    """Let tasks that can go on go on."""
+    """Let all tasks that are ready run."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
 async def test_concurrent_callers_share_one_look_up() -> None:
-    """However many ask, one looks."""
+    """Any number of callers share a single look-up."""
     source = Source()
     sampled = source.sampled()
     assert await asyncio.gather(*(sampled.get() for _ in range(50))) == [1] * 50
@@ -47,7 +47,7 @@ async def test_concurrent_callers_share_one_look_up() -> None:
 
 
 async def test_a_rested_value_is_answered_while_the_next_is_looked_up() -> None:
-    """Nobody waits for a refresh as long as the last value is only a little old."""
+    """No caller waits for a refresh while the last value is recent."""
     source = Source()
     sampled = source.sampled()
     await sampled.get()
@@ -59,7 +59,7 @@ async def test_a_rested_value_is_answered_while_the_next_is_looked_up() -> None:
 
 
 async def test_a_value_too_old_is_waited_for() -> None:
-    """After an hour without a question, the first answer is fresh all the same."""
+    """After an hour without a caller, the first value is fresh."""
     source = Source()
     sampled = source.sampled()
     await sampled.get()
@@ -68,7 +68,7 @@ async def test_a_value_too_old_is_waited_for() -> None:
 
 
 async def test_a_value_asked_for_lately_is_kept_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks now and then never waits; once nobody has asked for a while, nothing is looked up any more."""
+    """An occasional caller never waits; without callers the refreshes stop."""
     monkeypatch.setattr("status.sampled.LEAST_REST_SECONDS", 0.01)
     source = Source()
     sampled = source.sampled()
@@ -82,7 +82,7 @@ async def test_a_value_asked_for_lately_is_kept_fresh(monkeypatch: pytest.Monkey
 
 
 async def test_a_failed_look_up_is_not_repeated_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database that is away is asked again when somebody wants the value."""
+    """After a failure the next look-up starts with the next caller."""
     monkeypatch.setattr("status.sampled.LEAST_REST_SECONDS", 0.01)
     source = Source()
     source.away = True
@@ -92,7 +92,7 @@ async def test_a_failed_look_up_is_not_repeated_by_itself(monkeypatch: pytest.Mo
 
 
 async def test_nobody_waits_long_for_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look-up that takes long goes on for those who come later."""
+    """A slow look-up continues for later callers."""
     monkeypatch.setattr("status.sampled.LONGEST_WAIT_SECONDS", 0.01)
     source = Source()
     source.open.clear()
@@ -105,7 +105,7 @@ async def test_nobody_waits_long_for_a_value(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_a_look_up_rests_for_a_multiple_of_what_it_took() -> None:
-    """Its share of the database stays bounded, however long the backlog."""
+    """Its share of the database's time stays bounded, however large the backlog."""
     source = Source(seconds=3.0)
     sampled = source.sampled()
     await sampled.get()
@@ -120,7 +120,7 @@ async def test_a_look_up_rests_for_a_multiple_of_what_it_took() -> None:
 
 
 async def test_a_database_away_leaves_nothing_known_and_is_not_asked_at_once_again() -> None:
-    """A failed look-up rests like any other."""
+    """A failed look-up is followed by a rest like any other."""
     source = Source()
     sampled = source.sampled()
     source.away = True
@@ -133,7 +133,7 @@ async def test_a_database_away_leaves_nothing_known_and_is_not_asked_at_once_aga
 
 
 async def test_a_caller_that_goes_away_does_not_cancel_the_look_up() -> None:
-    """The others still wait for it."""
+    """The other callers still get its value."""
     source = Source()
     source.open.clear()
     sampled = source.sampled()

@@ -1,4 +1,4 @@
-"""Presigned picture URLs, signed once for many requests."""
+"""Presigned URLs of pictures, each signed once for many requests."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,14 +18,14 @@ STORAGE = StorageSettings(s3_endpoint="http://s3.internal:9000", s3_access_key="
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Time as the cache sees it."""
+    """Replace the time of the cache."""
     clock = Clock()
     monkeypatch.setattr("status.signing.TTLCache", lambda size, ttl: TTLCache(size, ttl, timer=clock))
     return clock
 
 
 def test_a_url_is_signed_once_for_half_its_lifetime(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever gets a URL can use it for at least the other half."""
+    """A URL in a response is valid for at least the other half."""
     urls = SignedUrls(STORAGE, "https://pictures.example", LIFETIME)
     signed: list[str] = []
     monkeypatch.setattr(urls, "_presigner", _Counting(signed))
@@ -48,7 +48,7 @@ class _Counting:
 
 
 def test_pictures_get_presigned_urls_of_the_public_origin() -> None:
-    """A client never sees the address at which the services reach S3."""
+    """A client never sees the services' own address of S3."""
     urls = SignedUrls(STORAGE, "https://pictures.example", LIFETIME)
     stored = StoredOutput(0, "jobs/1/0-ab.png", "image/png", 64, 64, 3000, "ab", 7)
     (output,) = job_view(job_row(outputs=[stored]), urls=[urls.url(stored.key)]).outputs

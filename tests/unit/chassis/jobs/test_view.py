@@ -22,55 +22,55 @@ def event(row: Any, step: int, steps: int = 20) -> Progress:
 
 
 def test_a_waiting_job_has_no_progress() -> None:
-    """Steps of an attempt that went back to the queue are not shown."""
+    """The steps of an attempt that was returned to the queue are not shown."""
     row = job_row(step=7, steps=20)
     assert progress_of(row, event(row, 9)) is None
 
 
 def test_a_job_that_just_began_stands_at_zero_of_the_steps_asked_for() -> None:
-    """Before the first heartbeat the row knows no steps."""
+    """Before the first heartbeat the row has no steps."""
     assert progress_of(running(), None) == JobProgress(0, 20, 0.0)
 
 
 @pytest.mark.parametrize(("in_row", "in_event", "shown"), [(5, 8, 8), (8, 5, 8), (None, 3, 3)])
 def test_a_running_job_shows_the_newer_of_row_and_event(in_row: int | None, in_event: int, shown: int) -> None:
-    """An event may be newer than the last heartbeat, and a heartbeat newer than the last event that arrived."""
+    """An event may be newer than the last heartbeat, and a heartbeat newer than the last event."""
     row = running(step=in_row, steps=20)
     assert progress_of(row, event(row, in_event)) == JobProgress(shown, 20, shown / 20)
 
 
 def test_the_scheduler_s_own_count_of_steps_is_shown() -> None:
-    """Some schedulers take more steps than were asked for."""
+    """Some schedulers make more steps than were requested."""
     row = running()
     assert progress_of(row, event(row, 21, steps=21)) == JobProgress(21, 21, 1.0)
 
 
 def test_a_success_is_complete_whatever_was_told_last() -> None:
-    """The last steps before the end may never have been told."""
+    """The last steps may never have been reported."""
     row = running(status=JobStatus.SUCCEEDED, completed_at=NOON, step=17, steps=21)
     assert progress_of(row, event(row, 18)) == JobProgress(21, 21, 1.0)
 
 
 def test_a_failed_job_shows_how_far_it_came() -> None:
-    """Late events do not move a job that ended."""
+    """Late events do not change a job that has ended."""
     row = running(status=JobStatus.FAILED, completed_at=NOON, step=17, steps=20)
     assert progress_of(row, event(row, 18)) == JobProgress(17, 20, 0.85)
 
 
 @pytest.mark.parametrize("status", [JobStatus.CANCELED, JobStatus.EXPIRED])
 def test_a_job_that_never_began_has_no_progress(status: JobStatus) -> None:
-    """A job canceled or expired while it waited has rendered nothing."""
+    """A job that was canceled or expired while it waited has no steps."""
     assert progress_of(job_row(status=status, completed_at=NOON), None) is None
 
 
 def test_queue_time_is_measured_from_when_the_job_was_last_queued() -> None:
-    """The metrics of the row stand beside it."""
+    """It complements the metrics of the row."""
     row = running(started_at=NOON + timedelta(seconds=1.5), metrics=JobMetrics(inference_ms=300.0, store_ms=5.0))
     assert job_view(row).metrics == JobMetrics(queue_ms=1500.0, inference_ms=300.0, store_ms=5.0)
 
 
 def test_a_job_that_waits_again_has_no_queue_time() -> None:
-    """The start of the attempt before says nothing about this wait."""
+    """The start of the previous attempt does not measure this wait."""
     row = job_row(attempt=1, started_at=NOON - timedelta(seconds=9))
     assert job_view(row).metrics.queue_ms is None
 
