@@ -1,1 +1,1 @@
-"""How Darkroom's own models are made. Nothing that serves imports from here."""
+"""The training of Darkroom's own models. The services do not import it."""

@@ -1,4 +1,4 @@
-"""`python -m training.shapes train | evaluate | draw`: makes the model, examines it, and tries it out."""
+"""`python -m training.shapes train | evaluate | draw`: the commands that train and evaluate the model."""
 
 import argparse
 import os
@@ -7,13 +7,13 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "models" / "shapes"
-WORKSHOP = REPOSITORY / ".training" / "shapes"
-"""Pictures, latents and unfinished networks: all can be made again."""
+WORK_FOLDER = REPOSITORY / ".training" / "shapes"
+"""Intermediate results: pictures, latents and unfinished networks. All can be made again."""
 
 
 def main() -> int:
     arguments = _parser().parse_args()
-    # Read at import: transformers would report the absence of torchvision, which nothing here needs.
+    # Read at import. Otherwise transformers warns about the absence of torchvision, which is not needed.
     os.environ.update(TRANSFORMERS_VERBOSITY="error", HF_HUB_DISABLE_PROGRESS_BARS="1")
     return int(arguments.run(arguments))
 
@@ -25,22 +25,22 @@ def _train(arguments: argparse.Namespace) -> int:
     from training.shapes import model, train_autoencoder, train_denoiser
 
     torch.set_num_threads(arguments.threads)
-    if (WORKSHOP / "vae").exists() and not arguments.afresh:
-        _say("Taking the autoencoder that is there; --afresh trains a new one.")
-        vae = AutoencoderKL.from_pretrained(WORKSHOP / "vae")
+    if (WORK_FOLDER / "vae").exists() and not arguments.afresh:
+        _print("Using the existing autoencoder; --afresh trains a new one.")
+        vae = AutoencoderKL.from_pretrained(WORK_FOLDER / "vae")
     else:
-        vae = train_autoencoder.train(WORKSHOP, 60 * arguments.autoencoder_minutes)
-        (WORKSHOP / "latents.pt").unlink(missing_ok=True)
-    latents = train_denoiser.latents_of(WORKSHOP, vae)
-    train_autoencoder.polish(WORKSHOP, vae, latents, 60 * arguments.polish_minutes)
+        vae = train_autoencoder.train(WORK_FOLDER, 60 * arguments.autoencoder_minutes)
+        (WORK_FOLDER / "latents.pt").unlink(missing_ok=True)
+    latents = train_denoiser.latents_of(WORK_FOLDER, vae)
+    train_autoencoder.polish(WORK_FOLDER, vae, latents, 60 * arguments.polish_minutes)
     trained = train_denoiser.train(
         latents,
         model.tokenizer(),
         60 * arguments.denoiser_minutes,
-        on_look=lambda unfinished: model.save(vae, unfinished, WORKSHOP / "unfinished"),
+        on_checkpoint=lambda unfinished: model.save(vae, unfinished, WORK_FOLDER / "unfinished"),
     )
     model.save(vae, trained, arguments.folder)
-    _say(f"Saved the model in {arguments.folder}.")
+    _print(f"Saved the model in {arguments.folder}.")
     return 0
 
 
@@ -49,13 +49,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     from training.shapes import evaluate
 
-    result, pictures, complaints = evaluate.evaluate(
+    result, pictures, mistakes = evaluate.evaluate(
         arguments.folder, arguments.prompts, arguments.guidance, arguments.scheduler
     )
     if arguments.sheet:
         evaluate.contact_sheet(pictures).save(arguments.sheet)
-    _say(*complaints)
-    _say(msgspec.json.format(msgspec.json.encode(result)).decode())
+    _print(*mistakes)
+    _print(msgspec.json.format(msgspec.json.encode(result)).decode())
     return 0
 
 
@@ -69,22 +69,24 @@ def _draw(arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.shapes", description="Make and examine the model shapes.")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.shapes", description="Train and evaluate the model shapes."
+    )
     commands = parser.add_subparsers(required=True)
-    train = commands.add_parser("train", help="train it and save it in FOLDER")
+    train = commands.add_parser("train", help="train the model and save it in FOLDER")
     train.add_argument("--autoencoder-minutes", type=float, default=15)
     train.add_argument("--polish-minutes", type=float, default=10)
     train.add_argument("--denoiser-minutes", type=float, default=55)
     train.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    train.add_argument("--afresh", action="store_true", help="train the autoencoder again too")
+    train.add_argument("--afresh", action="store_true", help="train a new autoencoder too")
     train.set_defaults(run=_train)
     evaluate = commands.add_parser("evaluate", help="render held-out captions and score the pictures")
     evaluate.add_argument("--prompts", type=int, default=500)
     evaluate.add_argument("--guidance", type=float, default=1.5)
     evaluate.add_argument("--scheduler", default="ddim")
-    evaluate.add_argument("--sheet", type=Path, help="save the pictures side by side as this file")
+    evaluate.add_argument("--sheet", type=Path, help="save the pictures as a contact sheet in this file")
     evaluate.set_defaults(run=_evaluate)
-    draw = commands.add_parser("draw", help="draw what the model should learn, as a sheet")
+    draw = commands.add_parser("draw", help="draw scenes by program, as a contact sheet of reference pictures")
     draw.add_argument("sheet", type=Path)
     draw.set_defaults(run=_draw)
     for command in (train, evaluate):
@@ -92,9 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _say(*lines: str) -> None:
+def _print(*lines: str) -> None:
     for line in lines:
-        print(line)  # noqa: T201 - a command speaks by printing
+        print(line)  # noqa: T201 - a command's output
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The training set: every training scene drawn several times, made once and kept in a file."""
+"""The training set: every training scene drawn several times, cached in a file."""
 
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -10,11 +10,11 @@ from training.shapes.drawing import SIZE, draw
 from training.shapes.scenes import Scene, split
 
 VARIANTS = 16
-"""Pictures per scene, each with its own jitter."""
+"""Number of pictures per scene, each with its own jitter."""
 
 
 def pictures(folder: Path) -> npt.NDArray[np.uint8]:
-    """All training pictures, shape (scenes x VARIANTS, SIZE, SIZE, 3), a scene's variants side by side."""
+    """Return all training pictures, shape (scenes x VARIANTS, SIZE, SIZE, 3), grouped by scene."""
     file = folder / "pictures.npy"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -23,7 +23,7 @@ def pictures(folder: Path) -> npt.NDArray[np.uint8]:
 
 
 def scene_of(index: int) -> Scene:
-    """The scene of the picture with this index."""
+    """Return the scene of the picture with this index."""
     return _TRAINING[index // VARIANTS]
 
 

@@ -1,4 +1,4 @@
-"""Draws scenes: the pictures that the model learns from."""
+"""The drawing of scenes as training pictures."""
 
 import math
 import random
@@ -28,7 +28,7 @@ PALETTE = {
     "black": (28, 28, 32),
 }
 
-# Few layouts and little jitter: what varies without being asked for takes training to learn.
+# Few layouts and little jitter: variation that captions do not describe takes additional training to learn.
 LAYOUTS: dict[int, tuple[Point, ...]] = {
     1: ((32, 32),),
     2: ((18, 32), (46, 32)),
@@ -37,18 +37,18 @@ LAYOUTS: dict[int, tuple[Point, ...]] = {
 }
 """Centres in pixels, by count."""
 RADIUS = {1: 17.0, 2: 10.0, 3: 10.0, 4: 10.0}
-"""Of the circle; the other shapes are as large to the eye."""
+"""Radius of the circle by count; the other shapes have a similar visual size."""
 SHIFT = 1.5
 SCALE = 0.05
 GRADIENT = 0.07
-"""How much lighter than its colour a background is at the top, and darker at the bottom."""
+"""Relative change of a background's colour: lighter at the top, darker at the bottom."""
 SHADOW = 0.22
 SHADOW_BLUR = 1.3
 SHADOW_DROP = 2
 
 
 def draw(scene: Scene, seed: int) -> Picture:
-    """The scene; `seed` decides the little that it leaves open: a shift and a scale of the whole."""
+    """Draw the scene. `seed` determines the jitter: a shift and a scale of the whole."""
     jitter = random.Random(seed)  # noqa: S311 - a drawing, not a secret
     shift = (jitter.uniform(-SHIFT, SHIFT), jitter.uniform(-SHIFT, SHIFT))
     scale = 1 + jitter.uniform(-SCALE, SCALE)
@@ -62,7 +62,7 @@ def draw(scene: Scene, seed: int) -> Picture:
 
 
 def _mask(scene: Scene, shift: Point, scale: float) -> Image.Image:
-    """White where the shapes are, smooth at their edges."""
+    """Return a mask: white inside the shapes, with antialiased edges."""
     large = Image.new("L", (SIZE * OVERSAMPLING, SIZE * OVERSAMPLING))
     pen = ImageDraw.Draw(large)
     radius = RADIUS[scene.count] * scale
@@ -84,15 +84,15 @@ def _outline(shape: str, x: float, y: float, radius: float) -> list[Point]:
         case "star":
             return _ring(x, y + 0.05 * radius, [1.25 * radius, 0.52 * radius] * 5)
         case _:
-            raise ValueError(f"There is no shape {shape!r}.")
+            raise ValueError(f"Unknown shape {shape!r}.")
 
 
 def _ring(x: float, y: float, radii: list[float]) -> list[Point]:
-    """Points around a centre at equal angles, the first at the top."""
+    """Return points around a centre at equal angles, starting at the top."""
     step = 2 * math.pi / len(radii)
     return [(x + r * math.sin(i * step), y - r * math.cos(i * step)) for i, r in enumerate(radii)]
 
 
 def _weights(mask: Image.Image) -> npt.NDArray[np.float64]:
-    """Between 0 and 1, shape (SIZE, SIZE, 1)."""
+    """Return the mask as weights between 0 and 1, shape (SIZE, SIZE, 1)."""
     return np.asarray(mask, dtype=np.float64)[:, :, None] / 255

@@ -1,4 +1,4 @@
-"""Renders the held-out captions and has the scorer read the pictures back."""
+"""The evaluation: render held-out captions and compare the scorer's readings with them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ SHEET_COLUMNS = 10
 
 
 class Result(msgspec.Struct, frozen=True):
-    """Shares between 0 and 1 of the prompts whose picture is right in one respect, and in `all` of them."""
+    """Shares, between 0 and 1, of prompts whose picture is correct in each property, and in `all` of them."""
 
     prompts: int
     steps: int
@@ -33,9 +33,9 @@ class Result(msgspec.Struct, frozen=True):
 
 
 def evaluate(folder: Path, prompts: int, guidance: float, scheduler: str) -> tuple[Result, list[Pixels], list[str]]:
-    """The result over the first `prompts` held-out captions, their pictures, and a line on each that is wrong.
+    """Evaluate the first `prompts` held-out captions; return the result, the pictures, and a line per mistake.
 
-    Caption i is drawn from seed i, once: nothing is chosen.
+    Caption i is rendered once, from seed i, without selection.
     """
     scenes = split()[1][:prompts]
     pictures = list(_render(folder, scenes, guidance, scheduler))
@@ -46,17 +46,17 @@ def evaluate(folder: Path, prompts: int, guidance: float, scheduler: str) -> tup
         steps=STEPS,
         scheduler=scheduler,
         guidance_scale=guidance,
-        all=_share([_right(scene, reading) for scene, reading in pairs]),
+        all=_share([_is_correct(scene, reading) for scene, reading in pairs]),
         background=_share([scene.background == reading.background for scene, reading in pairs]),
         colour=_share([scene.colour == reading.colour for scene, reading in pairs]),
         count=_share([scene.count == reading.count for scene, reading in pairs]),
         shape=_share([scene.shape == reading.shape for scene, reading in pairs]),
     )
-    return result, pictures, [_complaint(scene, reading) for scene, reading in pairs if not _right(scene, reading)]
+    return result, pictures, [_mistake(scene, reading) for scene, reading in pairs if not _is_correct(scene, reading)]
 
 
 def contact_sheet(pictures: list[Pixels]) -> Image.Image:
-    """All of them in rows of ten."""
+    """Arrange the pictures in rows of ten."""
     rows = [pictures[first : first + SHEET_COLUMNS] for first in range(0, len(pictures), SHEET_COLUMNS)]
     whole = [np.concatenate(row, axis=1) for row in rows if len(row) == SHEET_COLUMNS]
     return Image.fromarray(np.concatenate(whole))
@@ -81,13 +81,13 @@ def _render(folder: Path, scenes: list[Scene], guidance: float, scheduler: str) 
         yield from (255 * drawn).round().astype(np.uint8)
 
 
-def _right(scene: Scene, reading: Reading) -> bool:
+def _is_correct(scene: Scene, reading: Reading) -> bool:
     return msgspec.structs.asdict(scene) == msgspec.structs.asdict(reading)
 
 
-def _share(right: list[bool]) -> float:
-    return sum(right) / len(right)
+def _share(correct: list[bool]) -> float:
+    return sum(correct) / len(correct)
 
 
-def _complaint(scene: Scene, reading: Reading) -> str:
+def _mistake(scene: Scene, reading: Reading) -> str:
     return f"{scene.caption}: read as {reading.count} {reading.colour} {reading.shape} on {reading.background}"

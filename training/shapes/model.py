@@ -1,4 +1,4 @@
-"""Puts the parts together: a folder in diffusers' layout, small enough to ship."""
+"""The assembly of the trained parts into a model folder in diffusers' layout."""
 
 import copy
 from pathlib import Path
@@ -14,19 +14,19 @@ from training.shapes.scenes import words
 from training.shapes.train_denoiser import Conditional
 
 ALL_MERGES = 10_000
-"""More than there are: each word of the captions becomes one token."""
+"""More merges than exist, so that each word of the captions becomes one token."""
 
 
 def tokenizer() -> CLIPTokenizer:
-    """Knows the captions' words; whatever else a prompt says is spelled out in bytes."""
+    """Train a tokenizer on the captions' words; other words of a prompt are encoded as bytes."""
     return train_tokenizer(words(), ALL_MERGES, networks.MAX_TOKENS)
 
 
 def save(vae: AutoencoderKL, trained: Conditional, folder: Path) -> None:
-    """Write the pipeline in half precision, with its manifest."""
-    vae, trained = copy.deepcopy((vae, trained))  # half precision is for the copy
+    """Write the pipeline in float16, with its manifest."""
+    vae, trained = copy.deepcopy((vae, trained))  # training continues in float32
     for network in (vae, trained.unet):
-        network.register_to_config(_name_or_path="")  # where they lay while they were trained says nothing to anyone
+        network.register_to_config(_name_or_path="")  # a path of the training machine
     pipeline = StableDiffusionPipeline(
         tokenizer=tokenizer(),
         text_encoder=trained.text_encoder,
@@ -39,5 +39,5 @@ def save(vae: AutoencoderKL, trained: Conditional, folder: Path) -> None:
     )
     pipeline.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
     for file in folder.rglob("*.safetensors"):
-        file.chmod(0o644)  # safetensors writes 0600, and a worker may run as another user
+        file.chmod(0o644)  # safetensors writes 0600, and a worker can run as another user
     model_folder.write_sums(folder)

@@ -1,4 +1,4 @@
-"""The networks of the pipeline: Stable Diffusion's classes, a hundredth of its size."""
+"""The networks of the pipeline: Stable Diffusion's classes at a hundredth of its size."""
 
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -12,9 +12,10 @@ MAX_TOKENS = 32
 
 
 def autoencoder() -> AutoencoderKL:
-    """Pictures of SIZE pixels to 8x8 latents of 8 channels: few cells make a fast UNet, channels keep the detail.
+    """Build the autoencoder, from SIZE pixels to 8x8 latents of 8 channels.
 
-    One norm group, since a norm over few channels hides the very colours that flat pictures consist of.
+    Few latent cells make the UNet fast; the channels preserve the detail. One norm group, since group norms over few
+    channels remove the absolute colours that flat pictures consist of.
     """
     return AutoencoderKL(
         sample_size=SIZE,
@@ -45,7 +46,7 @@ def text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def unet() -> UNet2DConditionModel:
-    """Convolutions draw at 8x8; attention, to the caption and among cells, works at 4x4."""
+    """Build the UNet: convolutions at 8x8, self-attention and cross-attention at 4x4."""
     return UNet2DConditionModel(
         sample_size=SIZE // VAE_FACTOR,
         in_channels=LATENT_CHANNELS,
@@ -60,7 +61,7 @@ def unet() -> UNet2DConditionModel:
 
 
 def scheduler() -> DDIMScheduler:
-    """Linear betas end in noise alone, which plain backgrounds need and every scheduler understands."""
+    """Build the scheduler. Linear betas end in almost pure noise, which plain backgrounds need, for every scheduler."""
     return DDIMScheduler(
         beta_schedule="linear",
         beta_start=0.0001,

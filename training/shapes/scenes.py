@@ -1,4 +1,4 @@
-"""What the model can draw: scenes, the captions that name them, and which of them training never sees."""
+"""The scenes that the model can draw, their captions, and the split into training and held-out scenes."""
 
 import random
 
@@ -13,22 +13,22 @@ _SPLIT_SEED = 20
 
 
 class Scene(msgspec.Struct, frozen=True, order=True):
-    """So many shapes of one kind and colour on a plain background of another."""
+    """One to four shapes of one kind and colour on a plain background of another colour."""
 
     count: int
-    """From 1 to 4."""
+    """Number of shapes, from 1 to 4."""
     colour: str
     shape: str
     background: str
 
     @property
     def caption(self) -> str:
-        """The plain caption, like "two red circles on a blue background"."""
+        """The main caption, such as "two red circles on a blue background"."""
         return f"{self.subject} on {_article(self.background)} {self.background} background"
 
     @property
     def captions(self) -> tuple[str, ...]:
-        """Ways to say it, the plain one first."""
+        """All wordings of the caption, the main one first."""
         ways = [
             self.caption,
             f"{self.subject} on {self.background}",
@@ -46,11 +46,11 @@ class Scene(msgspec.Struct, frozen=True, order=True):
 
 
 DEMONSTRATED = Scene(2, "red", "circle", "blue")
-"""What `make demo` asks for. It is held out, so the demonstration is no recollection."""
+"""The scene of `make demo`. It is held out, so that the demonstration shows a picture that training never saw."""
 
 
 def all_scenes() -> list[Scene]:
-    """Every scene, in a fixed order."""
+    """List every scene, in a fixed order."""
     return [
         Scene(count, colour, shape, background)
         for count in range(1, len(COUNTS) + 1)
@@ -62,14 +62,14 @@ def all_scenes() -> list[Scene]:
 
 
 def split() -> tuple[list[Scene], list[Scene]]:
-    """(training, held out): the same every time, without a scene in common."""
+    """Return (training, held out): disjoint and deterministic."""
     scenes = [scene for scene in all_scenes() if scene != DEMONSTRATED]
     random.Random(_SPLIT_SEED).shuffle(scenes)  # noqa: S311 - a split, not a secret
     return scenes[HELD_OUT - 1 :], [DEMONSTRATED, *scenes[: HELD_OUT - 1]]
 
 
 def words() -> tuple[str, ...]:
-    """Every word of every caption, sorted."""
+    """List every word of every caption, sorted."""
     return tuple(sorted({word for scene in all_scenes() for caption in scene.captions for word in caption.split()}))
 
 

@@ -1,7 +1,7 @@
-"""Reads a picture back: which shapes, how many, of which colour, on which background.
+"""A scorer that reads a picture's content: shape, count, colour and background.
 
-It knows nothing of how the pictures were drawn or rendered: it separates figures from ground, counts connected
-regions, names colours by hue, and tells shapes by how they fill their surroundings.
+It shares no code with the drawing or the rendering: it separates figures from the background, counts connected regions,
+names colours by hue, and recognises shapes by the share of their convex hull and bounding box that they fill.
 """
 
 import colorsys
@@ -18,13 +18,13 @@ Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 CONTRAST = 0.16
-"""Distance from the background, of the RGB cube's side, beyond which a pixel belongs to a figure."""
+"""Smallest difference from the background, in any channel from 0 to 1, of a figure's pixel."""
 SMALLEST = 0.003
-"""Share of the picture's area below which a region is a speck."""
+"""Smallest share of the picture's area of a region that counts."""
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a picture shows, in the captions' words; `mixed` where its figures differ from each other."""
+    """A picture's content in the captions' words; `mixed` if its figures differ, `none` without figures."""
 
     count: int
     colour: str
@@ -33,7 +33,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 def read(pixels: Pixels) -> Reading:
-    """Never fails: a picture of nothing reads as no figures of no colour."""
+    """Read a picture's content. A picture without figures has the count 0 and the colour and shape `none`."""
     values = pixels.astype(np.float64) / 255
     ground = _ground(values)
     regions = _regions(np.abs(values - ground).max(axis=2) > CONTRAST)
@@ -43,7 +43,7 @@ def read(pixels: Pixels) -> Reading:
 
 
 def colour_name(rgb: npt.NDArray[np.float64]) -> str:
-    """The name of a colour whose channels lie between 0 and 1."""
+    """Return the name of a colour with channels from 0 to 1."""
     hue, saturation, value = colorsys.rgb_to_hsv(*rgb)
     if value < 0.25:
         return "black"
@@ -57,7 +57,7 @@ def colour_name(rgb: npt.NDArray[np.float64]) -> str:
 
 
 def shape_name(region: Mask) -> str:
-    """The shape of a region, by its area's share of its convex hull and by the hull's share of its bounding box."""
+    """Return a region's shape, by its share of its convex hull and by the hull's share of its bounding box."""
     rows, columns = np.nonzero(region)
     corners = np.stack([rows, columns], axis=1)
     corners = np.concatenate([corners + offset for offset in ((0, 0), (0, 1), (1, 0), (1, 1))])
@@ -72,7 +72,7 @@ def shape_name(region: Mask) -> str:
 
 
 def _ground(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The background row by row, from the picture's sides: it may shade from top to bottom. Shape (height, 1, 3)."""
+    """Estimate each row's background from the picture's sides: it can have a gradient. Shape (height, 1, 3)."""
     margin = max(1, values.shape[1] // 32)
     sides = np.concatenate([values[:, :margin], values[:, -margin:]], axis=1)
     rows = np.median(sides, axis=1)
@@ -86,7 +86,7 @@ def _regions(figures: Mask) -> list[Mask]:
 
 
 def _core(region: Mask) -> Mask:
-    """Without the soft edge, where colours mix."""
+    """Erode the region by its soft edge, where colours mix."""
     core = ndimage.binary_erosion(region, iterations=2)
     return core if core.any() else region
 

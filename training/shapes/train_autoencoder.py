@@ -1,4 +1,4 @@
-"""Trains the autoencoder: pictures to latents and back, then the way back alone."""
+"""The training of the autoencoder, and the further training of its decoder alone."""
 
 import time
 from collections.abc import Callable
@@ -18,19 +18,19 @@ Indices = np.ndarray[Any, np.dtype[np.int64]]
 BATCH = 16
 LEARNING_RATE = 7e-4
 KL_WEIGHT = 1e-4
-"""Per latent number. Enough to keep the latents smooth, so that small errors of the UNet stay small in the picture."""
+"""Weight of the KL divergence per latent element: smooth latents, so that small errors of the UNet stay small."""
 EDGE_WEIGHT = 1.0
 FIRST_LOG_VARIANCE = -4.0
 POLISH_RATE = 5e-4
 LATENT_ERROR = 0.1
-"""Standard deviation of what the UNet may get wrong, in scaled latents; the polished decoder forgives it."""
+"""Standard deviation of the noise on scaled latents that the decoder is trained to tolerate, like the UNet's errors."""
 
 
 def train(folder: Path, seconds: float) -> AutoencoderKL:
-    """Train for so long, print how it goes, and save the autoencoder under `folder`."""
+    """Train for `seconds`, print the progress, and save the autoencoder under `folder`."""
     torch.manual_seed(1)
     model = networks.autoencoder().to(memory_format=torch.channels_last)
-    _begin_quietly(model)
+    _reduce_initial_noise(model)
     pictures = data.pictures(folder)
 
     def loss_of(indices: Indices) -> torch.Tensor:
@@ -43,7 +43,7 @@ def train(folder: Path, seconds: float) -> AutoencoderKL:
 
 
 def polish(folder: Path, model: AutoencoderKL, latents: torch.Tensor, seconds: float) -> None:
-    """Train the decoder further on the training pictures' scaled latents, which stay as they are."""
+    """Train the decoder further for `seconds`, on the fixed latents of the training pictures."""
     torch.manual_seed(4)
     pictures = data.pictures(folder)
 
@@ -66,7 +66,7 @@ def _descend(
     pictures: int,
     seconds: float,
 ) -> None:
-    """Make the loss of random batches of so many pictures smaller, for so long."""
+    """Minimize the loss over random batches of the `pictures` pictures for `seconds`."""
     optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), weight_decay=1e-4)
     random = np.random.default_rng(1)
     report = Report(name)
@@ -82,7 +82,7 @@ def _descend(
 
 
 def to_tensor(pictures: np.ndarray) -> torch.Tensor:
-    """(n, height, width, 3) bytes as (n, 3, height, width) between -1 and 1."""
+    """Convert bytes (n, height, width, 3) to floats (n, 3, height, width) between -1 and 1."""
     pixels = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return pixels.contiguous(memory_format=torch.channels_last)
 
@@ -97,27 +97,27 @@ def _loss(model: AutoencoderKL, batch: torch.Tensor) -> torch.Tensor:
 
 
 def _picture_loss(decoded: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
-    """Of pixels and of edges: the eye judges shapes by their edges, which are few pixels among many."""
+    """Return the loss of pixels and of edges, which define shapes but are a small share of the pixels."""
     difference = decoded - batch
     edges = difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
     return functional.l1_loss(decoded, batch) + functional.mse_loss(decoded, batch) + EDGE_WEIGHT * edges
 
 
 def _schedule(optimizer: torch.optim.Optimizer, peak: float, share: float) -> None:
-    """A short warm-up, then a cosine down to nothing."""
+    """Set the learning rate: a short warm-up, then a cosine decay to zero."""
     rate = peak * min(1.0, share / 0.02) * 0.5 * (1 + np.cos(np.pi * share))
     for group in optimizer.param_groups:
         group["lr"] = float(rate)
 
 
 @torch.no_grad()
-def _begin_quietly(model: AutoencoderKL) -> None:
-    """Little noise on the latents at first, so that there is something to learn from."""
+def _reduce_initial_noise(model: AutoencoderKL) -> None:
+    """Start with little noise on the latents, so that the first gradients carry a signal."""
     model.quant_conv.bias[networks.LATENT_CHANNELS :] = FIRST_LOG_VARIANCE
 
 
 @torch.inference_mode()
 def _set_scale(model: AutoencoderKL, pictures: np.ndarray) -> None:
-    """Latents times this have a standard deviation of 1, which the noise schedule expects."""
+    """Set the scaling factor, so that scaled latents have the standard deviation 1 that the noise schedule expects."""
     sample = to_tensor(pictures[:: max(1, len(pictures) // 256)])
     model.register_to_config(scaling_factor=float(1 / model.encode(sample).latent_dist.mean.std()))

@@ -1,4 +1,4 @@
-"""Trains the UNet and, with it, the text encoder: noise to latents, by caption."""
+"""The training of the UNet together with the text encoder."""
 
 import copy
 import random
@@ -19,12 +19,13 @@ from training.shapes.train_autoencoder import to_tensor
 BATCH = 64
 LEARNING_RATE = 1e-3
 UNCONDITIONAL = 0.1
-"""Share of pictures shown without their caption, which classifier-free guidance needs."""
+"""Share of pictures trained without their caption, for classifier-free guidance."""
 SNR_CLAMP = 5.0
-"""Signal-to-noise ratio beyond which a step weighs less: after Hang et al. 2023 (arXiv 2303.09556), so that the many
-steps of little noise don't drown those that decide what is in the picture."""
+"""Signal-to-noise ratio above which a timestep's loss weighs less (min-SNR, Hang et al. 2023, arXiv 2303.09556).
+
+The many timesteps with little noise then don't dominate those that determine the content."""
 AVERAGE_DECAY = 0.9995
-LOOK_SECONDS = 300.0
+CHECKPOINT_SECONDS = 300.0
 
 
 class Conditional(nn.Module):
@@ -41,11 +42,11 @@ class Conditional(nn.Module):
 
 
 def train(
-    latents: torch.Tensor, tokenizer: CLIPTokenizer, seconds: float, on_look: Callable[[Conditional], None]
+    latents: torch.Tensor, tokenizer: CLIPTokenizer, seconds: float, on_checkpoint: Callable[[Conditional], None]
 ) -> Conditional:
-    """Train for so long on the training pictures' latents, print how it goes, and return the averaged networks.
+    """Train for `seconds` on the training pictures' latents, print the progress, and return the averaged networks.
 
-    `on_look` gets them every few minutes, as far as they are; it must not change them.
+    `on_checkpoint` receives the unfinished average every few minutes and must not change it.
     """
     torch.manual_seed(2)
     tokens = _Tokens(tokenizer)
@@ -54,7 +55,7 @@ def train(
     average = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=1e-2)
     report = Report("denoiser")
-    started = looked = time.monotonic()
+    started = saved = time.monotonic()
     step = 0
     while (share := (time.monotonic() - started) / seconds) < 1:
         _schedule(optimizer, share)
@@ -67,9 +68,9 @@ def train(
         step += 1
         _average(average, model, step)
         report.step(share, loss.item())
-        if time.monotonic() - looked > LOOK_SECONDS:
-            on_look(average)
-            looked = time.monotonic()
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            on_checkpoint(average)
+            saved = time.monotonic()
     return average  # type: ignore[no-any-return]
 
 
@@ -77,17 +78,17 @@ def _loss(model: Conditional, scheduler: DDIMScheduler, latents: torch.Tensor, t
     noise = torch.randn_like(latents)
     timesteps = torch.randint(scheduler.config.num_train_timesteps, (len(latents),))
     noisy = scheduler.add_noise(latents, noise, timesteps)
-    wanted = scheduler.get_velocity(latents, noise, timesteps)
+    target = scheduler.get_velocity(latents, noise, timesteps)
     with torch.autocast("cpu", torch.bfloat16):
         predicted = model(noisy.contiguous(memory_format=torch.channels_last), timesteps, tokens)
     signal = scheduler.alphas_cumprod[timesteps]
     ratio = signal / (1 - signal)
     weights = (SNR_CLAMP / (ratio + 1)).clamp(max=1)
-    return ((predicted.float() - wanted).square().mean(dim=(1, 2, 3)) * weights).mean()  # type: ignore[no-any-return]
+    return ((predicted.float() - target).square().mean(dim=(1, 2, 3)) * weights).mean()  # type: ignore[no-any-return]
 
 
 def latents_of(folder: Path, vae: AutoencoderKL) -> torch.Tensor:
-    """All training pictures' latents in half precision, scaled; made once per autoencoder and kept in a file."""
+    """Return the scaled latents of all training pictures in float16, cached in a file per autoencoder."""
     file = folder / "latents.pt"
     if not file.exists():
         torch.save(_encode(vae, data.pictures(folder)), file)
@@ -104,7 +105,7 @@ def _encode(vae: AutoencoderKL, pictures: np.ndarray) -> torch.Tensor:
 
 
 class _Tokens:
-    """The tokens of every caption of every training scene, and of no caption."""
+    """A cache of the training captions' tokens, including those of the empty caption."""
 
     def __init__(self, tokenizer: CLIPTokenizer) -> None:
         self._tokenizer = tokenizer
@@ -112,7 +113,7 @@ class _Tokens:
         self._random = random.Random(3)  # noqa: S311 - a training, not a secret
 
     def pick(self, indices: list[int]) -> torch.Tensor:
-        """One way to say each picture's scene, now and then nothing. Shape (n, MAX_TOKENS)."""
+        """Return the tokens of a random wording, or of the empty caption, per picture. Shape (n, MAX_TOKENS)."""
         return torch.stack([self._of(self._caption(index)) for index in indices])
 
     def _caption(self, index: int) -> str:
@@ -128,7 +129,7 @@ class _Tokens:
 
 
 def _schedule(optimizer: torch.optim.Optimizer, share: float) -> None:
-    """A short warm-up, a long plateau, then a cosine down to nothing."""
+    """Set the learning rate: a short warm-up, a long plateau, then a cosine decay to zero."""
     decay = 1.0 if share < 0.5 else 0.5 * (1 + np.cos(np.pi * (share - 0.5) / 0.5))
     for group in optimizer.param_groups:
         group["lr"] = float(LEARNING_RATE * min(1.0, share / 0.01) * decay)
@@ -136,6 +137,6 @@ def _schedule(optimizer: torch.optim.Optimizer, share: float) -> None:
 
 @torch.no_grad()
 def _average(average: nn.Module, model: nn.Module, step: int) -> None:
-    """A running average of the weights; short at first, when they change fast."""
+    """Update the exponential moving average of the weights, with a shorter memory during the first steps."""
     decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
