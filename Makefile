@@ -38,13 +38,13 @@ SERVICES := $(patsubst %/pyproject.toml,%,$(filter-out services/chassis/%,$(wild
 DISTRIBUTIONS := contracts services/chassis client $(SERVICES:%=%[cli]) services/gpu-consumer[render] deploy/local
 TOOLS := check-jsonschema hypothesis import-linter mypy pre-commit pytest pytest-asyncio pytest-timeout pytest-xdist pyyaml \
 	ruff scipy testcontainers types-cachetools types-psutil types-pyyaml
-SOURCES := contracts client services deploy/local tests bench training
+SOURCES := contracts client services deploy/local tests bench tools training
 PACKAGES := contracts/darkroom_contracts client/darkroom $(patsubst %/__init__.py,%,$(wildcard services/*/*/__init__.py)) \
-	deploy/local/darkroom_local tests bench training
+	deploy/local/darkroom_local tests bench tools training
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(STAMPS)/python $(STAMPS)/parts ## Install what all other targets need: Python packages and RabbitMQ
@@ -78,7 +78,7 @@ hooks: setup ## Check each commit, and run the quick tests before each push, by 
 	@$(BIN)/pre-commit install
 
 .PHONY: model
-model: setup ## Put the project's own models in place without starting anything
+model: setup ## Install the project's own models without starting the stack
 	@$(LOCAL) model
 
 .PHONY: demo
@@ -91,14 +91,14 @@ up: setup ## Start the stack
 
 .PHONY: down
 down: ## Stop the stack; its data stays in .darkroom
-	@if [ -e $(STAMPS)/python ]; then $(LOCAL) down $(ARGS); else echo "Nothing is set up here, so nothing runs."; fi
+	@if [ -e $(STAMPS)/python ]; then $(LOCAL) down $(ARGS); else echo "This checkout is not set up, so no stack is running."; fi
 
 .PHONY: status
-status: setup ## Tell what runs, under which pid, and whether it is ready (ARGS=--json)
+status: setup ## Show each program's state, pid and readiness (ARGS=--json)
 	@$(LOCAL) status $(ARGS)
 
 .PHONY: logs
-logs: setup ## Show the logs (ARGS="gateway rabbitmq" picks some)
+logs: setup ## Show logs (ARGS="gateway rabbitmq" selects programs)
 	@$(LOCAL) logs $(ARGS)
 
 .PHONY: quick
@@ -107,7 +107,7 @@ quick: setup ## Run the tests that need neither PyTorch nor a running part, in s
 
 # Most tests wait for a process more than they compute, so a core carries more than one worker.
 .PHONY: test
-test: setup ## Run the tests on real parts, all but the long ones (ARGS="-k name" picks some)
+test: setup ## Run the tests on real parts, all but the long ones (ARGS="-k name" selects some)
 	@$(BIN)/pytest -m "not long and not gpu" -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder --durations=25 $(ARGS)
 
 .PHONY: chaos
@@ -142,16 +142,20 @@ lint: setup ## Check style, format and the direction of imports
 typecheck: setup ## Check types, strictly
 	@$(BIN)/mypy $(PACKAGES)
 
+.PHONY: docs
+docs: setup ## Write the tables of docs/api.md and docs/operating.md from the code
+	@$(BIN)/python -m tools.docs
+
 .PHONY: check
-check: lint typecheck test ## All that must be well before a commit
+check: lint typecheck test ## Run lint, typecheck and test
 
 .PHONY: bench
-bench: setup ## Measure, and record the figures under bench/results (ARGS="compare --against FOLDER")
+bench: setup ## Run the benchmarks and record the figures under bench/results (ARGS="compare --against FOLDER")
 	@deploy/local/ensure-package wrk
 	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: bench-backlog
-bench-backlog: setup ## Measure what the republish sweep does to a million waiting jobs
+bench-backlog: setup ## Measure the effect of the republish sweep on a million waiting jobs
 	@deploy/local/ensure-package wrk
 	@$(BIN)/python -m bench.republish $(ARGS)
 
@@ -164,11 +168,11 @@ bench-gpu: gpu-setup ## On a GPU, measure full-size models with each option, in 
 	@$(GPU_PYTHON) -m bench.gpu $(ARGS)
 
 .PHONY: shapes
-shapes: setup ## Train the model shapes anew (85 minutes on two cores; ARGS="--denoiser-minutes 30")
+shapes: setup ## Train the model shapes again (85 minutes on two cores; ARGS="--denoiser-minutes 30")
 	@$(BIN)/python -m training.shapes train $(ARGS)
 
 .PHONY: shapes-score
-shapes-score: setup ## Render the captions that shapes has never seen, and score the pictures by their pixels
+shapes-score: setup ## Render held-out captions with shapes, and score the pictures by their pixels
 	@$(BIN)/python -m training.shapes evaluate $(ARGS)
 
 .PHONY: clean
