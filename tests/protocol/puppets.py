@@ -22,7 +22,7 @@ from gpu_consumer.job.outcome import Outcome as JobOutcome
 from gpu_consumer.job.store import JobStore
 from gpu_consumer.job.storing import Storing
 from gpu_consumer.job.verdict import Claimed
-from gpu_consumer.protocol import Aborted, Outcome, Ready, RenderedImage, RenderFailed, Size, Step
+from gpu_consumer.protocol import Aborted, FailureKind, Outcome, Ready, RenderedImage, RenderFailed, Size, Step
 from gpu_consumer.renderer.loss import Loss
 from gpu_consumer.renderer.process import OnPicture, OnStep, RenderProcessLostError
 from gpu_consumer.usage import Usage
@@ -49,10 +49,10 @@ class Ending(Enum):
 
 
 FAILURES = {
-    Ending.TRANSIENT: RenderFailed(JobErrorCode.OUT_OF_MEMORY, "no memory", "transient"),
-    Ending.PERMANENT: RenderFailed(JobErrorCode.UNSAFE_OUTPUT, "no picture", "permanent"),
-    Ending.SUSPECT: RenderFailed(JobErrorCode.PIPELINE_ERROR, "no picture", "permanent"),
-    Ending.FATAL: RenderFailed(JobErrorCode.PIPELINE_ERROR, "no device", "fatal"),
+    Ending.TRANSIENT: RenderFailed(JobErrorCode.OUT_OF_MEMORY, "no memory", FailureKind.TRANSIENT),
+    Ending.PERMANENT: RenderFailed(JobErrorCode.UNSAFE_OUTPUT, "no picture", FailureKind.PERMANENT),
+    Ending.SUSPECT: RenderFailed(JobErrorCode.PIPELINE_ERROR, "no picture", FailureKind.PERMANENT),
+    Ending.FATAL: RenderFailed(JobErrorCode.PIPELINE_ERROR, "no device", FailureKind.FATAL),
 }
 
 

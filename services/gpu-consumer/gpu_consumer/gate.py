@@ -1,4 +1,4 @@
-"""Whether the worker may take a message: open while every condition holds and nobody asked it to stop."""
+"""The gate: the worker may take messages while every condition holds and it does not drain."""
 
 import asyncio
 
@@ -11,11 +11,11 @@ RESUMED = "resumed"
 DATABASE = "database"
 """Postgres answers claims in time."""
 OWN_DATABASE = "own_database"
-"""The queue's messages speak of jobs of the database that the worker is connected to."""
+"""The queue's messages are of jobs of the connected database."""
 
 
 class Gate:
-    """Conditions with names. Those who know switch them; the consumer waits for the whole."""
+    """Named conditions, each switched by one part of the worker. It is open while all of them hold."""
 
     def __init__(self, *conditions: str) -> None:
         self._conditions = {name: asyncio.Event() for name in conditions}
@@ -27,17 +27,21 @@ class Gate:
 
     @property
     def draining(self) -> bool:
+        """Whether it is closed for good."""
         return self._draining.is_set()
 
     @property
     def is_open(self) -> bool:
+        """Whether the worker may take a message."""
         return self._opened.is_set()
 
     def allow(self, condition: str) -> None:
+        """Note that the condition holds."""
         self._conditions[condition].set()
         self._update()
 
     def forbid(self, condition: str, reason: str = "") -> None:
+        """Note that the condition does not hold. `check` raises the reason."""
         self._conditions[condition].clear()
         self._reasons[condition] = reason
         self._update()
@@ -48,23 +52,28 @@ class Gate:
         self._update()
 
     def holds(self, condition: str) -> bool:
+        """Return whether the condition holds."""
         return self._conditions[condition].is_set()
 
     async def check(self, condition: str) -> None:
-        """Raises RuntimeError with its reason while the condition does not hold."""
+        """Raise RuntimeError with the reason unless the condition holds."""
         if not self.holds(condition):
-            raise RuntimeError(self._reasons.get(condition) or f"{condition} is not given yet")
+            raise RuntimeError(self._reasons.get(condition) or f"{condition} does not hold yet")
 
     async def wait_for(self, condition: str) -> None:
+        """Wait until the condition holds."""
         await self._conditions[condition].wait()
 
     async def wait_open(self) -> None:
+        """Wait until every condition holds."""
         await self._opened.wait()
 
     async def wait_closed(self) -> None:
+        """Wait until a condition fails, or the worker drains."""
         await self._closed.wait()
 
     async def wait_draining(self) -> None:
+        """Wait until the worker drains."""
         await self._draining.wait()
 
     def _update(self) -> None:

@@ -1,4 +1,4 @@
-"""What a GPU consumer counts and times. docs/operating.md explains each."""
+"""The metrics of a GPU consumer. docs/operating.md explains each."""
 
 from enum import StrEnum
 
@@ -9,18 +9,18 @@ _SLOW = (0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120, 300, 600)
 
 
 class Phase(StrEnum):
-    """Where a job's time goes in a worker, in order."""
+    """The phases of a job in a worker, in order."""
 
     CLAIM = "claim"
-    """From the message's delivery until Postgres has given the job."""
+    """From the message's delivery until the claim is answered."""
     WAIT = "wait"
-    """For a warm render process, for the job before to be stored, and for the next one to begin."""
+    """Waiting for a warm render process, for the job before to be stored, and for the next one to begin."""
     DENOISE = "denoise"
     DECODE = "decode"
     ENCODE = "encode"
-    """Pixels to a file, per picture."""
+    """Encoding pixels to a file, per picture."""
     PUT = "put"
-    """The file to S3, per picture."""
+    """Putting the file into the bucket, per picture."""
     SETTLE = "settle"
 
 
@@ -66,7 +66,7 @@ FAILED_CAPTURES = Gauge(
 MEMORY_BASELINE_BYTES = Gauge("darkroom_render_memory_baseline_bytes", "Held by the warm model between jobs.")
 MEMORY_PEAK_BYTES = Gauge("darkroom_render_memory_peak_bytes", "The most that was held in the latest render.")
 
-# By NVML, labelled so that nothing is told where there is no driver.
+# Read by NVML. They have labels, so that without a driver they have no samples.
 GPU_UTILISATION = Gauge("darkroom_gpu_utilisation_ratio", "Share of the last moments with a kernel running.", ["gpu"])
 GPU_MEMORY_USED_BYTES = Gauge("darkroom_gpu_memory_used_bytes", "Memory in use on the GPU, by whomever.", ["gpu"])
 GPU_MEMORY_TOTAL_BYTES = Gauge("darkroom_gpu_memory_total_bytes", "The GPU's memory.", ["gpu"])

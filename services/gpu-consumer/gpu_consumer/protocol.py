@@ -1,14 +1,15 @@
-"""The protocol between the service and its render process.
+"""The protocol between the service and its render process. Imports no torch.
 
 The service sends `Load` once and is answered `Ready` or `StartupFailed`. Then, one at a time, it sends
-`RenderRequest` and receives a `Step` per step, a `Preview` after some of them where it asked for that, a `Picture` for
+`RenderRequest` and receives a `Step` per step, a `Preview` after some steps if it asked for previews, a `Picture` for
 each picture as soon as it is decoded, and exactly one of `Rendered`, `Aborted`, `RenderFailed`; the pictures count only
-when it is `Rendered`. `Abort` may come at any moment; with nothing to abort it means nothing. End of file is the end of
-the render process: closing the socket stops it, and so does the death of the service.
+after `Rendered`. `Abort` may come at any moment; without a render it is ignored. The render process exits at the end of
+the stream: closing the socket stops it, and so does the death of the service.
 
 One frame is a length of four bytes, big-endian, and that many bytes of MessagePack.
 """
 
+from enum import StrEnum
 from typing import Literal
 
 import msgspec
@@ -24,11 +25,21 @@ MAX_PIXEL_BYTES = MAX_FRAME_BYTES - 1024 * 1024
 """Bound on width x height x 3 of one picture, so that it fits a frame."""
 
 Device = Literal["cuda", "cpu"]
-FailureKind = Literal["transient", "permanent", "fatal"]
+
+
+class FailureKind(StrEnum):
+    """What a failed render means for the job and for the process."""
+
+    TRANSIENT = "transient"
+    """The render may succeed later."""
+    PERMANENT = "permanent"
+    """The render would fail again."""
+    FATAL = "fatal"
+    """The render process is lost."""
 
 
 class Size(msgspec.Struct, frozen=True):
-    """Of one picture, in pixels."""
+    """The size of one picture, in pixels."""
 
     width: int
     height: int
@@ -38,13 +49,13 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Load a model and warm it up."""
 
     folder: str
-    """Absolute path of a folder in diffusers' layout."""
+    """Absolute path of a model folder in diffusers' layout."""
     pipeline: PipelineClass
-    """The class that the folder must hold."""
+    """The pipeline class that the folder must contain."""
     manifest_sha256: str | None
-    """What the folder's manifest must hash to; None takes whatever manifest is there."""
+    """Expected sha256 of the folder's manifest; None accepts any manifest."""
     device: Device
-    """`cpu` only when a person said so: it is never fallen back to."""
+    """`cpu` only if it was configured: it is never a fallback."""
     dtype: Dtype
     safety_checker: bool
     """Load the model's own safety checker and run it on every picture."""
@@ -80,22 +91,22 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The model is loaded and warm."""
 
     device: str
-    """What it runs on: a GPU's name, or `cpu`."""
+    """The GPU's name, or `cpu`."""
     dtype: Dtype
     model_revision: str
-    """Digest of the files that were loaded, `sha256:` and 16 hexadecimal digits."""
+    """Digest of the loaded files, `sha256:` and 16 hexadecimal digits."""
     manifest_sha256: str | None
-    """Of the folder's manifest; None where there is none."""
+    """sha256 of the folder's manifest; None without one."""
     versions: dict[str, str]
-    """Library -> version, of those that shape a picture."""
+    """Versions by library, of the libraries that affect pixels."""
     execution: Execution
     load_seconds: float
-    """Import of the libraries included."""
+    """Includes the import of the libraries."""
     warmup_seconds: float
     memory_bytes: int
     """Held by the warm model between jobs: allocated on the GPU, or the process's resident set on the CPU."""
     failed_captures: int = 0
-    """CUDA graphs that could not be captured; their shapes are rendered without."""
+    """CUDA graphs that could not be captured; their sizes are rendered without them."""
 
 
 class StartupFailed(msgspec.Struct, frozen=True, tag=True):
@@ -106,14 +117,14 @@ class StartupFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Step(msgspec.Struct, frozen=True, tag=True):
-    """`step` of `steps` is done. `steps` counts the scheduler's own, which may differ from what was asked for."""
+    """`step` of `steps` is done. `steps` is the scheduler's count, which may differ from the number requested."""
 
     step: int
     steps: int
 
 
 class Preview(msgspec.Struct, frozen=True, tag=True):
-    """How the first picture looks after `step` steps, as a PNG about an eighth as wide as the picture."""
+    """The first picture after `step` steps, as a PNG about an eighth as wide as the picture."""
 
     step: int
     width: int
@@ -122,7 +133,7 @@ class Preview(msgspec.Struct, frozen=True, tag=True):
 
 
 class RenderedImage(msgspec.Struct, frozen=True):
-    """One picture as raw RGB, rows from the top, three bytes a pixel."""
+    """One picture as raw RGB: rows from the top, three bytes a pixel."""
 
     width: int
     height: int
@@ -131,24 +142,24 @@ class RenderedImage(msgspec.Struct, frozen=True):
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A picture of the request, decoded and past the safety checker. They come in order."""
+    """A picture of the request, decoded and accepted by the safety checker. Pictures arrive in order."""
 
     index: int
-    """From 0."""
+    """Position in the request, from 0."""
     image: RenderedImage
     batch_size: int
-    """Pictures that it was denoised together with, itself included."""
+    """Pictures denoised in its batch, itself included."""
     tiled: bool
-    """It did not fit whole and was decoded in tiles."""
+    """It did not fit into memory whole and was decoded in tiles."""
     vae_dtype: Dtype
-    """What the VAE decoded it in: float32 too where float16 overflowed."""
+    """The VAE's precision: float32 if float16 overflowed."""
 
 
 class Phases(msgspec.Struct, frozen=True):
-    """Where the time of a render went, in seconds."""
+    """Duration of each phase of a render, in seconds."""
 
     denoise: float
-    """Encoding of the prompt included."""
+    """Includes encoding the prompt."""
     decode: float
 
 
@@ -156,27 +167,27 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """All pictures of the request have been sent."""
 
     batch_size: int
-    """Pictures denoised together, at most."""
+    """Pictures in the largest batch."""
     inference_ms: float
     phases: Phases
     steps: int
-    """That the scheduler made, all batches together."""
+    """Steps of the scheduler, summed over the batches."""
     peak_memory_bytes: int
-    """As Ready.memory_bytes, at its highest during this render."""
+    """The maximum of Ready.memory_bytes during this render."""
     tiled: bool
     """At least one picture was decoded in tiles."""
     vae_dtype: Dtype
-    """What the VAE decoded in; the widest where pictures differ."""
+    """The VAE's precision; the widest if pictures differ."""
 
 
 class Aborted(msgspec.Struct, frozen=True, tag=True):
-    """The render stopped after `step` steps because it was told to."""
+    """The render was stopped by `Abort` after `step` steps."""
 
     step: int
 
 
 class RenderFailed(msgspec.Struct, frozen=True, tag=True):
-    """The render failed. `transient`: may succeed later; `permanent`: never will; `fatal`: this process is lost."""
+    """The render failed."""
 
     code: JobErrorCode
     message: str
@@ -190,7 +201,7 @@ Event = Ready | StartupFailed | Progressed | Outcome
 
 
 class ProtocolError(Exception):
-    """What came over the socket is not this protocol."""
+    """The other side broke the protocol."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -199,30 +210,30 @@ _event_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
 
 
 def encode(message: Command | Event) -> bytes:
-    """The message as one frame. Raises ProtocolError when it would be too large."""
+    """Encode the message as one frame. Raises ProtocolError when it would be too large."""
     body = _encoder.encode(message)
     return _checked(len(body)).to_bytes(HEADER_BYTES, "big") + body
 
 
 def body_length(header: bytes) -> int:
-    """How many bytes follow a frame's header. Raises ProtocolError when they would be too many."""
+    """Return the number of bytes that follow a frame's header. Raises ProtocolError when it is too large."""
     return _checked(int.from_bytes(header, "big"))
 
 
 def decode_command(body: bytes) -> Command:
-    """Raises ProtocolError."""
+    """Decode the body of a frame to the render process. Raises ProtocolError."""
     try:
         return _command_decoder.decode(body)
     except msgspec.DecodeError as error:
-        raise ProtocolError(f"The command can't be read: {error}.") from error
+        raise ProtocolError(f"The command can't be decoded: {error}.") from error
 
 
 def decode_event(body: bytes) -> Event:
-    """Raises ProtocolError."""
+    """Decode the body of a frame from the render process. Raises ProtocolError."""
     try:
         return _event_decoder.decode(body)
     except msgspec.DecodeError as error:
-        raise ProtocolError(f"The event can't be read: {error}.") from error
+        raise ProtocolError(f"The event can't be decoded: {error}.") from error
 
 
 def _checked(length: int) -> int:

@@ -1,7 +1,7 @@
-"""Why a GPU consumer refuses to start, and the exit code that says so.
+"""Errors that stop a GPU consumer at its start, and their exit codes.
 
-A supervisor, a systemd unit or a Kubernetes event shows the exit code; the message goes to the log. Nothing here
-imports torch: both the service and its render process use it.
+A supervisor, a systemd unit or a Kubernetes event shows the exit code; the message goes to the log. Both the service
+and its render process use this module, which imports no torch.
 """
 
 from enum import IntEnum, StrEnum
@@ -15,33 +15,33 @@ class ExitCode(IntEnum):
     SETTINGS = 64
     """A setting or the model catalogue is wrong."""
     MODEL_MISSING = 65
-    """The model's folder is not there, or not readable."""
+    """The model's folder is missing or not readable."""
     DEVICE = 66
-    """The device asked for is not there."""
+    """The configured device is missing."""
     NAME_TAKEN = 67
     """A living worker holds this worker's name."""
     MODEL_UNSAFE = 68
-    """The model's files could run code when loaded: pickled weights, whatever their name, or foreign libraries."""
+    """The model's files could run code when loaded: pickled weights under any name, or foreign libraries."""
     MODEL_DAMAGED = 69
-    """The model's files are truncated or altered, or their manifest is not the one that the catalogue pins."""
+    """The model's files are truncated or altered, or their manifest differs from the one that the catalogue pins."""
     RENDER_PROCESS = 70
     """The render process died, did not get ready in time, or can't be ended."""
     MODEL_INCOMPLETE = 71
-    """A part of the model is not there: a tokenizer, weights, a configuration, a manifest that is pinned."""
+    """A part of the model is missing: a tokenizer, weights, a configuration, a pinned manifest."""
     MODEL_CLASS = 72
-    """The model is of a class that is not served, or of another than the catalogue says."""
+    """The model's class is not served, or differs from the catalogue's."""
     MODEL_REFUSED = 73
-    """The model's files look right, but can't be loaded, don't belong together, or fail the warm-up."""
+    """The model's files are valid, but can't be loaded, don't belong together, or fail the warm-up."""
     DEVICE_FAILING = 74
-    """Different jobs in a row lost the render process. Start again after a pause that grows."""
+    """Different jobs in a row lost the render process. Restart with a growing pause."""
 
     @property
     def permanent(self) -> bool:
-        """Whether starting again can't help until somebody changes something: a supervisor should not try."""
+        """Whether a restart can't help before somebody changes something: a supervisor should not try."""
         return _IS_PERMANENT[self]
 
 
-# A render process can be lost to what passes: a lack of host memory, a driver's hiccup, a disk too slow for the limit.
+# A render process can be lost for reasons that pass: no host memory, a driver's hiccup, a disk too slow for the limit.
 _IS_PERMANENT = {
     ExitCode.SETTINGS: True,
     ExitCode.MODEL_MISSING: True,
@@ -58,7 +58,7 @@ _IS_PERMANENT = {
 
 
 class StartupCode(StrEnum):
-    """How a startup failure is called between the render process and the service."""
+    """The code of a startup failure between the render process and the service, and in the log."""
 
     MODEL_MISSING = "model_missing"
     MODEL_INCOMPLETE = "model_incomplete"
@@ -84,21 +84,21 @@ class StartupError(FatalError):
 
 
 class ModelMissingError(StartupError):
-    """The model's folder is not there, or not readable."""
+    """The model's folder is missing or not readable."""
 
     code = StartupCode.MODEL_MISSING
     exit_code = ExitCode.MODEL_MISSING
 
 
 class ModelIncompleteError(ModelMissingError):
-    """A part of the model's folder is not there."""
+    """A part of the model's folder is missing."""
 
     code = StartupCode.MODEL_INCOMPLETE
     exit_code = ExitCode.MODEL_INCOMPLETE
 
 
 class ModelRefusedError(StartupError):
-    """The model's files are there, but can't be loaded, don't belong together, or fail the warm-up."""
+    """The model's files exist, but can't be loaded, don't belong together, or fail the warm-up."""
 
     code = StartupCode.MODEL_REFUSED
     exit_code = ExitCode.MODEL_REFUSED
@@ -119,14 +119,14 @@ class ModelDamagedError(ModelRefusedError):
 
 
 class ModelClassError(ModelRefusedError):
-    """The model is of a class that is not served, or of another than the catalogue says."""
+    """The model's class is not served, or differs from the catalogue's."""
 
     code = StartupCode.MODEL_CLASS
     exit_code = ExitCode.MODEL_CLASS
 
 
 class DeviceMissingError(StartupError):
-    """The device asked for is not there; the CPU is taken only when it is asked for."""
+    """The configured device is missing. The CPU is never a fallback."""
 
     code = StartupCode.DEVICE_MISSING
     exit_code = ExitCode.DEVICE
@@ -147,11 +147,11 @@ class RenderProcessFailedError(StartupError):
 
 
 class RenderProcessStuckError(RenderProcessFailedError):
-    """The render process survived SIGKILL and still holds the GPU: another one can't be started."""
+    """The render process survived SIGKILL and still holds the GPU, so another one can't be started."""
 
 
 class NameTakenError(StartupError):
-    """A living worker holds the name."""
+    """A living worker holds the worker's name."""
 
     code = StartupCode.NAME_TAKEN
     exit_code = ExitCode.NAME_TAKEN
@@ -175,5 +175,5 @@ _ERRORS: dict[StartupCode, type[StartupError]] = {
 
 
 def startup_error(code: StartupCode, message: str) -> StartupError:
-    """The error that a `code` from the render process stands for."""
+    """Return the error for a code from the render process."""
     return _ERRORS[code](message)

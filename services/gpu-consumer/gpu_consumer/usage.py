@@ -1,4 +1,4 @@
-"""How the wall time of the worker's GPU is spent."""
+"""The wall time of the worker's GPU, by what it is used for."""
 
 import asyncio
 import contextlib
@@ -9,18 +9,20 @@ from enum import StrEnum
 from gpu_consumer import metrics
 
 PROMPT_SECONDS = 0.02
-"""A message that comes so soon after the subscription was in the queue already: the wait for it is the worker's own."""
+"""A message that arrives this soon after the subscription was in the queue before: its wait counts as BETWEEN."""
 
 
 class Use(StrEnum):
+    """What the GPU is used for."""
+
     LOADING = "loading"
     """No warm render process."""
     RENDERING = "rendering"
-    """From the request to the render process until its answer is there."""
+    """From the request to the render process until its answer."""
     WAITING = "waiting"
-    """Subscribed, and the queue has no message."""
+    """Subscribed to an empty queue."""
     BETWEEN = "between"
-    """Warm and not rendering, though there is a message or none was asked for yet."""
+    """Warm and idle, although a message is there or was not asked for yet."""
 
 
 class Usage:
@@ -36,36 +38,41 @@ class Usage:
 
     @property
     def idle_share(self) -> float:
-        """Of the time since the process was first warm, loading left out: the part in which no render ran."""
+        """Share of the time without a render, of all time but loading."""
         spent = self._up_to_now()
         idle = spent[Use.WAITING] + spent[Use.BETWEEN]
         return _ratio(idle, idle + spent[Use.RENDERING])
 
     @property
     def overhead_share(self) -> float:
-        """The same without the time in which there was nothing to render."""
+        """Share of the time without a render, of all time but loading and waiting."""
         spent = self._up_to_now()
         return _ratio(spent[Use.BETWEEN], spent[Use.BETWEEN] + spent[Use.RENDERING])
 
     def warm(self) -> None:
+        """Note that the render process is warm."""
         self._enter(Use.BETWEEN)
 
     def lost(self) -> None:
+        """Note that the render process is lost."""
         self._enter(Use.LOADING)
 
     def render_begins(self) -> None:
+        """Note that a render begins."""
         self._enter(Use.RENDERING)
 
     def render_ends(self) -> None:
+        """Note that the render has ended."""
         if self._use is Use.RENDERING:
             self._enter(Use.BETWEEN)
 
     def subscribed(self) -> None:
+        """Note that the queue is empty and the worker subscribed to it."""
         if self._use is Use.BETWEEN:
             self._enter(Use.WAITING)
 
     def delivered(self) -> None:
-        """A message came, or the wait for one is over."""
+        """Note that a message arrived, or that the wait for one is over."""
         if self._use is Use.WAITING:
             waited = self._clock() - self._since
             if waited < PROMPT_SECONDS:
@@ -73,13 +80,13 @@ class Usage:
             self._enter(Use.BETWEEN)
 
     async def let_next_begin(self, seconds: float) -> None:
-        """Wait until the GPU renders or has nothing to render; not longer than this."""
+        """Wait until the GPU renders or has nothing to render, for `seconds` at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._served.wait()
 
     def account(self) -> None:
-        """Bring the counters up to now; each change of use does so too."""
+        """Bring the counters up to date. Each change of use does so, too."""
         now = self._clock()
         elapsed, self._since = now - self._since, now
         self._spent[self._use] += elapsed

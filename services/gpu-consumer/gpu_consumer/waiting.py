@@ -1,4 +1,4 @@
-"""Waiting for the first of several things, and for Postgres."""
+"""Waiting for the first of several events, and for Postgres."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 async def first_of(*awaitables: Awaitable[Any]) -> None:
     """Return when one of them is done. Coroutines that are not done then are canceled; futures and tasks go on."""
-    waits = [asyncio.ensure_future(awaitable) for awaitable in awaitables]  # futures and tasks stay themselves
+    waits = [asyncio.ensure_future(awaitable) for awaitable in awaitables]  # returns futures and tasks unchanged
     started = [wait for wait, awaitable in zip(waits, awaitables, strict=True) if wait is not awaitable]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -18,7 +18,7 @@ EVENTS = [
     picture(protocol.RenderedImage(1, 1, 7, b"\x00\xff\x80"), index=3, tiled=True),
     rendered(),
     protocol.Aborted(3),
-    protocol.RenderFailed(JobErrorCode.PIPELINE_ERROR, "no", "permanent"),
+    protocol.RenderFailed(JobErrorCode.PIPELINE_ERROR, "no", protocol.FailureKind.PERMANENT),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Whether the GPU fails rather than the jobs: render processes lost in a row, over different jobs."""
+"""A failing GPU, detected by render processes that different jobs lose in a row."""
 
 import asyncio
 from uuid import UUID
@@ -9,15 +9,15 @@ from gpu_consumer.job.verdict import Claimed
 from gpu_consumer.startup import DeviceFailingError
 
 SICK_AFTER_JOBS = 2
-"""A wrong suspicion costs a restart and no job anything; one that comes late costs good jobs their attempts."""
+"""A wrong suspicion costs one restart. A late one costs good jobs their attempts."""
 _LOSSES = (JobErrorCode.RENDER_PROCESS_LOST, JobErrorCode.POISON)
 
 
 class LossStreak:
     """The attempts that lost their render process since the last render that succeeded.
 
-    One job that loses every process is poison, and its own attempts count that. Different jobs that do so in a row
-    are the GPU's fault: the worker closes, and refunds their attempts.
+    A single job that loses every process is poison, which its own attempts count. Different jobs that lose processes in
+    a row are the GPU's fault: the worker closes and refunds their attempts.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class LossStreak:
 
     @property
     def is_sick(self) -> bool:
-        """Whether the worker must close. Stays true: a success that follows proves nothing."""
+        """Whether the worker must close. Stays true: a later success proves nothing."""
         return self._sick.is_set()
 
     @property
@@ -36,13 +36,13 @@ class LossStreak:
         return list(self._tokens)
 
     def note_success(self) -> None:
-        """A render succeeded: the GPU works."""
+        """Record a render that succeeded: the GPU works."""
         if not self.is_sick:
             self._jobs.clear()
             self._tokens.clear()
 
     def note_outcome(self, claimed: Claimed, outcome: Outcome) -> None:
-        """An attempt ended so, and that is recorded."""
+        """Record the outcome of an attempt, once it is settled."""
         if isinstance(outcome, Retry | Dead) and outcome.error.code in _LOSSES:
             self._jobs.add(claimed.job_id)
             self._tokens.append(claimed.token)

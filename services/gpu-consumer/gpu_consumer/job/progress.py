@@ -1,4 +1,4 @@
-"""Steps and previews for live views: a few a second, transient, and never in the way of a render."""
+"""Steps and previews for live views: transient, a few a second, and independent of the render."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 class ProgressFeed:
-    """Publishes the latest step and the latest preview; what comes faster than it publishes is skipped."""
+    """Publishes the latest step and the latest preview. It skips those that are replaced before it publishes."""
 
     def __init__(self, announcer: Announcer) -> None:
         self._announcer = announcer
@@ -24,14 +24,17 @@ class ProgressFeed:
         self._news = asyncio.Event()
 
     def report(self, step: Progress) -> None:
+        """Publish the step soon."""
         self._step = step
         self._news.set()
 
     def show(self, preview: Preview) -> None:
+        """Publish the preview soon."""
         self._preview = preview
         self._news.set()
 
     async def run(self) -> None:
+        """Publish until canceled."""
         while True:
             await self._news.wait()
             self._news.clear()

@@ -1,8 +1,8 @@
 -- name: claim(job_id, generation, token, worker, session, lease, stamped_at, rendered)^
--- Take the job, if it may be taken: the protocol's guard, the attempt's row and the started event in one statement.
--- A token begins one attempt: a claim whose answer was lost, repeated when that attempt was reaped, takes nothing.
--- A render that is finished is late for nothing and starts nothing: neither time nor a pause keeps it from its job.
--- The GPU waits for this commit, and it alone need not reach the disk (docs/decisions/0019).
+-- Claim the job: the protocol's guard, the attempt's row and the started event in one statement.
+-- A token begins one attempt: a claim whose answer was lost, repeated after that attempt was reaped, claims nothing.
+-- Neither time nor a pause keeps a finished render (`rendered`) from its job.
+-- The GPU waits for this commit, the only one that need not reach the disk (docs/decisions/0019).
 WITH claimed AS (
     UPDATE jobs SET
         status = 'running', attempt = attempt + 1, worker = :worker, session_id = :session, started_at = now(),
@@ -31,8 +31,8 @@ SELECT (job).id, (job).generation, (job).lease_token, (job).attempt, (job).queue
 FROM claimed;
 
 -- name: look(job_id)^
--- Why there was nothing to claim. A claim whose answer was lost shows here by its token. Without such a job, the
--- instance alone is told.
+-- Return why there was nothing to claim. The token shows a claim whose answer was lost. Without the job, only the
+-- columns of the instance are filled.
 SELECT jobs.id, generation, status, lease_token, attempt, queue AS model, merged_input(jobs) AS input,
     error ->> 'code' AS previous_error, dead_lettered,
     extract(epoch FROM deadline_at - now())::float8 AS deadline_seconds,
@@ -63,5 +63,5 @@ SELECT finish_job(:job_id, :generation, :token, :status, :error, :outputs, :rece
 SELECT return_job(:job_id, :token, :outcome, :error, :lane, :delay, :body, :headers);
 
 -- name: add_detail(token, detail)!
--- What only operators see: it must not be on the job's record, which its submitter reads.
+-- Only operators see the detail: it must not be on the job's record, which its submitter reads.
 UPDATE attempts SET error = error || :detail WHERE lease_token = :token AND error IS NOT NULL;

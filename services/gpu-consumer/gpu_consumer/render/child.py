@@ -96,7 +96,7 @@ def _render(pipeline: Pipeline, order: Order, connection: socket.socket) -> bool
 
     outcome = pipeline.render(order.request, report, order.abort)
     _send(connection, outcome)
-    return not (isinstance(outcome, protocol.RenderFailed) and outcome.kind == "fatal")
+    return not (isinstance(outcome, protocol.RenderFailed) and outcome.kind is protocol.FailureKind.FATAL)
 
 
 def _read_commands(connection: socket.socket, orders: queue.SimpleQueue[Order]) -> None:

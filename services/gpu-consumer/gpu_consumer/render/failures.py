@@ -53,12 +53,12 @@ def classify(error: Exception) -> RenderFailed:
     Out of memory is transient here; the service counts how often it happened to the job.
     """
     if type(error) in _OWN:
-        return RenderFailed(_OWN[type(error)], str(error)[:MESSAGE_LIMIT], "permanent")
+        return RenderFailed(_OWN[type(error)], str(error)[:MESSAGE_LIMIT], FailureKind.PERMANENT)
     if is_out_of_memory(error):
-        return _failed(JobErrorCode.OUT_OF_MEMORY, error, "transient")
+        return _failed(JobErrorCode.OUT_OF_MEMORY, error, FailureKind.TRANSIENT)
     if _is_device_lost(error):
-        return _failed(JobErrorCode.RENDER_PROCESS_LOST, error, "fatal")
-    return _failed(JobErrorCode.PIPELINE_ERROR, error, "permanent")
+        return _failed(JobErrorCode.RENDER_PROCESS_LOST, error, FailureKind.FATAL)
+    return _failed(JobErrorCode.PIPELINE_ERROR, error, FailureKind.PERMANENT)
 
 
 def is_out_of_memory(error: Exception) -> bool:

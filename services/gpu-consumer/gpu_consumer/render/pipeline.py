@@ -73,7 +73,7 @@ class Pipeline:
             if not isinstance(error, InputNotRenderableError):
                 traceback.print_exc()
             failure = classify(error)
-        if failure.kind != "fatal":  # on a lost device, freeing memory raises
+        if failure.kind is not protocol.FailureKind.FATAL:  # on a lost device, freeing memory raises
             memory.release()
         if failure.code is JobErrorCode.OUT_OF_MEMORY:
             return msgspec.structs.replace(failure, message=self._did_not_fit(wanted, economy))

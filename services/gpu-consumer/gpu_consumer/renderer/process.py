@@ -119,7 +119,7 @@ class RenderProcess:
             if outcome is None:
                 await child.kill(STOPPED)
         if isinstance(outcome, protocol.RenderFailed):
-            if outcome.kind == "fatal":
+            if outcome.kind is protocol.FailureKind.FATAL:
                 await child.kill(Loss(LossKind.DEVICE_LOST, outcome.message))
             self._last_lines = await child.lines_since(mark)
         return outcome

@@ -12,7 +12,7 @@ from darkroom_contracts.models import Model, Range
 from gpu_consumer.job import failures
 from gpu_consumer.job.outcome import MESSAGE_LIMIT, Dead, Retry, failure
 from gpu_consumer.job.verdict import Claimed
-from gpu_consumer.protocol import RenderFailed, Step
+from gpu_consumer.protocol import FailureKind, RenderFailed, Step
 from gpu_consumer.renderer.loss import Loss
 from gpu_consumer.renderer.process import RenderProcessLostError
 from gpu_consumer.renderer.renderer import Failure
@@ -44,7 +44,7 @@ def test_an_input_within_bounds_is_accepted() -> None:
     ("changes", "message"),
     [
         ({"input": msgspec.json.encode(job_input(width=512))}, "width must lie between 64 and 128."),
-        ({"input": b'{"prompt": 1}'}, "The input can't be read"),
+        ({"input": b'{"prompt": 1}'}, "The input can't be decoded"),
         ({"model": "sd15"}, "The job is for model sd15"),
     ],
 )
@@ -56,8 +56,8 @@ def test_an_input_that_can_t_be_rendered_is_dead(changes: dict[str, Any], messag
     assert outcome.error.message.startswith(message)
 
 
-OUT_OF_MEMORY = RenderFailed(JobErrorCode.OUT_OF_MEMORY, "1024x1024 did not fit", "transient")
-PIPELINE_ERROR = RenderFailed(JobErrorCode.PIPELINE_ERROR, "KeyError: 'sample'", "permanent")
+OUT_OF_MEMORY = RenderFailed(JobErrorCode.OUT_OF_MEMORY, "1024x1024 did not fit", FailureKind.TRANSIENT)
+PIPELINE_ERROR = RenderFailed(JobErrorCode.PIPELINE_ERROR, "KeyError: 'sample'", FailureKind.PERMANENT)
 LOST = RenderProcessLostError(Loss("SIGKILL", "SIGKILL"), Step(3, 20), ("a line of its log",))
 
 
@@ -122,7 +122,7 @@ def test_a_failure_tells_the_last_step_and_to_operators_the_last_lines() -> None
 
 def test_a_fatal_failure_is_tried_again_in_a_new_process() -> None:
     """A lost CUDA context is the process's end, not the job's."""
-    answer = RenderFailed(JobErrorCode.RENDER_PROCESS_LOST, "CUDA error", "fatal")
+    answer = RenderFailed(JobErrorCode.RENDER_PROCESS_LOST, "CUDA error", FailureKind.FATAL)
     outcome = failures.render_failed(Failure(answer), claimed(), Step(2, 20))
     assert isinstance(outcome, Retry)
     assert (outcome.error.code, outcome.error.message, outcome.error.step) == ("render_process_lost", "CUDA error", 2)
@@ -139,7 +139,7 @@ def test_a_lost_process_tells_its_last_lines_to_operators_only() -> None:
 @pytest.mark.parametrize(("losses", "expected"), [(0, Retry), (1, Retry), (2, Dead)])
 def test_a_job_that_ends_three_processes_is_poison(losses: int, expected: type) -> None:
     """Hung, killed or without its device: the third loss in a generation is the last, and tells how it came."""
-    fatal = RenderFailed(JobErrorCode.RENDER_PROCESS_LOST, "CUDA error", "fatal")
+    fatal = RenderFailed(JobErrorCode.RENDER_PROCESS_LOST, "CUDA error", FailureKind.FATAL)
     job = claimed(attempt=losses + 1, process_losses=losses)
     outcomes = failures.process_lost(LOST, job), failures.render_failed(Failure(fatal), job, None)
     assert all(isinstance(outcome, expected) for outcome in outcomes)

@@ -15,7 +15,7 @@ from gpu_consumer.job.lease import Interruption, Lease
 from gpu_consumer.job.outcome import Canceled, Dead, Discarded, Expired, Finished, Outcome, Released, Retry
 from gpu_consumer.job.rendering import Rendering
 from gpu_consumer.job.turn import Turn
-from gpu_consumer.protocol import Aborted, RenderFailed
+from gpu_consumer.protocol import Aborted, FailureKind, RenderFailed
 from gpu_consumer.renderer.loss import Loss
 from gpu_consumer.renderer.process import RenderProcessLostError
 from gpu_consumer.renderer.renderer import Failure
@@ -223,7 +223,7 @@ async def test_a_failed_render_is_an_outcome(bench: Bench) -> None:
     """Permanent, as the process says."""
 
     async def fail(*_: Any) -> Failure:
-        return Failure(RenderFailed(JobErrorCode.UNSAFE_OUTPUT, "not shown", "permanent"))
+        return Failure(RenderFailed(JobErrorCode.UNSAFE_OUTPUT, "not shown", FailureKind.PERMANENT))
 
     bench.renderer.how = fail
     outcome = await bench.render()

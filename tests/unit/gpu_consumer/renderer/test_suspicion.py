@@ -3,12 +3,12 @@
 import pytest
 
 from darkroom_contracts.errors import JobErrorCode
-from gpu_consumer.protocol import RenderFailed, Size
+from gpu_consumer.protocol import FailureKind, RenderFailed, Size
 from gpu_consumer.renderer.suspicion import Suspicion
 from tests.support.models import job_input
 
 SMALL, LARGE = job_input(), job_input(width=512)
-BROKEN = RenderFailed(JobErrorCode.NON_FINITE_OUTPUT, "NaN", "permanent")
+BROKEN = RenderFailed(JobErrorCode.NON_FINITE_OUTPUT, "NaN", FailureKind.PERMANENT)
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_two_failures_in_a_row_at_a_good_size_convict(suspicion: Suspicion, code
     """Of whatever kind, as long as the process may be the reason."""
     assert suspicion.note_failure(SMALL, BROKEN)
     assert not suspicion.is_confirmed
-    assert suspicion.note_failure(SMALL, RenderFailed(code, "", "permanent"))
+    assert suspicion.note_failure(SMALL, RenderFailed(code, "", FailureKind.PERMANENT))
     assert suspicion.is_confirmed
 
 
@@ -50,8 +50,8 @@ def test_a_size_that_never_went_well_tells_nothing(suspicion: Suspicion) -> None
 @pytest.mark.parametrize("code", [JobErrorCode.INPUT_NOT_RENDERABLE, JobErrorCode.UNSAFE_OUTPUT])
 def test_what_only_the_job_can_cause_does_not_count(suspicion: Suspicion, code: JobErrorCode) -> None:
     """A row of refused inputs must not cost a restart."""
-    assert not suspicion.note_failure(SMALL, RenderFailed(code, "", "permanent"))
-    assert not suspicion.note_failure(SMALL, RenderFailed(code, "", "permanent"))
+    assert not suspicion.note_failure(SMALL, RenderFailed(code, "", FailureKind.PERMANENT))
+    assert not suspicion.note_failure(SMALL, RenderFailed(code, "", FailureKind.PERMANENT))
     assert not suspicion.is_confirmed
 
 
