@@ -1,4 +1,4 @@
-"""How the GPU stands, by NVIDIA's management library, where there is one; and the usage counters, kept up to date."""
+"""The state of the GPU, read by NVIDIA's management library (NVML), as metrics."""
 
 import asyncio
 import os
@@ -23,43 +23,43 @@ log = structlog.get_logger()
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What the GPU answers; None for each figure that it, or its driver, does not offer."""
+    """The GPU's figures; None for each that the GPU or its driver does not offer."""
 
     uuid: str
     utilisation: float | None
-    """From 0 to 1: the part of the last moments in which a kernel ran."""
+    """From 0 to 1: the share of the last sample period in which a kernel ran."""
     memory_used_bytes: int | None
     memory_total_bytes: int | None
     temperature_celsius: int | None
 
 
 class Gpu:
-    """The GPU that the render process takes: the first of CUDA_VISIBLE_DEVICES, or of all."""
+    """The GPU of the render process: the first of CUDA_VISIBLE_DEVICES, or of all."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
 
     @classmethod
     def find(cls, environment: Mapping[str, str] = os.environ) -> Self | None:
-        """None without a driver or without that GPU: whether rendering can go on is not for this to say."""
+        """Return the GPU, or None without a driver or without that GPU, which does not keep the worker from starting."""
         try:
             pynvml.nvmlInit()
             return cls(_handle(environment.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0].strip()))
         except (pynvml.NVMLError, ValueError) as error:
-            log.debug("no GPU to watch", reason=str(error))
+            log.debug("no GPU to monitor", reason=str(error))
             return None
 
     @property
     def uuid(self) -> str | None:
-        """None when the GPU does not answer."""
+        """The GPU's UUID; None when it does not answer."""
         try:
             return str(pynvml.nvmlDeviceGetUUID(self._handle))
         except pynvml.NVMLError as error:
-            log.debug("the GPU tells nothing", reason=str(error))
+            log.debug("the GPU does not answer", reason=str(error))
             return None
 
     def read(self) -> Reading | None:
-        """Takes milliseconds: call it in a thread. None when the GPU does not answer."""
+        """Return the GPU's figures, or None when it does not answer. Takes milliseconds: call it in a thread."""
         handle = self._handle
         try:
             memory = _if_offered(pynvml.nvmlDeviceGetMemoryInfo, handle)
@@ -72,12 +72,12 @@ class Gpu:
                 temperature_celsius=_if_offered(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
             )
         except pynvml.NVMLError as error:
-            log.debug("the GPU tells nothing", reason=str(error))
+            log.debug("the GPU does not answer", reason=str(error))
             return None
 
 
 class GpuMonitor(Loop):
-    """Reads the GPU every few seconds, and brings the usage counters up to now."""
+    """Reads the GPU every few seconds and brings the usage counters up to date."""
 
     name = "gpu-monitor"
     interval = 5.0
@@ -95,14 +95,14 @@ class GpuMonitor(Loop):
 
 
 def _handle(name: str) -> Any:
-    """By number or UUID, as CUDA_VISIBLE_DEVICES has it. Raises NVMLError, and ValueError for what it may not hold."""
+    """Return NVML's handle for an entry of CUDA_VISIBLE_DEVICES, a number or UUID. Raises NVMLError or ValueError."""
     if name.startswith(("GPU-", "MIG-")):
         return pynvml.nvmlDeviceGetHandleByUUID(name)
     return pynvml.nvmlDeviceGetHandleByIndex(int(name or 0))
 
 
 def _if_offered(reading: Callable[..., Any], *arguments: Any) -> Any:
-    """What NVML answers; None where this GPU or driver does not offer it: MIG slices and vGPUs lack some readings."""
+    """Return the reading, or None if this GPU or driver does not offer it: MIG slices and vGPUs lack some."""
     try:
         return reading(*arguments)
     except pynvml.NVMLError as error:

@@ -15,8 +15,8 @@ from gpu_consumer.waiting import first_of, until_answered
 from gpu_consumer.worker import store
 
 PATIENCE_SECONDS = 3.0
-"""How long a name may stay locked at the start before the worker assumes that a living twin holds it. Postgres may not
-have noticed yet that the last holder died."""
+"""How long a name may stay locked at the start before the worker assumes that a living twin holds it. Postgres notices
+the death of the last holder with a delay."""
 RENEWAL_PATIENCE_SECONDS = 40.0
 """The same after a lost connection. A network cut leaves the session half open at the server, and the name locked,
 until the role's keepalives end it after 25 s (docs/operating.md, "The database")."""

@@ -1,5 +1,5 @@
 -- name: open_session(id, worker, model)$
--- Whether the model is paused. What was left open under the worker's name belongs to a process that is gone.
+-- Return whether the model is paused. Open sessions of the same worker belong to a process that has ended.
 WITH ended AS (
     UPDATE worker_sessions SET ended_at = last_beat_at WHERE worker = :worker AND ended_at IS NULL AND id <> :id
 ), opened AS (
@@ -12,8 +12,8 @@ UPDATE worker_sessions SET device = :device, gpu_id = :gpu_id, model_revision = 
 WHERE id = :id;
 
 -- name: beat_session(id, empty_age, empty_before_age)$
--- Whether the model is paused; null without such a session. Times are this database's: now, less the age of what the
--- worker tells.
+-- Return whether the model is paused; null without such a session. Times are the database's: now, less the ages that
+-- the worker reports.
 UPDATE worker_sessions SET last_beat_at = now(), ended_at = NULL,
     empty_at = now() - make_interval(secs => :empty_age),
     empty_before_at = now() - make_interval(secs => :empty_before_age)

@@ -1,4 +1,4 @@
-"""The worker's life: take the name, free the predecessor's jobs, then render until it is told to stop."""
+"""The worker's life: take the name, free the predecessor's jobs, render until a signal, drain."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -50,7 +50,10 @@ class Worker:
         self._drain_seconds = drain_seconds
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Raises StartupError: at the start, and when the name or the render process is lost for good."""
+        """Work until `stop` is set, then drain.
+
+        Raises StartupError at the start, and when the name or the render process is lost for good.
+        """
         tasks: list[asyncio.Task[None]] = []
         try:
             if await _unless(stop, self._take_over()):
