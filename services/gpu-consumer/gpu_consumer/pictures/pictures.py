@@ -1,4 +1,4 @@
-"""From pixels to objects in the bucket."""
+"""Encoding pictures and storing them in the bucket."""
 
 import asyncio
 import hashlib
@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from chassis.backoff import Backoff, retry
 from chassis.errors import StorageUnavailableError
 from chassis.storage import Storage
 from darkroom_contracts.api import JobInput
@@ -19,13 +20,16 @@ from gpu_consumer.protocol import Picture, Ready, RenderedImage
 
 ENCODERS = 2
 """Pictures of a job encoded at a time: the event loop and the render process need the processor, too."""
-PAUSES_SECONDS = (0.2, 1.0)
-"""Between the tries within one attempt; a longer outage is for the retry lanes."""
+TRIES = 3
+BACKOFF = Backoff(0.4, 1.0)
+"""Between the tries within one attempt. A longer outage is left to the retry lanes."""
 
 log = structlog.get_logger()
 
 
 class Pictures:
+    """Stores the pictures of jobs."""
+
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._encoders = ThreadPoolExecutor(ENCODERS, thread_name_prefix="encode")
@@ -56,13 +60,17 @@ class Pictures:
         return output
 
     async def _put(self, output: StoredOutput, body: bytes) -> None:
-        for pause in PAUSES_SECONDS:
-            try:
-                return await self._storage.put(output.key, body, output.content_type)
-            except StorageUnavailableError as error:
-                log.warning("storing failed", error=str(error), retry_seconds=pause)
-                await asyncio.sleep(pause)
-        return await self._storage.put(output.key, body, output.content_type)
+        await retry(
+            lambda: self._storage.put(output.key, body, output.content_type),
+            on=StorageUnavailableError,
+            backoff=BACKOFF,
+            report=_report,
+            tries=TRIES,
+        )
+
+
+def _report(error: Exception, pause: float) -> None:
+    log.warning("storing failed", error=str(error), retry_seconds=round(pause, 2))
 
 
 def _encode(image: RenderedImage, wanted: JobInput, model: str, origin: Origin) -> tuple[bytes, str]:

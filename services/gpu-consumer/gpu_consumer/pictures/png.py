@@ -1,8 +1,8 @@
-"""Encodes rendered pictures, with what made them inside (contracts/darkroom_contracts/pictures.py).
+"""Encodes rendered pictures with their provenance inside (contracts/darkroom_contracts/pictures.py).
 
-A PNG carries the common tools' text in a `parameters` chunk and our own in a `darkroom` chunk. A JPEG or WebP has the
-former as its EXIF user comment and the latter in its XMP packet: in one EXIF segment, which a JPEG bounds to 64 KiB,
-the longest prompts would not fit twice.
+A PNG has the common tools' text in a `parameters` chunk and Darkroom's own in a `darkroom` chunk. A JPEG or WebP has
+the former as its EXIF user comment and the latter in its XMP packet: a JPEG bounds an EXIF segment to 64 KiB, in which
+the longest prompts do not fit twice.
 """
 
 from io import BytesIO
@@ -27,13 +27,13 @@ XMP = (
 
 
 def encode(image: RenderedImage, wanted: JobInput, model: str, origin: pictures.Origin) -> bytes:
-    """The picture as a file in `wanted.output_format`. Takes up to tenths of a second: call it in a thread."""
+    """Encode a picture in `wanted.output_format`. Takes up to tenths of a second: call it in a thread."""
     pixels = Image.frombytes("RGB", (image.width, image.height), image.rgb)
     return _save(pixels, wanted.output_format, pictures.picture_of(model, wanted, image.seed, origin))
 
 
-def _save(pixels: Image.Image, output_format: OutputFormat, told: pictures.Picture) -> bytes:
-    text, exact = pictures.parameters(told), pictures.encode(told)
+def _save(pixels: Image.Image, output_format: OutputFormat, provenance: pictures.Picture) -> bytes:
+    text, exact = pictures.parameters(provenance), pictures.encode(provenance)
     if output_format == "png":
         return png_file.write(pixels, {pictures.PARAMETERS_KEYWORD: text, pictures.PICTURE_KEYWORD: exact})
     buffer = BytesIO()
