@@ -18,15 +18,9 @@ from darkroom_contracts.messages.v1 import (
     decode_progress,
     encode,
 )
-
-JOB_ID = UUID("01993b5c-0000-7000-8000-000000000001")
-TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+from tests.support.messages import JOB_ID, RENDER_BYTES, TRACEPARENT
 
 RENDER = Render(JOB_ID, 2, "tiny", TRACEPARENT)
-RENDER_BYTES = (
-    b'{"type":"darkroom.render.v1","job_id":"01993b5c-0000-7000-8000-000000000001","generation":2,"model":"tiny",'
-    b'"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}'
-)
 TENANT_ID = UUID("01993b5c-0000-7000-8000-000000000002")
 INSTANCE_ID = UUID("01993b5c-0000-7000-8000-000000000003")
 AT = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

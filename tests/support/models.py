@@ -142,4 +142,5 @@ def _make(folder: Path, module: str, function: str) -> None:
         getattr(import_module(module), function)(folder)
         return
     program = f"from pathlib import Path; from {module} import {function}; {function}(Path({str(folder)!r}))"
-    subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=True)
+    quiet = os.environ | {"TRANSFORMERS_VERBOSITY": "error"}
+    subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, env=quiet, check=True)

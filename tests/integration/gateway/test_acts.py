@@ -1,13 +1,13 @@
 """Canceling jobs, and running them again."""
 
 import asyncio
-from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import httpx2
 import pytest
 
+from tests.integration.gateway.acts import START, SUCCEED, cancel
 from tests.integration.gateway.clients import counts, submit
 
 BODY = {
@@ -17,21 +17,6 @@ BODY = {
     "webhook_url": "https://example.com/hook",
     "webhook_events": ["job.canceled"],
 }
-START = (
-    "UPDATE jobs SET status = 'running', attempt = 1, worker = 'ansel', started_at = now(),"
-    " lease_token = gen_random_uuid(),"
-    " lease_expires_at = now() + interval '1 minute'"
-)
-SUCCEED = (
-    "UPDATE jobs SET status = 'succeeded', completed_at = now(), outputs = '[]', lease_token = NULL,"
-    " lease_expires_at = NULL"
-)
-
-
-async def cancel(client: httpx2.AsyncClient, job: dict[str, Any]) -> Any:
-    answer = await client.post(job["urls"]["cancel"])
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 async def test_a_queued_job_is_canceled_at_once(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:

@@ -13,8 +13,8 @@ from chassis.postgres import Database
 from darkroom_contracts.models import Catalogue
 from operations.replays.outcome import Replayed, ReplayRefusedError
 from operations.replays.replay import replay
+from tests.integration.gateway.acts import START, SUCCEED, cancel
 from tests.integration.gateway.clients import bearer, submit
-from tests.integration.gateway.test_acts import START, SUCCEED, cancel
 from tests.support.ids import aged_id
 from tests.support.keys import make_key
 

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from darkroom_contracts.messages import encode_render
 from darkroom_contracts.topology import DEAD_QUEUE, LANE_HEADER
 from gpu_consumer.gate import DATABASE, OWN_DATABASE
-from tests.contract.test_messages import JOB_ID, RENDER_BYTES
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import LONG, Workshop
 from tests.support.ids import aged_id
+from tests.support.messages import JOB_ID, RENDER_BYTES
 from tests.support.models import job_input
 from tests.support.waiting import eventually
 

@@ -11,13 +11,12 @@ from structlog.testing import capture_logs
 from gpu_consumer.gate import NAME, Gate
 from gpu_consumer.startup import NameTakenError
 from gpu_consumer.worker.presence import PATIENCE_SECONDS, RENEWAL_PATIENCE_SECONDS, Presence
-from tests.integration.gpu_consumer.workshop import Workshop
+from tests.integration.gpu_consumer.workshop import TAKE_NAME, Workshop
 from tests.support.waiting import eventually
 
 APPLICATION = "darkroom-gpu-consumer-presence"
 NOTIFY = "SELECT pg_notify(cancel_channel($1), $2)"
 CUT = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{APPLICATION}'"
-TAKE_NAME = "SELECT pg_advisory_lock(hashtextextended('darkroom worker anna', 0))"
 WAITS_FOR_LOCK = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
 
 

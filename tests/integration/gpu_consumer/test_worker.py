@@ -15,8 +15,7 @@ from msgspec.structs import replace
 from darkroom_contracts.topology import DEAD_QUEUE
 from darkroom_local.probes import http_status
 from gpu_consumer.startup import ExitCode
-from tests.integration.gpu_consumer.test_presence import TAKE_NAME
-from tests.integration.gpu_consumer.workshop import LONG, Workshop
+from tests.integration.gpu_consumer.workshop import LONG, TAKE_NAME, Workshop
 from tests.support.fixtures import ServiceFactory
 from tests.support.ids import aged_id
 from tests.support.models import job_input

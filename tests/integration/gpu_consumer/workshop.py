@@ -44,6 +44,8 @@ guidance_scale = { minimum = 0, maximum = 20, default = 7.5 }
 max_images = 4
 max_cost = 20_000_000
 """
+TAKE_NAME = "SELECT pg_advisory_lock(hashtextextended('darkroom worker anna', 0))"
+"""Takes the name of the workshop's worker, as a living worker does."""
 LONG = job_input(num_inference_steps=999)
 """Some twenty seconds: every test ends it long before."""
 

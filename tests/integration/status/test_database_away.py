@@ -3,7 +3,6 @@
 from uuid import uuid4
 
 import asyncpg
-import httpx2
 import pytest
 
 from chassis.settings import load
@@ -11,18 +10,12 @@ from darkroom_contracts.models import Catalogue
 from darkroom_local.ports import LOOPBACK
 from status.app import open_app
 from status.settings import Settings
+from tests.integration.status.answers import assert_unavailable
 from tests.integration.status.conftest import http_client
 from tests.integration.status.jobs import TenantJobs
 from tests.support.fixtures import DatabaseFactory
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
-
-
-def assert_unavailable(answer: httpx2.Response) -> None:
-    assert answer.status_code == 503
-    assert int(answer.headers["retry-after"]) > 0
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["code"] == "unavailable"
 
 
 async def test_a_database_that_was_never_there_is_503(

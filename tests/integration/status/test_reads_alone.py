@@ -16,9 +16,9 @@ from darkroom_contracts.models import Catalogue
 from status.app import open_app
 from status.settings import Settings
 from tests.integration.chassis.wire import wire_to
+from tests.integration.status.answers import assert_unavailable
 from tests.integration.status.conftest import http_client
 from tests.integration.status.jobs import TenantJobs
-from tests.integration.status.test_database_away import assert_unavailable
 from tests.support.waiting import eventually
 
 MARK = "heliotropeheron"
