@@ -16,18 +16,12 @@ from typing import IO
 import msgspec
 
 from darkroom_contracts.models import Dtype, PipelineClass
+from gpu_consumer.renderer.environment import child_environment
 from gpu_consumer.renderer.host_memory import KillCount
 from gpu_consumer.renderer.loss import loss_by_exit
 from gpu_consumer.startup import RenderProcessFailedError, StartupCode, startup_error
 
 PROGRAM = "gpu_consumer.render.convert"
-_ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "TOKENIZERS_PARALLELISM": "false",
-    "CUDA_VISIBLE_DEVICES": "",  # no GPU memory is taken from a worker
-}
 _LINE_BYTES = 4096
 
 
@@ -104,7 +98,7 @@ def _child(conversion: Conversion, errors: IO[bytes]) -> Iterator[subprocess.Pop
         stdout=subprocess.PIPE,
         stderr=errors,
         start_new_session=True,
-        env=_environment(),
+        env=child_environment(CUDA_VISIBLE_DEVICES=""),  # no GPU memory is taken from a worker
     )
     try:
         assert child.stdin is not None  # a pipe, see above
@@ -116,12 +110,6 @@ def _child(conversion: Conversion, errors: IO[bytes]) -> Iterator[subprocess.Pop
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.communicate()
-
-
-def _environment() -> dict[str, str]:
-    """Return the child's environment: this process's, without Darkroom's settings and offline."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
-    return inherited | _ENVIRONMENT
 
 
 def _last_line(errors: IO[bytes]) -> str:

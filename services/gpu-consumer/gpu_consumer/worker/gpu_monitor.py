@@ -41,7 +41,7 @@ class Gpu:
 
     @classmethod
     def find(cls, environment: Mapping[str, str] = os.environ) -> Self | None:
-        """Return the GPU, or None without a driver or without that GPU, which does not keep the worker from starting."""
+        """Return the GPU, or None without a driver or without that GPU. The worker starts all the same."""
         try:
             pynvml.nvmlInit()
             return cls(_handle(environment.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0].strip()))
