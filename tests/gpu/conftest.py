@@ -1,4 +1,4 @@
-"""A full-sized Stable Diffusion 1.5 with random weights, warm on the GPU. Without a GPU every test here fails.
+"""A full-size Stable Diffusion 1.5 with random weights, warm on the GPU. Without a GPU every test here fails.
 
 Each run ends with a table of the tests and of the figures that they measured.
 """
@@ -25,23 +25,23 @@ os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 
 
 def on_gpu(folder: Path, **changes: object) -> Load:
-    """The order to load a folder on the GPU in half precision, with changes."""
+    """Return the command to load a folder on the GPU in float16, with changes."""
     return load_of(folder, **({"device": "cuda", "dtype": "float16", "sizes": SIZES} | changes))
 
 
 FIGURES: dict[str, list[str]] = {}
-"""What was measured, by the test's id."""
+"""Measurements by the test's id."""
 
 
 def tell(figures: str) -> None:
-    """Show figures at once, and in the table at the end."""
+    """Print figures at once, and in the table at the end."""
     print(f"\n{figures}", end="", flush=True)  # noqa: T201 - figures are half of what these tests are run for
     test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]
     FIGURES.setdefault(test, []).append(figures)
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Print the table, where tests of this folder were run."""
+    """Print the table if tests of this folder were run."""
     reports = [
         report
         for outcome in ("passed", "failed", "error", "skipped")
@@ -60,7 +60,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def gpu() -> str:
-    """The GPU's name. Without one the tests fail: who runs them has been promised a GPU."""
+    """Return the GPU's name. Without a GPU the tests fail instead of being skipped."""
     if not torch.cuda.is_available():
         pytest.fail("torch finds no CUDA device on this machine.", pytrace=False)
     device.require_determinism()
@@ -76,7 +76,7 @@ def full_size_model(gpu: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def warm(full_size_model: Path) -> Pipeline:
-    """One warm pipeline for all tests, as a worker has one for its jobs."""
+    """Return one warm pipeline for all tests."""
     pipeline = open_pipeline(full_size_model, device="cuda", dtype="float16", sizes=SIZES)
     warmup.warm_up(pipeline, on_gpu(full_size_model))
     return pipeline
@@ -84,33 +84,33 @@ def warm(full_size_model: Path) -> Pipeline:
 
 @pytest.fixture(scope="session")
 def graphed(full_size_model: Path) -> Pipeline:
-    """As `warm`, with CUDA graphs."""
+    """Return a warm pipeline with CUDA graphs."""
     pipeline = open_pipeline(full_size_model, device="cuda", dtype="float16", sizes=SIZES, cuda_graphs=True)
     warmup.warm_up(pipeline, on_gpu(full_size_model, cuda_graphs=True))
     return pipeline
 
 
 class Crowd:
-    """Memory that others hold."""
+    """GPU memory occupied by the test."""
 
     def __init__(self) -> None:
         self._held: list[torch.Tensor] = []
 
     def leave(self, free_bytes: int) -> None:
-        """Take all of the GPU but so many bytes."""
+        """Allocate the GPU's memory except `free_bytes`."""
         memory.release()
         free, _ = torch.cuda.mem_get_info()
         self._held.append(torch.empty(max(0, free - free_bytes), dtype=torch.uint8, device="cuda"))
 
     def go(self) -> None:
-        """Give all of it back."""
+        """Free the memory."""
         self._held.clear()
         memory.release()
 
 
 @pytest.fixture
 def crowd(gpu: str) -> Iterator[Crowd]:
-    """Gone at the end of the test, however it ends."""
+    """Return an occupation of memory that ends with the test."""
     crowd = Crowd()
     yield crowd
     crowd.go()

@@ -1,4 +1,4 @@
-"""Real lack of memory, NaN and a lost context on a real GPU, and the jobs that follow."""
+"""Out of memory, NaN and a lost context on a real GPU, and the jobs after them."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ def test_same_bytes_whatever_came_before(warm: Pipeline, scheduler: str) -> None
 def test_decode_that_does_not_fit_goes_on_in_tiles(
     warm: Pipeline, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With room for the tiles but not for the whole, the picture is decoded in tiles, and so are later ones."""
+    """With memory for tiles but not for the whole picture, it is decoded in tiles, and so are later ones."""
     monkeypatch.setattr(warm, "_decoder", Decoder(warm._model, warm._decoder._engines))
     before = render(warm, **LARGE)
     tiled = render(warm, frugal=True, **LARGE)
@@ -53,7 +53,7 @@ def test_decode_that_does_not_fit_goes_on_in_tiles(
 
 
 def test_batch_that_does_not_fit_is_halved(warm: Pipeline, crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for some of the pictures together, all of them come, in smaller batches."""
+    """With memory for some of the pictures, all are rendered in smaller batches."""
     monkeypatch.setattr(warm, "_batches", Batches("cuda", compiled=False))
     one, many = render(warm, **SMALL), render(warm, num_images=MANY, **SMALL)
     assert many.peak_memory_bytes > 1.2 * one.peak_memory_bytes
@@ -64,7 +64,7 @@ def test_batch_that_does_not_fit_is_halved(warm: Pipeline, crowd: Crowd, monkeyp
 
 
 def test_no_room_at_all(warm: Pipeline, crowd: Crowd, gpu: str) -> None:
-    """What does not fit at all fails with its sizes and the GPU's name, and gives all back for the next job."""
+    """A job that does not fit fails with its sizes and the GPU's name, and frees its memory for the next job."""
     before = render(warm, **LARGE)
     memory.release()
     crowd.leave(64 << 20)
@@ -79,7 +79,7 @@ def test_no_room_at_all(warm: Pipeline, crowd: Crowd, gpu: str) -> None:
 
 
 def test_memory_comes_back(warm: Pipeline) -> None:
-    """After a cancel, a failure and a success as much memory is held as before."""
+    """After a cancel, a failure and a success, as much memory is in use as before."""
     render(warm, **LARGE)
     memory.release()
     held = memory.held("cuda")
@@ -92,7 +92,7 @@ def test_memory_comes_back(warm: Pipeline) -> None:
 
 
 def test_xl_in_half_precision(gpu: str, tiny_sdxl_model: Path) -> None:
-    """SDXL renders in half precision with its VAE in single, and the VAE comes back to half."""
+    """SDXL renders in float16 with its VAE in float32, and the VAE returns to float16."""
     xl = open_pipeline(tiny_sdxl_model, device="cuda", dtype="float16", pipeline="StableDiffusionXLPipeline")
     before = render(xl)
     assert xl._model.vae.dtype == torch.float16
@@ -100,7 +100,7 @@ def test_xl_in_half_precision(gpu: str, tiny_sdxl_model: Path) -> None:
 
 
 def test_lost_context_is_fatal(full_size_model: Path) -> None:
-    """An access out of bounds on the GPU loses the context: the render ends as fatal, and does not raise or hang."""
+    """An access out of bounds on the GPU loses the context, and the render fails as fatal without hanging."""
     script = f"""
         import os, torch
         from pathlib import Path

@@ -1,4 +1,4 @@
-"""CUDA graphs on a GPU: the same bytes as without, whatever came before, and eager renders where none fits."""
+"""CUDA graphs on a GPU: the same bytes as without graphs, and eager renders when none matches."""
 
 from pathlib import Path
 from statistics import median
@@ -43,14 +43,14 @@ class TestPlainBackendOnCuda(GraphedSuite):
 
 
 def test_everything_is_captured(graphed: Pipeline) -> None:
-    """UNet and decoder of all three sizes."""
+    """The UNet and the decoder are captured for all three sizes."""
     assert graphed.engines.failed_captures == 0
     assert [len(each._graphs) for each in graphed.engines._graphed.values()] == [len(SIZES)] * 2
 
 
 @pytest.mark.parametrize("scheduler", schedulers.NAMES)
 def test_graphs_give_the_same_bytes_as_eager(warm: Pipeline, graphed: Pipeline, scheduler: str) -> None:
-    """With every scheduler, twice."""
+    """Graphs give the same bytes with every scheduler, twice."""
     wanted = render(warm, scheduler=scheduler, **SMALL).images
     assert render(graphed, scheduler=scheduler, **SMALL).images == wanted
     assert render(graphed, scheduler=scheduler, **SMALL).images == wanted
@@ -58,7 +58,7 @@ def test_graphs_give_the_same_bytes_as_eager(warm: Pipeline, graphed: Pipeline, 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size.width}x{size.height}")
 def test_steps_per_second(warm: Pipeline, graphed: Pipeline, size: protocol.Size) -> None:
-    """Graphs of each size give the same bytes; how much faster they are is told."""
+    """Graphs of each size give the same bytes; the speed-up is printed."""
     job: dict[str, Any] = {"width": size.width, "height": size.height, "num_inference_steps": STEPS}
     plain, fast = ([render(pipeline, **job) for _ in range(3)] for pipeline in (warm, graphed))
     assert {each.images for each in fast} == {plain[0].images}
@@ -81,7 +81,7 @@ def test_what_fits_no_graph_gives_the_same_bytes(warm: Pipeline, graphed: Pipeli
 def test_same_bytes_after_an_abort_a_failure_and_a_lack_of_memory(
     warm: Pipeline, graphed: Pipeline, crowd: Crowd
 ) -> None:
-    """What went wrong before leaves no trace in what graphs compute."""
+    """Earlier failures do not change the output of graphs."""
     wanted = render(warm, **SMALL).images
     assert isinstance(attempt(graphed, Watcher(abort_at=2), **SMALL), protocol.Aborted)
     assert render(graphed, **SMALL).images == wanted
@@ -99,7 +99,7 @@ def test_same_bytes_after_an_abort_a_failure_and_a_lack_of_memory(
 def test_a_failed_capture_serves_eagerly(
     full_size_model: Path, warm: Pipeline, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A UNet that waits for the device can't be captured: it is counted, and the decoder's capture and jobs go on."""
+    """A UNet that synchronizes can't be captured: the failure is counted, and the decoder is captured all the same."""
     plain = UNet2DConditionModel.forward
 
     def waiting(self: Any, sample: torch.Tensor, *arguments: Any, **named: Any) -> Any:
@@ -139,5 +139,5 @@ def test_a_graph_of_a_large_batch_leaves_no_capture_open(gpu: str) -> None:
 
 
 def _take(size: int) -> None:
-    """Allocate so many bytes and let them go."""
+    """Allocate `size` bytes and free them."""
     torch.empty(size, dtype=torch.uint8, device="cuda")

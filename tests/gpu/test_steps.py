@@ -19,7 +19,7 @@ LONG: dict[str, Any] = {"width": 1024, "height": 1024, "num_inference_steps": 30
 
 
 class Clocked(Watcher):
-    """Notes when each step was told."""
+    """A recorder of the time of each step's report."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Clocked(Watcher):
 
 
 def test_steps_are_spread_over_the_render(warm: Pipeline) -> None:
-    """Steps are told as the device does them: evenly, over nearly all of the denoising."""
+    """Steps are reported as the device completes them: evenly, over nearly all of the denoising."""
     watcher = Clocked()
     rendered = render(warm, watcher, **LONG)
     spread = watcher.times[-1] - watcher.times[0]
@@ -59,7 +59,7 @@ def test_previews_cost_nothing(warm: Pipeline) -> None:
 
 
 def test_cancel_within_one_step(warm: Pipeline) -> None:
-    """An abort that comes at any moment ends the render within one step of the device and the one that runs."""
+    """An abort at any moment ends the render within two steps of the device."""
     measured = Clocked()
     render(warm, measured, **LONG)
     latencies = [_cancel(warm, after=measured.step_seconds * steps) for steps in (3.1, 7.5, 12.9)]
@@ -69,7 +69,7 @@ def test_cancel_within_one_step(warm: Pipeline) -> None:
 
 
 def _cancel(pipeline: Pipeline, after: float) -> float:
-    """Seconds from the abort to the answer."""
+    """Return the seconds from the abort to the outcome."""
     watcher, aborted_at = Watcher(), []
 
     def abort() -> None:

@@ -1,4 +1,4 @@
-"""A full-sized pipeline in half precision: loaded, warmed up, measured. `make gpu` prints the figures."""
+"""A full-size pipeline in float16: loaded, warmed up, measured. `make gpu` prints the figures."""
 
 import time
 from pathlib import Path
@@ -18,13 +18,13 @@ STEPS = 25
 
 
 def mean_difference(one: bytes, other: bytes) -> float:
-    """Of two pictures, in levels of 255."""
+    """Return the largest difference of two pictures, in levels of 255."""
     pixels = [torch.frombuffer(bytearray(rgb), dtype=torch.uint8).float() for rgb in (one, other)]
     return float((pixels[0] - pixels[1]).abs().mean())
 
 
 def test_half_precision_and_fused_attention(warm: Pipeline) -> None:
-    """Weights are in half precision on the GPU, and attention is PyTorch's fused kind."""
+    """Weights are float16 on the GPU, and attention is PyTorch's fused implementation."""
     assert warm.dtype == "float16"
     assert {weights.dtype for weights in warm._model.unet.parameters()} == {torch.float16}
     assert {weights.device.type for weights in warm._model.vae.parameters()} == {"cuda"}
@@ -32,7 +32,7 @@ def test_half_precision_and_fused_attention(warm: Pipeline) -> None:
 
 
 def test_figures(full_size_model: Path, warm: Pipeline, gpu: str) -> None:
-    """All sizes load and warm up in less than a minute, and a warm pipeline renders its first job like all others."""
+    """The warm-up of all sizes takes less than a minute, and the first job is as fast as later ones."""
     started = time.perf_counter()
     fresh = open_pipeline(full_size_model, device="cuda", dtype="float16", sizes=SIZES)
     loaded = time.perf_counter()
@@ -57,7 +57,7 @@ def test_figures(full_size_model: Path, warm: Pipeline, gpu: str) -> None:
 
 @pytest.mark.parametrize("option", ["channels_last", pytest.param("compile", marks=pytest.mark.long)])
 def test_options_render_the_same(full_size_model: Path, warm: Pipeline, option: str) -> None:
-    """The other memory layout and compiled code make nearly the same picture, and each twice the same."""
+    """The channels_last layout and compiled code give nearly the same picture, each with the same bytes twice."""
     sizes = SIZES[:1]
     optioned = open_pipeline(full_size_model, device="cuda", dtype="float16", sizes=sizes, **{option: True})
     started = time.perf_counter()
@@ -75,7 +75,7 @@ def test_options_render_the_same(full_size_model: Path, warm: Pipeline, option: 
 
 
 def test_batch_and_alone(warm: Pipeline) -> None:
-    """Four pictures of a batch are nearly those rendered alone; how many are so to the byte is told."""
+    """Four pictures of a batch nearly equal those rendered alone; the number of identical ones is printed."""
     batch = render(warm, width=512, height=512, num_images=4, num_inference_steps=STEPS)
     alone = [render(warm, width=512, height=512, seed=7 + index, num_inference_steps=STEPS) for index in range(4)]
     pairs = [(one.rgb, other.images[0].rgb) for one, other in zip(batch.images, alone, strict=True)]

@@ -1,4 +1,4 @@
-"""Folders and pipelines that a test may spoil."""
+"""Folders and pipelines that a test may modify."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.support.rendering import open_pipeline
 
 @pytest.fixture
 def folder(tiny_model: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny model without its manifest, free to be changed."""
+    """Return a copy of the tiny model without its manifest."""
     copy = tmp_path / "model"
     shutil.copytree(tiny_model, copy, ignore=shutil.ignore_patterns(model_folder.SUMS))
     return copy
@@ -21,6 +21,6 @@ def folder(tiny_model: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def pipeline(tiny_model: Path) -> Pipeline:
-    """One warm pipeline on the CPU for the tests of a module, as a worker has one for its jobs."""
+    """Return one warm pipeline on the CPU for the tests of a module."""
     torch.set_num_threads(1)
     return open_pipeline(tiny_model)

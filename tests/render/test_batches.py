@@ -1,4 +1,4 @@
-"""Several pictures of one job: together where that is allowed and fits, each as if it were alone."""
+"""Jobs with several pictures, denoised in batches where the device and the memory allow it."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ SIZE = Size(64, 64)
 
 
 class Room:
-    """Stands before the UNet and lets only so many pictures through; each is there twice, with guidance and without."""
+    """A wrapper of the UNet that runs out of memory above `pictures` pictures, each counted twice for guidance."""
 
     def __init__(self, pipeline: Pipeline, pictures: int) -> None:
         self._forward = pipeline._model.unet.forward
@@ -33,7 +33,7 @@ class Room:
 
 @pytest.fixture
 def together(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    """The pipeline batching as on a GPU, with nothing learnt yet."""
+    """Return the pipeline with batches as on a GPU and no known limits."""
     monkeypatch.setattr(pipeline, "_batches", Batches("cuda", compiled=False))
     return pipeline
 
@@ -46,7 +46,7 @@ def give_room(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, pictures: int
 
 @pytest.mark.parametrize("scheduler", ["ddim", "euler_a", "lcm"])
 def test_same_bytes_as_alone_on_the_cpu(pipeline: Pipeline, scheduler: str) -> None:
-    """On the CPU a picture of several is the one that its own seed makes alone, drawn noise included, to the byte."""
+    """On the CPU, each of several pictures has the bytes of the same picture rendered alone."""
     several = render(pipeline, seed=5, num_images=3, scheduler=scheduler)
     alone = [render(pipeline, seed=seed, scheduler=scheduler).images[0] for seed in (5, 6, 7)]
     assert list(several.images) == alone
@@ -55,7 +55,7 @@ def test_same_bytes_as_alone_on_the_cpu(pipeline: Pipeline, scheduler: str) -> N
 
 @pytest.mark.parametrize("scheduler", ["ddim", "euler_a", "lcm"])
 def test_picture_of_a_batch_resembles_itself_alone(together: Pipeline, scheduler: str) -> None:
-    """In one batch too each picture follows its own seed, up to rounding."""
+    """In a batch, each picture follows its own seed, up to rounding."""
     several = render(together, seed=5, num_images=3, scheduler=scheduler)
     alone = render(together, seed=6, scheduler=scheduler).images[0]
     differences = [abs(one - other) for one, other in zip(several.images[1].rgb, alone.rgb, strict=True)]
@@ -64,14 +64,14 @@ def test_picture_of_a_batch_resembles_itself_alone(together: Pipeline, scheduler
 
 
 def test_steps_count_over_all_batches(pipeline: Pipeline) -> None:
-    """Progress goes once from the first step of the first picture to the last step of the last."""
+    """Progress counts once from the first step of the first picture to the last step of the last."""
     watcher = Watcher()
     assert render(pipeline, watcher, num_images=3).steps == 9
     assert watcher.steps == [(step, 9) for step in range(1, 10)]
 
 
 def test_batch_that_does_not_fit_is_halved(together: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch that is too large is halved until it fits, and all its pictures come."""
+    """A batch that runs out of memory is halved until it fits, and all pictures are rendered."""
     room = give_room(together, monkeypatch, pictures=2)
     rendered = render(together, num_images=5)
     assert room.batches == [5, 2, 1]
@@ -80,7 +80,7 @@ def test_batch_that_does_not_fit_is_halved(together: Pipeline, monkeypatch: pyte
 
 
 def test_what_fitted_is_remembered(together: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next job of the size begins with the batch that fitted, and another size with all of its pictures."""
+    """The next job of the size starts with the batch size that fitted, and another size with all of its pictures."""
     room = give_room(together, monkeypatch, pictures=2)
     render(together, num_images=4)
     room.batches.clear()
@@ -91,7 +91,7 @@ def test_what_fitted_is_remembered(together: Pipeline, monkeypatch: pytest.Monke
 
 
 def test_progress_never_goes_back(together: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch that runs out of memory half-way adds to the steps, and none is told twice."""
+    """A batch that runs out of memory adds to the total of steps, and no step is reported twice."""
     forward, calls = together._model.unet.forward, []
 
     def full_at_the_third(sample: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -107,7 +107,7 @@ def test_progress_never_goes_back(together: Pipeline, monkeypatch: pytest.Monkey
 
 
 def test_one_picture_that_does_not_fit(together: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When not even one picture fits, the failure names the sizes, what was tried and how much room there is."""
+    """If a single picture does not fit, the failure names its size, the fallbacks tried and the memory."""
     give_room(together, monkeypatch, pictures=0)
     failed = failure(together, num_images=4)
     assert (failed.code, failed.kind) == (JobErrorCode.OUT_OF_MEMORY, "transient")
@@ -116,7 +116,7 @@ def test_one_picture_that_does_not_fit(together: Pipeline, monkeypatch: pytest.M
 
 
 def test_frugal_renders_one_at_a_time(together: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a lack of memory pictures are rendered one at a time and decoded in tiles from the start."""
+    """A frugal render denoises one picture at a time and decodes in tiles from the start."""
     room = give_room(together, monkeypatch, pictures=9)
     rendered = render(together, num_images=3, frugal=True)
     assert room.batches == [1]
@@ -124,6 +124,6 @@ def test_frugal_renders_one_at_a_time(together: Pipeline, monkeypatch: pytest.Mo
 
 
 def test_batches_of_compiled_code() -> None:
-    """Compiled code is good for one shape, so its pictures are rendered one at a time."""
+    """With compiled code, which is valid for one shape, the batch size is 1."""
     assert Batches("cuda", compiled=True).choose(SIZE, 4) == 1
     assert Batches("cuda", compiled=False).choose(SIZE, 4) == 4

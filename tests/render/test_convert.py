@@ -1,4 +1,4 @@
-"""Checkpoints made of the tiny models, converted back: the pictures are the same to the byte."""
+"""The conversion of checkpoints made from the tiny models."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ XL: PipelineClass = "StableDiffusionXLPipeline"
 
 
 def conversion_of(file: Path, model: Path, folder: Path, **changes: Any) -> Conversion:
-    """The order to convert the file under the model's own configuration into a new folder."""
+    """Return a conversion of the file, with the model's own configuration, into a new folder."""
     found = read(file)
     family = families.recognise(found)
     architecture = architectures.from_folder(model, family)
@@ -44,7 +44,7 @@ def converted(file: Path, model: Path, folder: Path, **changes: Any) -> Path:
 
 
 def spoilt(model: Path, file: Path, **tensors: torch.Tensor | None) -> Path:
-    """The model's checkpoint with other tensors; None takes one out."""
+    """Write the model's checkpoint with changed tensors; None removes one."""
     changed = checkpoint_of(model) | {UNET + name.replace("__", "."): tensor for name, tensor in tensors.items()}
     save_file({name: tensor.contiguous() for name, tensor in changed.items() if tensor is not None}, file)
     return file
@@ -59,7 +59,7 @@ def picture(folder: Path, pipeline: PipelineClass = "StableDiffusionPipeline") -
     [("tiny_model", Family.SD1), ("tiny_sd2_model", Family.SD2), ("tiny_sdxl_model", Family.SDXL)],
 )
 def test_pictures_are_the_same(request: pytest.FixtureRequest, tmp_path: Path, fixture: str, family: Family) -> None:
-    """A model of each family that was shared as a single file renders the bytes that it rendered before."""
+    """A converted model of each family renders the same bytes as the original."""
     model = request.getfixturevalue(fixture)
     file = write_checkpoint(model, tmp_path / "single.safetensors")
     assert families.recognise(read(file)) is family
@@ -68,7 +68,7 @@ def test_pictures_are_the_same(request: pytest.FixtureRequest, tmp_path: Path, f
 
 
 def test_velocity_is_what_renders(tiny_sd2_model: Path, tmp_path: Path) -> None:
-    """The prediction of velocity is kept, and matters: a scheduler told otherwise makes another picture."""
+    """The prediction type is preserved, and another one would give another picture."""
     file = write_checkpoint(tiny_sd2_model, tmp_path / "single.safetensors")
     folder = converted(file, tiny_sd2_model, tmp_path / "model")
     scheduler = folder / "scheduler/scheduler_config.json"
@@ -80,7 +80,7 @@ def test_velocity_is_what_renders(tiny_sd2_model: Path, tmp_path: Path) -> None:
 
 
 def test_every_weight_of_every_part(tiny_sdxl_model: Path, tmp_path: Path) -> None:
-    """Each tensor comes back under its name with its numbers, those that a render never reads included."""
+    """Each tensor is converted with its name and values, including those that a render never reads."""
     file = write_checkpoint(tiny_sdxl_model, tmp_path / "single.safetensors")
     folder = converted(file, tiny_sdxl_model, tmp_path / "model")
     for weights in tiny_sdxl_model.rglob("*.safetensors"):
@@ -91,7 +91,7 @@ def test_every_weight_of_every_part(tiny_sdxl_model: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_dtype(tiny_model: Path, tmp_path: Path, dtype: str) -> None:
-    """The weights are written in the precision that was asked for, readable by others, and nothing is a pickle."""
+    """The weights are written in the requested dtype, readable by other users, and none as a pickle."""
     file = write_checkpoint(tiny_model, tmp_path / "single.safetensors")
     folder = converted(file, tiny_model, tmp_path / "model", dtype=dtype)
     weights = list(folder.rglob("*.safetensors"))
@@ -102,7 +102,7 @@ def test_dtype(tiny_model: Path, tmp_path: Path, dtype: str) -> None:
 
 
 def test_older_names_of_the_text_encoder(tiny_model: Path, tmp_path: Path) -> None:
-    """Checkpoints of 1.x that leave `text_model.` out of the text encoder's names are read too."""
+    """Checkpoints of 1.x without `text_model.` in the text encoder's names are converted too."""
     tensors = {name.replace(".text_model.", "."): tensor for name, tensor in checkpoint_of(tiny_model).items()}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, tmp_path / "single.safetensors")
     folder = converted(tmp_path / "single.safetensors", tiny_model, tmp_path / "model")
@@ -110,7 +110,7 @@ def test_older_names_of_the_text_encoder(tiny_model: Path, tmp_path: Path) -> No
 
 
 def test_eight_bits(tiny_model: Path, tmp_path: Path) -> None:
-    """Weights in plain eight-bit floats, which some checkpoints are shared in, are read."""
+    """Weights in eight-bit floats are converted."""
     tensors = {
         name: tensor.to(torch.float8_e4m3fn) if tensor.is_floating_point() else tensor
         for name, tensor in checkpoint_of(tiny_model).items()
@@ -128,7 +128,7 @@ def refusal(file: Path, model: Path, folder: Path, **changes: Any) -> StartupErr
 
 
 def test_missing_tensor(tiny_model: Path, tmp_path: Path) -> None:
-    """A checkpoint that lacks a tensor is refused by the part's and the tensor's name, never filled up."""
+    """A checkpoint that lacks a tensor is refused by the part's and the tensor's name."""
     file = spoilt(tiny_model, tmp_path / "single.safetensors", middle_block__0__in_layers__0__weight=None)
     refused = refusal(file, tiny_model, tmp_path / "model")
     assert refused.exit_code == ExitCode.MODEL_INCOMPLETE
@@ -137,7 +137,7 @@ def test_missing_tensor(tiny_model: Path, tmp_path: Path) -> None:
 
 
 def test_missing_condition_of_sdxl(tiny_sdxl_model: Path, tmp_path: Path) -> None:
-    """A UNet of SDXL without the layers for sizes is refused in the same way."""
+    """A UNet of SDXL without the layers for size conditions is refused in the same way."""
     file = spoilt(tiny_sdxl_model, tmp_path / "single.safetensors", label_emb__0__0__weight=None)
     refused = refusal(file, tiny_sdxl_model, tmp_path / "model")
     assert refused.exit_code == ExitCode.MODEL_INCOMPLETE
@@ -145,7 +145,7 @@ def test_missing_condition_of_sdxl(tiny_sdxl_model: Path, tmp_path: Path) -> Non
 
 
 def test_configuration_that_leaves_out_defaults(tiny_model: Path, tmp_path: Path) -> None:
-    """A configuration that names only what differs from the classes' own defaults is enough."""
+    """A configuration can leave out values that equal the class's defaults."""
     file = write_checkpoint(tiny_model, tmp_path / "single.safetensors")
     order = conversion_of(file, tiny_model, tmp_path / "model")
     config = tmp_path / "model/vae/config.json"
@@ -157,7 +157,7 @@ def test_configuration_that_leaves_out_defaults(tiny_model: Path, tmp_path: Path
 
 
 def test_foreign_shape(tiny_model: Path, tmp_path: Path) -> None:
-    """A checkpoint whose tensor has another shape than its configuration says is refused with both."""
+    """A checkpoint with a tensor of another shape than its configuration's is refused with both shapes."""
     file = spoilt(tiny_model, tmp_path / "single.safetensors", middle_block__0__in_layers__0__weight=torch.ones(3))
     refused = refusal(file, tiny_model, tmp_path / "model")
     assert refused.exit_code == ExitCode.MODEL_REFUSED
@@ -166,7 +166,7 @@ def test_foreign_shape(tiny_model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("value", "dtype"), [(float("nan"), "float32"), (1e6, "float16")])
 def test_numbers_that_are_not_finite(tiny_model: Path, tmp_path: Path, value: float, dtype: str) -> None:
-    """Weights that are no numbers, or too large for half precision, would make black pictures and are refused."""
+    """Weights that are NaN, or overflow in float16, are refused."""
     bias = torch.full((32,), value)
     file = spoilt(tiny_model, tmp_path / "single.safetensors", input_blocks__0__0__bias=bias)
     refused = refusal(file, tiny_model, tmp_path / "model", dtype=dtype)
@@ -174,7 +174,7 @@ def test_numbers_that_are_not_finite(tiny_model: Path, tmp_path: Path, value: fl
 
 
 def test_unknown_scheduler(tiny_model: Path, tmp_path: Path) -> None:
-    """A folder whose pipeline can't be loaded after all is refused as a worker would refuse it."""
+    """A converted folder that can't be loaded is refused with a worker's error."""
     file = write_checkpoint(tiny_model, tmp_path / "single.safetensors")
     order = conversion_of(file, tiny_model, tmp_path / "model")
     index = tmp_path / "model/model_index.json"
@@ -185,7 +185,7 @@ def test_unknown_scheduler(tiny_model: Path, tmp_path: Path) -> None:
 
 
 def test_lack_of_memory(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lack of host memory is told as that."""
+    """A lack of host memory is reported as out of memory."""
     file = write_checkpoint(tiny_model, tmp_path / "single.safetensors")
 
     def full(*args: Any, **named: Any) -> None:

@@ -13,7 +13,7 @@ from tests.support.rendering import failure, open_pipeline, render
 
 
 class FailingDecode:
-    """Stands before the VAE's decode and raises for its first calls."""
+    """A wrapper of the VAE's decode that raises for its first calls."""
 
     def __init__(self, pipeline: Pipeline, failures: int) -> None:
         self._vae = pipeline._model.vae
@@ -30,13 +30,13 @@ class FailingDecode:
 
 @pytest.fixture
 def fresh(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    """The pipeline with no size found to need tiles yet."""
+    """Return the pipeline without any size known to need tiles."""
     monkeypatch.setattr(pipeline, "_decoder", Decoder(pipeline._model, pipeline._decoder._engines))
     return pipeline
 
 
 def test_decode_out_of_memory_is_tried_in_tiles(fresh: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A decode that runs out of memory is tried once more in tiles, as are the job's pictures after it."""
+    """A decode that runs out of memory is repeated in tiles, and so are the job's next pictures."""
     before = render(fresh, num_images=2)
     assert not before.tiled
     decode = FailingDecode(fresh, failures=1)
@@ -50,7 +50,7 @@ def test_decode_out_of_memory_is_tried_in_tiles(fresh: Pipeline, monkeypatch: py
 def test_a_size_that_only_decodes_in_tiles_is_remembered(
     fresh: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Later jobs of the size are decoded in tiles from the start, other sizes whole; the log is told once."""
+    """Later jobs of the size start with tiles, other sizes are decoded whole, and the log has one line."""
     decode = FailingDecode(fresh, failures=1)
     monkeypatch.setattr(fresh._model.vae, "decode", decode)
     first, again = render(fresh), render(fresh)
@@ -64,13 +64,13 @@ def test_a_size_that_only_decodes_in_tiles_is_remembered(
 
 
 def test_tiles_that_were_asked_for_are_not_remembered(fresh: Pipeline) -> None:
-    """A job that is decoded in tiles for its own reasons leaves the next one of its size whole."""
+    """After a frugal job, the next job of its size is decoded whole."""
     assert render(fresh, frugal=True).tiled
     assert not render(fresh).tiled
 
 
 def test_out_of_memory_is_transient(fresh: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A decode that does not fit in tiles either fails for now, tells what was tried, and the process goes on."""
+    """A decode that runs out of memory in tiles too is a transient failure that names the fallbacks."""
     before = render(fresh)
     with monkeypatch.context() as patched:
         patched.setattr(fresh._model.vae, "decode", FailingDecode(fresh, failures=2))
@@ -81,7 +81,7 @@ def test_out_of_memory_is_transient(fresh: Pipeline, monkeypatch: pytest.MonkeyP
 
 
 def test_a_lack_of_memory_in_disguise_is_tried_in_tiles(fresh: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where memory is scarce, a decode that finds no cuDNN engine is tried in tiles like any lack of memory."""
+    """With low memory, a decode without a cuDNN engine is repeated in tiles."""
     decode = fresh._model.vae.decode
 
     def without_engine(*args: Any, **named: Any) -> Any:
@@ -97,17 +97,17 @@ def test_a_lack_of_memory_in_disguise_is_tried_in_tiles(fresh: Pipeline, monkeyp
 
 @pytest.fixture
 def half(tiny_model: Path) -> Pipeline:
-    """In half precision, as on a GPU."""
+    """Return the pipeline in float16, as on a GPU."""
     return open_pipeline(tiny_model, dtype="float16")
 
 
 def make_overflow(vae: AutoencoderKL) -> None:
-    """Let the decoder compute with numbers beyond 65,504, which its last normalisation makes ordinary again."""
+    """Make the decoder exceed 65,504 before its last normalisation, so that it overflows in float16 only."""
     vae.decoder.conv_in.weight.data.mul_(3e4)
 
 
 def test_vae_that_overflows_in_half_decodes_in_single_precision(half: Pipeline) -> None:
-    """Where half precision makes NaN of finite latents, the picture is decoded in single precision, and says so."""
+    """A picture that overflows in float16 is decoded in float32, and its record says so."""
     assert render(half).pictures[0].vae_dtype == "float16"
     make_overflow(half._model.vae)
     made = render(half, num_images=2)
@@ -118,7 +118,7 @@ def test_vae_that_overflows_in_half_decodes_in_single_precision(half: Pipeline) 
 
 
 def test_single_precision_is_not_remembered(half: Pipeline) -> None:
-    """A picture that half precision bears is decoded in it, whatever overflowed before: its bytes are the same."""
+    """A picture that does not overflow is decoded in float16, whatever overflowed before it."""
     before = render(half)
     weights = half._model.vae.decoder.conv_in.weight.data.clone()
     make_overflow(half._model.vae)
@@ -129,13 +129,13 @@ def test_single_precision_is_not_remembered(half: Pipeline) -> None:
 
 
 def test_overflow_in_single_precision_too_fails(half: Pipeline) -> None:
-    """A VAE that makes NaN in single precision too fails the job for good."""
+    """A VAE that produces NaN in float32 too fails the job permanently."""
     half._model.vae.decoder.conv_out.bias.data.fill_(float("nan"))
     assert failure(half).code is JobErrorCode.NON_FINITE_OUTPUT
 
 
 def test_latents_that_are_not_finite_are_not_decoded_again(half: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NaN that the UNet made is NaN in every precision: the job fails after one decode."""
+    """Latents with NaN fail the job after one decode."""
     half._model.unet.conv_out.bias.data.fill_(float("nan"))
     decode = FailingDecode(half, failures=0)
     monkeypatch.setattr(half._model.vae, "decode", decode)
@@ -144,7 +144,7 @@ def test_latents_that_are_not_finite_are_not_decoded_again(half: Pipeline, monke
 
 
 def test_tiles_are_smaller_than_the_picture(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiles are half as wide as the picture at most, so that tiling saves memory at the model's own size too."""
+    """Tiles are at most half as wide as the picture, so that tiling saves memory at the model's own size."""
     decoder = pipeline._model.vae.decoder
     forward, widths = decoder.forward, []
 
@@ -160,7 +160,7 @@ def test_tiles_are_smaller_than_the_picture(pipeline: Pipeline, monkeypatch: pyt
 
 
 def test_tiles_resemble_the_whole(pipeline: Pipeline) -> None:
-    """A picture decoded in tiles is much the same as one decoded whole."""
+    """A picture decoded in tiles is similar to one decoded whole."""
     whole = torch.frombuffer(bytearray(render(pipeline, width=256, height=256).images[0].rgb), dtype=torch.uint8)
     tiled = torch.frombuffer(
         bytearray(render(pipeline, width=256, height=256, frugal=True).images[0].rgb), dtype=torch.uint8
@@ -169,7 +169,7 @@ def test_tiles_resemble_the_whole(pipeline: Pipeline) -> None:
 
 
 def test_single_precision_lasts_as_long_as_the_decode(pipeline: Pipeline) -> None:
-    """A VAE that was raised to another precision is back in its own and in its place, even after a failure."""
+    """After a decode in another dtype, even a failed one, the VAE has its own dtype and addresses again."""
     vae = pipeline._model.vae
     places = [weights.data_ptr() for weights in vae.parameters()]
     with pytest.raises(torch.OutOfMemoryError):
@@ -188,7 +188,7 @@ def _run_out_of_memory_in_double(vae: AutoencoderKL) -> None:
     "statistics", [{}, {"latents_mean": [0.1, 0.2, 0.3, 0.4], "latents_std": [1.0, 2.0, 3.0, 4.0]}]
 )
 def test_scales(statistics: dict[str, Any]) -> None:
-    """Latents scaled for the denoiser and back are what they were, by factor alone or by each channel's statistics."""
+    """Scaling and unscaling restores latents, by the factor alone and by each channel's statistics."""
     vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=4, **statistics)
     latents = torch.arange(16.0).view(1, 4, 2, 2)
     scaled = decoding.scale(vae, latents)

@@ -1,4 +1,4 @@
-"""The same seed, model and parameters give the same bytes, whatever the process did before."""
+"""Determinism: the same seed, model and parameters give the same bytes, whatever the process did before."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ def scheduler(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def expected(pipeline: Pipeline, scheduler: str) -> bytes:
-    """The reference picture of the scheduler."""
+    """Return the scheduler's reference picture."""
     return _picture(pipeline, scheduler)
 
 
@@ -29,7 +29,7 @@ def _picture(pipeline: Pipeline, scheduler: str) -> bytes:
 
 
 class FullAfter:
-    """Computes so many times, then finds no memory any more."""
+    """A wrapper that computes `calls` times, then raises out of memory."""
 
     def __init__(self, calls: int, compute: Callable[..., Any]) -> None:
         self._left = calls
@@ -43,25 +43,25 @@ class FullAfter:
 
 
 def test_again(pipeline: Pipeline, scheduler: str, expected: bytes) -> None:
-    """Rendered again, the picture is the same to the byte, with every scheduler."""
+    """Rendering again gives the same bytes, with every scheduler."""
     assert _picture(pipeline, scheduler) == expected
 
 
 def test_with_previews(pipeline: Pipeline, scheduler: str, expected: bytes) -> None:
-    """Previews only look: the picture is the same with them."""
+    """Previews do not change the picture."""
     shown = render(pipeline, scheduler=scheduler, num_inference_steps=6, preview_every=2)
     assert shown.images[0].rgb == expected
 
 
 def test_after_a_cancel(pipeline: Pipeline, scheduler: str, expected: bytes) -> None:
-    """A render that was stopped half-way leaves no trace in the next."""
+    """An aborted render does not change the next one."""
     stopped = attempt(pipeline, Watcher(abort_at=3), scheduler=scheduler, num_inference_steps=6, seed=99)
     assert stopped == protocol.Aborted(3)
     assert _picture(pipeline, scheduler) == expected
 
 
 def test_after_a_failed_job(pipeline: Pipeline, scheduler: str, expected: bytes) -> None:
-    """A render that ended in NaN leaves no trace in the next."""
+    """A render that produced NaN does not change the next one."""
     with weights_gone_bad(pipeline):
         assert failure(pipeline, scheduler=scheduler, seed=99).code is JobErrorCode.NON_FINITE_OUTPUT
     assert _picture(pipeline, scheduler) == expected
@@ -70,7 +70,7 @@ def test_after_a_failed_job(pipeline: Pipeline, scheduler: str, expected: bytes)
 def test_after_a_lack_of_memory(
     pipeline: Pipeline, scheduler: str, expected: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A render that ran out of memory in the middle of a step leaves no trace in the next."""
+    """A render that ran out of memory within a step does not change the next one."""
     with monkeypatch.context() as patched:
         patched.setattr(pipeline._model.unet.conv_out, "forward", FullAfter(3, pipeline._model.unet.conv_out.forward))
         assert failure(pipeline, scheduler=scheduler, seed=99, num_inference_steps=6).code is JobErrorCode.OUT_OF_MEMORY
@@ -78,7 +78,7 @@ def test_after_a_lack_of_memory(
 
 
 def test_after_all_other_schedulers(pipeline: Pipeline, scheduler: str, expected: bytes) -> None:
-    """The settings of one scheduler do not leak into another's next job."""
+    """The settings of one scheduler do not leak into the next job with another."""
     others = {_picture(pipeline, other) for other in schedulers.NAMES if other != scheduler}
     assert len(others) == len(schedulers.NAMES) - 1
     assert expected not in others

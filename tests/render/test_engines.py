@@ -1,4 +1,4 @@
-"""How the networks are run: memory layout and compiled code."""
+"""Execution of the networks: memory layout, compiled code and CUDA graphs."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def largest_difference(one: bytes, other: bytes) -> int:
 
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Lets torch.compile compile nothing; the shapes that compiled code was made for."""
+    """Replace torch.compile; return the shapes that it would have compiled."""
     shapes: list[tuple[int, ...]] = []
 
     def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> object:
@@ -35,7 +35,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
 
 def test_channels_last(tiny_model: Path, pipeline: Pipeline) -> None:
-    """The other memory layout renders the same picture, up to rounding, and twice the same."""
+    """The channels_last layout renders the same picture up to rounding, with the same bytes each time."""
     load = load_of(tiny_model, channels_last=True)
     last = open_pipeline(tiny_model, channels_last=True)
     assert load.channels_last
@@ -46,7 +46,7 @@ def test_channels_last(tiny_model: Path, pipeline: Pipeline) -> None:
 
 
 class Recorder(torch.nn.Module):
-    """Stands in for compiled code: notes for which shapes and dtypes there would be some, and computes plainly."""
+    """A fake of compiled code that records shapes and dtypes, and computes eagerly."""
 
     def __init__(self, network: torch.nn.Module, seen: list[Any]) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Recorder(torch.nn.Module):
 
 
 def test_no_job_compiles(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code is compiled in the warm-up alone, whatever scheduler, size, guidance or number a job asks for."""
+    """Code is compiled only in the warm-up, whatever scheduler, size, guidance or number of pictures a job has."""
     seen: list[Any] = []
     monkeypatch.setattr(torch, "compile", lambda network, dynamic: Recorder(network, seen))
     sizes = (Size(64, 64), Size(72, 64))
@@ -82,7 +82,7 @@ def test_no_job_compiles(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_compiled_code_is_used(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job of a warm size goes through compiled code, UNet and decoder, and one of another size through neither."""
+    """A job of a warmed-up size uses the compiled UNet and decoder, and one of another size uses neither."""
     seen: list[Any] = []
     monkeypatch.setattr(torch, "compile", lambda network, dynamic: Recorder(network, seen))
     compiled = open_pipeline(tiny_model, compile=True)
@@ -93,7 +93,7 @@ def test_compiled_code_is_used(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_compiled_code_is_guided_as_the_models_default_is(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a model whose default is unguided, as distilled ones are, code is compiled for unguided jobs, and used."""
+    """For a model without guidance by default, code is compiled for jobs without guidance, and used."""
     seen: list[Any] = []
     monkeypatch.setattr(torch, "compile", lambda network, dynamic: Recorder(network, seen))
     compiled = open_pipeline(tiny_model, compile=True, guidance_scale=0.0)
@@ -110,7 +110,7 @@ def test_compiled_code_is_guided_as_the_models_default_is(tiny_model: Path, monk
 
 @pytest.mark.long
 def test_compiled_code_renders_the_same(tiny_model: Path, pipeline: Pipeline, counting: list[tuple[int, ...]]) -> None:
-    """A picture from the graphs that torch.compile really captures is that of the plain networks, up to rounding."""
+    """A picture from graphs that torch.compile captured equals the eager one up to rounding."""
     compiled = open_pipeline(tiny_model, compile=True)
     picture = render(compiled).images[0].rgb
     captured = len(counting)
@@ -121,14 +121,14 @@ def test_compiled_code_renders_the_same(tiny_model: Path, pipeline: Pipeline, co
 
 
 class Uncompilable(Recorder):
-    """Stands in for a network that fails to compile, which shows at its first call."""
+    """A fake of a network whose compilation fails at the first call."""
 
     def forward(self, *args: Any, **named: Any) -> Any:
         raise RuntimeError("backend='inductor' raised:\nno such instruction")
 
 
 def test_failed_compilation_is_a_refusal(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that can't be compiled is refused at the start, with one sentence that says why."""
+    """A model that can't be compiled is refused at the start, with the reason in one sentence."""
     monkeypatch.setattr(torch, "compile", lambda network, dynamic: Uncompilable(network, []))
     compiled = open_pipeline(tiny_model, compile=True)
     with pytest.raises(
@@ -140,14 +140,14 @@ def test_failed_compilation_is_a_refusal(tiny_model: Path, monkeypatch: pytest.M
 
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> CountingBackend:
-    """Stands in for CUDA's graphs."""
+    """Return a fake of CUDA graphs."""
     counting = CountingBackend(PlainBackend())
     monkeypatch.setattr(engines, "CudaBackend", lambda: counting)
     return counting
 
 
 def graphed_pipeline(folder: Path, **changes: Any) -> Pipeline:
-    """Warm, with graphs."""
+    """Return a pipeline that was warmed up with graphs."""
     pipeline = open_pipeline(folder, cuda_graphs=True, **changes)
     warmup.warm_up(pipeline, load_of(folder, cuda_graphs=True, **changes))
     return pipeline
@@ -157,7 +157,7 @@ def graphed_pipeline(folder: Path, **changes: Any) -> Pipeline:
 def test_graphs_make_the_same_picture(
     tiny_model: Path, pipeline: Pipeline, backend: CountingBackend, scheduler: str
 ) -> None:
-    """With every scheduler each step and the decode go through a graph, and the bytes are those of a plain render."""
+    """With every scheduler, each step and the decode use a graph, and the bytes equal an eager render's."""
     graphed = graphed_pipeline(tiny_model)
     backend.replayed = 0
     watcher = Watcher()
@@ -167,7 +167,7 @@ def test_graphs_make_the_same_picture(
 
 
 def test_graphs_are_captured_in_the_warm_up_alone(tiny_model: Path, backend: CountingBackend) -> None:
-    """A UNet and a decoder for each size; no job captures anything, whatever it asks for."""
+    """The warm-up captures the UNet and the decoder for each size, and no job captures anything."""
     sizes = (Size(64, 64), Size(72, 64))
     graphed = graphed_pipeline(tiny_model, sizes=sizes)
     assert (backend.recorded, graphed.engines.failed_captures) == (4, 0)
@@ -188,7 +188,7 @@ def test_graphs_are_captured_in_the_warm_up_alone(tiny_model: Path, backend: Cou
 def test_jobs_that_fit_no_graph_are_rendered_eagerly(
     tiny_model: Path, pipeline: Pipeline, backend: CountingBackend, change: dict[str, Any], replays: int
 ) -> None:
-    """Another size, another guidance than the default's and a decode in tiles give the bytes of a plain render."""
+    """Another size, other guidance and a tiled decode give the bytes of an eager render."""
     graphed = graphed_pipeline(tiny_model)
     backend.replayed = 0
     assert render(graphed, **change).images == render(pipeline, **change).images
@@ -196,7 +196,7 @@ def test_jobs_that_fit_no_graph_are_rendered_eagerly(
 
 
 def test_graphs_are_guided_as_the_models_default_is(tiny_model: Path, backend: CountingBackend) -> None:
-    """Unguided jobs of a model that is unguided by default go through graphs, and guided ones do not."""
+    """For a model without guidance by default, jobs without guidance use graphs and jobs with guidance do not."""
     graphed = graphed_pipeline(tiny_model, guidance_scale=1.0)
     backend.replayed = 0
     render(graphed, guidance_scale=0.0)
@@ -206,7 +206,7 @@ def test_graphs_are_guided_as_the_models_default_is(tiny_model: Path, backend: C
 
 
 def test_xl_is_captured_with_its_conditions(tiny_sdxl_model: Path, backend: CountingBackend) -> None:
-    """The sizes and the second text encoder's summary are inputs of the graph too."""
+    """SDXL's size conditions and pooled embeddings are inputs of the graph."""
     changes: dict[str, Any] = {"pipeline": "StableDiffusionXLPipeline"}
     plain = render(open_pipeline(tiny_sdxl_model, **changes), prompt="one").images
     graphed = graphed_pipeline(tiny_sdxl_model, **changes)
@@ -217,7 +217,7 @@ def test_xl_is_captured_with_its_conditions(tiny_sdxl_model: Path, backend: Coun
 
 
 def test_a_decoder_that_needs_single_precision_is_not_captured(tiny_sdxl_model: Path, backend: CountingBackend) -> None:
-    """SDXL's VAE in half precision is moved to single precision for each decode, away from where a graph would read."""
+    """The decoder of SDXL in float16, which is cast to float32 for each decode, gets no graph."""
     graphed = graphed_pipeline(tiny_sdxl_model, pipeline="StableDiffusionXLPipeline", dtype="float16")
     assert (backend.recorded, graphed.engines.failed_captures) == (1, 0)
 
@@ -225,7 +225,7 @@ def test_a_decoder_that_needs_single_precision_is_not_captured(tiny_sdxl_model: 
 def test_failed_captures_are_counted_and_served_eagerly(
     tiny_model: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each is one line in the log with its reason, and the picture is the plain one."""
+    """A failed capture is one line in the log with its reason, and the picture is rendered eagerly."""
     monkeypatch.setattr(engines, "CudaBackend", FailingBackend)
     graphed = graphed_pipeline(tiny_model)
     assert graphed.engines.failed_captures == 2
@@ -240,7 +240,7 @@ def test_failed_captures_are_counted_and_served_eagerly(
 def test_a_graph_that_computes_other_numbers_is_a_failed_capture(
     tiny_model: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It never makes a picture."""
+    """A graph with other outputs than the network is a failed capture and renders no picture."""
     monkeypatch.setattr(engines, "CudaBackend", ForgetfulBackend)
     graphed = graphed_pipeline(tiny_model)
     assert graphed.engines.failed_captures == 2
@@ -250,7 +250,7 @@ def test_a_graph_that_computes_other_numbers_is_a_failed_capture(
 def test_graphs_make_the_same_picture_after_whatever_came_before(
     tiny_model: Path, pipeline: Pipeline, backend: CountingBackend
 ) -> None:
-    """An abort, a failed job and a decode in single precision, which moves the VAE's weights, change nothing."""
+    """After an abort, a failed job and a decode in float32, graphs give the same bytes."""
     graphed = graphed_pipeline(tiny_model)
     wanted = render(pipeline).images
     attempt(graphed, Watcher(abort_at=2))

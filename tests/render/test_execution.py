@@ -1,4 +1,4 @@
-"""What a render process tells of how it computes."""
+"""The execution settings that a render process reports."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,7 +14,7 @@ FOLDER = "/models/tiny"
 
 
 def test_execution_on_a_cpu(pipeline: Pipeline) -> None:
-    """On a CPU its vector instructions and threads are told, and nothing of TF32, which it has not."""
+    """On a CPU, vector instructions and threads are reported, and TF32, which it lacks, is false."""
     told = execution.describe(pipeline._model, load_of(FOLDER))
     assert (told.layout, told.compiled, told.cuda_graphs) == ("contiguous", [], False)
     assert told.attention == "AttnProcessor2_0"
@@ -25,7 +25,7 @@ def test_execution_on_a_cpu(pipeline: Pipeline) -> None:
 
 
 def test_execution_follows_the_order(pipeline: Pipeline) -> None:
-    """Layout and CUDA graphs are told as they were ordered."""
+    """Layout and CUDA graphs are reported as they were set."""
     told = execution.describe(pipeline._model, load_of(FOLDER, channels_last=True, cuda_graphs=True))
     assert (told.layout, told.compiled, told.cuda_graphs) == ("channels_last", [], True)
 
@@ -34,14 +34,14 @@ def test_execution_follows_the_order(pipeline: Pipeline) -> None:
     ("guidance", "sizes"), [(7.5, ["512x512", "512x768"]), (1.0, ["512x512 unguided", "512x768 unguided"])]
 )
 def test_compiled_sizes(pipeline: Pipeline, guidance: float, sizes: list[str]) -> None:
-    """What is compiled is told by the sizes and the guidance that the code is for: other renders run other code."""
+    """Compiled code is reported by its sizes and guidance, since other renders run other code."""
     load = load_of(FOLDER, compile=True, sizes=(Size(512, 768), Size(512, 512)), guidance_scale=guidance)
     assert execution.describe(pipeline._model, load).compiled == sizes
 
 
 @pytest.fixture
 def tf32() -> Iterator[Callable[[bool, bool], None]]:
-    """Allows TF32 in convolutions and products, until the end of the test."""
+    """Allow TF32 in convolutions and matrix products until the end of the test."""
     convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
     before = convolutions.allow_tf32, products.allow_tf32
 
@@ -56,14 +56,14 @@ def tf32() -> Iterator[Callable[[bool, bool], None]]:
 def test_tf32_on_a_gpu(
     pipeline: Pipeline, tf32: Callable[[bool, bool], None], convolutions: bool, products: bool
 ) -> None:
-    """On a GPU what may multiply in TF32 is told, and no threads, since they don't compute."""
+    """On a GPU, the use of TF32 is reported and threads are not, since they don't compute."""
     tf32(convolutions, products)
     told = execution.describe(pipeline._model, load_of(FOLDER, device="cuda"))
     assert (told.tf32_convolutions, told.tf32_products, told.cpu_threads) == (convolutions, products, None)
 
 
 def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The libraries that shape a picture are told, CUDA and cuDNN only where they compute."""
+    """The versions of the libraries that shape a picture are reported, CUDA and cuDNN on a GPU only."""
     on_cpu = execution.versions("cpu")
     assert on_cpu.keys() == {"darkroom", "torch", "diffusers", "transformers"}
     assert on_cpu["torch"] == torch.__version__

@@ -30,7 +30,7 @@ from gpu_consumer.render.failures import MESSAGE_LIMIT, classify, is_out_of_memo
     ],
 )
 def test_classification(error: Exception, code: JobErrorCode, kind: FailureKind) -> None:
-    """Lack of memory is transient, a lost device fatal for the process, and any other error permanent."""
+    """Out of memory is transient, a lost device is fatal for the process, and any other error is permanent."""
     failure = classify(error)
     assert (failure.code, failure.kind) == (code, kind)
     assert type(error).__name__ in failure.message
@@ -47,7 +47,7 @@ def test_classification(error: Exception, code: JobErrorCode, kind: FailureKind)
 def test_a_missing_engine_is_a_lack_of_memory_where_memory_is_scarce(
     message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """cuDNN says the same of workspaces that don't fit and of computations that it can't do: free memory decides."""
+    """A missing cuDNN engine counts as out of memory only if free memory is low."""
     error = RuntimeError(message)
     monkeypatch.setattr(memory, "free_share", lambda: 0.02)
     assert is_out_of_memory(error)
@@ -58,18 +58,18 @@ def test_a_missing_engine_is_a_lack_of_memory_where_memory_is_scarce(
 
 
 def test_scarce_memory_explains_no_other_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Full memory does not make a lack of memory of an error that says something else."""
+    """With full memory, an unrelated error is not classified as out of memory."""
     monkeypatch.setattr(memory, "free_share", lambda: 0.0)
     assert classify(RuntimeError("shape mismatch")).code is JobErrorCode.PIPELINE_ERROR
 
 
 def test_real_allocation_failure() -> None:
-    """The CPU allocator's own refusal, a plain RuntimeError, counts as lack of memory."""
+    """The CPU allocator's error, a plain RuntimeError, counts as out of memory."""
     with pytest.raises(RuntimeError) as refusal:
         torch.empty(2**62, dtype=torch.uint8)
     assert classify(refusal.value).code is JobErrorCode.OUT_OF_MEMORY
 
 
 def test_messages_are_bounded() -> None:
-    """An endless exception text is cut before it reaches the job's record."""
+    """A long exception text is truncated before it is stored on the job."""
     assert len(classify(ValueError("x" * 10_000)).message) == MESSAGE_LIMIT

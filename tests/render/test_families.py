@@ -1,4 +1,4 @@
-"""Stable Diffusion 2.x and XL, each in its own shape, beside the 1.x that all other tests render with."""
+"""Rendering with Stable Diffusion 2.x and SDXL; all other tests use 1.x."""
 
 import inspect
 from pathlib import Path
@@ -36,7 +36,7 @@ SCHEDULER_NAMES = {"PNDMScheduler": "pndm", "DDIMScheduler": "ddim", "EulerDiscr
 
 @pytest.fixture(params=["tiny_model", "tiny_sd2_model", "tiny_sdxl_model"])
 def plain(request: pytest.FixtureRequest) -> Any:
-    """The plain diffusers pipeline of each family, as anybody would load it."""
+    """Load the plain diffusers pipeline of each family."""
     folder: Path = request.getfixturevalue(request.param)
     plain: Any = DiffusionPipeline.from_pretrained(folder, use_safetensors=True, local_files_only=True)
     plain.set_progress_bar_config(disable=True)
@@ -44,7 +44,7 @@ def plain(request: pytest.FixtureRequest) -> Any:
 
 
 def test_a_prompt_alone_renders_what_diffusers_renders(plain: Any) -> None:
-    """A job that names nothing but a prompt is the plain pipeline's picture, with all of its defaults, to the byte."""
+    """A job with only a prompt gives the bytes of the plain pipeline with its defaults."""
     scheduler = SCHEDULER_NAMES[type(plain.scheduler).__name__]
     guidance = inspect.signature(type(plain).__call__).parameters["guidance_scale"].default
     side = plain.unet.config.sample_size * plain.vae_scale_factor
@@ -56,7 +56,7 @@ def test_a_prompt_alone_renders_what_diffusers_renders(plain: Any) -> None:
 
 
 def theirs(pipeline: Pipeline, **changes: Any) -> bytes:
-    """What the diffusers pipeline itself makes of an input."""
+    """Return the diffusers pipeline's own picture for an input."""
     wanted = job_input(**changes)
     model = pipeline._model
     model.scheduler = schedulers.build_scheduler(
@@ -82,14 +82,14 @@ def theirs(pipeline: Pipeline, **changes: Any) -> bytes:
 def test_own_decode_equals_the_pipelines(
     xl: Pipeline, half_xl: Pipeline, second: Pipeline, change: dict[str, Any]
 ) -> None:
-    """The pictures of the other families are bit-identical to those of their diffusers pipelines, halves included."""
+    """Pictures of the other families are bit-identical to those of their diffusers pipelines, in half precision too."""
     for pipeline in (xl, half_xl, second):
         assert render(pipeline, **change).images[0].rgb == theirs(pipeline, **change)
 
 
 @pytest.mark.parametrize("scheduler", schedulers.NAMES)
 def test_every_scheduler_equals_the_pipelines(xl: Pipeline, second: Pipeline, scheduler: str) -> None:
-    """With every scheduler, velocity predicted or noise."""
+    """Every scheduler renders, with v-prediction and with epsilon prediction."""
     for pipeline in (xl, second):
         assert render(pipeline, scheduler=scheduler).images[0].rgb == theirs(pipeline, scheduler=scheduler)
 
@@ -103,7 +103,7 @@ def test_every_scheduler_renders_and_shows(xl: Pipeline, name: str) -> None:
 
 
 def test_vae_of_sdxl_decodes_in_single_precision(half_xl: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SDXL's VAE, which overflows in half precision, decodes in single, whole and in tiles, and comes back."""
+    """SDXL's VAE, which overflows in float16, decodes in float32, whole and in tiles, and returns to float16."""
     seen: list[torch.dtype] = []
     decode = half_xl._model.vae.decode
 
@@ -119,7 +119,7 @@ def test_vae_of_sdxl_decodes_in_single_precision(half_xl: Pipeline, monkeypatch:
 
 
 def test_vae_of_sdxl_comes_back_from_a_lack_of_memory(half_xl: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A decode of SDXL that ran out of memory leaves the VAE in half precision, and the next job is the same."""
+    """After a decode of SDXL that ran out of memory, the VAE is in float16 and the next job gives the same bytes."""
     before = render(half_xl)
 
     def full(*args: Any, **named: Any) -> None:
@@ -133,7 +133,7 @@ def test_vae_of_sdxl_comes_back_from_a_lack_of_memory(half_xl: Pipeline, monkeyp
 
 
 def test_vae_of_others_keeps_its_precision(tiny_sd2_model: Path) -> None:
-    """The VAEs of the other families decode in half precision, though diffusers fills the flag in for them too."""
+    """The VAEs of the other families decode in float16, although diffusers sets `force_upcast` for them too."""
     half = open_pipeline(tiny_sd2_model, dtype="float16")
     assert half._model.vae.config.force_upcast
     assert decoding.decode_dtype(half._model) == torch.float16

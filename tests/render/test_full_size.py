@@ -1,4 +1,4 @@
-"""The models that a GPU is measured with."""
+"""The full-size models of the GPU benchmark."""
 
 import torch
 
@@ -11,7 +11,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 
 def test_networks_have_the_published_sizes() -> None:
-    """Counted without memory for them: as stable-diffusion-v1-5 and stable-diffusion-xl-base-1.0 have."""
+    """The models have the parameter counts of stable-diffusion-v1-5 and stable-diffusion-xl-base-1.0."""
     tokenizer = train_tokenizer()
     with torch.device("meta"), torch.no_grad():
         sd15, sdxl = sd15_networks(tokenizer), sdxl_networks(tokenizer)

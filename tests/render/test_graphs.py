@@ -1,4 +1,4 @@
-"""Graphs of a network's forward. tests/gpu/test_graphs.py runs the same suite on CUDA's."""
+"""Graphs of a network's forward pass. tests/gpu/test_graphs.py runs the same suite with CUDA graphs."""
 
 import gc
 
@@ -28,7 +28,7 @@ class TestPlainBackend(GraphedSuite):
 
 
 def learned(backend: Backend) -> tuple[Network, Graphed]:
-    """A network whose call waits to be recorded."""
+    """Return a network with a call to record."""
     network = Network()
     graphed = Graphed(network, backend, timestep_to_float32)
     graphed.enable(True)
@@ -39,7 +39,7 @@ def learned(backend: Backend) -> tuple[Network, Graphed]:
 
 
 def test_what_can_not_be_captured_is_computed_eagerly() -> None:
-    """The failure is raised once, and the network goes on as before."""
+    """A failed capture is raised once, and the network then computes eagerly."""
     network, graphed = learned(FailingBackend())
     with pytest.raises(RuntimeError, match="operation not permitted"):
         graphed.record()
@@ -50,7 +50,7 @@ def test_what_can_not_be_captured_is_computed_eagerly() -> None:
 
 
 def test_a_graph_that_computes_other_numbers_is_refused() -> None:
-    """A graph is compared with the network on other numbers than it was recorded with, so a baked-in value shows."""
+    """A graph is compared with the network on other inputs than those of its capture, to detect constants."""
     network, graphed = learned(ForgetfulBackend())
     with pytest.raises(GraphError, match="different outputs"):
         graphed.record()
@@ -60,7 +60,7 @@ def test_a_graph_that_computes_other_numbers_is_refused() -> None:
 
 
 def test_buffers_outlive_the_mode_that_they_are_filled_in() -> None:
-    """Calls are learned and served in inference mode, as the decoder's are, and outside of it."""
+    """Calls are recorded and replayed inside and outside of inference mode."""
     network = Network()
     graphed = Graphed(network, PlainBackend(), timestep_to_float32)
     graphed.enable(True)
@@ -79,7 +79,7 @@ class Blocks(torch.nn.Module):
 
 
 def test_a_single_tensor_is_an_output_too() -> None:
-    """A decoder returns no tuple."""
+    """A network's output can be a single tensor, such as a decoder's."""
     recordings: list[Recording] = []
 
     class Noting(PlainBackend):
@@ -107,7 +107,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
 
 
 def test_captures_share_a_stream_and_a_pool(cuda: FakeCuda) -> None:
-    """Memory between input and output is had once for all graphs; each is computed once before it is captured."""
+    """All graphs share one memory pool, and each call is computed once before its capture."""
     backend, computed = CudaBackend(), []
 
     def compute() -> torch.Tensor:
@@ -123,7 +123,7 @@ def test_captures_share_a_stream_and_a_pool(cuda: FakeCuda) -> None:
 
 
 def test_a_failed_capture_leaves_stream_and_allocator_as_they_were(cuda: FakeCuda) -> None:
-    """The error is passed on; the next capture has a stream and a pool of its own."""
+    """A failed capture raises its error, and the next capture uses a new stream and pool."""
     backend, calls = CudaBackend(), []
 
     def waiting() -> torch.Tensor:
@@ -143,7 +143,7 @@ def test_a_failed_capture_leaves_stream_and_allocator_as_they_were(cuda: FakeCud
 
 
 def test_a_failure_before_the_capture_is_passed_on(cuda: FakeCuda) -> None:
-    """The allocator counts no capture as under way then, and to tell it so raises; that is not the reason told."""
+    """If the capture never began, ending it in the allocator raises, and the original error is still reported."""
 
     def failing() -> torch.Tensor:
         raise RuntimeError("out of memory")

@@ -18,7 +18,7 @@ from tests.support.model_folders import add_checker, copy_model
 
 
 def test_loads_a_variant_only_folder(folder: Path) -> None:
-    """A folder of half-precision weights loads on the CPU, in single precision."""
+    """A folder of float16 weights loads on the CPU in float32."""
     for weights in list(folder.rglob("*.safetensors")):
         weights.rename(weights.with_suffix(".fp16.safetensors"))
     model = load_pipeline(inspect(folder, prefer_half=False), "cpu", "float32")
@@ -31,14 +31,14 @@ XL: PipelineClass = "StableDiffusionXLPipeline"
 
 @pytest.fixture
 def checked(folder: Path) -> Path:
-    """A folder of Stable Diffusion 1.x with a safety checker."""
+    """Return a folder of Stable Diffusion 1.x with a safety checker."""
     add_checker(folder)
     return folder
 
 
 @pytest.fixture
 def xl(tiny_sdxl_model: Path, tmp_path: Path) -> Path:
-    """A folder of SDXL, free to be changed."""
+    """Return a copy of the SDXL folder."""
     return copy_model(tiny_sdxl_model, tmp_path / "xl")
 
 
@@ -48,7 +48,7 @@ def xl(tiny_sdxl_model: Path, tmp_path: Path) -> Path:
     + [(XL, name) for name in ("text_encoder", "text_encoder_2", "unet", "vae")],
 )
 def test_a_renamed_layer_is_refused(checked: Path, xl: Path, family: PipelineClass, part: str) -> None:
-    """Weights without one of their layers would leave it random: refused, with the part and the layer."""
+    """Weights without one of their layers are refused by the part's and the layer's name."""
     path = checked if family == SD else xl
     weights = _weights(path / part)
     renamed = next(key for key in weights if key.endswith(".weight"))
@@ -60,7 +60,7 @@ def test_a_renamed_layer_is_refused(checked: Path, xl: Path, family: PipelineCla
 
 
 def test_only_the_first_missing_layers_are_named(folder: Path) -> None:
-    """However many layers are missing, the refusal stays one short sentence."""
+    """A refusal for many missing layers is one short sentence."""
     weights = _weights(folder / "text_encoder")
     kept = dict(list(weights.items())[:4])
     _save_weights(folder / "text_encoder", kept)
@@ -70,7 +70,7 @@ def test_only_the_first_missing_layers_are_named(folder: Path) -> None:
 
 @pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])
 def test_a_layer_of_another_shape_is_refused(folder: Path, part: str) -> None:
-    """Weights that are larger or smaller than the configuration says are refused."""
+    """Weights with another shape than their configuration's are refused."""
     weights = _weights(folder / part)
     key = next(key for key in weights if key.endswith(".weight"))
     weights[key] = torch.cat([weights[key], weights[key]])
@@ -80,7 +80,7 @@ def test_a_layer_of_another_shape_is_refused(folder: Path, part: str) -> None:
 
 
 def test_buffers_of_older_files_are_left_alone(checked: Path, xl: Path) -> None:
-    """Files that hold more than the architecture, as older ones do (position_ids), load."""
+    """Files with additional weights, such as older files' position_ids, load."""
     _add_position_ids(checked / "text_encoder", "text_model.embeddings.position_ids")
     _add_position_ids(checked / "safety_checker", "vision_model.vision_model.embeddings.position_ids")
     _add_position_ids(xl / "text_encoder_2", "text_model.embeddings.position_ids")
@@ -90,14 +90,14 @@ def test_buffers_of_older_files_are_left_alone(checked: Path, xl: Path) -> None:
 
 
 def test_foreign_tokenizer(folder: Path) -> None:
-    """A tokenizer of another vocabulary than the text encoder's, which would render nonsense, is refused."""
+    """A tokenizer whose vocabulary does not match the text encoder is refused."""
     _teach(folder / "tokenizer", "sks")
     with pytest.raises(ModelRefusedError, match="use the model's own tokenizer"):
         load_pipeline(inspect(folder, prefer_half=False), "cpu", "float32")
 
 
 def test_loads_sdxl(tiny_sdxl_model: Path) -> None:
-    """An SDXL folder is loaded as that, with both text encoders and no watermark."""
+    """An SDXL folder loads with both text encoders and without a watermark."""
     folder = inspect(tiny_sdxl_model, prefer_half=False, pipeline="StableDiffusionXLPipeline")
     model = load_pipeline(folder, "cpu", "float32")
     assert type(model).__name__ == "StableDiffusionXLPipeline"
@@ -108,7 +108,7 @@ def test_loads_sdxl(tiny_sdxl_model: Path) -> None:
 
 @pytest.mark.parametrize("tokenizer", ["tokenizer", "tokenizer_2"])
 def test_foreign_tokenizer_of_sdxl(tiny_sdxl_model: Path, tmp_path: Path, tokenizer: str) -> None:
-    """Each of SDXL's two tokenizers is held against its own text encoder."""
+    """Each of SDXL's two tokenizers is compared with its own text encoder."""
     copy = copy_model(tiny_sdxl_model, tmp_path / "model")
     _teach(copy / tokenizer, "sks")
     folder = inspect(copy, prefer_half=False, pipeline="StableDiffusionXLPipeline")
@@ -117,7 +117,7 @@ def test_foreign_tokenizer_of_sdxl(tiny_sdxl_model: Path, tmp_path: Path, tokeni
 
 
 def test_loads_a_model_of_stable_diffusion_2(tiny_sd2_model: Path) -> None:
-    """A model in the manner of SD 2.1 is the same class, and keeps predicting velocity."""
+    """A model like SD 2.1 loads with the same class and keeps its v-prediction."""
     model = load_pipeline(inspect(tiny_sd2_model, prefer_half=False), "cpu", "float32")
     assert model.scheduler.config.prediction_type == "v_prediction"
     assert model.text_encoder.config.hidden_act == "gelu"
@@ -125,12 +125,12 @@ def test_loads_a_model_of_stable_diffusion_2(tiny_sd2_model: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_precision_is_the_one_asked_for(folder: Path, dtype: Dtype) -> None:
-    """The catalogue's precision holds on every device."""
+    """The model loads in the catalogue's dtype on every device."""
     assert str(load_pipeline(inspect(folder, prefer_half=False), "cpu", dtype).dtype) == f"torch.{dtype}"
 
 
 def test_safety_checker_on_request(folder: Path) -> None:
-    """A folder's own safety checker is loaded with its feature extractor when it is asked for, and only then."""
+    """A folder's safety checker and feature extractor are loaded only if the catalogue enables them."""
     add_checker(folder)
     without = load_pipeline(inspect(folder, prefer_half=False), "cpu", "float32")
     assert without.safety_checker is None
@@ -142,14 +142,14 @@ def test_safety_checker_on_request(folder: Path) -> None:
 
 
 def test_cuda_is_never_replaced_by_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asked for CUDA on a machine without it, the worker refuses and names the setting for the CPU."""
+    """A worker set to CUDA on a machine without it refuses to start and names the setting for the CPU."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(DeviceMissingError, match="DARKROOM_DEVICE=cpu"):
         device.confirm("cuda")
 
 
 def test_cpu_when_asked_for() -> None:
-    """The CPU is confirmed when it was asked for."""
+    """The device `cpu` is confirmed when it is set."""
     assert device.confirm("cpu") == "cpu"
 
 

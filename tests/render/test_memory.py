@@ -11,7 +11,7 @@ LARGE = 200 << 20
 
 
 def test_held_on_the_cpu() -> None:
-    """On the CPU the process's resident set is measured: what is allocated and touched shows."""
+    """On the CPU, memory in use is the process's resident set."""
     before = memory.held("cpu")
     large = torch.ones(LARGE, dtype=torch.uint8)
     assert memory.held("cpu") - before > 0.9 * LARGE
@@ -19,7 +19,7 @@ def test_held_on_the_cpu() -> None:
 
 
 def test_peak_begins_anew() -> None:
-    """The peak counts from its reset on, so that one large render does not show in all that follow."""
+    """The peak counts from its reset, so that a large render does not affect the peak of later ones."""
     memory.reset_peak("cpu")
     low = memory.peak("cpu")
     torch.ones(LARGE, dtype=torch.uint8)
@@ -31,7 +31,7 @@ def test_peak_begins_anew() -> None:
 
 
 def test_render_tells_its_peak(pipeline: Pipeline) -> None:
-    """A render tells how much memory it took at the highest, and a larger picture takes more."""
+    """A render reports its peak memory, and a larger picture has a higher peak."""
     small, large = (render(pipeline, width=side, height=side, num_inference_steps=1) for side in (64, 768))
     assert large.peak_memory_bytes > small.peak_memory_bytes > 0
 
@@ -42,7 +42,7 @@ def test_render_tells_its_peak(pipeline: Pipeline) -> None:
 def test_free_share_of_a_gpu(
     monkeypatch: pytest.MonkeyPatch, fraction: float, left_on_the_gpu: int, share: float
 ) -> None:
-    """What this process can still take: what is left on the GPU, within its own limit, and what it has in reserve."""
+    """The free share counts the GPU's free memory within the process's limit, plus torch's unused cache."""
     figures = {
         "is_initialized": True,
         "get_device_properties": SimpleNamespace(total_memory=10 << 30),
@@ -57,11 +57,11 @@ def test_free_share_of_a_gpu(
 
 
 def test_free_share_without_a_gpu() -> None:
-    """Where no GPU is in use, its memory explains nothing."""
+    """The free share is 1 when no GPU is in use."""
     assert memory.free_share() == 1.0
 
 
 def test_total() -> None:
-    """This machine's memory is more than a gibibyte, and this process holds but a part of it."""
+    """The total memory is more than a gibibyte, and the process uses a part of it."""
     assert memory.total("cpu") > memory.GIBIBYTE
     assert memory.held("cpu") < memory.total("cpu")

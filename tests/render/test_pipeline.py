@@ -36,7 +36,7 @@ def test_every_setting_counts(pipeline: Pipeline, change: dict[str, Any]) -> Non
 
 
 def test_picture_is_not_flat(pipeline: Pipeline) -> None:
-    """The tiny model's picture has the size that was asked for and contrast in every channel."""
+    """The tiny model's picture has the requested size and contrast in every channel."""
     image = render(pipeline, width=128, num_inference_steps=10).images[0]
     picture = Image.frombytes("RGB", (image.width, image.height), image.rgb)
     assert picture.size == (128, 64)
@@ -45,7 +45,7 @@ def test_picture_is_not_flat(pipeline: Pipeline) -> None:
 
 
 def test_own_decode_equals_the_pipelines(pipeline: Pipeline) -> None:
-    """The picture is bit-identical to what the diffusers pipeline itself would have made."""
+    """The picture is bit-identical to the diffusers pipeline's own."""
     wanted = job_input()
     ours = render(pipeline)
     theirs = pipeline._model(
@@ -79,20 +79,20 @@ def test_every_scheduler_renders(pipeline: Pipeline, name: str, steps: int) -> N
 
 
 def test_abort_stops_at_its_step(pipeline: Pipeline) -> None:
-    """An abort ends the render at the step it came in."""
+    """An abort ends the render at the current step."""
     watcher = Watcher(abort_at=4)
     assert attempt(pipeline, watcher, num_inference_steps=50) == protocol.Aborted(step=4)
     assert watcher.steps[-1] == (4, 50)
 
 
 def test_abort_before_the_decode(pipeline: Pipeline) -> None:
-    """An abort that comes with the last step still stops the render before its pictures are decoded."""
+    """An abort during the last step stops the render before its pictures are decoded."""
     watcher = Watcher(abort_at=3)
     assert attempt(pipeline, watcher, num_inference_steps=3) == protocol.Aborted(step=3)
 
 
 def test_abort_before_the_first_step(pipeline: Pipeline) -> None:
-    """An abort that overtook the render lets it make no step at all."""
+    """An abort before the render begins prevents every step."""
     watcher = Watcher()
     watcher.abort.set()
     assert attempt(pipeline, watcher) == protocol.Aborted(step=0)
@@ -116,13 +116,13 @@ def test_abort_between_two_decodes(pipeline: Pipeline, monkeypatch: pytest.Monke
 
 
 def test_attention_is_the_fused_kind(pipeline: Pipeline) -> None:
-    """UNet and VAE attend by PyTorch's scaled dot product, which needs no memory that grows with the square."""
+    """UNet and VAE use PyTorch's scaled dot product attention, whose memory does not grow quadratically."""
     processors = [*pipeline._model.unet.attn_processors.values(), *pipeline._model.vae.attn_processors.values()]
     assert {type(processor) for processor in processors} == {AttnProcessor2_0}
 
 
 def test_phases_make_up_the_whole(pipeline: Pipeline) -> None:
-    """Denoising and decoding are told apart, and together they are the time that the render took."""
+    """Denoising and decoding are measured separately and add up to the render's time."""
     rendered = render(pipeline)
     assert rendered.phases.denoise > rendered.phases.decode > 0
     assert 1000 * (rendered.phases.denoise + rendered.phases.decode) == pytest.approx(rendered.inference_ms)
@@ -141,7 +141,7 @@ def test_phases_make_up_the_whole(pipeline: Pipeline) -> None:
     ids=str,
 )
 def test_input_that_cannot_be_rendered(pipeline: Pipeline, change: dict[str, Any]) -> None:
-    """Input that this model can't render fails for good, before any step."""
+    """Input that the model can't render fails permanently, before any step."""
     watcher = Watcher()
     outcome = attempt(pipeline, watcher, **change)
     assert isinstance(outcome, protocol.RenderFailed)
@@ -150,14 +150,14 @@ def test_input_that_cannot_be_rendered(pipeline: Pipeline, change: dict[str, Any
 
 
 def test_the_bound_of_a_frame_is_each_picture_s_own(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures that fit the connection one by one are rendered, however much they are together."""
+    """Pictures that each fit in a frame are rendered, whatever their total size."""
     monkeypatch.setattr(protocol, "MAX_PIXEL_BYTES", 64 * 64 * 3)
     assert len(render(pipeline, num_images=2, num_inference_steps=1).images) == 2
     assert failure(pipeline, width=72, num_inference_steps=1).code is JobErrorCode.INPUT_NOT_RENDERABLE
 
 
 def test_each_picture_is_handed_over_once_decoded(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first picture is handed over before the second is decoded, with its index and its own seed."""
+    """The first picture is reported, with its index and seed, before the second is decoded."""
     watcher = Watcher()
     decode = pipeline._model.vae.decode
     handed_over: list[int] = []
@@ -173,7 +173,7 @@ def test_each_picture_is_handed_over_once_decoded(pipeline: Pipeline, monkeypatc
 
 
 def test_non_finite_output(pipeline: Pipeline) -> None:
-    """Weights that produce NaN fail the job for good instead of storing a black picture."""
+    """Weights that produce NaN fail the job permanently instead of storing a black picture."""
     with weights_gone_bad(pipeline):
         failed = failure(pipeline)
     assert (failed.code, failed.kind) == (JobErrorCode.NON_FINITE_OUTPUT, "permanent")

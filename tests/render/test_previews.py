@@ -15,12 +15,11 @@ from gpu_consumer.render.previews import PreviewMap, Previews
 from tests.support.rendering import Watcher, attempt, failure, render
 
 MIX = torch.tensor([[2.0, -1.0, 0.5], [0.3, 1.5, -0.7], [-0.4, 0.2, 3.0], [1.0, 1.0, 1.0]])
-"""How the linear VAE below makes four channels of three colours."""
+"""The linear VAE's matrix, from three colours to four channels."""
 
 
 class LinearVae:
-    """Stands in for a VAE: its latents are a linear mix of the colours, eight pixels to the cell, as a trained one's
-    nearly are."""
+    """A fake of a VAE whose latents are a linear mix of the colours, eight pixels to the cell, nearly like a real one's."""
 
     dtype = torch.float32
     device = torch.device("cpu")
@@ -42,7 +41,7 @@ def opened(preview: protocol.Preview) -> Image.Image:
 
 
 def test_map_finds_the_colours() -> None:
-    """The map that was fitted on soft colour fields gives back the colours of a picture that it never saw."""
+    """The map, fitted to colour fields, restores the colours of another picture."""
     colours = torch.tensor([[0.9, 0.1, 0.4], [0.2, 0.8, 0.6]])  # two pixels
     latents = (0.5 * MIX @ (2 * colours - 1).T).view(4, 1, 2)
     shown = PreviewMap.fit(linear_model()).rgb(latents)
@@ -50,13 +49,13 @@ def test_map_finds_the_colours() -> None:
 
 
 def test_numbers_beyond_the_colours() -> None:
-    """Latents that map beyond black and white, or to no number at all, make a picture all the same."""
+    """Latents that map beyond black and white, or to NaN, still make a picture."""
     latents = torch.tensor([1e6, -1e6, float("nan"), float("inf")]).view(4, 1, 1)
     assert PreviewMap.fit(linear_model()).rgb(latents).shape == (1, 1, 3)
 
 
 def test_every_so_many_steps(pipeline: Pipeline) -> None:
-    """A preview follows every so many steps but the last, one pixel for eight of the picture, as a PNG that opens."""
+    """A preview follows each interval of steps but the last step, as a PNG at an eighth of the picture's size."""
     watcher = Watcher()
     render(pipeline, watcher, num_inference_steps=9, preview_every=3, width=128)
     assert [preview.step for preview in watcher.previews] == [3, 6]
@@ -66,21 +65,21 @@ def test_every_so_many_steps(pipeline: Pipeline) -> None:
 
 
 def test_none_unless_asked_for(pipeline: Pipeline) -> None:
-    """A job that asks for no previews gets none."""
+    """A job without previews gets none."""
     watcher = Watcher()
     render(pipeline, watcher)
     assert watcher.previews == []
 
 
 def test_first_picture_only(pipeline: Pipeline) -> None:
-    """Of several pictures the first is shown while it is rendered, and no other."""
+    """Previews show the first of several pictures only."""
     watcher = Watcher()
     render(pipeline, watcher, num_images=3, preview_every=1)
     assert [preview.step for preview in watcher.previews] == [1, 2]
 
 
 def test_none_after_a_cancel(pipeline: Pipeline) -> None:
-    """A render that was stopped shows nothing of steps that it did not make."""
+    """An aborted render sends no previews of later steps."""
     watcher = Watcher(abort_at=2)
     assert attempt(pipeline, watcher, num_inference_steps=9, preview_every=1) == protocol.Aborted(2)
     assert [preview.step for preview in watcher.previews] == [1, 2]
@@ -88,7 +87,7 @@ def test_none_after_a_cancel(pipeline: Pipeline) -> None:
 
 @pytest.mark.parametrize("name", [name for name in schedulers.NAMES if name != "pndm"])
 def test_shows_what_the_scheduler_foresees(pipeline: Pipeline, name: str) -> None:
-    """From the first step on, the picture shown is the one that the scheduler takes to be the end, not the noise."""
+    """From the first step on, a preview shows the scheduler's estimate of the final picture, not the noise."""
     scheduler = schedulers.build_scheduler(name, pipeline._scheduler_config, 10)
     scheduler.set_timesteps(10)
     previews = Previews(PreviewMap(torch.eye(4)[:, :3], torch.zeros(3)), every=1)
@@ -106,7 +105,7 @@ def test_shows_what_the_scheduler_foresees(pipeline: Pipeline, name: str) -> Non
 
 
 def test_map_is_not_fitted_in_vain(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The VAE's encoder runs for the map alone, once for all jobs."""
+    """The VAE's encoder runs only to fit the map, once for all jobs."""
     render(pipeline, preview_every=1)
     monkeypatch.setattr(pipeline._model.vae, "encode", None)
     assert failure(pipeline, scheduler="none").code is JobErrorCode.INPUT_NOT_RENDERABLE

@@ -12,7 +12,7 @@ from tests.support.rendering import Watcher
 
 
 class LaggingFence:
-    """Stands in for a GPU's fence: a step is done when the next one is enqueued."""
+    """A fake of a GPU's fence: a step is completed when the next one is enqueued."""
 
     def __init__(self) -> None:
         self.enqueued = 0
@@ -26,7 +26,7 @@ class LaggingFence:
 
 
 class AllSteps:
-    """Previews of every step, made of nothing."""
+    """A fake of previews, one for every step."""
 
     def __init__(self) -> None:
         self.begun: list[int] = []
@@ -47,7 +47,7 @@ def make_steps(progress: Progress, count: int) -> None:
 
 
 def test_steps_of_a_device_that_lags() -> None:
-    """A step that is merely enqueued is not told; the last is told when the device has done it."""
+    """A step is reported when the device has completed it, not when it is enqueued."""
     watcher = Watcher()
     progress = Progress(watcher, Event(), LaggingFence())
     make_steps(progress, 3)
@@ -57,7 +57,7 @@ def test_steps_of_a_device_that_lags() -> None:
 
 
 def test_abort_on_a_device_that_lags() -> None:
-    """An abort stops the render while a single step is still enqueued, and tells the last one that was done."""
+    """An abort stops the render with one step enqueued and reports the last completed step."""
     watcher, fence = Watcher(abort_at=2), LaggingFence()
     with pytest.raises(RenderAborted) as aborted:
         make_steps(Progress(watcher, watcher.abort, fence), 9)
@@ -65,7 +65,7 @@ def test_abort_on_a_device_that_lags() -> None:
 
 
 def test_previews_of_a_device_that_lags() -> None:
-    """A preview is told after its step is done, and only of the first batch."""
+    """A preview is reported after its step is completed, for the first batch only."""
     told: list[Any] = []
     progress = Progress(told.append, Event(), LaggingFence(), AllSteps())
     progress.begin_batch(2)
@@ -80,6 +80,6 @@ def test_previews_of_a_device_that_lags() -> None:
 
 
 def test_fence_of_the_cpu() -> None:
-    """On the CPU a step is done when its call returns."""
+    """On the CPU, a step is completed when its call returns."""
     fence = StepFence("cpu")
     assert [fence.pass_step(), fence.pass_step(), fence.drain()] == [1, 2, 2]

@@ -1,4 +1,4 @@
-"""Prompts are encoded once, however many pictures and jobs have them in common."""
+"""The cache of prompt embeddings."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from tests.support.rendering import open_pipeline, render
 
 @pytest.fixture(scope="module", params=["tiny_model", "tiny_sd2_model", "tiny_sdxl_model"])
 def family(request: pytest.FixtureRequest) -> Pipeline:
-    """A pipeline of each family."""
+    """Return a pipeline of each family."""
     folder: Path = request.getfixturevalue(request.param)
     kind = "StableDiffusionXLPipeline" if request.param == "tiny_sdxl_model" else "StableDiffusionPipeline"
     return open_pipeline(folder, pipeline=kind)
@@ -24,14 +24,14 @@ def family(request: pytest.FixtureRequest) -> Pipeline:
 
 @pytest.fixture
 def fresh(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    """The pipeline with no prompt encoded yet."""
+    """Return the pipeline with an empty cache."""
     monkeypatch.setattr(pipeline, "_prompts", PromptCache(pipeline._model))
     return pipeline
 
 
 @contextmanager
 def counted(encoder: torch.nn.Module) -> Iterator[Callable[[], int]]:
-    """How often the encoder ran meanwhile."""
+    """Count the encoder's runs within the context."""
     calls: list[Any] = []
     handle = encoder.register_forward_hook(lambda *call: calls.append(call))
     yield lambda: len(calls)
@@ -39,7 +39,7 @@ def counted(encoder: torch.nn.Module) -> Iterator[Callable[[], int]]:
 
 
 def test_pictures_rendered_alone_share_their_prompts(fresh: Pipeline) -> None:
-    """Four pictures, each denoised alone, encode prompt and negative prompt once each."""
+    """Four pictures, each in a batch of its own, encode prompt and negative prompt once each."""
     with counted(fresh._model.text_encoder) as calls:
         assert render(fresh, num_images=4, negative_prompt="grey").batch_size == 1
         assert calls() == 2
@@ -48,7 +48,7 @@ def test_pictures_rendered_alone_share_their_prompts(fresh: Pipeline) -> None:
 
 
 def test_other_prompts_are_encoded(fresh: Pipeline) -> None:
-    """Another prompt or another negative prompt is encoded; without guidance the negative one is left alone."""
+    """Another prompt or negative prompt is encoded; without guidance the negative prompt is not."""
     with counted(fresh._model.text_encoder) as calls:
         counts = []
         for change in ({}, {"prompt": "a square"}, {"negative_prompt": "grey"}, {"guidance_scale": 1.0}):
@@ -60,7 +60,7 @@ def test_other_prompts_are_encoded(fresh: Pipeline) -> None:
 
 
 def test_the_oldest_prompts_are_forgotten(fresh: Pipeline) -> None:
-    """The cache is bounded, and keeps what was used last."""
+    """The cache is bounded and keeps the most recently used prompts."""
     cache = PromptCache(fresh._model, entries=2)
     with counted(fresh._model.text_encoder) as calls:
         for prompt in ("a", "b", "a", "c"):
@@ -77,7 +77,7 @@ def test_the_oldest_prompts_are_forgotten(fresh: Pipeline) -> None:
 def test_the_bytes_are_those_without_the_cache(
     family: Pipeline, monkeypatch: pytest.MonkeyPatch, guidance: float, pictures: int
 ) -> None:
-    """What comes out of the cache renders what the pipeline makes of the prompts themselves, alone and in a batch."""
+    """Cached embeddings give the same bytes as prompts passed to the pipeline, alone and in a batch."""
     monkeypatch.setattr(family, "_batches", Batches("cuda", compiled=False))
     wanted: dict[str, Any] = {"negative_prompt": "grey", "guidance_scale": guidance, "num_images": pictures}
     wanted["scheduler"] = "euler"
@@ -90,7 +90,7 @@ def test_the_bytes_are_those_without_the_cache(
 
 
 class Uncached:
-    """Leaves prompts to the pipeline."""
+    """A fake of the cache that passes prompts to the pipeline."""
 
     def embed(self, prompt: str, negative_prompt: str, guidance_scale: float) -> dict[str, str]:
         return {"prompt": prompt, "negative_prompt": negative_prompt}

@@ -10,7 +10,7 @@ from tests.support.rendering import failure, open_pipeline, render
 
 @pytest.fixture
 def checked(folder: Path) -> Pipeline:
-    """A pipeline with a safety checker that objects to nothing."""
+    """Return a pipeline with a safety checker that flags nothing."""
     add_checker(folder)
     checked = open_pipeline(folder, safety_checker=True)
     assert checked._model.safety_checker is not None
@@ -18,12 +18,12 @@ def checked(folder: Path) -> Pipeline:
 
 
 def test_picture_without_objection(checked: Pipeline, pipeline: Pipeline) -> None:
-    """A picture that the checker lets pass is the same as without a checker."""
+    """A picture that is not flagged has the same bytes as without a checker."""
     assert render(checked).images == render(pipeline).images
 
 
 def test_objection(checked: Pipeline) -> None:
-    """A picture that the checker objects to fails the job for good, told by its seed, and is not handed over."""
+    """A flagged picture fails the job permanently, with its seed in the message, and is not sent."""
     checked._model.safety_checker.concept_embeds_weights.data.fill_(-2)  # every picture is like enough to a concept
     failed = failure(checked, seed=41)
     assert (failed.code, failed.kind) == (JobErrorCode.UNSAFE_OUTPUT, "permanent")

@@ -18,14 +18,14 @@ from tests.support.rendering import open_pipeline, weights_gone_bad
 
 
 def test_every_size_is_rendered_and_told(pipeline: Pipeline, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each size is rendered once, decode included, with a line for each in the log."""
+    """Each size is rendered and decoded once, with a line in the log."""
     warmup.warm_up(pipeline, load_of("/models/tiny", sizes=(Size(64, 64), Size(72, 64))))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" took ")[0] for line in lines] == ["warm-up of 64x64", "warm-up of 72x64"]
 
 
 def test_previews_are_ready(tiny_model: Path) -> None:
-    """After the warm-up the map of previews is there, so that no job waits for it."""
+    """The preview map is fitted in the warm-up, so that no job waits for it."""
     fresh = open_pipeline(tiny_model)
     assert "preview_map" not in vars(fresh)
     warmup.warm_up(fresh, load_of(tiny_model))
@@ -33,7 +33,7 @@ def test_previews_are_ready(tiny_model: Path) -> None:
 
 
 def test_failure_is_a_refusal(pipeline: Pipeline) -> None:
-    """A model whose warm-up fails is refused with one sentence that names the folder, the size and the reason."""
+    """A model whose warm-up fails is refused with its folder, the size and the reason."""
     with weights_gone_bad(pipeline), pytest.raises(ModelRefusedError) as refusal:
         warmup.warm_up(pipeline, load_of("/models/bad"))
     assert refusal.value.message == (
@@ -45,7 +45,7 @@ def test_failure_is_a_refusal(pipeline: Pipeline) -> None:
 def test_warm_up_has_the_models_default_guidance(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, scale: float
 ) -> None:
-    """What is compiled or captured for the warm-up is what nearly all jobs need."""
+    """The warm-up renders with the model's default guidance scale."""
     asked: list[protocol.RenderRequest] = []
     render = pipeline.render
 
@@ -59,7 +59,7 @@ def test_warm_up_has_the_models_default_guidance(
 
 
 def test_after_a_failed_capture_the_size_is_rendered_again(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process whose device was lost by a capture is never called warm."""
+    """After a failed capture the size is rendered again, so that a lost device is detected."""
 
     class Losing(FailingBackend):
         def record(self, compute: Callable[[], Any]) -> Recording:

@@ -1,4 +1,4 @@
-"""A stand-in for CUDA graphs on a CPU, and the suite that proves it equal to the real ones."""
+"""A fake of CUDA graphs for a CPU, and the suite that proves it equal to the real ones."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from gpu_consumer.render.graphs import Backend, Graphed, Recording, timestep_to_
 
 
 class PlainBackend:
-    """Records nothing: a replay computes again, from the buffers, into the output."""
+    """A backend whose replay computes again, from the buffers into the output."""
 
     def record(self, compute: Callable[[], Any]) -> Recording:
         output = compute()
@@ -23,7 +23,7 @@ class PlainBackend:
 
 
 class CountingBackend:
-    """Counts what another backend records and replays."""
+    """A backend that counts the recordings and replays of another."""
 
     def __init__(self, backend: Backend) -> None:
         self.recorded = 0
@@ -42,21 +42,21 @@ class CountingBackend:
 
 
 class FailingBackend:
-    """Can capture nothing."""
+    """A backend whose captures fail."""
 
     def record(self, compute: Callable[[], Any]) -> Recording:
         raise RuntimeError("operation not permitted\nwhen stream is capturing")
 
 
 class ForgetfulBackend:
-    """Its replays compute nothing: what they return is what was there when it recorded."""
+    """A backend whose replays return the output of the recording."""
 
     def record(self, compute: Callable[[], Any]) -> Recording:
         return Recording(lambda: None, compute())
 
 
 class Network(torch.nn.Module):
-    """Takes what a UNet takes."""
+    """A network with a UNet's arguments."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Network(torch.nn.Module):
 
 
 class GraphedSuite:
-    """What holds of every backend. A subclass has the fixtures `backend` and `device`."""
+    """The suite for every backend. A subclass has the fixtures `backend` and `device`."""
 
     @pytest.fixture
     def counting(self, backend: Backend) -> CountingBackend:
@@ -94,7 +94,7 @@ class GraphedSuite:
 
     @pytest.fixture
     def graphed(self, network: Network, counting: CountingBackend, device: str) -> Graphed:
-        """With a graph for the inputs of `call`."""
+        """Return a network with a graph for the inputs of `call`."""
         graphed = Graphed(network, counting, timestep_to_float32)
         graphed.enable(True)
         graphed.learning = True
@@ -107,7 +107,7 @@ class GraphedSuite:
     def test_replays_compute_what_the_network_computes(
         self, graphed: Graphed, network: Network, counting: CountingBackend, device: str
     ) -> None:
-        """Other numbers of the same shapes go through the graph and give the same bytes, nested inputs included."""
+        """Other values of the same shapes, nested ones included, use the graph and give the same bytes."""
         for seed in range(3):
             replayed = call(network, device, seed=seed)
             graphed.enable(False)
@@ -118,14 +118,14 @@ class GraphedSuite:
     def test_whole_and_fractional_time_share_a_graph(
         self, graphed: Graphed, network: Network, counting: CountingBackend, device: str
     ) -> None:
-        """Schedulers count time in either, on either device; a plain number will do too."""
+        """Integer and float timesteps, on either device, and plain numbers use the same graph."""
         wanted = call(network, device, time=torch.tensor(3.0, device=device))
         for time in (torch.tensor(3, device=device), torch.tensor(3), 3, 3.0):
             assert torch.equal(call(network, device, time=time), wanted)
         assert counting.replayed == 5
 
     def test_outputs_are_the_callers_own(self, graphed: Graphed, network: Network, device: str) -> None:
-        """A later replay leaves an earlier output alone."""
+        """A later replay does not change an earlier output."""
         first = call(network, device, seed=1)
         before = first.clone()
         call(network, device, seed=2)
@@ -135,7 +135,7 @@ class GraphedSuite:
     def test_what_does_not_fit_is_computed_eagerly(
         self, graphed: Graphed, network: Network, counting: CountingBackend, device: str, change: str
     ) -> None:
-        """Another batch, attention scale, residuals, precision or an unknown kind of value goes by no graph."""
+        """Another batch, attention scale, residuals, dtype or a value of an unknown type is computed eagerly."""
         if change == "dtype":
             network.double()
         calls = network.calls
@@ -146,7 +146,7 @@ class GraphedSuite:
     def test_weights_that_were_moved_come_back(
         self, graphed: Graphed, network: Network, counting: CountingBackend, device: str
     ) -> None:
-        """After a stay in another precision the graph computes with the weights as they are now."""
+        """After a cast and back, the graph computes with the current weights."""
         wanted = call(network, device, seed=1)
         places = [weight.data_ptr() for weight in network.parameters()]
         with torch.inference_mode():
@@ -166,7 +166,7 @@ class GraphedSuite:
     def test_nothing_is_recorded_or_replayed_unless_that_is_wanted(
         self, network: Network, counting: CountingBackend, device: str
     ) -> None:
-        """Without learning nothing is recorded, and without serving nothing is replayed."""
+        """Without `learning` nothing is recorded, and while disabled nothing is replayed."""
         graphed = Graphed(network, counting, timestep_to_float32)
         graphed.enable(True)
         call(network, device)
@@ -191,7 +191,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 def call(network: Network, device: str, *, seed: int = 0, rows: int = 2, **changes: Any) -> torch.Tensor:
-    """Call the network as a pipeline does, with numbers drawn from the seed."""
+    """Call the network as a pipeline does, with random inputs from the seed."""
     dtype = changes.pop("dtype", torch.float32)
     draw = torch.Generator().manual_seed(seed)
     sample, hidden, ids = (torch.randn(rows, 4, generator=draw).to(device, dtype) for _ in range(3))
@@ -206,7 +206,7 @@ def call(network: Network, device: str, *, seed: int = 0, rows: int = 2, **chang
 
 
 class _Number:
-    """A value of a kind that keys don't know."""
+    """A value of a type without a key."""
 
     def __init__(self, value: float) -> None:
         self._value = value

@@ -29,12 +29,12 @@ DEFAULTS: dict[str, Any] = {
 
 
 def job_input(**changes: Any) -> JobInput:
-    """An input that the tiny model renders in a tenth of a second, with changes."""
+    """Return an input that the tiny model renders in a tenth of a second, with changes."""
     return JobInput(**(DEFAULTS | changes))
 
 
 def load_of(folder: Path | str, **changes: Any) -> Load:
-    """The order to load the tiny model in `folder`, with changes."""
+    """Return the command to load the tiny model in `folder`, with changes."""
     defaults: dict[str, Any] = {
         "folder": str(folder),
         "pipeline": "StableDiffusionPipeline",
@@ -54,7 +54,7 @@ def load_of(folder: Path | str, **changes: Any) -> Load:
 
 
 def execution(**changes: Any) -> Execution:
-    """How a CPU executes a model, with changes."""
+    """Return the execution settings of a CPU, with changes."""
     defaults: dict[str, Any] = {
         "layout": "contiguous",
         "compiled": [],
@@ -69,7 +69,7 @@ def execution(**changes: Any) -> Execution:
 
 
 def ready(**changes: Any) -> Ready:
-    """A warm render process's word, with changes."""
+    """Return a warm render process's `Ready`, with changes."""
     defaults: dict[str, Any] = {
         "device": "cpu",
         "dtype": "float32",
@@ -85,13 +85,13 @@ def ready(**changes: Any) -> Ready:
 
 
 def picture(image: RenderedImage, **changes: Any) -> Picture:
-    """A picture as it comes from the render process, with changes."""
+    """Return a picture as the render process sends it, with changes."""
     defaults: dict[str, Any] = {"index": 0, "batch_size": 1, "tiled": False, "vae_dtype": "float32"}
     return Picture(image=image, **(defaults | changes))
 
 
 def rendered(**changes: Any) -> Rendered:
-    """The answer after the pictures, with changes."""
+    """Return the outcome after the pictures, with changes."""
     defaults: dict[str, Any] = {
         "batch_size": 1,
         "inference_ms": 12.5,
@@ -106,19 +106,19 @@ def rendered(**changes: Any) -> Rendered:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the tiny model, made once for the run. Copy it to change it."""
+    """Return the folder of the tiny model, built once per run. Copy it to change it."""
     return _made_once(tmp_path_factory, "tiny", "gpu_consumer.tiny.install", "install")
 
 
 @pytest.fixture(scope="session")
 def tiny_sdxl_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a tiny SDXL model with random weights, made once for the run. Copy it to change it."""
+    """Return the folder of a tiny SDXL model with random weights, built once per run. Copy it to change it."""
     return _made_once(tmp_path_factory, "tiny-sdxl", "tests.support.model_folders", "write_sdxl")
 
 
 @pytest.fixture(scope="session")
 def tiny_sd2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a tiny model in the manner of Stable Diffusion 2.1, made once for the run. Copy it to change it."""
+    """Return the folder of a tiny model like Stable Diffusion 2.1, built once per run. Copy it to change it."""
     return _made_once(tmp_path_factory, "tiny-sd2", "tests.support.model_folders", "write_sd2")
 
 
@@ -137,7 +137,7 @@ def _made_once(factory: pytest.TempPathFactory, name: str, module: str, function
 
 
 def _make(folder: Path, module: str, function: str) -> None:
-    """Make it where torch is imported already, else in a child: a process that runs tests need not hold torch."""
+    """Build the folder here if torch is imported already, otherwise in a child, to keep torch out of this process."""
     if "torch" in sys.modules:
         getattr(import_module(module), function)(folder)
         return

@@ -1,4 +1,4 @@
-"""Renders on a pipeline in this process, watched."""
+"""Rendering on a pipeline in this process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from tests.support.models import job_input, load_of
 
 
 class Watcher:
-    """Collects what a render tells, and sets the abort at one of its steps."""
+    """A collector of a render's reports that can set the abort at a step."""
 
     def __init__(self, abort_at: int | None = None) -> None:
         self.steps: list[tuple[int, int]] = []
@@ -39,7 +39,7 @@ class Watcher:
 
 
 class Made(protocol.Rendered, frozen=True, kw_only=True):
-    """The answer to a render, with the pictures that came before it."""
+    """The outcome of a render, with the pictures reported before it."""
 
     pictures: tuple[protocol.Picture, ...]
 
@@ -49,7 +49,7 @@ class Made(protocol.Rendered, frozen=True, kw_only=True):
 
 
 def open_pipeline(folder: Path, **changes: Any) -> Pipeline:
-    """The folder's pipeline, loaded as `load_of(folder, **changes)` says, not warmed up."""
+    """Load the folder's pipeline with `load_of(folder, **changes)`, without a warm-up."""
     load = load_of(folder, **changes)
     inspected = model_folder.inspect(
         folder,
@@ -63,13 +63,13 @@ def open_pipeline(folder: Path, **changes: Any) -> Pipeline:
 def attempt(
     pipeline: Pipeline, watcher: Watcher | None = None, *, frugal: bool = False, **changes: Any
 ) -> protocol.Outcome:
-    """Render, however it ends."""
+    """Render and return any outcome."""
     watcher = watcher or Watcher()
     return pipeline.render(protocol.RenderRequest(job_input(**changes), frugal), watcher, watcher.abort)
 
 
 def render(pipeline: Pipeline, watcher: Watcher | None = None, **changes: Any) -> Made:
-    """Render and insist on pictures."""
+    """Render and require a success."""
     watcher = watcher or Watcher()
     before = len(watcher.pictures)
     outcome = attempt(pipeline, watcher, **changes)
@@ -78,7 +78,7 @@ def render(pipeline: Pipeline, watcher: Watcher | None = None, **changes: Any) -
 
 
 def failure(pipeline: Pipeline, **changes: Any) -> protocol.RenderFailed:
-    """Render and insist on a failure."""
+    """Render and require a failure."""
     outcome = attempt(pipeline, **changes)
     assert isinstance(outcome, protocol.RenderFailed), outcome
     return outcome
@@ -86,7 +86,7 @@ def failure(pipeline: Pipeline, **changes: Any) -> protocol.RenderFailed:
 
 @contextmanager
 def weights_gone_bad(pipeline: Pipeline) -> Iterator[None]:
-    """For a while the VAE makes NaN of everything."""
+    """Make the VAE produce NaN within the context."""
     bias = pipeline._model.vae.decoder.conv_out.bias
     original = bias.data.clone()
     bias.data.fill_(float("nan"))

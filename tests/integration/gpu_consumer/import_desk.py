@@ -1,4 +1,4 @@
-"""What an import needs: a checkpoint made small, a catalogue, a home for models, and the command at work."""
+"""The setup of an import: a small checkpoint, a catalogue, a models folder, and the running command."""
 
 import asyncio
 from pathlib import Path
@@ -28,7 +28,7 @@ CONVERSION = "gpu_consumer.render.convert"
 
 
 class Desk:
-    """A checkpoint, the folder of its configurations, a catalogue and the home of its models."""
+    """A checkpoint, the folder of its configurations, a catalogue and a models folder."""
 
     def __init__(self, folder: Path, model: Path) -> None:
         self.home = folder / "home"
@@ -46,11 +46,11 @@ class Desk:
         return ["models", "import", str(file or self.file), "--name", "mine", *more]
 
     async def run(self, *more: str, file: Path | None = None, **environment: str) -> Finished:
-        """Import under the published configuration."""
+        """Import with the published configuration."""
         return await darkroom(*self.arguments(*more, file=file), **self.environment, **environment)
 
     async def run_as_tiny(self, *more: str, file: Path | None = None, **environment: str) -> Finished:
-        """Import under the tiny model's own configuration."""
+        """Import with the tiny model's own configuration."""
         return await self.run("--config", str(self.config), "--dtype", "float32", *more, file=file, **environment)
 
     def left(self) -> list[str]:
@@ -58,7 +58,7 @@ class Desk:
 
 
 class Running:
-    """An import at work, stopped in its child process."""
+    """A running import, suspended in its child process."""
 
     def __init__(self, process: asyncio.subprocess.Process, child: psutil.Process) -> None:
         self.process = process

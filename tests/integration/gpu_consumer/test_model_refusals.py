@@ -1,4 +1,4 @@
-"""Workers that are given a bad model, and models of other kinds: real processes, real folders."""
+"""Workers with bad models and with models of other classes, as real processes."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def _truncated(folder: Path) -> None:
 
 
 def _altered(folder: Path) -> None:
-    """Zeroed bytes, which the libraries load without complaint."""
+    """Zero some bytes of the weights, which the libraries load silently."""
     content = bytearray((folder / UNET).read_bytes())
     content[-1000:] = bytes(1000)
     (folder / UNET).write_bytes(content)
@@ -65,7 +65,7 @@ def _foreign_tokenizer(folder: Path) -> None:
 
 
 def _renamed_layer(folder: Path) -> None:
-    """A layer of the text encoder under another name, which the libraries replace by a random one."""
+    """Rename a layer of the text encoder, which the libraries would initialize at random."""
     (folder / SUMS).unlink()
     file = folder / "text_encoder/model.safetensors"
     weights = {name: tensor.clone() for name, tensor in load_file(file).items()}
@@ -79,7 +79,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], None], ExitCode, str]] = {
     "pickled": (_only_pickled, ExitCode.MODEL_UNSAFE, "pickle"),
     "truncated": (_truncated, ExitCode.MODEL_DAMAGED, "is damaged"),
     "altered": (_altered, ExitCode.MODEL_DAMAGED, "its digest is not the one in SHA256SUMS"),
-    "no tokenizer": (_no_tokenizer, ExitCode.MODEL_INCOMPLETE, "holds no tokenizer_config.json"),
+    "no tokenizer": (_no_tokenizer, ExitCode.MODEL_INCOMPLETE, "lacks tokenizer_config.json"),
     "other class": (_other_class, ExitCode.MODEL_CLASS, "is a FluxPipeline"),
     "foreign tokenizer": (_foreign_tokenizer, ExitCode.MODEL_REFUSED, "use the model's own tokenizer"),
     "renamed layer": (
@@ -94,7 +94,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], None], ExitCode, str]] = {
 async def test_each_kind_of_bad_model_has_its_exit_code(
     tiny_model: Path, tmp_path: Path, spoil: Callable[[Path], None], code: ExitCode, words: str
 ) -> None:
-    """A render process that is given a bad model says in one sentence what is wrong, and leaves no process."""
+    """A render process with a bad model reports the reason in one sentence and exits."""
     folder = tmp_path / "model"
     shutil.copytree(tiny_model, folder)
     spoil(folder)
@@ -109,17 +109,17 @@ async def test_each_kind_of_bad_model_has_its_exit_code(
 async def test_a_worker_leaves_with_the_code_of_its_model(
     workshop: Workshop, start_service: ServiceFactory, tiny_model: Path, tmp_path: Path
 ) -> None:
-    """The code of the refusal is the worker's own exit code, and its sentence is on the worker's log."""
+    """The worker exits with the refusal's code and logs its message."""
     shutil.copytree(tiny_model, tmp_path / "models/tiny")
     _no_tokenizer(tmp_path / "models/tiny")
     changes = {"DARKROOM_MODELS_HOME": str(tmp_path / "models")}
     worker = await start_service("gpu_consumer", workshop.environment | changes, wait_ready=False)
     assert await worker.wait(120) == ExitCode.MODEL_INCOMPLETE, worker.output()
-    assert "tokenizer holds no tokenizer_config.json" in worker.output()
+    assert "tokenizer lacks tokenizer_config.json" in worker.output()
 
 
 async def test_pinned_manifest_reaches_the_render_process(tiny_model: Path, tmp_path: Path) -> None:
-    """A warm process tells the manifest that its folder was held to."""
+    """A warm process reports the manifest of its folder."""
     pinned = digest(tiny_model / SUMS)
     process = RenderProcess(load_of(tiny_model, manifest_sha256=pinned))
     ready = await process.start()
@@ -128,7 +128,7 @@ async def test_pinned_manifest_reaches_the_render_process(tiny_model: Path, tmp_
 
 
 async def test_sdxl_renders(tiny_sdxl_model: Path) -> None:
-    """A model of SDXL's class loads, warms up and renders, each seed its own picture, the same every time."""
+    """An SDXL model loads, warms up and renders deterministically by seed."""
     process = RenderProcess(load_of(tiny_sdxl_model, pipeline="StableDiffusionXLPipeline"))
     await process.start()
     made: list[protocol.Picture] = []
@@ -142,7 +142,7 @@ async def test_sdxl_renders(tiny_sdxl_model: Path) -> None:
 
 
 async def test_a_folder_of_another_class_than_the_catalogue_says(tiny_sdxl_model: Path, tmp_path: Path) -> None:
-    """An SDXL folder under an entry of the older class is refused by both names."""
+    """An SDXL folder with an entry of another class is refused with both names."""
     copy_model(tiny_sdxl_model, tmp_path / "model")
     process = RenderProcess(load_of(tmp_path / "model"))
     with pytest.raises(ModelClassError, match="is a StableDiffusionXLPipeline, not a StableDiffusionPipeline"):

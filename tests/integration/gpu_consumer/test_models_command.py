@@ -54,13 +54,13 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    """An empty home for models, and a catalogue with nothing in it yet."""
+    """Return an empty models folder and an empty catalogue."""
     return Place(tmp_path)
 
 
 @pytest.fixture
 def hub(tiny_model: Path, tmp_path: Path) -> Iterator[Hub]:
-    """A hub that holds the tiny model in both kinds of weights, with what a hub's repositories hold besides."""
+    """Start a hub with the tiny model in both variants of the weights and a repository's other files."""
     repository = copy_model(tiny_model, tmp_path / "repository")
     for weights in list(repository.rglob("*.safetensors")):
         shutil.copy(weights, weights.with_suffix(".fp16.safetensors"))
@@ -84,7 +84,7 @@ def files_in(folder: Path) -> set[str]:
 
 
 async def test_list_shows_the_catalogue(place: Place) -> None:
-    """Each model is listed with its class, where its folder is, and where it would be pulled from."""
+    """Each model is listed with its class, folder and source."""
     place.describe(("small", FROM_HUB), ("large", 'sizes = ["64x64"]\npipeline = "StableDiffusionXLPipeline"\n'))
     (place.home / "large").mkdir(parents=True)
     small, large = (await place.run("list", "--json")).json
@@ -95,7 +95,7 @@ async def test_list_shows_the_catalogue(place: Place) -> None:
 
 
 async def test_verify_says_what_a_worker_would(place: Place, tiny_model: Path, tiny_sdxl_model: Path) -> None:
-    """Folders of both classes are found good, with the revision and manifest that receipts carry."""
+    """Folders of both classes pass, with their revision and manifest."""
     place.describe(("small", ""), ("large", 'pipeline = "StableDiffusionXLPipeline"\n'))
     place.home.mkdir()
     (place.home / "small").symlink_to(tiny_model)
@@ -108,7 +108,7 @@ async def test_verify_says_what_a_worker_would(place: Place, tiny_model: Path, t
 
 
 async def test_verify_leaves_with_the_first_refusal(place: Place, tiny_model: Path) -> None:
-    """Every model gets its verdict; the exit code is a worker's for the first that it would refuse."""
+    """Every model gets a verdict, and the exit code is a worker's for the first refused model."""
     place.describe(("good", ""), ("cut", ""), ("absent", ""))
     copy_model(tiny_model, place.home / "good")
     weights = copy_model(tiny_model, place.home / "cut") / UNET
@@ -122,7 +122,7 @@ async def test_verify_leaves_with_the_first_refusal(place: Place, tiny_model: Pa
 
 
 async def test_mistakes_are_sentences(place: Place) -> None:
-    """A catalogue that can't be read, and a model that it does not hold, are told without a traceback."""
+    """An invalid catalogue and an unknown model are reported without a traceback."""
     broken = await place.run("list")
     assert (broken.exit_code, "can't be read" in broken.err) == (ExitCode.SETTINGS, True)
     place.describe(("small", ""))
@@ -131,7 +131,7 @@ async def test_mistakes_are_sentences(place: Place) -> None:
 
 
 async def test_pull_brings_what_is_loaded(place: Place, hub: Hub) -> None:
-    """Half-precision safetensors, configurations and vocabularies come, checked and with a manifest; nothing else."""
+    """Only float16 safetensors, configurations and vocabularies are downloaded, checked and listed in a manifest."""
     place.describe(("small", FROM_HUB))
     finished = await pull(place, hub)
     assert finished.exit_code == 0, finished.err
@@ -147,7 +147,7 @@ async def test_pull_brings_what_is_loaded(place: Place, hub: Hub) -> None:
 
 
 async def test_pull_takes_single_precision_when_the_catalogue_says_so(place: Place, hub: Hub) -> None:
-    """A model of `dtype` float32 is pulled in that."""
+    """A model of dtype float32 is pulled with float32 weights."""
     place.describe(("small", FROM_HUB + 'dtype = "float32"\n'))
     assert (await pull(place, hub)).exit_code == 0
     assert (place.home / "small" / UNET).is_file()
@@ -155,7 +155,7 @@ async def test_pull_takes_single_precision_when_the_catalogue_says_so(place: Pla
 
 
 async def test_pull_again_finds_or_mends(place: Place, hub: Hub) -> None:
-    """A folder that was pulled is found, without a byte from the hub; a damaged one is pulled anew."""
+    """A pulled folder is found without the hub, and a damaged one is pulled again."""
     place.describe(("small", FROM_HUB))
     first = (await pull(place, hub, "--json")).json
     hub.served.clear()
@@ -168,7 +168,7 @@ async def test_pull_again_finds_or_mends(place: Place, hub: Hub) -> None:
 
 
 async def test_pull_replaces_another_revision(place: Place, hub: Hub) -> None:
-    """When the catalogue's revision changes, the folder is exchanged whole."""
+    """When the catalogue's revision changes, the folder is replaced as a whole."""
     place.describe(("small", FROM_HUB))
     assert (await pull(place, hub)).exit_code == 0
     (place.home / "small" / PULLED).write_text(f"{REPOSITORY}@{'0' * 40}\n")
@@ -178,7 +178,7 @@ async def test_pull_replaces_another_revision(place: Place, hub: Hub) -> None:
 
 
 async def test_pull_leaves_a_foreign_folder_alone(place: Place, hub: Hub) -> None:
-    """A folder that someone filled by hand is never overwritten."""
+    """A folder that was not pulled is never overwritten."""
     place.describe(("small", FROM_HUB))
     (place.home / "small").mkdir(parents=True)
     (place.home / "small/precious").touch()
@@ -188,7 +188,7 @@ async def test_pull_leaves_a_foreign_folder_alone(place: Place, hub: Hub) -> Non
 
 
 async def test_pull_that_breaks_off_goes_on(place: Place, hub: Hub) -> None:
-    """The next pull goes on from what had arrived, and the folder appears only when it is whole."""
+    """The next pull resumes an interrupted one, and the folder appears only when it is complete."""
     place.describe(("small", FROM_HUB))
     lost = "unet/diffusion_pytorch_model.fp16.safetensors"
     hub.lost.add(lost)
@@ -233,7 +233,7 @@ SPOILT: dict[str, tuple[Any, ExitCode, str]] = {
 async def test_pull_keeps_out_what_a_worker_would_refuse(
     place: Place, hub: Hub, spoil: Any, code: ExitCode, words: str
 ) -> None:
-    """A bad model is refused with a worker's exit code, and nothing of it stays."""
+    """A bad model is refused with a worker's exit code, and its files are removed."""
     place.describe(("small", FROM_HUB + 'dtype = "float32"\n'))
     spoil(hub)
     finished = await pull(place, hub)
@@ -242,7 +242,7 @@ async def test_pull_keeps_out_what_a_worker_would_refuse(
 
 
 async def test_pull_holds_to_the_pinned_manifest(place: Place, hub: Hub) -> None:
-    """A manifest pinned in the catalogue decides, whatever the hub hands out under the same commit."""
+    """A pull whose manifest differs from the pinned one is refused."""
     place.describe(("small", FROM_HUB + f'manifest_sha256 = "{"0" * 64}"\n'))
     refused = await pull(place, hub)
     assert (refused.exit_code, "differs from the one that the catalogue pins" in refused.err) == (
@@ -254,7 +254,7 @@ async def test_pull_holds_to_the_pinned_manifest(place: Place, hub: Hub) -> None
 
 @pytest.mark.long
 async def test_hubs_that_give_nothing(place: Place, hub: Hub) -> None:
-    """No hub in the catalogue, no such repository, no such commit, a gate, nobody there: a sentence each."""
+    """A missing hub, repository or commit, a gated repository and an unreachable hub each give one sentence."""
     place.describe(("small", ""))
     assert "names no hub" in (await pull(place, hub)).err
     place.describe(("small", FROM_HUB.replace("acme/tiny", "acme/other")))
@@ -270,7 +270,7 @@ async def test_hubs_that_give_nothing(place: Place, hub: Hub) -> None:
 
 
 async def test_one_pull_at_a_time(place: Place, hub: Hub) -> None:
-    """Of two pulls at once, one brings the model and the other says so or finds it."""
+    """Of two concurrent pulls, one downloads the model and the other finds it or reports the first."""
     place.describe(("small", FROM_HUB))
     both = await asyncio.gather(pull(place, hub), pull(place, hub))
     assert 0 in [finished.exit_code for finished in both]

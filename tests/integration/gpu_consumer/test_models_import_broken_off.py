@@ -1,4 +1,4 @@
-"""`darkroom models import`, broken off: by a person, by a kill, for lack of memory, by another import."""
+"""Interrupted runs of `darkroom models import`: by Ctrl-C, a kill, a lack of memory, another import."""
 
 import asyncio
 import signal
@@ -18,12 +18,12 @@ KILLED = -signal.SIGKILL
 
 @pytest.fixture
 def desk(tiny_model: Path, tmp_path: Path) -> Desk:
-    """The tiny model as a single file."""
+    """Return the tiny model as a single file."""
     return Desk(tmp_path, tiny_model)
 
 
 async def test_conversion_that_dies(desk: Desk) -> None:
-    """A conversion that is killed, as for lack of memory, is a sentence and an exit code, and nothing is left."""
+    """A killed conversion is reported in one sentence with an exit code, and leaves no files."""
     running = await Running.start(desk)
     running.child.kill()
     code, err = await running.end()
@@ -34,7 +34,7 @@ async def test_conversion_that_dies(desk: Desk) -> None:
 
 
 async def test_interrupted_by_a_person(desk: Desk) -> None:
-    """A Ctrl-C ends the conversion and leaves nothing."""
+    """Ctrl-C ends the conversion and leaves no files."""
     running = await Running.start(desk)
     running.process.send_signal(signal.SIGINT)
     code, err = await running.end()
@@ -45,7 +45,7 @@ async def test_interrupted_by_a_person(desk: Desk) -> None:
 
 @pytest.mark.long
 async def test_killed_import(desk: Desk) -> None:
-    """A killed import takes its conversion with it, leaves a hidden folder alone, and the next one clears that."""
+    """A killed import ends its conversion and leaves a hidden folder, which the next import removes."""
     running = await Running.start(desk)
     running.process.kill()
     assert (await running.end())[0] == KILLED
@@ -59,7 +59,7 @@ async def test_killed_import(desk: Desk) -> None:
 
 @pytest.mark.long
 async def test_one_import_at_a_time(desk: Desk) -> None:
-    """A second import into the same folder says that another is at work."""
+    """A second import into the same folder reports the first."""
     running = await Running.start(desk)
     second = await desk.run_as_tiny()
     assert (second.exit_code, "Another import is running" in second.err) == (1, True)
@@ -69,7 +69,7 @@ async def test_one_import_at_a_time(desk: Desk) -> None:
 
 
 async def test_lack_of_address_space(desk: Desk) -> None:
-    """A conversion that gets no memory ends in a sentence, and nothing is left."""
+    """A conversion that runs out of memory is reported in one sentence and leaves no files."""
     limited = (
         "import os, resource, sys; resource.setrlimit(resource.RLIMIT_AS, (700_000_000, 700_000_000)); "
         "os.execv(sys.argv[1], sys.argv[1:])"

@@ -25,11 +25,11 @@ PUBLISHED: dict[Family, dict[str, int]] = {
         "text_encoder_2": 694_659_840,
     },
 }
-"""Numbers of parameters by which the models are known."""
+"""The published numbers of parameters."""
 
 
 def empty(architecture: Architecture, part: str) -> Any:
-    """The part at its full size, without memory."""
+    """Build the part at full size without allocating memory."""
     numbers = architecture.parts[part]
     with init_empty_weights():
         match part:
@@ -45,7 +45,7 @@ def empty(architecture: Architecture, part: str) -> Any:
 
 @pytest.mark.parametrize("family", Family)
 def test_published_numbers(family: Family) -> None:
-    """The configurations that come with the project describe models of exactly the published sizes."""
+    """The published configurations describe models with exactly the published numbers of parameters."""
     architecture = architectures.published(family)
     counted = {
         part: sum(weights.numel() for weights in empty(architecture, part).parameters()) for part in PUBLISHED[family]
@@ -57,7 +57,7 @@ def test_published_numbers(family: Family) -> None:
 
 
 def test_sizes_go_by_what_is_predicted() -> None:
-    """Stable Diffusion 2.x makes 768 pixels where it predicts velocity, and 512 where it predicts noise."""
+    """Stable Diffusion 2.x renders 768 pixels with v-prediction and 512 with epsilon prediction."""
     velocity, noise = (architectures.published(Family.SD2, kind) for kind in ("v_prediction", "epsilon"))
     assert (velocity.picture_size, velocity.prediction_type) == (768, "v_prediction")
     assert (noise.picture_size, noise.prediction_type) == (512, "epsilon")
@@ -65,7 +65,7 @@ def test_sizes_go_by_what_is_predicted() -> None:
 
 
 def full_size(family: Family) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the family's own UNet in the original layout."""
+    """Return the names and shapes of the family's UNet in the original layout."""
     unet = empty(architectures.published(family), "unet")
     shapes = {name: tuple(weights.shape) for name, weights in unet.state_dict().items()}
     attending = {0, 1} if family is Family.SDXL else {1, 2, 3}
@@ -74,7 +74,7 @@ def full_size(family: Family) -> dict[str, tuple[int, ...]]:
 
 
 def test_header_of_a_full_size_model_fits(tmp_path: Path) -> None:
-    """A checkpoint with the names and shapes of SDXL fits its published numbers."""
+    """A checkpoint with the names and shapes of SDXL matches the published configuration."""
     shapes = full_size(Family.SDXL)
     shapes |= {"first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3)}
     shapes |= {"conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight": (49_408, 768)}
@@ -101,7 +101,7 @@ def test_header_of_a_full_size_model_fits(tmp_path: Path) -> None:
     ],
 )
 def test_other_measures_are_refused(tmp_path: Path, name: str, shape: tuple[int, ...], words: str) -> None:
-    """A checkpoint of a known family with other numbers is refused by its header, with the option that helps."""
+    """A checkpoint with other dimensions is refused by its header, and the message names the option that helps."""
     shapes = {"first_stage_model.x": (1,), name: shape}
     found = checkpoint.read(write_header(tmp_path / "x.safetensors", shapes))
     with pytest.raises(StartupError, match=f"{words}.* --config") as refused:
@@ -110,7 +110,7 @@ def test_other_measures_are_refused(tmp_path: Path, name: str, shape: tuple[int,
 
 
 def test_folder_of_configurations(tiny_sd2_model: Path, tmp_path: Path) -> None:
-    """A folder's own numbers are taken, without weights; what it says of classes is not, its scheduler's apart."""
+    """A folder's configurations are used, without weights; of its classes, only the scheduler's is."""
     folder = write_configuration(tiny_sd2_model, tmp_path / "configuration")
     found = architectures.from_folder(folder, Family.SD2)
     assert found.parts["unet"]["block_out_channels"] == [16, 32]
@@ -150,7 +150,7 @@ SPOILT: dict[str, tuple[Any, ExitCode, str]] = {
 
 @pytest.mark.parametrize(("spoil", "code", "words"), SPOILT.values(), ids=SPOILT.keys())
 def test_bad_configurations(tiny_sd2_model: Path, tmp_path: Path, spoil: Any, code: ExitCode, words: str) -> None:
-    """A folder that does not describe the checkpoint's class is refused in a sentence."""
+    """A folder of configurations that does not match the checkpoint is refused in one sentence."""
     folder = write_configuration(tiny_sd2_model, tmp_path / "configuration")
     spoil(folder)
     with pytest.raises(StartupError, match=words) as refused:

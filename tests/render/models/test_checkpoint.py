@@ -17,7 +17,7 @@ def refusal(file: Path) -> StartupError:
 
 
 def test_header_is_read(tmp_path: Path) -> None:
-    """Names, shapes and metadata are known without a byte of the weights."""
+    """Names, shapes and metadata are read without the weights."""
     file = write_header(tmp_path / "x.safetensors", {"a.b": (3, 5), "c": ()}, {"modelspec.title": "X"})
     found = read(file)
     assert found.tensors == {"a.b": Tensor("F16", (3, 5)), "c": Tensor("F16", ())}
@@ -26,7 +26,7 @@ def test_header_is_read(tmp_path: Path) -> None:
 
 
 def test_pickles_of_any_name(tmp_path: Path) -> None:
-    """A pickle is refused as that, whether it is named .ckpt or .safetensors."""
+    """A pickle is refused, whether it is named .ckpt or .safetensors."""
     torch.save({"state_dict": {"a": torch.ones(3)}}, tmp_path / "model.ckpt")
     (tmp_path / "model.safetensors").write_bytes(pickle.dumps({"a": [0.0] * 100}))
     for name in ("model.ckpt", "model.safetensors"):
@@ -37,21 +37,21 @@ def test_pickles_of_any_name(tmp_path: Path) -> None:
 
 
 def test_truncated_file(tmp_path: Path) -> None:
-    """A download that broke off is refused as damaged."""
+    """A truncated file is refused as damaged."""
     file = write_header(tmp_path / "x.safetensors", {"a": (30,)})
     file.write_bytes(file.read_bytes()[:-1])
     assert refusal(file).exit_code == ExitCode.MODEL_DAMAGED
 
 
 def test_gguf(tmp_path: Path) -> None:
-    """A GGUF file is refused by the name of its format."""
+    """A GGUF file is refused, and the message names its format."""
     (tmp_path / "x.gguf").write_bytes(b"GGUF\x03\x00\x00\x00" + bytes(100))
     refused = refusal(tmp_path / "x.gguf")
     assert (refused.exit_code, "GGUF" in refused.message) == (ExitCode.MODEL_CLASS, True)
 
 
 def test_what_is_not_a_file(tmp_path: Path) -> None:
-    """A folder and an absent file are told apart, and a folder is sent to the catalogue."""
+    """A folder and a missing file have different messages, and that for a folder names the catalogue."""
     assert "needs no import" in refusal(tmp_path).message
     assert "does not exist" in refusal(tmp_path / "absent").message
     assert refusal(tmp_path / "absent").exit_code == ExitCode.MODEL_MISSING

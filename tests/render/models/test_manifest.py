@@ -1,4 +1,4 @@
-"""What a manifest, SHA256SUMS, keeps out."""
+"""The manifest, SHA256SUMS."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ UNET = Path("unet/diffusion_pytorch_model.safetensors")
 
 
 def test_manifest_that_the_catalogue_pins(folder: Path) -> None:
-    """A pinned manifest must be there and be that one, so that another model can't stand in its place."""
+    """A folder without the pinned manifest, or with another one, is refused."""
     assert inspect(folder, prefer_half=False).manifest_sha256 is None
     with pytest.raises(ModelIncompleteError, match="contains no SHA256SUMS"):
         inspect(folder, prefer_half=False, manifest_sha256="0" * 64)
@@ -27,7 +27,7 @@ def test_manifest_that_the_catalogue_pins(folder: Path) -> None:
 
 
 def test_manifest_of_both_variants(folder: Path) -> None:
-    """A manifest tells of both kinds of weights, so that a GPU's worker and a CPU's can share a folder."""
+    """A manifest lists both variants of the weights, so that GPU and CPU workers can share a folder."""
     for weights in list(folder.rglob("*.safetensors")):
         shutil.copy(weights, weights.with_suffix(".fp16.safetensors"))
     write_sums(folder)
@@ -36,7 +36,7 @@ def test_manifest_of_both_variants(folder: Path) -> None:
 
 
 def test_zeroed_weights_are_noticed(folder: Path) -> None:
-    """Weights whose bytes were zeroed, which would load without complaint, are refused by the manifest."""
+    """Weights with zeroed bytes, which the libraries would load, are refused by the manifest."""
     write_sums(folder)
     content = bytearray((folder / UNET).read_bytes())
     content[-1000:] = bytes(1000)
@@ -46,7 +46,7 @@ def test_zeroed_weights_are_noticed(folder: Path) -> None:
 
 
 def test_file_outside_the_manifest(folder: Path) -> None:
-    """A file that the manifest does not list is refused, since nobody vouched for it."""
+    """A file that the manifest does not list is refused."""
     write_sums(folder)
     (folder / "unet/added.json").write_text("{}")
     with pytest.raises(ModelDamagedError, match=r"added\.json"):
@@ -54,7 +54,7 @@ def test_file_outside_the_manifest(folder: Path) -> None:
 
 
 def test_binary_mode_manifest(folder: Path) -> None:
-    """A manifest with sha256sum's asterisks for binary mode counts too."""
+    """A manifest with sha256sum's asterisks for binary mode is accepted."""
     write_sums(folder)
     (folder / SUMS).write_text((folder / SUMS).read_text().replace("  ", " *"))
     assert inspect(folder, prefer_half=False).revision.startswith("sha256:")

@@ -80,7 +80,7 @@ def _mixed_variants(folder: Path) -> None:
 
 
 def _shards(*names: str) -> Callable[[Path], None]:
-    """Weights as shards; the index lists `names`."""
+    """Split the weights into shards; the index lists `names`."""
 
     def spoil(folder: Path) -> None:
         (folder / UNET).rename(folder / UNET.with_name("diffusion_pytorch_model-00001-of-00002.safetensors"))
@@ -125,14 +125,18 @@ REFUSALS: dict[str, tuple[Callable[[Path], None], ExitCode, str]] = {
     "mixed variants": (_mixed_variants, INCOMPLETE, "mix variants"),
     "shards without a list": (_shards(), INCOMPLETE, "shards of weights, but no"),
     "missing shard": (_shards(FIRST_SHARD, SECOND_SHARD), INCOMPLETE, f"contains no {SECOND_SHARD}"),
-    "shard elsewhere": (_shards("../vae/diffusion_pytorch_model.safetensors"), UNSAFE, "not a weights file of the folder"),
+    "shard elsewhere": (
+        _shards("../vae/diffusion_pytorch_model.safetensors"),
+        UNSAFE,
+        "not a weights file of the folder",
+    ),
     "not a file": (_unreadable, INCOMPLETE, "lacks config.json"),
 }
 
 
 @pytest.mark.parametrize(("spoil", "code", "words"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_refusals(folder: Path, spoil: Callable[[Path], None], code: ExitCode, words: str) -> None:
-    """A folder that can't be served is refused with one sentence and the exit code of its kind."""
+    """A folder that can't be served is refused with one sentence and its exit code."""
     spoil(folder)
     with pytest.raises(StartupError, match=words) as refused:
         inspect(folder, prefer_half=False)
@@ -142,14 +146,14 @@ def test_refusals(folder: Path, spoil: Callable[[Path], None], code: ExitCode, w
 
 
 def test_link_to_nowhere(folder: Path) -> None:
-    """A file that can't be opened is told by its name, not by a traceback."""
+    """A file that can't be opened is reported by name, without a traceback."""
     (folder / "vae/more.json").symlink_to("nowhere.json")
     with pytest.raises(ModelMissingError, match=r"vae/more\.json can't be read: No such file"):
         inspect(folder, prefer_half=False)
 
 
 def test_linked_folder(tiny_model: Path, tmp_path: Path) -> None:
-    """A folder of links, as the hub's own cache holds, is as good as one of files."""
+    """A folder of links, like those in the hub's cache, is accepted."""
     for file in (file for file in tiny_model.rglob("*") if file.is_file()):
         link = tmp_path / "linked" / file.relative_to(tiny_model)
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +163,7 @@ def test_linked_folder(tiny_model: Path, tmp_path: Path) -> None:
 
 
 def test_shards(folder: Path) -> None:
-    """Weights in shards are all checked and count in the revision."""
+    """All shards are checked and are part of the revision."""
     whole = load_file(folder / UNET)
     names = sorted(whole)
     parts = {FIRST_SHARD: names[:9], SECOND_SHARD: names[9:]}
@@ -179,7 +183,7 @@ def test_shards(folder: Path) -> None:
     "part", ["text_encoder_2/model.safetensors", "tokenizer_2/tokenizer.json", "tokenizer_2", "text_encoder_2"]
 )
 def test_sdxl_needs_its_second_texts(tiny_sdxl_model: Path, tmp_path: Path, part: str) -> None:
-    """An SDXL folder passes as what it is, and is incomplete without its second text encoder or tokenizer."""
+    """An SDXL folder passes, and is incomplete without its second text encoder or tokenizer."""
     assert inspect(tiny_sdxl_model, prefer_half=False, pipeline="StableDiffusionXLPipeline").pipeline == XL
     copy = copy_model(tiny_sdxl_model, tmp_path / "model")
     _without(part)(copy)
@@ -188,7 +192,7 @@ def test_sdxl_needs_its_second_texts(tiny_sdxl_model: Path, tmp_path: Path, part
 
 
 def test_safety_checker_must_be_there(folder: Path) -> None:
-    """Asked for its safety checker, a folder without one is refused; with one its files count."""
+    """With the safety checker enabled, a folder without one is refused, and its files are part of the revision."""
     without = inspect(folder, prefer_half=False)
     with pytest.raises(ModelIncompleteError, match="no safety_checker"):
         inspect(folder, prefer_half=False, safety_checker=True)
@@ -202,14 +206,14 @@ def test_safety_checker_must_be_there(folder: Path) -> None:
 
 
 def test_files_that_are_not_loaded_do_not_count(folder: Path) -> None:
-    """Weights for training only, which hubs keep beside the others, are neither read nor vouched for."""
+    """Weights that are not loaded are neither read nor listed in the manifest."""
     write_sums(folder)
     (folder / UNET.with_name("diffusion_pytorch_model.non_ema.safetensors")).write_bytes(b"anything")
     assert inspect(folder, prefer_half=False)
 
 
 def test_variant_choice(folder: Path) -> None:
-    """Where both kinds of weights are there, a GPU takes the half-precision ones and the CPU the others."""
+    """Of two variants of the weights, a GPU loads the float16 one and the CPU the other."""
     for weights in list(folder.rglob("*.safetensors")):
         shutil.copy(weights, weights.with_suffix(".fp16.safetensors"))
     assert inspect(folder, prefer_half=True).variant == "fp16"
@@ -217,14 +221,14 @@ def test_variant_choice(folder: Path) -> None:
 
 
 def test_variant_only_folder(folder: Path) -> None:
-    """A folder that has half-precision weights only is loaded by them on the CPU as well."""
+    """A folder with float16 weights only is loaded on the CPU too."""
     for weights in list(folder.rglob("*.safetensors")):
         weights.rename(weights.with_suffix(".fp16.safetensors"))
     assert inspect(folder, prefer_half=False).variant == "fp16"
 
 
 def test_revision_names_the_bytes(folder: Path) -> None:
-    """The revision stays while the files do and changes with a byte of them."""
+    """The revision is the same for the same files and changes with every byte of them."""
     before = inspect(folder, prefer_half=False).revision
     assert inspect(folder, prefer_half=True).revision == before
     (folder / "scheduler/scheduler_config.json").write_text("{}")

@@ -16,7 +16,7 @@ PROMPT = "A red circle, it's 42 zebras above the sea"
 
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
-    """The tiny model's merges in the form that CLIP's were published in, with more than the model knows."""
+    """Write the tiny model's merges in CLIP's published format, with more merges than the model has."""
     file = tmp_path / vocabularies.BPE_FILE
     file.write_bytes(
         gzip.compress("\n".join(['"bpe_simple_vocab_16e6.txt#version: 0.2', *MERGED, "u nknown"]).encode())
@@ -30,7 +30,7 @@ def tokenizer_of(vocabulary: vocabularies.Vocabulary, folder: Path, pad_token: s
 
 
 def test_published_merges_make_the_same_tokenizer(published: Path, tiny_model: Path, tmp_path: Path) -> None:
-    """A vocabulary made of CLIP's list of merges numbers every token as the model's own tokenizer does."""
+    """A vocabulary built from the list of merges has the token numbers of the model's own tokenizer."""
     ours = tokenizer_of(vocabularies.read(published, SIZE), tmp_path / "ours")
     theirs = CLIPTokenizer.from_pretrained(tiny_model / "tokenizer", local_files_only=True)
     assert ours.get_vocab() == theirs.get_vocab()
@@ -41,7 +41,7 @@ def test_published_merges_make_the_same_tokenizer(published: Path, tiny_model: P
 
 
 def test_vocabulary_in_a_wheel(published: Path, tmp_path: Path) -> None:
-    """The list of merges is found in a wheel that holds it, and a wheel without one is refused with where to get it."""
+    """The list of merges is found in a wheel; for a wheel without it, the message says where to get it."""
     wheel = tmp_path / "open_clip_torch-3.3.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as opened:
         opened.write(published, f"open_clip/{published.name}")
@@ -54,7 +54,7 @@ def test_vocabulary_in_a_wheel(published: Path, tmp_path: Path) -> None:
 
 
 def test_both_forms_of_a_folder(published: Path, tiny_model: Path, tmp_path: Path) -> None:
-    """A model's folder, its tokenizer's folder, and either form of its files give one vocabulary."""
+    """A model's folder, its tokenizer's folder, and both formats of its files give the same vocabulary."""
     wanted = vocabularies.read(published, SIZE)
     vocabularies.write(wanted, tmp_path / "older/tokenizer", "!")
     for folder in (tiny_model, tiny_model / "tokenizer", tmp_path / "older", tmp_path / "older/tokenizer"):
@@ -62,7 +62,7 @@ def test_both_forms_of_a_folder(published: Path, tiny_model: Path, tmp_path: Pat
 
 
 def test_foreign_vocabulary(published: Path, tiny_model: Path) -> None:
-    """A vocabulary of another size than the text encoder's is refused, from a folder and from a list of merges."""
+    """A vocabulary of another size than the text encoder's is refused, from a folder or a list of merges."""
     for source in (tiny_model, published):
         with pytest.raises(StartupError, match="pass the model's own tokenizer") as refused:
             vocabularies.read(source, 49_408)
@@ -70,7 +70,7 @@ def test_foreign_vocabulary(published: Path, tiny_model: Path) -> None:
 
 
 def test_what_is_no_vocabulary(tmp_path: Path) -> None:
-    """What holds no vocabulary is refused in a sentence that says where to get one."""
+    """A source without a vocabulary is refused, and the message says where to get one."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").write_text("words")
     (tmp_path / "broken").mkdir()

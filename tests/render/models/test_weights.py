@@ -17,7 +17,7 @@ TENSORS = {"conv": torch.ones(3, 5), "bias": torch.ones(7)}
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Weights as the library writes them, free to be changed."""
+    """Write weights with the library."""
     path = tmp_path / "model.safetensors"
     save_file(TENSORS, path)
     return path
@@ -40,7 +40,7 @@ def _lfs_pointer(file: Path) -> None:
 
 
 def _cut(count: int) -> Callable[[Path], None]:
-    """Leave that many bytes, or take that many away."""
+    """Keep the first `count` bytes, or remove the last ones if it is negative."""
 
     def spoil(file: Path) -> None:
         file.write_bytes(file.read_bytes()[:count])
@@ -53,7 +53,7 @@ def _lengthen(file: Path) -> None:
 
 
 def _length(length: int) -> Callable[[Path], None]:
-    """Say this of the header's length."""
+    """Change the header's length."""
 
     def spoil(file: Path) -> None:
         file.write_bytes(length.to_bytes(8, "little") + file.read_bytes()[8:])
@@ -62,7 +62,7 @@ def _length(length: int) -> Callable[[Path], None]:
 
 
 def _header(**tensors: Any) -> Callable[[Path], None]:
-    """Weights of 8 bytes under a header that says this of them."""
+    """Write weights of 8 bytes with this header."""
 
     def spoil(file: Path) -> None:
         header = json.dumps(tensors).encode()
@@ -99,7 +99,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], None], ExitCode, str]] = {
 
 @pytest.mark.parametrize(("spoil", "code", "words"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_refusals(file: Path, spoil: Callable[[Path], None], code: ExitCode, words: str) -> None:
-    """Weights that are not what they are named are refused in one sentence; the library would not load them either."""
+    """Files that are not valid safetensors are refused in one sentence; the library refuses them too."""
     spoil(file)
     with pytest.raises(StartupError, match=words) as refused:
         check_weights(file)
@@ -111,7 +111,7 @@ def test_refusals(file: Path, spoil: Callable[[Path], None], code: ExitCode, wor
 
 @pytest.mark.parametrize("length", [640, 896, 1152])
 def test_header_lengths_that_begin_like_pickles(file: Path, length: int) -> None:
-    """Weights whose header's length has the bytes that a pickle begins with are no pickle."""
+    """Weights whose header length starts like a pickle are accepted."""
     header = json.dumps({"a": _tensor("F32", [2], 0, 8)}).encode()
     file.write_bytes(length.to_bytes(8, "little") + header.ljust(length) + bytes(8))
     check_weights(file)

@@ -37,7 +37,7 @@ def test_child_that_says_something_else(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_child_gets_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child sees neither the settings with their credentials nor a GPU, whose memory a worker may need."""
+    """The child inherits neither the settings, which contain credentials, nor a GPU."""
     monkeypatch.setenv("DARKROOM_DATABASE_URL", "postgres://secret")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     environment: dict[str, str] = {}

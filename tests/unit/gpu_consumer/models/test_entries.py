@@ -21,7 +21,7 @@ def entry(family: Family = Family.SDXL, predicted: PredictionType | None = None,
 
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Path:
-    """A copy of the project's own catalogue, comments included."""
+    """Return a copy of the project's catalogue, with its comments."""
     file = tmp_path / "models.toml"
     file.write_bytes(DEPLOYED.read_bytes())
     return file
@@ -37,7 +37,7 @@ def catalogue(tmp_path: Path) -> Path:
     ],
 )
 def test_bounds_of_each_family(family: Family, predicted: PredictionType, sizes: tuple[str, ...]) -> None:
-    """A family's entry has the class and sizes that its models were trained for, and reads back as it was written."""
+    """A family's entry has its class and sizes, and loads again as it was written."""
     written = entry(family, predicted)
     assert (written.pipeline, written.sizes) == (family.pipeline, sizes)
     read = msgspec.toml.decode(entries.to_toml(written), type=Catalogue)
@@ -46,14 +46,14 @@ def test_bounds_of_each_family(family: Family, predicted: PredictionType, sizes:
 
 @pytest.mark.parametrize("description", ['says "hi" \\ there', "two\nlines\x7f\x01", "Löwe 🙂", "#[[models]]"])
 def test_descriptions_are_quoted(description: str) -> None:
-    """Whatever people write of a model, the entry stays one string."""
+    """Any description is written as one valid TOML string."""
     written = entry(description=description, dtype="bfloat16", path="/models/my own")
     read = msgspec.toml.decode(entries.to_toml(written), type=Catalogue)
     assert read.models == (written,)
 
 
 def test_unusual_size() -> None:
-    """A model that was trained for another size gets that size alone."""
+    """A model trained for another size has only that size."""
     architecture = architectures.published(Family.SD1)
     unet = architecture.parts["unet"] | {"sample_size": 32}
     small = msgspec.structs.replace(architecture, parts=architecture.parts | {"unet": unet})
@@ -64,13 +64,13 @@ def test_unusual_size() -> None:
 
 
 def test_names_that_can_not_be() -> None:
-    """A name that no queue could have is refused with what is wrong with it."""
+    """An invalid name is refused with the reason."""
     with pytest.raises(CatalogueError, match=r"would be invalid.*name"):
         entry(name="My Model")
 
 
 def test_entry_is_added_once(catalogue: Path) -> None:
-    """The entry is appended, comments and mode stay, and the same entry is not added again, nor one with own bounds."""
+    """The entry is appended once, even if its bounds were edited; comments and file mode are preserved."""
     before = catalogue.read_text()
     catalogue.chmod(0o640)
     assert entries.add(catalogue, entry()) is True
@@ -83,7 +83,7 @@ def test_entry_is_added_once(catalogue: Path) -> None:
 
 
 def test_link_to_a_catalogue(catalogue: Path, tmp_path: Path) -> None:
-    """A catalogue that is a link stays one; the file that it leads to gets the entry."""
+    """The entry of a linked catalogue is added to the link's target."""
     link = tmp_path / "linked.toml"
     link.symlink_to(catalogue.name)
     assert entries.add(link, entry()) is True
@@ -92,7 +92,7 @@ def test_link_to_a_catalogue(catalogue: Path, tmp_path: Path) -> None:
 
 
 def test_other_entries_are_left_alone(catalogue: Path) -> None:
-    """A name that another folder has is refused beforehand, an entry that pins another manifest afterwards."""
+    """A name with another folder is refused before the import, and an entry with another manifest after it."""
     with pytest.raises(CatalogueError, match=r"another entry named tiny .* choose another --name"):
         entries.check_addable(catalogue, entry(name="tiny"))
     entries.check_addable(catalogue, entry())
@@ -105,7 +105,7 @@ def test_other_entries_are_left_alone(catalogue: Path) -> None:
 
 
 def test_catalogue_that_can_not_be_appended_to(tmp_path: Path) -> None:
-    """A catalogue that would not load with the entry is left as it was."""
+    """A catalogue that would be invalid with the entry is not changed."""
     file = tmp_path / "models.toml"
     listed = msgspec.toml.decode(entries.to_toml(entry(name="other")))["models"][0]
     pairs = ", ".join(f"{key} = {_inline(value)}" for key, value in listed.items())

@@ -1,4 +1,4 @@
-"""What a file is taken for, by real files that hold the names and shapes of their kinds."""
+"""Recognition of checkpoint files by the names and shapes of their tensors."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def with_input(channels: int) -> Shapes:
     ],
 )
 def test_families(tmp_path: Path, shapes: Shapes, family: Family) -> None:
-    """Each family is told by its text encoders, and each part's tensors are found by how their names begin."""
+    """Each family is recognised by its text encoders, and each part's tensors by their prefix."""
     found = read(tmp_path, shapes)
     assert recognise(found) is family
     starts = prefixes(family, found)
@@ -106,7 +106,7 @@ REFUSED: dict[str, tuple[Shapes, ExitCode, str]] = {
 
 @pytest.mark.parametrize(("shapes", "code", "words"), REFUSED.values(), ids=REFUSED.keys())
 def test_refusals(tmp_path: Path, shapes: Shapes, code: ExitCode, words: str) -> None:
-    """A file that is not a whole text-to-image checkpoint is refused by the name of what it is, in one sentence."""
+    """A file that is not a complete text-to-image checkpoint is refused in one sentence that names its content."""
     with pytest.raises(StartupError) as refused:
         recognise(read(tmp_path, shapes))
     assert (refused.value.exit_code, words in refused.value.message) == (code, True), refused.value.message
@@ -115,7 +115,7 @@ def test_refusals(tmp_path: Path, shapes: Shapes, code: ExitCode, words: str) ->
 
 
 def test_what_a_file_says_of_its_prediction(tmp_path: Path) -> None:
-    """The marks that makers of checkpoints put in are read; a file without any says nothing."""
+    """Declarations of the prediction type and the noise schedule are read; a file without one declares none."""
     assert declared_prediction(read(tmp_path, SDXL)) is None
     assert declared_prediction(read(tmp_path, SDXL | {"v_pred": (0,)})) == "v_prediction"
     assert declared_prediction(read(tmp_path, SD1, {"modelspec.prediction_type": "v"})) == "v_prediction"

