@@ -1,4 +1,4 @@
-"""Clients of a gateway, what they post, and keys for them."""
+"""Clients of a gateway and their requests."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 async def submit(client: httpx2.AsyncClient, body: dict[str, Any] = BODY, **headers: str) -> dict[str, Any]:
-    """The job that a post was answered with."""
+    """Submit a job and return the response's body."""
     answer = await client.post("/v1/jobs", json=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
     assert answer.status_code == 202, answer.text
     job: dict[str, Any] = answer.json()
@@ -34,7 +34,7 @@ async def submit(client: httpx2.AsyncClient, body: dict[str, Any] = BODY, **head
 
 
 async def counts(rows: asyncpg.Connection) -> tuple[int, int, int]:
-    """How many jobs, messages and idempotency keys there are."""
+    """Return the number of jobs, messages and idempotency keys."""
     row = await rows.fetchrow(
         "SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM outbox), (SELECT count(*) FROM idempotency_keys)"
     )

@@ -1,4 +1,4 @@
-"""A gateway inside the test's own process, on a real database and a real broker; its loops run when a test says so."""
+"""A gateway in the test's process, with a real database and broker; tests run its loops explicitly."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -33,13 +33,13 @@ def settings(environment: Environment) -> Settings:
 
 @pytest.fixture
 async def key(rows: asyncpg.Connection) -> str:
-    """A client's key of the tenant `default`."""
+    """Return a client's key of the tenant `default`."""
     return (await insert_key(rows)).reveal()
 
 
 @pytest.fixture
 async def client(settings: Settings, catalogue: Catalogue, key: str) -> AsyncIterator[httpx2.AsyncClient]:
-    """An HTTP client of a gateway, with a valid key."""
+    """Yield an HTTP client of a gateway, with a valid key."""
     async with open_app(settings) as gateway, http_client(gateway.http, key) as http:
         yield http
 

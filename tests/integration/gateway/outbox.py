@@ -1,4 +1,4 @@
-"""Jobs with their messages in the outbox, and what came of those."""
+"""Jobs with their messages in the outbox."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,7 +22,7 @@ class Outbox:
         self._rows = rows
 
     async def put(self, count: int = 1, *, lane: str | None = None, **changes: Any) -> list[UUID]:
-        """Submit jobs, each with an Idempotency-Key; their ids in the order of their messages."""
+        """Submit jobs, each with an Idempotency-Key. Return their ids in the order of their messages."""
         tenant = await self._rows.fetchval(TENANT)
         submissions = [submission(tenant, uuid4().hex, **changes) for _ in range(count)]
         for start in range(0, count, CHUNK):
@@ -32,18 +32,18 @@ class Outbox:
         return jobs
 
     async def waiting(self) -> list[tuple[int, bool]]:
-        """(failures, whether it is due) of all messages."""
+        """Return (failures, whether it is due) of all messages."""
         return [tuple(row) for row in await self._rows.fetch("SELECT failures, available_at <= now() FROM outbox")]
 
     async def count(self, model: str) -> int:
         return int(await self._rows.fetchval("SELECT count(*) FROM outbox WHERE model = $1", model))
 
     async def let_be_due(self, failures: int | None = None) -> None:
-        """Make every message due, and have it failed so many times where that is given."""
+        """Make every message due, optionally with a number of failures."""
         await self._rows.execute("UPDATE outbox SET available_at = now(), failures = coalesce($1, failures)", failures)
 
     async def pauses(self) -> list[float]:
-        """Seconds until each message is due."""
+        """Return the seconds until each message is due."""
         query = "SELECT extract(epoch FROM available_at - clock_timestamp())::float FROM outbox ORDER BY id"
         return [row[0] for row in await self._rows.fetch(query)]
 

@@ -1,4 +1,4 @@
-"""Submissions past validation, for tests of what stands behind it."""
+"""Validated submissions, for tests of what follows validation."""
 
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ async def make_tenant(rows: asyncpg.Connection, name: str = "default") -> UUID:
 
 
 def submission(tenant: UUID, key: str | None = None, body: bytes = b"{}", **changes: Any) -> Submission:
-    """A good submission of the tenant, with changes."""
+    """Return a valid submission of the tenant, with changes."""
     fields: dict[str, Any] = {
         "id": uuid7(),
         "tenant_id": tenant,

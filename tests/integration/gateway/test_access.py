@@ -1,4 +1,4 @@
-"""Who may do what: keys, and the walls between tenants."""
+"""Access: API keys and the separation of tenants."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -21,7 +21,7 @@ async def refused_with_401(client: httpx2.AsyncClient, authorization: dict[str, 
 
 
 async def test_only_valid_keys_are_let_in(client: httpx2.AsyncClient, rows: asyncpg.Connection, database: str) -> None:
-    """Unknown, mistyped, expired and revoked keys are answered alike, and nothing is recorded."""
+    """Unknown, mistyped, expired and revoked keys get the same response, and nothing is recorded."""
     good = await make_key(database)
     expired = await make_key(database, expires_at=NOW - timedelta(seconds=1))
     revoked = await make_key(database, revoked_at=NOW)
@@ -34,7 +34,7 @@ async def test_only_valid_keys_are_let_in(client: httpx2.AsyncClient, rows: asyn
 
 
 async def test_a_key_can_not_be_raised_to_another_scope(client: httpx2.AsyncClient, database: str) -> None:
-    """The scope that a key names must be the one it was made with."""
+    """The scope in a key must be the one that it was created with."""
     key = ApiKey.parse(await make_key(database))
     assert key is not None
     raised = ApiKey(Scope.OPERATOR, key.id, key.secret).reveal()
@@ -42,7 +42,7 @@ async def test_a_key_can_not_be_raised_to_another_scope(client: httpx2.AsyncClie
 
 
 async def test_an_operator_may_submit(client: httpx2.AsyncClient, database: str) -> None:
-    """An operator's key may do all that a client's may."""
+    """An operator's key allows everything that a client's key does."""
     operator = await make_key(database, scope=Scope.OPERATOR)
     await submit(client, Authorization=f"Bearer {operator}")
 
@@ -51,7 +51,7 @@ async def test_an_operator_may_submit(client: httpx2.AsyncClient, database: str)
 async def test_another_tenants_job_answers_as_an_unknown_one(
     client: httpx2.AsyncClient, rows: asyncpg.Connection, database: str, act: str
 ) -> None:
-    """Byte for byte, and the job stays as it is."""
+    """The responses are equal byte for byte, and the job stays unchanged."""
     job = await submit(client)
     stranger = bearer(await make_key(database, "stranger"))
     foreign = await client.post(f"/v1/jobs/{job['id']}/{act}", headers=stranger)
@@ -62,7 +62,7 @@ async def test_another_tenants_job_answers_as_an_unknown_one(
 
 
 async def test_tenants_may_choose_the_same_idempotency_key(client: httpx2.AsyncClient, database: str) -> None:
-    """Each gets a job of its own."""
+    """Each tenant gets its own job."""
     stranger = await make_key(database, "stranger")
     mine = await submit(client, Idempotency_Key="one")
     theirs = await submit(client, Idempotency_Key="one", Authorization=f"Bearer {stranger}")

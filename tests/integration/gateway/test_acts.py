@@ -1,7 +1,7 @@
-"""Canceling jobs, and running them again."""
+"""Canceling and retrying jobs."""
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID
 
 import asyncpg
 import httpx2
@@ -20,7 +20,7 @@ BODY = {
 
 
 async def test_a_queued_job_is_canceled_at_once(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """Whoever asked to be told of it gets a delivery; asking again changes nothing."""
+    """Its webhook delivery is recorded; a repeated cancel changes nothing."""
     job = await submit(client, BODY)
     expected = {"id": job["id"], "status": "canceled", "cancel_requested_at": None}
     assert await cancel(client, job) == expected
@@ -30,7 +30,7 @@ async def test_a_queued_job_is_canceled_at_once(client: httpx2.AsyncClient, rows
 
 
 async def test_the_holder_of_a_running_job_is_told(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """The request is on the row and goes out as a notification; the first request's time stays."""
+    """The request is stored on the row and sent as a notification; the time of the first request stays."""
     job = await submit(client, BODY)
     await rows.execute(START)
     told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
@@ -49,7 +49,7 @@ async def test_the_holder_of_a_running_job_is_told(client: httpx2.AsyncClient, r
 
 
 async def test_a_finished_job_stays_as_it_is(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """Canceling too late is no error."""
+    """A late cancel is not an error."""
     job = await submit(client)
     await rows.execute(START)
     await rows.execute(SUCCEED)
@@ -57,7 +57,7 @@ async def test_a_finished_job_stays_as_it_is(client: httpx2.AsyncClient, rows: a
 
 
 async def test_concurrent_cancels_agree(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """One of them does it, all are answered alike."""
+    """One of them cancels the job, and all get the same response."""
     job = await submit(client, BODY)
     replies = await asyncio.gather(*(cancel(client, job) for _ in range(8)))
     assert {reply["status"] for reply in replies} == {"canceled"}
@@ -65,7 +65,7 @@ async def test_concurrent_cancels_agree(client: httpx2.AsyncClient, rows: asyncp
 
 
 async def test_a_retry_is_a_new_job_with_the_same_input(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """Input, seed, metadata and webhook are copied, and the new job tells where it comes from."""
+    """Input, seed, metadata and webhook are copied, and `retried_from` names the first job."""
     job = await submit(client, BODY)
     await cancel(client, job)
     answer = await client.post(job["urls"]["retry"])
@@ -80,7 +80,7 @@ async def test_a_retry_is_a_new_job_with_the_same_input(client: httpx2.AsyncClie
 
 
 async def test_a_retry_under_a_key_happens_once(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """It is replayed like any submission, and its key can't stand for another job's retry."""
+    """It is replayed like any submission, and its key cannot be used to retry another job."""
     one, two = await submit(client, BODY), await submit(client, BODY)
     for job in (one, two):
         await cancel(client, job)
@@ -95,7 +95,7 @@ async def test_a_retry_under_a_key_happens_once(client: httpx2.AsyncClient, rows
 async def test_an_unfinished_job_can_not_be_retried(
     client: httpx2.AsyncClient, rows: asyncpg.Connection, change: str | None
 ) -> None:
-    """409 tells how it stands."""
+    """The 409 has the job's status."""
     job = await submit(client)
     if change:
         await rows.execute(change)
@@ -107,7 +107,7 @@ async def test_an_unfinished_job_can_not_be_retried(
 async def test_a_job_of_a_model_that_is_gone_can_not_be_retried(
     client: httpx2.AsyncClient, rows: asyncpg.Connection
 ) -> None:
-    """The catalogue of today decides."""
+    """The current catalogue decides."""
     job = await submit(client)
     await cancel(client, job)
     await rows.execute("UPDATE jobs SET model = 'gone'")
@@ -118,7 +118,7 @@ async def test_a_job_of_a_model_that_is_gone_can_not_be_retried(
 async def test_a_job_beyond_todays_bounds_can_not_be_retried(
     client: httpx2.AsyncClient, rows: asyncpg.Connection
 ) -> None:
-    """Bounds may have become tighter since it was accepted."""
+    """Bounds may have become narrower since it was accepted."""
     job = await submit(client)
     await cancel(client, job)
     await rows.execute("""UPDATE jobs SET input = jsonb_set(input, '{width}', '4096')""")
@@ -127,8 +127,8 @@ async def test_a_job_beyond_todays_bounds_can_not_be_retried(
 
 
 @pytest.mark.parametrize("act", ["cancel", "retry"])
-@pytest.mark.parametrize("job_id", [str(uuid4()), "no-uuid"])
+@pytest.mark.parametrize("job_id", [str(UUID(int=7)), "no-uuid"])
 async def test_an_unknown_job_is_not_found(client: httpx2.AsyncClient, act: str, job_id: str) -> None:
-    """An id that never was and a text that is no id alike."""
+    """An unknown id and a text that is not an id get the same response."""
     answer = await client.post(f"/v1/jobs/{job_id}/{act}")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

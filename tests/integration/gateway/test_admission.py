@@ -1,4 +1,4 @@
-"""Bounds on what may wait."""
+"""Bounds on waiting jobs."""
 
 from collections.abc import Callable
 from uuid import UUID, uuid4
@@ -30,7 +30,7 @@ def admission_of(store: JobStore) -> AdmissionFactory:
 
 
 def refusal(admission: Admission, tenant: UUID, model: str = MODEL) -> str | None:
-    """The code that a submission is refused with."""
+    """Return the code of the problem that refuses a submission, or None."""
     try:
         admission.admit(model, tenant)
     except ProblemError as error:
@@ -39,7 +39,7 @@ def refusal(admission: Admission, tenant: UUID, model: str = MODEL) -> str | Non
 
 
 async def test_a_full_model_refuses_everybody(admission_of: AdmissionFactory) -> None:
-    """What was admitted counts at once, before any sample; another model has room."""
+    """Admissions count at once, before any sample; another model still has room."""
     admission = admission_of(2, 100)
     codes = [refusal(admission, uuid4()) for _ in range(3)]
     assert codes == [None, None, ApiError.QUEUE_FULL]
@@ -47,7 +47,7 @@ async def test_a_full_model_refuses_everybody(admission_of: AdmissionFactory) ->
 
 
 async def test_a_tenants_quota_spans_models(admission_of: AdmissionFactory) -> None:
-    """And leaves other tenants alone."""
+    """Other tenants are not affected."""
     admission, tenant = admission_of(100, 2), uuid4()
     codes = [refusal(admission, tenant, model) for model in (MODEL, "other", MODEL)]
     assert codes == [None, None, ApiError.QUOTA_EXCEEDED]
@@ -57,7 +57,7 @@ async def test_a_tenants_quota_spans_models(admission_of: AdmissionFactory) -> N
 async def test_a_sample_tells_what_waits(
     admission_of: AdmissionFactory, store: JobStore, rows: asyncpg.Connection
 ) -> None:
-    """Jobs that others accepted count, those that left the queue do not."""
+    """Jobs that other processes accepted count, and jobs that left the queue do not."""
     tenant = await make_tenant(rows)
     await store.insert([submission(tenant) for _ in range(3)])
     admission = admission_of(3, 100)
@@ -73,7 +73,7 @@ async def test_a_sample_tells_what_waits(
 async def test_what_is_admitted_during_a_sample_counts_on_top(
     admission_of: AdmissionFactory, store: JobStore, rows: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sample can't know of it."""
+    """The sample does not include it."""
     tenant = await make_tenant(rows)
     await store.insert([submission(tenant)])
     admission = admission_of(3, 100)
@@ -84,7 +84,7 @@ async def test_what_is_admitted_during_a_sample_counts_on_top(
 
 
 async def test_a_sample_counts_no_further_than_the_bound(store: JobStore, rows: asyncpg.Connection) -> None:
-    """So its cost does not grow with the backlog."""
+    """Its cost does not grow with the backlog."""
     tenant = await make_tenant(rows)
     await store.insert([submission(tenant) for _ in range(30)])
     (waiting,) = await store.count_waiting([MODEL, "other"], 10)
@@ -92,7 +92,7 @@ async def test_a_sample_counts_no_further_than_the_bound(store: JobStore, rows: 
 
 
 async def test_a_sample_reads_the_waiting_only(rows: asyncpg.Connection) -> None:
-    """Neither the history nor the backlog beyond the bound is looked at."""
+    """Neither the history nor the backlog beyond the bound is read."""
     await _fill(rows, await make_tenant(rows), finished=5000, queued=2000)
     plan = await explain(rows, queries.count_waiting.sql, "ARRAY['tiny', 'other'], 50")
     scans = scans_of(plan, "jobs_waiting")
@@ -103,7 +103,7 @@ async def test_a_sample_reads_the_waiting_only(rows: asyncpg.Connection) -> None
 async def test_a_full_queue_answers_429(
     environment: Environment, catalogue: Catalogue, key: str, rows: asyncpg.Connection
 ) -> None:
-    """A problem document with Retry-After, and nothing recorded."""
+    """The response is a problem with Retry-After, and nothing is recorded."""
     settings = load(Settings, {**environment, "DARKROOM_MAX_QUEUED_JOBS_PER_TENANT": "1"})
     async with open_app(settings) as gateway, http_client(gateway.http, key) as client:
         await submit(client)

@@ -1,4 +1,4 @@
-"""The group commit: what shares a batch shares its commit, and nothing else."""
+"""The group commit: the submissions of a batch share a commit and nothing else."""
 
 import asyncio
 import traceback
@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 
 
 async def test_submissions_that_arrive_together_share_commits(store: JobStore, rows: asyncpg.Connection) -> None:
-    """A hundred arrivals take a handful of transactions."""
+    """A hundred submissions need a few transactions."""
     tenant = await make_tenant(rows)
     async with Committer(store) as committer:
         await asyncio.gather(*(committer.submit(submission(tenant)) for _ in range(100)))
@@ -29,7 +29,7 @@ async def test_submissions_that_arrive_together_share_commits(store: JobStore, r
 
 
 async def test_each_gets_its_own_answer(store: JobStore, rows: asyncpg.Connection) -> None:
-    """Rows are joined on the job's id, whatever order the database returns them in."""
+    """Rows are joined on the job's id, in whatever order the database returns them."""
     tenant = await make_tenant(rows)
     wanted = [submission(tenant, f"k{99 - n}", metadata={"n": str(n)}) for n in range(100)]
     async with Committer(store) as committer:
@@ -40,7 +40,7 @@ async def test_each_gets_its_own_answer(store: JobStore, rows: asyncpg.Connectio
 
 
 async def test_a_bad_row_fails_alone(store: JobStore, rows: asyncpg.Connection) -> None:
-    """What Postgres refuses, a NUL that slipped through or a tenant that is gone, takes no neighbour with it."""
+    """A row that Postgres refuses, for a NUL or a missing tenant, does not affect the others."""
     tenant = await make_tenant(rows)
     bad = [submission(tenant, metadata={"a": "\0"}), submission(submission(tenant).id)]
     good = [submission(tenant, f"k{n}") for n in range(6)]
@@ -51,7 +51,7 @@ async def test_a_bad_row_fails_alone(store: JobStore, rows: asyncpg.Connection) 
 
 
 async def test_what_postgres_refuses_leaves_no_prompt_in_the_logs(store: JobStore, rows: asyncpg.Connection) -> None:
-    """Its complaint quotes the whole row; ours names the job and the constraint."""
+    """Its error quotes the whole row; the log names the job and the constraint."""
     tenant = await make_tenant(rows)
     await rows.execute("ALTER TABLE jobs ADD CONSTRAINT no_lights CHECK (input ->> 'prompt' <> 'a lighthouse')")
     refused = submission(tenant)
@@ -65,7 +65,7 @@ async def test_what_postgres_refuses_leaves_no_prompt_in_the_logs(store: JobStor
 
 
 async def test_a_client_that_leaves_does_not_cancel_its_batch(store: JobStore, rows: asyncpg.Connection) -> None:
-    """Its job and its neighbours' are recorded all the same."""
+    """Its job and the others are still recorded."""
     tenant = await make_tenant(rows)
     async with Committer(store) as committer:
         posts = [asyncio.create_task(committer.submit(submission(tenant))) for _ in range(5)]
@@ -77,7 +77,7 @@ async def test_a_client_that_leaves_does_not_cancel_its_batch(store: JobStore, r
 
 
 async def test_leaving_answers_everything_that_was_taken_in(store: JobStore, rows: asyncpg.Connection) -> None:
-    """A drain loses nobody's answer."""
+    """A drain answers every submission."""
     tenant = await make_tenant(rows)
     async with Committer(store) as committer:
         posts = [asyncio.create_task(committer.submit(submission(tenant))) for _ in range(300)]
@@ -97,7 +97,7 @@ async def test_the_queue_is_bounded(store: JobStore, rows: asyncpg.Connection) -
 
 
 class InStep(JobStore):
-    """Its inserts return only when the test says so, and then all in the same step of the event loop."""
+    """A store whose inserts return when the test says so, all in the same step of the event loop."""
 
     inserted = 0
 
@@ -113,7 +113,7 @@ class InStep(JobStore):
 
 
 async def test_who_comes_as_the_last_commit_ends_is_served(pool: Database, rows: asyncpg.Connection) -> None:
-    """A client that posts again in the very moment in which all commits end does not wait for another's post."""
+    """A client that submits again just as all commits end does not wait for another submission."""
     tenant, store = await make_tenant(rows), InStep(pool)
     async with Committer(store) as committer:
 
@@ -132,7 +132,7 @@ async def test_who_comes_as_the_last_commit_ends_is_served(pool: Database, rows:
 
 
 async def test_equal_keys_in_one_batch(store: JobStore, rows: asyncpg.Connection) -> None:
-    """The first is accepted; the later ones replay it or learn that the key is taken."""
+    """The first is accepted; the others replay it or are refused because the key is taken."""
     tenant = await make_tenant(rows)
     twins = [submission(tenant, "one"), submission(tenant, "one"), submission(tenant, "one", b"other")]
     assert set(await store.insert(twins)) == {twins[0].id}
@@ -144,7 +144,7 @@ async def test_equal_keys_in_one_batch(store: JobStore, rows: asyncpg.Connection
 
 
 async def test_a_twin_waits_for_the_first_to_commit(store: JobStore, rows: asyncpg.Connection) -> None:
-    """While another transaction holds the key, nothing is answered; if it rolls back, the twin is accepted."""
+    """While another transaction has the key the twin waits; if that rolls back, the twin is accepted."""
     tenant = await make_tenant(rows)
     transaction = rows.transaction()
     await transaction.start()
@@ -160,7 +160,7 @@ async def test_a_twin_waits_for_the_first_to_commit(store: JobStore, rows: async
 
 
 async def test_a_batch_that_is_a_deadlocks_victim_is_tried_again(store: JobStore, rows: asyncpg.Connection) -> None:
-    """Postgres cancels the batch; its submissions never hear of it."""
+    """Postgres cancels the batch, which is then repeated."""
     tenant = await make_tenant(rows)
     await rows.execute("SET deadlock_timeout = '1min'")  # so that the other side finds the deadlock, and is its victim
     transaction = rows.transaction()

@@ -1,4 +1,4 @@
-"""The gateway's connections: what waits for one thing never waits in another's queue."""
+"""The gateway's connections: work of one kind never waits behind work of another."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ REST = 3
 
 @pytest.fixture
 async def locks(database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection that holds locks until its transaction ends."""
+    """Yield a connection that holds locks until its transaction ends."""
     connection = await asyncpg.connect(database)
     yield connection
     await connection.close()
@@ -48,7 +48,7 @@ async def waiting_for_locks(rows: asyncpg.Connection) -> int:
 async def test_cancels_of_one_job_hold_nothing_else_up(
     client: httpx2.AsyncClient, rows: asyncpg.Connection, locks: asyncpg.Connection
 ) -> None:
-    """Thousands of them wait for a row that somebody holds: posts, another job's cancel and readiness go on."""
+    """Thousands of them wait for a locked row: submissions, another job's cancel and readiness continue."""
     job, other = await submit(client), await submit(client)
     async with locks.transaction():
         await locks.execute("SELECT FROM jobs WHERE id = $1 FOR UPDATE", job["id"])
@@ -72,7 +72,7 @@ async def test_cancels_of_many_jobs_are_refused_when_they_fill_their_connections
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """They are told that the service is busy; posts are accepted, also with a key that must be looked up first."""
+    """They are refused as busy; submissions are accepted, also with a key that must be looked up first."""
     monkeypatch.setattr("chassis.postgres.WAIT_TIMEOUT_SECONDS", 0.3)
     jobs = [await submit(client) for _ in range(20)]
     async with locks.transaction():
@@ -98,7 +98,7 @@ async def test_refusals_of_a_full_queue_share_their_look_ups(
     rows: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each looks for a job that was accepted earlier under its key, and is answered with it where there is one."""
+    """Each looks for a job that was accepted earlier under its key, and returns it."""
     asked: list[int] = []
     find_by_keys = JobStore.find_by_keys
 
@@ -121,7 +121,7 @@ async def test_refusals_of_a_full_queue_share_their_look_ups(
 async def test_a_submission_that_was_never_sent_is_in_no_doubt(
     environment: Environment, catalogue: Catalogue, key: str, rows: asyncpg.Connection
 ) -> None:
-    """It is answered that nothing was done, and counted like every other refusal."""
+    """The response says that nothing was done, and it counts as a refusal."""
     async with AsyncExitStack() as until_gone:
         wire = await until_gone.enter_async_context(wire_to(environment["DARKROOM_DATABASE_URL"]))
         settings = load(Settings, {**environment, "DARKROOM_DATABASE_URL": wire.url})
@@ -139,7 +139,7 @@ async def test_a_submission_that_was_never_sent_is_in_no_doubt(
 async def test_a_cancel_whose_answer_is_lost_is_in_doubt(
     environment: Environment, catalogue: Catalogue, key: str, rows: asyncpg.Connection, locks: asyncpg.Connection
 ) -> None:
-    """The answer claims nothing, Postgres commits all the same, and sending it again is safe."""
+    """The response leaves the outcome open, Postgres commits, and a repetition is safe."""
     await rows.execute(HOLD_COMMITS)
     async with wire_to(environment["DARKROOM_DATABASE_URL"]) as wire:
         settings = load(Settings, {**environment, "DARKROOM_DATABASE_URL": wire.url})
@@ -166,7 +166,7 @@ HOLD_COMMITS = """
     CREATE CONSTRAINT TRIGGER hold_commits AFTER UPDATE ON jobs DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION hold_commit();
 """
-"""A commit that changes a job waits for whoever holds the lock 47."""
+"""A commit that changes a job waits for the owner of lock 47."""
 
 
 async def _waits(rows: asyncpg.Connection, at_least: int) -> bool:
@@ -187,7 +187,7 @@ async def _sessions(rows: asyncpg.Connection) -> int:
 
 
 async def _unavailable(client: httpx2.AsyncClient) -> float:
-    """Submissions that were answered 503, by the metric of this process."""
+    """Return the number of submissions that were answered 503, by this process's metric."""
     prefix = 'darkroom_gateway_jobs_total{outcome="unavailable"} '
     lines = (await client.get("/metrics")).text.splitlines()
     return sum(float(line.removeprefix(prefix)) for line in lines if line.startswith(prefix))

@@ -1,4 +1,4 @@
-"""The declarer: no message finds its queue missing for long."""
+"""The declarer: missing queues are declared."""
 
 import aio_pika
 import pytest
@@ -15,7 +15,7 @@ LANES = Lanes.of((1, 2, 3))
 
 
 async def test_the_topology_is_declared_once_the_broker_is_back(broker: Broker, vhost: str) -> None:
-    """A failed declaration is tried again, a finished one is not."""
+    """A failed declaration is repeated, and a successful one is not."""
     declarer = Declarer(Broker("amqp://127.0.0.1:1/", "test"), [MODEL], LANES)
     for _ in range(2):
         with pytest.raises(BrokerUnavailableError):

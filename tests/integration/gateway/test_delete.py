@@ -1,4 +1,4 @@
-"""Deleting jobs: what goes, what stays, and what the id answers from then on."""
+"""Deleting jobs: what is removed, what stays, and how the id is answered from then on."""
 
 import asyncio
 from datetime import timedelta
@@ -44,14 +44,14 @@ FAIL = """
 
 @pytest.fixture
 async def job(client: httpx2.AsyncClient) -> dict[str, Any]:
-    """A canceled job."""
+    """Return a canceled job."""
     made = await submit(client, BODY)
     await cancel(client, made)
     return made
 
 
 async def dead_job(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> dict[str, Any]:
-    """A job that failed for good, with its dead letter."""
+    """Return a dead job with its dead letter."""
     made = await submit(client, BODY)
     token = await rows.fetchval(CLAIM, UUID(made["id"]))
     await rows.execute("DELETE FROM outbox WHERE job_id = $1", UUID(made["id"]))
@@ -75,7 +75,7 @@ def no_catalogue() -> Catalogue:
 
 
 async def test_a_finished_job_is_deleted_once(client: httpx2.AsyncClient, job: dict[str, Any]) -> None:
-    """204 without a body, then 410."""
+    """The first response is 204 without a body, all later ones are 410."""
     answer = await client.delete(job["urls"]["self"])
     assert (answer.status_code, answer.content) == (204, b"")
     again = await client.delete(job["urls"]["self"])
@@ -85,7 +85,7 @@ async def test_a_finished_job_is_deleted_once(client: httpx2.AsyncClient, job: d
 
 @pytest.mark.parametrize("end", [SUCCEED, "dead"])
 async def test_every_end_may_be_deleted(client: httpx2.AsyncClient, rows: asyncpg.Connection, end: str) -> None:
-    """A success, and a death with its letter."""
+    """Succeeded jobs can be deleted, and dead ones with their letters."""
     if end == "dead":
         made = await dead_job(client, rows)
     else:
@@ -99,7 +99,7 @@ async def test_every_end_may_be_deleted(client: httpx2.AsyncClient, rows: asyncp
 async def test_an_unfinished_job_is_not_deleted(
     client: httpx2.AsyncClient, rows: asyncpg.Connection, change: str | None
 ) -> None:
-    """409 says how it stands and what to do; nothing is redacted."""
+    """The 409 has the status and what to do; nothing is redacted."""
     made = await submit(client, BODY)
     if change:
         await rows.execute(change)
@@ -112,7 +112,7 @@ async def test_an_unfinished_job_is_not_deleted(
 async def test_another_tenant_can_not_delete_it(
     client: httpx2.AsyncClient, rows: asyncpg.Connection, database: str, job: dict[str, Any]
 ) -> None:
-    """Its answer is that for an unknown job, byte for byte, before and after the deletion."""
+    """The response equals that for an unknown job byte for byte, before and after the deletion."""
     stranger = bearer(await make_key(database, "stranger"))
     for _ in range(2):
         foreign = await client.delete(job["urls"]["self"], headers=stranger)
@@ -123,7 +123,7 @@ async def test_another_tenant_can_not_delete_it(
 
 
 async def test_a_purged_job_is_gone(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """An id from before what retention removed answers 410 to everybody; a later one is unknown."""
+    """An id that retention may have removed is answered 410 to every tenant; a later one is unknown."""
     await rows.execute("UPDATE instance SET purged_before = now() - interval '90 days'")
     for age, status in ((91, 410), (89, 404)):
         path = f"/v1/jobs/{aged_id(timedelta(days=age))}"
@@ -133,14 +133,14 @@ async def test_a_purged_job_is_gone(client: httpx2.AsyncClient, rows: asyncpg.Co
 
 @pytest.mark.parametrize("act", ["cancel", "retry"])
 async def test_a_deleted_job_takes_no_acts(client: httpx2.AsyncClient, job: dict[str, Any], act: str) -> None:
-    """What it asked for is gone, so that nothing could be done again."""
+    """Its input is removed, so that nothing can be repeated."""
     await delete(client, job)
     answer = await client.post(job["urls"][act])
     assert (answer.status_code, answer.json()["code"]) == (410, "gone")
 
 
 async def test_its_key_is_answered_410(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """Sent again with the same body or another, and without the row: 410, never a 503 and never a new job."""
+    """With the same body or another, and even without the row, the response is 410."""
     headers = {"Idempotency-Key": "a-key"}
     made = await submit(client, BODY, Idempotency_Key="a-key")
     await cancel(client, made)
@@ -159,7 +159,7 @@ async def test_its_key_is_answered_410(client: httpx2.AsyncClient, rows: asyncpg
 
 
 async def test_what_the_submitter_wrote_is_redacted(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """From the job, its letter and its attempts; the tombstone keeps how it went."""
+    """The job, its letter and its attempts are redacted; the tombstone keeps the outcome."""
     made = await dead_job(client, rows)
     job_id = UUID(made["id"])
     await rows.execute("""UPDATE jobs SET overrides = '{"input": {"width": 64}}'""")
@@ -178,7 +178,7 @@ async def test_what_the_submitter_wrote_is_redacted(client: httpx2.AsyncClient, 
 
 
 async def test_its_orphan_s_bytes_go_too(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """A job that was made again from its message left that in a letter."""
+    """The letter of a job that was recreated from its message had the message."""
     made = await dead_job(client, rows)
     await rows.execute(
         "INSERT INTO dead_letters"
@@ -192,7 +192,7 @@ async def test_its_orphan_s_bytes_go_too(client: httpx2.AsyncClient, rows: async
 
 
 async def test_other_jobs_stay_whole(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """Deleting one touches no other."""
+    """Deleting a job changes no other job."""
     made, other = await dead_job(client, rows), await dead_job(client, rows)
     before = [await rows.fetchrow("SELECT * FROM jobs WHERE id = $1", UUID(other["id"])), await letter_of(rows, other)]
     await delete(client, made)
@@ -201,7 +201,7 @@ async def test_other_jobs_stay_whole(client: httpx2.AsyncClient, rows: asyncpg.C
 
 
 async def test_its_deliveries_go_on(client: httpx2.AsyncClient, rows: asyncpg.Connection, job: dict[str, Any]) -> None:
-    """Who was promised word of its end gets it."""
+    """Recorded webhook deliveries are still sent."""
     before = await rows.fetch("SELECT * FROM webhook_deliveries")
     await delete(client, job)
     assert await rows.fetch("SELECT * FROM webhook_deliveries") == before
@@ -209,7 +209,7 @@ async def test_its_deliveries_go_on(client: httpx2.AsyncClient, rows: asyncpg.Co
 
 
 async def test_its_objects_are_swept(client: httpx2.AsyncClient, rows: asyncpg.Connection, job: dict[str, Any]) -> None:
-    """At once, whatever sweep was to come."""
+    """The sweep is due at once, even if another was scheduled."""
     await rows.execute(
         "INSERT INTO object_sweeps VALUES ($1, now() + interval '1 hour', now() - interval '1 hour')", UUID(job["id"])
     )
@@ -224,7 +224,7 @@ async def test_its_objects_are_swept(client: httpx2.AsyncClient, rows: asyncpg.C
 async def test_a_deleted_job_is_not_replayed(
     client: httpx2.AsyncClient, rows: asyncpg.Connection, pool: Database
 ) -> None:
-    """The refusal says why."""
+    """The refusal has the reason."""
     made = await dead_job(client, rows)
     letter = await letter_of(rows, made)
     await delete(client, made)
@@ -236,7 +236,7 @@ async def test_a_deleted_job_is_not_replayed(
 async def test_a_replayed_job_is_not_deleted(
     client: httpx2.AsyncClient, rows: asyncpg.Connection, pool: Database
 ) -> None:
-    """It is queued again: 409."""
+    """The job is queued again, so the response is 409."""
     made = await dead_job(client, rows)
     await replay(pool, (await letter_of(rows, made))["id"], "test", no_catalogue)
     assert await delete(client, made) == 409
@@ -246,7 +246,7 @@ async def test_a_replayed_job_is_not_deleted(
 async def test_delete_and_replay_at_once(
     client: httpx2.AsyncClient, rows: asyncpg.Connection, pool: Database, round_: int
 ) -> None:
-    """One of them wins, for each of many jobs; nobody hears of a deadlock, and no deleted job lives on."""
+    """One of them wins for each of many jobs, without a deadlock, and no deleted job runs."""
     dead = [await dead_job(client, rows) for _ in range(20)]
     letters = [(await letter_of(rows, made))["id"] for made in dead]
     acts = [
@@ -266,5 +266,5 @@ async def test_delete_and_replay_at_once(
 
 
 async def test_deletes_at_once_do_it_once(client: httpx2.AsyncClient, job: dict[str, Any]) -> None:
-    """One is answered 204, the others 410."""
+    """One response is 204, the others are 410."""
     assert sorted(await asyncio.gather(*(delete(client, job) for _ in range(8)))) == [204] + [410] * 7

@@ -1,4 +1,4 @@
-"""Idempotency keys: one job, however often and however concurrently it is asked for."""
+"""Idempotency keys: one job for any number of repeated or concurrent requests."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ async def post(client: httpx2.AsyncClient, key: str, body: object = BODY) -> htt
 
 
 async def test_the_same_request_is_answered_again(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """The stored answer is replayed, seed and all, and says so."""
+    """The first response is returned again, with the same seed and a header that says so."""
     first, again = await post(client, "one"), await post(client, "one")
     assert (first.status_code, again.status_code) == (202, 202)
     assert again.json() == first.json()
@@ -31,7 +31,7 @@ async def test_the_same_request_is_answered_again(client: httpx2.AsyncClient, ro
 
 
 async def test_the_answer_stays_as_it_was_at_acceptance(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """Whatever became of the job meanwhile."""
+    """Later changes of the job do not show."""
     first = await post(client, "one")
     await rows.execute(
         "UPDATE jobs SET status = 'running', attempt = 1, worker = 'ansel', started_at = now(),"
@@ -42,7 +42,7 @@ async def test_the_answer_stays_as_it_was_at_acceptance(client: httpx2.AsyncClie
 
 
 async def test_another_request_with_a_used_key_is_refused(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """422 with a code of its own; the first job stays."""
+    """The response is a 422 with its own code; the first job stays."""
     await post(client, "one")
     answer = await post(client, "one", OTHER)
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
@@ -50,7 +50,7 @@ async def test_another_request_with_a_used_key_is_refused(client: httpx2.AsyncCl
 
 
 async def test_a_refused_request_uses_no_key(client: httpx2.AsyncClient) -> None:
-    """A key is used up by an accepted job only."""
+    """Only an accepted job uses a key."""
     assert (await post(client, "one", {"input": {}})).status_code == 422
     answer = await post(client, "one")
     assert (answer.status_code, answer.headers.get("idempotency-replayed")) == (202, None)
@@ -68,7 +68,7 @@ async def test_concurrent_twins_share_one_job(client: httpx2.AsyncClient, rows: 
 async def test_of_concurrent_twins_with_different_bodies_one_wins(
     client: httpx2.AsyncClient, rows: asyncpg.Connection
 ) -> None:
-    """The others are told that the key is taken."""
+    """The others are refused because the key is taken."""
     answers = await asyncio.gather(*(post(client, "one", {"input": {"prompt": f"{n}"}}) for n in range(20)))
     assert sorted(answer.status_code for answer in answers) == [202] + [422] * 19
     assert await counts(rows) == (1, 1, 1)
@@ -77,7 +77,7 @@ async def test_of_concurrent_twins_with_different_bodies_one_wins(
 async def test_keys_crossed_between_two_gateways(
     settings: Settings, catalogue: Catalogue, key: str, rows: asyncpg.Connection
 ) -> None:
-    """Two gateways that get the same keys at the same time in opposite order end with one job for each key."""
+    """Two gateways with the same keys at the same time in opposite order create one job for each key."""
     keys = [f"k{number:03}" for number in range(60)]
     async with (
         open_app(settings) as one,
@@ -100,7 +100,7 @@ async def test_keys_crossed_between_two_gateways(
 
 
 async def test_a_full_queue_still_replays(environment: Environment, catalogue: Catalogue, key: str) -> None:
-    """Who was accepted once is not told 429 when asking again."""
+    """A repeated request of an accepted job is not refused with 429."""
     settings = load(Settings, {**environment, "DARKROOM_MAX_QUEUED_JOBS": "1"})
     async with open_app(settings) as gateway, http_client(gateway.http, key) as client:
         first = await submit(client, Idempotency_Key="one")

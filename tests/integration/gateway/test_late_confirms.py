@@ -1,4 +1,4 @@
-"""Confirms that come late, or not at all."""
+"""Late and missing confirms."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ QUEUE = work_queue("tiny")
 
 
 class SlowPublishers(Publishers):
-    """Publishes; the broker's answers wait until the test lets them through."""
+    """Publishers whose answers wait until the test releases them."""
 
     def __init__(self, broker: Broker) -> None:
         super().__init__(broker)
@@ -73,7 +73,7 @@ async def announced_at(rows: asyncpg.Connection, job: UUID) -> datetime:
 async def test_an_unconfirmed_message_backs_off_from_now(
     relay: Relay, outbox: Outbox, publishers: SlowPublishers, clock: Clock
 ) -> None:
-    """2, 4, 8 seconds, and a minute at the most, counted from the end of the wait for the confirm."""
+    """The pauses are 2, 4, 8 seconds and at most a minute, from the end of the wait for the confirm."""
     await outbox.put()
     pauses = []
     for failures in (0, 1, 2, 20):
@@ -87,7 +87,7 @@ async def test_an_unconfirmed_message_backs_off_from_now(
 async def test_an_unknown_outcome_makes_a_duplicate_not_a_loss(
     relay: Relay, outbox: Outbox, publishers: SlowPublishers, clock: Clock, vhost: str
 ) -> None:
-    """When the confirm is lost the row is published again a little later."""
+    """After a lost confirm the message is published again."""
     (job,) = await outbox.put()
     await relay.run_once()
     publishers.lose()
@@ -104,7 +104,7 @@ async def test_an_unknown_outcome_makes_a_duplicate_not_a_loss(
 async def test_a_late_confirm_still_deletes_its_message(
     relay: Relay, outbox: Outbox, publishers: SlowPublishers, vhost: str
 ) -> None:
-    """It goes out once, and the queue that confirmed is trusted again at once."""
+    """It is published once, and the circuit of its queue closes at once."""
     await outbox.put()
     await relay.run_once()
     assert await outbox.waiting() == [(1, False)]
@@ -119,7 +119,7 @@ async def test_a_late_confirm_still_deletes_its_message(
 async def test_a_late_confirm_spares_what_was_asked_for_anew(
     relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers
 ) -> None:
-    """A message that is wanted once more has its row, whatever became of the earlier one."""
+    """A renewed message keeps its row, whatever the outcome of the earlier one."""
     await outbox.put()
     await relay.run_once()
     await rows.execute("SELECT enqueue_message(jobs) FROM jobs")
@@ -132,7 +132,7 @@ async def test_a_late_confirm_spares_what_was_asked_for_anew(
 async def test_a_late_confirm_waits_for_no_other_relay(
     relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers
 ) -> None:
-    """A row that another relay holds is that relay's."""
+    """A row that another relay has locked is left to that relay."""
     await outbox.put()
     await relay.run_once()
     publishers.confirm()
@@ -144,13 +144,13 @@ async def test_a_late_confirm_waits_for_no_other_relay(
 
 @pytest.fixture(params=["in its batch", "after its batch"])
 def in_time(request: pytest.FixtureRequest, publishers: SlowPublishers) -> bool:
-    """Whether the confirm comes while the transaction waits for it."""
+    """Return whether the confirm arrives while the transaction waits for it."""
     publishers.holding = request.param != "in its batch"
     return not publishers.holding
 
 
 async def relayed(relay: Relay, publishers: SlowPublishers, *, in_time: bool) -> None:
-    """Publish, and take the confirm into account."""
+    """Publish, and process the confirm."""
     await relay.run_once()
     if not in_time:
         publishers.confirm()
@@ -163,7 +163,7 @@ AGE = "UPDATE outbox SET created_at = created_at - $1::text::interval"
 async def test_a_late_message_moves_its_announcement(
     relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers, in_time: bool
 ) -> None:
-    """A message that is confirmed 30 s after it was asked for may have reached its queue 30 s later than announced."""
+    """A message that is confirmed after 30 s may have reached its queue 30 s later than announced."""
     (job,) = await outbox.put()
     await rows.execute(AGE, "30 s")
     before = await announced_at(rows, job)
@@ -176,7 +176,7 @@ async def test_a_late_message_moves_its_announcement(
 async def test_a_prompt_message_leaves_its_announcement(
     relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers, in_time: bool
 ) -> None:
-    """Lateness below 10 s is allowed for already."""
+    """A delay below 10 s is included in the announcement."""
     (job,) = await outbox.put()
     await rows.execute(AGE, "3 s")
     before = await announced_at(rows, job)
@@ -187,7 +187,7 @@ async def test_a_prompt_message_leaves_its_announcement(
 async def test_the_time_in_a_lane_is_kept(
     relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers, in_time: bool
 ) -> None:
-    """What a lane adds is in `announced_at` already; the lateness comes on top."""
+    """`announced_at` includes the delay of the lane, and the late confirm is added to it."""
     (job,) = await outbox.put(lane="1sb")
     await rows.execute(AGE, "30 s")
     await rows.execute("UPDATE jobs SET announced_at = announced_at + interval '1 hour'")
@@ -199,7 +199,7 @@ async def test_the_time_in_a_lane_is_kept(
 async def test_a_claimed_job_keeps_its_announcement(
     relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers, in_time: bool
 ) -> None:
-    """Only waiting jobs are ever published again."""
+    """Only waiting jobs are republished."""
     (job,) = await outbox.put()
     await rows.execute(AGE, "30 s")
     await rows.execute(
@@ -215,7 +215,7 @@ async def test_a_claimed_job_keeps_its_announcement(
 async def test_the_announcement_waits_for_no_jobs_row(
     relay: Relay, outbox: Outbox, rows: asyncpg.Connection, publishers: SlowPublishers, in_time: bool
 ) -> None:
-    """Whoever holds the job acts on it; the relay goes on."""
+    """The owner of the lock acts on the job; the relay continues."""
     held, job = await outbox.put(2)
     await rows.execute(AGE, "30 s")
     before = await announced_at(rows, held)

@@ -1,4 +1,4 @@
-"""RabbitMQ or Postgres is away."""
+"""RabbitMQ or Postgres is unavailable."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ from tests.support.waiting import eventually
 async def test_without_rabbitmq_intake_goes_on(
     private_rabbitmq: BrokerFactory, database: str, catalogue: Catalogue, rows: asyncpg.Connection
 ) -> None:
-    """Jobs are accepted and the gateway is ready; what the outbox held is delivered when RabbitMQ is back."""
+    """Jobs are accepted and the gateway is ready; the outbox is published when RabbitMQ is back."""
     broker = await private_rabbitmq()
     url = await broker.create_vhost()
     settings = load(Settings, {"DARKROOM_DATABASE_URL": database, "DARKROOM_AMQP_URL": url})
@@ -51,7 +51,7 @@ async def test_without_rabbitmq_intake_goes_on(
         await broker.start()
 
         async def delivered() -> bool:
-            """A queue that has just come back may confirm late: the message goes out again then."""
+            """Return whether the messages arrived. A queue may confirm late, and then gets a message twice."""
             await relay.run_once()
             return not await rows.fetchval("SELECT count(*) FROM outbox")
 
@@ -62,7 +62,7 @@ async def test_without_rabbitmq_intake_goes_on(
 async def test_without_postgres_posts_are_refused_whole(
     private_postgres: DatabaseFactory, vhost: str, catalogue: Catalogue
 ) -> None:
-    """503 with Retry-After and nothing half done, also for posts that were under way; then all is well again."""
+    """The response is 503 with Retry-After and nothing is half done, also for submissions in progress."""
     server = await private_postgres()
     url = await server.create_database()
     settings = load(Settings, {"DARKROOM_DATABASE_URL": url, "DARKROOM_AMQP_URL": vhost})
@@ -91,7 +91,7 @@ async def test_without_postgres_posts_are_refused_whole(
 async def test_a_commit_that_was_cut_off_is_replayed_under_its_key(
     private_postgres: DatabaseFactory, vhost: str, catalogue: Catalogue
 ) -> None:
-    """After a 503 in doubt, sending the request again under its key ends in one job."""
+    """After a 503 in doubt, a repetition with the same key results in one job."""
     server = await private_postgres()
     url = await server.create_database()
     settings = load(Settings, {"DARKROOM_DATABASE_URL": url, "DARKROOM_AMQP_URL": vhost})
@@ -111,7 +111,7 @@ async def test_a_commit_that_was_cut_off_is_replayed_under_its_key(
 
 
 async def test_a_silent_postgres_keeps_nobody_waiting_twice(vhost: str) -> None:
-    """When one batch ran into the timeout, those that waited behind it are refused with it."""
+    """When a batch times out, the submissions that waited behind it are refused with it."""
     silent = await asyncio.start_server(_say_nothing, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     settings = load(Settings, {"DARKROOM_DATABASE_URL": f"postgresql://127.0.0.1:{port}/x", "DARKROOM_AMQP_URL": vhost})

@@ -1,4 +1,4 @@
-"""`python -m gateway` as a process of its own."""
+"""`python -m gateway` as a process."""
 
 import asyncio
 from pathlib import Path
@@ -29,7 +29,7 @@ async def start_gateway(
 async def test_a_job_travels_to_the_broker(
     start_service: ServiceFactory, environment: Environment, key: str, vhost: str, rows: asyncpg.Connection
 ) -> None:
-    """Topology, intake and relay are running, and the idle process stays small."""
+    """Declarer, endpoints and relay run, and the idle process stays small."""
     gateway = await start_gateway(start_service, environment)
     async with httpx2.AsyncClient(base_url=gateway.url, headers=bearer(key), trust_env=False) as client:
         assert (await client.post("/v1/jobs", json=BODY)).status_code == 202
@@ -44,7 +44,7 @@ async def test_a_job_travels_to_the_broker(
 async def test_sigterm_answers_every_post_that_was_taken_in(
     start_service: ServiceFactory, environment: Environment, key: str, rows: asyncpg.Connection
 ) -> None:
-    """Under load, no recorded job lacks its answer and no answer its job; the process ends well."""
+    """Under load, every recorded job has its response and every response its job; the process exits with 0."""
     gateway = await start_gateway(start_service, environment)
     accepted: list[str] = []
 
@@ -67,7 +67,7 @@ async def test_sigterm_answers_every_post_that_was_taken_in(
 
 
 async def test_bad_settings_are_told_at_once(start_service: ServiceFactory) -> None:
-    """Every missing and wrong variable in one go, never a value, and an exit code of its own."""
+    """Every missing and wrong variable is reported at once, without values, and has its own exit code."""
     settings = {"DARKROOM_AMQP_URL": "http://secret", "DARKROOM_MAX_QUEUED_JOBS": "none"}
     gateway = await start_gateway(start_service, settings, wait_ready=False)
     assert await gateway.wait() == 64
@@ -78,7 +78,7 @@ async def test_bad_settings_are_told_at_once(start_service: ServiceFactory) -> N
 
 
 async def test_a_missing_catalogue_is_told(start_service: ServiceFactory, environment: Environment) -> None:
-    """One sentence and a non-zero exit code."""
+    """The process prints one sentence and exits with a non-zero code."""
     gateway = await start_service("gateway", {**environment, "DARKROOM_MODELS_FILE": "nowhere"}, wait_ready=False)
     assert await gateway.wait() == BAD_SETTINGS_EXIT_CODE
     assert "The model catalogue nowhere can't be read" in gateway.output()
@@ -87,7 +87,7 @@ async def test_a_missing_catalogue_is_told(start_service: ServiceFactory, enviro
 async def test_a_body_that_ends_early_leaves_nothing(
     start_service: ServiceFactory, environment: Environment, key: str, rows: asyncpg.Connection
 ) -> None:
-    """The client that hung up hurts nobody else."""
+    """A client that disconnects affects no other."""
     gateway = await start_gateway(start_service, environment)
     _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(

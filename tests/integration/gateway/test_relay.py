@@ -1,4 +1,4 @@
-"""The relay: from the outbox to the broker, never losing a message."""
+"""The relay: from the outbox to the broker without losing a message."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ LANES = Lanes.of((1, 2, 3))
 
 @pytest.fixture
 async def declarer(broker: Broker) -> Declarer:
-    """The topology of MODEL, declared."""
+    """Return a declarer that has declared the topology of MODEL."""
     declarer = Declarer(broker, [MODEL], LANES)
     await declarer.run_once()
     return declarer
@@ -43,7 +43,7 @@ async def declarer(broker: Broker) -> Declarer:
 
 @pytest.fixture
 def clock() -> Clock:
-    """What the relay's circuit breakers go by."""
+    """Return the clock of the relay's circuit breakers."""
     return Clock()
 
 
@@ -53,12 +53,12 @@ def relay(pool: Database, broker: Broker, declarer: Declarer, clock: Clock) -> R
 
 
 async def received(vhost: str, queue: str = QUEUE) -> list[UUID]:
-    """The jobs of all messages in the queue, which is empty then."""
+    """Empty the queue and return the jobs of its messages."""
     return [decode_render(message.body).job_id for message in await published(vhost, queue)]
 
 
 async def test_a_message_reaches_its_models_queue(relay: Relay, outbox: Outbox, vhost: str) -> None:
-    """Persistent, with the job's id and trace in its headers; the confirmed row is gone."""
+    """It is persistent, with the job's id and trace in its headers; the confirmed row is deleted."""
     (job,) = await outbox.put()
     assert await relay.run_once() is False
     (message,) = await published(vhost, QUEUE)
@@ -69,7 +69,7 @@ async def test_a_message_reaches_its_models_queue(relay: Relay, outbox: Outbox, 
 
 
 async def test_a_message_that_names_a_lane_waits_in_it(relay: Relay, outbox: Outbox, vhost: str) -> None:
-    """It goes to the lane's queue, and from there it can return to its model."""
+    """It goes to the lane's queue, from where it returns to its model."""
     lane = LANES.rungs[2][1]
     (job,) = await outbox.put(lane=lane.name)
     await relay.run_once()
@@ -79,7 +79,7 @@ async def test_a_message_that_names_a_lane_waits_in_it(relay: Relay, outbox: Out
 
 
 async def test_messages_go_out_in_order_and_in_batches(relay: Relay, outbox: Outbox, vhost: str) -> None:
-    """A full batch says that more may wait; the oldest go first."""
+    """A full batch reports that more may wait; the oldest are published first."""
     jobs = await outbox.put(LARGEST_SHARE + 5)
     assert await relay.run_once() is True
     assert await received(vhost) == jobs[:LARGEST_SHARE]
@@ -90,7 +90,7 @@ async def test_messages_go_out_in_order_and_in_batches(relay: Relay, outbox: Out
 async def test_a_batch_is_shared_fairly(
     relay: Relay, declarer: Declarer, outbox: Outbox, vhost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many messages wait for one model or lane, each of the others gets as large a part of the batch."""
+    """However many messages wait for one model or lane, each of the others has the same share of the batch."""
     monkeypatch.setattr(gateway_store, "LARGEST_TAKE", 12)
     declarer.require(["aura", "boreas"])
     await declarer.run_once()
@@ -104,7 +104,7 @@ async def test_a_batch_is_shared_fairly(
 
 
 async def test_a_batch_costs_what_it_takes(outbox: Outbox, rows: asyncpg.Connection) -> None:
-    """Taking reads no table from end to end, whether the plan is made for its arguments or for any."""
+    """Neither a custom nor a generic plan reads a whole table."""
     for model in ("tiny", "aura", "boreas"):
         await outbox.put(1500, model=model)
     await rows.execute("ANALYZE")
@@ -120,7 +120,7 @@ async def test_a_batch_costs_what_it_takes(outbox: Outbox, rows: asyncpg.Connect
 async def test_a_plan_made_while_nothing_waited_costs_no_more(
     pool: Database, outbox: Outbox, rows: asyncpg.Connection
 ) -> None:
-    """A connection keeps its plan, and a relay mostly plans for an empty outbox: a burst must not be read whole."""
+    """A connection keeps the plan for an empty outbox, which must not read a whole burst."""
     await rows.execute("VACUUM ANALYZE")
     async with pool.index_walk() as connection:
         await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
@@ -137,7 +137,7 @@ async def test_a_plan_made_while_nothing_waited_costs_no_more(
 
 
 async def test_what_is_not_due_stays(relay: Relay, outbox: Outbox, rows: asyncpg.Connection, vhost: str) -> None:
-    """A row is left alone until it is available."""
+    """A row stays until it is available."""
     await outbox.put()
     await rows.execute("UPDATE outbox SET available_at = now() + interval '1 hour'")
     await relay.run_once()
@@ -148,7 +148,7 @@ async def test_what_is_not_due_stays(relay: Relay, outbox: Outbox, rows: asyncpg
 async def test_two_relays_share_the_work(
     relay: Relay, pool: Database, broker: Broker, declarer: Declarer, outbox: Outbox, vhost: str
 ) -> None:
-    """What one holds the other passes over, so that every message goes out once."""
+    """Each skips the rows that the other has locked, so that every message is published once."""
     jobs = await outbox.put(2 * LARGEST_SHARE)
     await asyncio.gather(relay.run_once(), Relay(pool, OutboxStore(), Publishers(broker), declarer).run_once())
     assert Counter(await received(vhost)) == Counter(jobs)
@@ -157,7 +157,7 @@ async def test_two_relays_share_the_work(
 async def test_an_unroutable_message_waits_and_its_queue_is_declared(
     relay: Relay, declarer: Declarer, outbox: Outbox, vhost: str, clock: Clock
 ) -> None:
-    """It backs off without holding up the others, and is delivered once its queue is there."""
+    """It backs off without delaying the others, and is delivered once its queue exists."""
     await outbox.put(model="forgotten")
     (job,) = await outbox.put()
     await relay.run_once()
@@ -173,7 +173,7 @@ async def test_an_unroutable_message_waits_and_its_queue_is_declared(
 
 
 async def test_the_back_off_grows_up_to_a_bound(relay: Relay, outbox: Outbox, clock: Clock) -> None:
-    """1, 2, 4, ... seconds, and a minute at the most."""
+    """The pauses are 1, 2, 4, ... and at most 60 seconds."""
     await outbox.put(model="forgotten")
     pauses = []
     for failures in (0, 1, 2, 3, 20):
@@ -185,7 +185,7 @@ async def test_the_back_off_grows_up_to_a_bound(relay: Relay, outbox: Outbox, cl
 
 
 async def test_a_refused_message_backs_off(relay: Relay, outbox: Outbox, vhost: str) -> None:
-    """A queue that takes no more nacks; the row stays and counts the failure."""
+    """A full queue nacks; the row stays and counts the failure."""
     await outbox.put(model="full")
     arguments: dict[str, Any] = {"x-max-length": 0, "x-overflow": "reject-publish"}
     async with Queues(vhost).channel() as channel:
@@ -198,7 +198,7 @@ async def test_a_refused_message_backs_off(relay: Relay, outbox: Outbox, vhost: 
 async def test_a_model_that_takes_nothing_is_probed_by_one_message(
     relay: Relay, outbox: Outbox, rows: asyncpg.Connection, clock: Clock
 ) -> None:
-    """Its other messages are left alone, for longer each time."""
+    """Its other messages wait, longer after each failed probe."""
     await outbox.put(5, model="forgotten")
     tried = []
     for seconds in (0, 0.9, 0.2, 1.7, 0.4):
@@ -210,7 +210,7 @@ async def test_a_model_that_takes_nothing_is_probed_by_one_message(
 
 
 async def test_without_a_broker_nothing_is_touched(pool: Database, declarer: Declarer, outbox: Outbox) -> None:
-    """The round fails before it opens a transaction; the row stays due, with no failure counted."""
+    """The round fails before it opens a transaction; the row stays due, without a failure."""
     await outbox.put()
     nowhere = Publishers(Broker("amqp://127.0.0.1:1/", "test"))
     with pytest.raises(BrokerUnavailableError):
@@ -219,7 +219,7 @@ async def test_without_a_broker_nothing_is_touched(pool: Database, declarer: Dec
 
 
 class DyingProcess(Publishers):
-    """Publishes, and the process dies before it can say so."""
+    """Publishers of a process that dies after publishing."""
 
     async def send(self, destination: str, messages: Sequence[Message]) -> list[Receipt]:
         await super().send(destination, messages)
@@ -229,7 +229,7 @@ class DyingProcess(Publishers):
 async def test_a_crash_before_the_delete_makes_a_duplicate_not_a_loss(
     relay: Relay, broker: Broker, pool: Database, declarer: Declarer, outbox: Outbox, vhost: str
 ) -> None:
-    """What was published but not deleted is published again by whoever comes next."""
+    """A message that was published but not deleted is published again."""
     (job,) = await outbox.put()
     with pytest.raises(KeyError):
         await Relay(pool, OutboxStore(), DyingProcess(broker), declarer).run_once()
@@ -249,7 +249,7 @@ OBSOLETE = {
 async def test_a_message_that_nobody_would_act_on_is_dropped(
     relay: Relay, outbox: Outbox, rows: asyncpg.Connection, vhost: str, change: str
 ) -> None:
-    """One whose job is at its end, in another generation or gone is deleted unpublished, and its neighbour goes out."""
+    """A message whose job has ended, has another generation or is gone is deleted; others are published."""
     obsolete, job = await outbox.put(2)
     await rows.execute(change, obsolete)
     await relay.run_once()
@@ -260,7 +260,7 @@ async def test_a_message_that_nobody_would_act_on_is_dropped(
 async def test_a_running_jobs_message_goes_out(
     relay: Relay, outbox: Outbox, rows: asyncpg.Connection, vhost: str
 ) -> None:
-    """The job may be queued again by the time that it is looked at."""
+    """The job may be queued again when a worker reads the message."""
     (job,) = await outbox.put()
     await rows.execute(
         "UPDATE jobs SET status = 'running', attempt = 1, started_at = now(), worker = 'ansel', lease_token = $2,"
@@ -275,7 +275,7 @@ async def test_a_running_jobs_message_goes_out(
 async def test_a_row_that_cannot_be_read_stops_no_other(
     relay: Relay, outbox: Outbox, rows: asyncpg.Connection, vhost: str
 ) -> None:
-    """A job whose input another version wrote backs off alone."""
+    """Only the job with an undecodable input backs off."""
     unreadable, job = await outbox.put(2)
     await rows.execute("UPDATE jobs SET input = '{}' WHERE id = $1", unreadable)
     await relay.run_once()

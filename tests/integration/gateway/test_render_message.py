@@ -1,4 +1,4 @@
-"""What a published message says: all of its job."""
+"""The content of a published message: the whole job."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -45,7 +45,7 @@ async def body(relay: Relay, vhost: str, model: str = "tiny") -> bytes:
 async def test_a_message_says_all_of_its_job(
     relay: Relay, store: JobStore, rows: asyncpg.Connection, vhost: str
 ) -> None:
-    """Its bytes are those of the contract's encoder for what was submitted."""
+    """Its bytes are those of the contract's encoder for the submission."""
     tenant, other = await make_tenant(rows), UUID(int=7)
     wanted = JobInput('a "lighthouse" \u2028 in Åland\t\x01', "", 4, 7.0, "ddim", 64, 128, 2**32 - 1, 2, "webp", 3)
     asked = submission(
@@ -97,7 +97,7 @@ async def test_a_message_says_all_of_its_job(
 async def test_a_plain_jobs_message_leaves_out_what_it_has_not(
     relay: Relay, store: JobStore, rows: asyncpg.Connection, vhost: str
 ) -> None:
-    """Without key, webhook, deadline or pinned model its bytes are those of the contract's encoder too."""
+    """The same holds without key, webhook, deadline and pinned model."""
     asked = submission(await make_tenant(rows), model="aura", webhook_events=())
     accepted = await submitted(store, asked)
     expected = Render(
@@ -121,7 +121,7 @@ async def test_a_plain_jobs_message_leaves_out_what_it_has_not(
 async def test_an_operators_edit_is_what_is_asked_for(
     relay: Relay, store: JobStore, rows: asyncpg.Connection, vhost: str
 ) -> None:
-    """The message goes to the edited model, with the edited input over the submitted one."""
+    """The message goes to the edited model, with the edited input."""
     asked = submission(await make_tenant(rows))
     await submitted(store, asked)
     await rows.execute("""UPDATE jobs SET overrides = '{"model": "aura", "input": {"num_inference_steps": 2}}'""")
@@ -133,7 +133,7 @@ async def test_an_operators_edit_is_what_is_asked_for(
 async def test_a_key_that_stands_for_another_job_lends_no_hash(
     relay: Relay, store: JobStore, rows: asyncpg.Connection, vhost: str
 ) -> None:
-    """A key may be forgotten for its age, and taken again, while its first job still waits."""
+    """A key may expire and be used again while its first job still waits."""
     asked = submission(await make_tenant(rows), "k-1", b"first")
     await submitted(store, asked)
     await rows.execute("UPDATE idempotency_keys SET job_id = gen_random_uuid()")

@@ -1,4 +1,4 @@
-"""One model's queue can't confirm, since its leader is suspended: the other models don't notice."""
+"""The leader of one model's queue is suspended, so that it cannot confirm: other models are not affected."""
 
 import time
 from collections import Counter
@@ -37,7 +37,7 @@ PROBES = 500
 
 @pytest.fixture
 async def vhost(suspendable_rabbitmq: endpoints.Broker) -> AsyncIterator[str]:
-    """A vhost in which queues can be suspended."""
+    """Yield a vhost in which queues can be suspended."""
     url = await suspendable_rabbitmq.create_vhost()
     yield url
     await suspendable_rabbitmq.delete_vhost(url)
@@ -56,7 +56,7 @@ def relay(pool: Database, broker: Broker, declarer: Declarer) -> Relay:
 
 
 async def publish_all(relay: Relay, outbox: Outbox, model: str) -> float:
-    """Run the relay until nothing of the model waits; the seconds that it took."""
+    """Run the relay until no message of the model waits. Return the duration in seconds."""
     started = time.monotonic()
     while await outbox.count(model):
         await relay.run_once()
@@ -75,7 +75,7 @@ async def test_a_batch_ends_without_its_stragglers(
     suspendable_rabbitmq: endpoints.Broker,
     vhost: str,
 ) -> None:
-    """What was confirmed is settled while a queue is silent; its own messages wait, and it is then left alone."""
+    """Confirmed messages are deleted while a queue is silent; its own messages wait, and its circuit opens."""
     relay = Relay(pool, OutboxStore(), Publishers(broker), declarer, Clock())
     stuck = await outbox.put(2 * LARGEST_SHARE, model=STUCK)
     async with suspended_queue(suspendable_rabbitmq, vhost, work_queue(STUCK)):
@@ -94,7 +94,7 @@ async def test_a_batch_ends_without_its_stragglers(
 async def test_a_stuck_queue_slows_no_other(
     relay: Relay, outbox: Outbox, rows: asyncpg.Connection, suspendable_rabbitmq: endpoints.Broker, vhost: str
 ) -> None:
-    """With 3,000 messages before a suspended leader another model's are published at 0.8 of their rate or more."""
+    """With 3,000 messages for a suspended leader another model has at least 0.8 of its usual rate."""
     await outbox.put(3000, model=STUCK)
     alone: list[float] = []
     beside: list[float] = []
@@ -115,14 +115,14 @@ async def test_a_stuck_queue_slows_no_other(
 
 
 def _tells(alone: list[float], beside: list[float]) -> bool:
-    """Whether there were rounds enough: more of them where the machine is busy, and seems to tell against the relay."""
+    """Return whether there were enough rounds: a busy machine, which slows the relay, needs more."""
     if len(alone) < FEWEST_ROUNDS:
         return False
     return len(alone) == MOST_ROUNDS or median(alone) / median(beside) >= 0.8
 
 
 async def confirms_again(relay: Relay, outbox: Outbox) -> bool:
-    """Whether the relay trusts the stuck queue again: a message that is put now goes out at once."""
+    """Return whether the circuit of the stuck queue is closed: a new message is published at once."""
     await outbox.put(model=STUCK)
     before = await outbox.count(STUCK)
     await relay.run_once()
@@ -132,7 +132,7 @@ async def confirms_again(relay: Relay, outbox: Outbox) -> bool:
 async def test_a_queue_that_comes_back_gets_all_that_waited(
     relay: Relay, outbox: Outbox, suspendable_rabbitmq: endpoints.Broker, vhost: str
 ) -> None:
-    """Confirms that come late are honoured: each message arrives, and those sent before the probes only once."""
+    """Late confirms count: each message arrives, and those sent before the probes only once."""
     stuck = await outbox.put(3 * LARGEST_SHARE, model=STUCK)
     async with suspended_queue(suspendable_rabbitmq, vhost, work_queue(STUCK)):
         await relay.run_once()
@@ -149,7 +149,7 @@ async def test_a_queue_that_comes_back_gets_all_that_waited(
 async def test_probes_do_not_pile_up(
     broker: Broker, declarer: Declarer, suspendable_rabbitmq: endpoints.Broker, vhost: str
 ) -> None:
-    """After many publishes without an answer a fresh channel takes over, and the other models' go on."""
+    """After many publishes without an answer the channel is replaced, and other models continue."""
     publishers = Publishers(broker)
     async with suspended_queue(suspendable_rabbitmq, vhost, work_queue(STUCK)):
         for _ in range(PROBES):

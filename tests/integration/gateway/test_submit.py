@@ -1,4 +1,4 @@
-"""POST /v1/jobs: what is recorded, and what is refused without a trace."""
+"""POST /v1/jobs: what is recorded, and what is refused without being recorded."""
 
 import json
 from datetime import timedelta
@@ -19,7 +19,7 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 async def test_an_accepted_job_is_recorded_whole(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """The answer is the queued job; its row and its message are there by then."""
+    """The response is the queued job, whose row and message exist by then."""
     body = {
         **BODY,
         "ttl_seconds": 60,
@@ -52,7 +52,7 @@ async def test_an_accepted_job_is_recorded_whole(client: httpx2.AsyncClient, row
 
 
 async def test_silence_takes_the_models_defaults(client: httpx2.AsyncClient) -> None:
-    """An absent model is the catalogue's first, absent numbers are the model's, and the seed is drawn and told."""
+    """An absent model is the catalogue's first, absent numbers are the model's, and the seed is random."""
     body = {"input": BODY["input"]}
     first, second = await submit(client, body), await submit(client, body)
     assert (first["model"], first["input"]["width"], first["input"]["scheduler"]) == ("shapes", 64, "ddim")
@@ -77,7 +77,7 @@ BAD: dict[str, tuple[bytes | dict[str, Any], int, str, str | None]] = {
 
 @pytest.mark.parametrize("case", BAD)
 async def test_bad_input_leaves_no_trace(client: httpx2.AsyncClient, rows: asyncpg.Connection, case: str) -> None:
-    """A refusal is a problem document with a stable code and the field's name, and writes no row."""
+    """A refusal is a problem with a stable code and the field, and writes no row."""
     body, status, code, field = BAD[case]
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     answer = await client.post("/v1/jobs", content=content, headers={**JSON, "Idempotency-Key": "k"})
@@ -88,7 +88,7 @@ async def test_bad_input_leaves_no_trace(client: httpx2.AsyncClient, rows: async
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
 async def test_another_content_type_is_refused(client: httpx2.AsyncClient, content_type: str) -> None:
-    """Only JSON is read."""
+    """Only JSON is accepted."""
     answer = await client.post("/v1/jobs", content=json.dumps(BODY), headers={"content-type": content_type})
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
 
@@ -105,7 +105,7 @@ async def test_a_bad_idempotency_key_is_refused(
 
 
 async def test_two_idempotency_keys_are_refused(client: httpx2.AsyncClient) -> None:
-    """Which of them would count is anybody's guess."""
+    """It would be ambiguous which of them counts."""
     headers = [("content-type", "application/json"), ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
     answer = await client.post("/v1/jobs", content=json.dumps(BODY), headers=headers)
     assert (answer.status_code, answer.json()["field"]) == (422, "Idempotency-Key")
@@ -113,7 +113,7 @@ async def test_two_idempotency_keys_are_refused(client: httpx2.AsyncClient) -> N
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
 async def test_another_method_is_told_the_right_one(client: httpx2.AsyncClient, method: str) -> None:
-    """405 carries Allow."""
+    """The 405 has the Allow header."""
     answer = await client.request(method, "/v1/jobs")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert answer.json()["code"] == "method_not_allowed"

@@ -1,4 +1,4 @@
-"""A status service inside the test's own process, on a real database, broker and bucket."""
+"""A status service in the test's process, with a real database, broker and bucket."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ from tests.support.ports import free_port
 
 @pytest.fixture
 def environment(database: str) -> dict[str, str]:
-    """Settings with a real database; no broker and no bucket answer there."""
+    """Return settings with a real database, and without a broker or a bucket."""
     nowhere = f"{LOOPBACK}:{free_port()}"
     return {
         "DARKROOM_DATABASE_URL": database,
@@ -40,13 +40,13 @@ async def status(environment: dict[str, str], catalogue: Catalogue) -> AsyncIter
 
 @pytest.fixture
 async def jobs(rows: asyncpg.Connection) -> TenantJobs:
-    """The jobs of the tenant whose key `client` sends."""
+    """Return the jobs of the tenant whose key `client` sends."""
     return await TenantJobs.of("default", rows)
 
 
 @pytest.fixture
 async def strangers(rows: asyncpg.Connection) -> TenantJobs:
-    """The jobs of another tenant."""
+    """Return the jobs of another tenant."""
     return await TenantJobs.of("strangers", rows)
 
 

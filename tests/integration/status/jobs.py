@@ -1,4 +1,4 @@
-"""Jobs as rows: each goes its way through the same SQL functions that the services use."""
+"""Jobs as rows, changed by the SQL functions that the services use."""
 
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,7 @@ RECEIPT = Receipt("rev-1", "ddim", "float32", "cpu", {"torch": "2.13.0"})
 
 
 class TenantJobs:
-    """Makes a tenant's jobs and moves them along."""
+    """A tenant's jobs, through their states."""
 
     def __init__(self, connection: asyncpg.Connection, tenant_id: UUID, key: str) -> None:
         self._connection = connection
@@ -30,7 +30,7 @@ class TenantJobs:
         return cls(connection, tenant_id, key.reveal())
 
     async def queue(self, count: int = 1, model: str = "tiny", **metadata: str) -> list[UUID]:
-        """Queue so many jobs, a microsecond apart; their ids, first to last."""
+        """Queue `count` jobs, a microsecond apart. Return their ids, first to last."""
         rows = await self._connection.fetch(
             """
             INSERT INTO jobs (id, tenant_id, model, input, metadata, traceparent, ttl, queued_at, expires_at)
@@ -48,7 +48,7 @@ class TenantJobs:
         return [row["id"] for row in sorted(rows, key=lambda row: row["queued_at"])]
 
     async def claim(self, job_id: UUID, worker: str = "worker-1") -> UUID:
-        """Start an attempt; its lease token."""
+        """Start an attempt and return its lease token."""
         token: UUID = await self._connection.fetchval(
             """
             UPDATE jobs SET status = 'running', attempt = attempt + 1, started_at = clock_timestamp(), worker = $2,
@@ -61,7 +61,7 @@ class TenantJobs:
         return token
 
     async def report(self, job_id: UUID, step: int, steps: int = 20) -> None:
-        """What a heartbeat writes."""
+        """Write what a heartbeat does."""
         await self._connection.execute("UPDATE jobs SET step = $2, steps = $3 WHERE id = $1", job_id, step, steps)
 
     async def succeed(self, job_id: UUID, token: UUID) -> StoredOutput:
@@ -78,7 +78,7 @@ class TenantJobs:
         await self._finish(job_id, token, "failed", error=error)
 
     async def retry(self, job_id: UUID, token: UUID, error: dict[str, Any], seconds: int) -> None:
-        """Give a running job back, to wait before its next attempt."""
+        """Return a running job to the queue, where it waits before its next attempt."""
         await self._connection.execute(
             "SELECT return_job($1, $2, 'retried', $3, NULL, make_interval(secs => $4))",
             job_id,
@@ -88,7 +88,7 @@ class TenantJobs:
         )
 
     async def backdate_start(self, job_id: UUID, duration: timedelta) -> None:
-        """Make a finished job look as if it had taken so long."""
+        """Set the duration of a finished job."""
         await self._connection.execute(
             "UPDATE jobs SET started_at = completed_at - $2::interval WHERE id = $1", job_id, duration
         )

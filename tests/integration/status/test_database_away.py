@@ -1,4 +1,4 @@
-"""Without its database the service says so, and recovers by itself."""
+"""Without its database the service answers 503, and recovers by itself."""
 
 from uuid import uuid4
 
@@ -21,7 +21,7 @@ from tests.support.waiting import eventually
 async def test_a_database_that_was_never_there_is_503(
     environment: dict[str, str], catalogue: Catalogue, jobs: TenantJobs
 ) -> None:
-    """With Retry-After, and not ready."""
+    """The 503 has Retry-After, and the service is not ready."""
     environment["DARKROOM_DATABASE_URL"] = f"postgresql://nobody:nothing@{LOOPBACK}:{free_port()}/none"
     async with open_app(load(Settings, environment)) as status, http_client(status, jobs.key) as client:
         assert_unavailable(await client.get(f"/v1/jobs/{uuid4()}"))
@@ -33,7 +33,7 @@ async def test_a_database_that_was_never_there_is_503(
 async def test_a_restarted_database_is_found_again(
     private_postgres: DatabaseFactory, environment: dict[str, str], catalogue: Catalogue
 ) -> None:
-    """503 while it is away; the same answer as before once it is back."""
+    """The response is 503 while it is away, and the same as before once it is back."""
     server = await private_postgres()
     environment["DARKROOM_DATABASE_URL"] = url = await server.create_database()
     connection = await asyncpg.connect(url)
@@ -50,5 +50,5 @@ async def test_a_restarted_database_is_found_again(
         async def back() -> bool:
             return (await client.get(path)).status_code == 200
 
-        await eventually(back, what="the job is told again")
+        await eventually(back, what="the job is readable again")
         assert (await client.get("/readyz")).status_code == 200

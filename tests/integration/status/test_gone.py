@@ -1,4 +1,4 @@
-"""What is answered for what went: deleted jobs, purged ids, pictures past their age."""
+"""Reads of deleted jobs, purged ids and expired pictures."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -20,7 +20,7 @@ async def answered(client: httpx2.AsyncClient, job_id: UUID) -> tuple[int, str]:
 async def test_a_deleted_job_is_gone(
     client: httpx2.AsyncClient, jobs: TenantJobs, strangers: TenantJobs, rows: asyncpg.Connection
 ) -> None:
-    """410 for its own tenant; to another it is what it always was, unknown."""
+    """The response is 410 for its tenant, and 404 for any other."""
     (ours,) = await jobs.queue()
     (theirs,) = await strangers.queue()
     for job_id in (ours, theirs):
@@ -31,7 +31,7 @@ async def test_a_deleted_job_is_gone(
 
 
 async def test_an_id_that_was_purged_is_gone(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """An unknown id from before what retention removed; a later one never was."""
+    """An unknown id that retention may have removed is a 410, a later one a 404."""
     await rows.execute("UPDATE instance SET purged_before = now() - interval '90 days'")
     assert await answered(client, aged_id(timedelta(days=91))) == (410, "gone")
     assert await answered(client, aged_id(timedelta(days=89))) == (404, "not_found")
@@ -40,7 +40,7 @@ async def test_an_id_that_was_purged_is_gone(client: httpx2.AsyncClient, rows: a
 async def test_a_job_tells_when_its_pictures_went(
     client: httpx2.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection
 ) -> None:
-    """Outputs are empty, so that no link is dead; the receipt stays."""
+    """Outputs are empty, so that no URL is dead; the receipt stays."""
     (job_id,) = await jobs.queue()
     await jobs.succeed(job_id, await jobs.claim(job_id))
     before = (await client.get(f"/v1/jobs/{job_id}")).json()

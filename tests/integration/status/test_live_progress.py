@@ -1,4 +1,4 @@
-"""Steps between two heartbeats, from the live events."""
+"""Steps between two heartbeats, from live events."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ from tests.support.waiting import eventually
 
 @pytest.fixture
 def environment(environment: dict[str, str], vhost: str) -> dict[str, str]:
-    """With a real broker."""
+    """Return settings with a real broker."""
     return environment | {"DARKROOM_AMQP_URL": vhost}
 
 
@@ -44,7 +44,7 @@ def listener_of(status: App) -> ProgressListener:
 
 
 async def announce(broker: Broker, job_id: UUID, step: int, **changes: int) -> None:
-    """What a worker tells after a step."""
+    """Publish a step as a worker does."""
     numbers = {"generation": 1, "attempt": 1, "steps": 20} | changes
     body = encode(Progress(job_id, step=step, **numbers))
     await Announcer(broker).announce(EVENTS_EXCHANGE, f"job.{job_id}", body, CONTENT_TYPE)
@@ -57,7 +57,7 @@ async def step_of(client: httpx2.AsyncClient, job_id: UUID) -> int:
 async def test_a_step_told_between_two_heartbeats_is_shown(
     status: App, client: httpx2.AsyncClient, jobs: TenantJobs, broker: Broker
 ) -> None:
-    """Whoever polls sees it before the row knows."""
+    """A client that polls sees it before the row has it."""
     await listener_of(status).run_once()
     (job_id,) = await jobs.queue()
     await jobs.claim(job_id)
@@ -73,7 +73,7 @@ async def test_a_step_told_between_two_heartbeats_is_shown(
 async def test_a_step_of_the_attempt_before_is_not_shown(
     status: App, client: httpx2.AsyncClient, jobs: TenantJobs, broker: Broker
 ) -> None:
-    """The two events arrive in order: when the second job's is there, the first job's was passed over."""
+    """The events arrive in order: once the second job's is shown, the first job's was skipped."""
     await listener_of(status).run_once()
     late, fresh = await jobs.queue(2)
     for job_id in (late, fresh):
@@ -93,7 +93,7 @@ async def test_a_step_of_the_attempt_before_is_not_shown(
 async def test_without_a_broker_the_row_tells_the_steps(
     environment: dict[str, str], catalogue: Catalogue, jobs: TenantJobs
 ) -> None:
-    """RabbitMQ away takes nothing but the steps between two heartbeats, and the service is ready all the same."""
+    """Without RabbitMQ only the steps between two heartbeats are missing, and the service is ready."""
     (job_id,) = await jobs.queue()
     await jobs.claim(job_id)
     await jobs.report(job_id, 4)
@@ -106,7 +106,7 @@ async def test_without_a_broker_the_row_tells_the_steps(
 
 
 async def test_a_subscription_that_stands_is_left_alone(status: App, vhost: str, services: Services) -> None:
-    """A round that finds nothing lost does nothing."""
+    """A round without a lost subscription does nothing."""
     listener = listener_of(status)
     assert [await listener.run_once() for _ in range(3)] == [False] * 3
     async with services.broker.management() as http:
@@ -118,7 +118,7 @@ async def test_a_subscription_that_stands_is_left_alone(status: App, vhost: str,
 
 @pytest.mark.chaos
 async def test_a_lost_subscription_is_renewed(private_rabbitmq: BrokerFactory) -> None:
-    """After the broker was restarted, the next rounds listen again."""
+    """After a restart of the broker the next rounds subscribe again."""
     rabbitmq = await private_rabbitmq()
     broker, live = Broker(rabbitmq.amqp_url, "status"), LiveProgress()
     listener = ProgressListener(broker, live)

@@ -1,4 +1,4 @@
-"""The pictures' presigned URLs, on a real bucket."""
+"""Presigned URLs of pictures, with a real bucket."""
 
 import asyncio
 import io
@@ -14,14 +14,14 @@ from tests.support.endpoints import Bucket
 
 @pytest.fixture
 def environment(environment: dict[str, str], bucket: Bucket) -> dict[str, str]:
-    """With a real bucket."""
+    """Return settings with a real bucket."""
     return environment | bucket.environment()
 
 
 async def test_a_job_s_picture_can_be_fetched_by_its_url(
     client: httpx2.AsyncClient, jobs: TenantJobs, bucket: Bucket
 ) -> None:
-    """Without any key of the client's, until the time it names."""
+    """The download needs no API key."""
     (job_id,) = await jobs.queue()
     stored = await jobs.succeed(job_id, await jobs.claim(job_id))
     await asyncio.to_thread(bucket.client().put_object, bucket.name, stored.key, io.BytesIO(b"a picture"), 9)
@@ -34,7 +34,7 @@ async def test_a_job_s_picture_can_be_fetched_by_its_url(
 
 
 async def test_asking_again_gives_the_same_url(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
-    """So that a client that polls does not fetch a picture twice, nor the service sign it twice."""
+    """A client that polls need not download a picture twice, and the service signs it once."""
     (job_id,) = await jobs.queue()
     await jobs.succeed(job_id, await jobs.claim(job_id))
     first, second = [(await client.get(f"/v1/jobs/{job_id}")).json()["outputs"] for _ in range(2)]

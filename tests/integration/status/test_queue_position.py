@@ -1,4 +1,4 @@
-"""The place in the queue: exact up to 1,000, sampled beyond, at a cost that does not grow with the backlog."""
+"""The queue position: exact up to 1,000 and sampled beyond, at a cost that does not grow with the backlog."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -32,14 +32,14 @@ async def told(client: httpx2.AsyncClient, job_id: UUID) -> dict[str, Any]:
 
 
 async def test_positions_are_counted_within_the_model(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
-    """Another model's jobs wait for another worker."""
+    """Jobs of another model do not count."""
     ours = await jobs.queue(3)
     await jobs.queue(5, model="other")
     assert [(await told(client, job_id))["queue_position"] for job_id in ours] == [0, 1, 2]
 
 
 async def test_a_job_moves_up_when_one_before_it_leaves(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
-    """The count is of this moment, not of a sample."""
+    """The count is current, not sampled."""
     first, second, third = await jobs.queue(3)
     await jobs.claim(first)
     assert (await told(client, third))["queue_position"] == 1
@@ -50,7 +50,7 @@ async def test_a_job_moves_up_when_one_before_it_leaves(client: httpx2.AsyncClie
 async def test_other_tenants_jobs_count_too(
     client: httpx2.AsyncClient, jobs: TenantJobs, strangers: TenantJobs
 ) -> None:
-    """The queue is one; the number tells nothing of whose jobs they are."""
+    """All tenants share the queue; the number does not reveal whose jobs they are."""
     await strangers.queue(4)
     (ours,) = await jobs.queue()
     assert (await told(client, ours))["queue_position"] == 4
@@ -60,7 +60,7 @@ async def test_other_tenants_jobs_count_too(
 async def test_the_position_is_exact_up_to_a_thousand_and_near_beyond(
     client: httpx2.AsyncClient, jobs: TenantJobs, place: int, shown: int
 ) -> None:
-    """Beyond, it is that of the last mark before the job; marks lie a hundred apart."""
+    """Beyond, it is the place of the last mark before the job; marks are a hundred places apart."""
     queue = await jobs.queue(2500)
     assert (await told(client, queue[place]))["queue_position"] == shown
 
@@ -68,7 +68,7 @@ async def test_the_position_is_exact_up_to_a_thousand_and_near_beyond(
 async def test_a_job_newer_than_the_sample_stands_at_least_behind_a_thousand(
     client: httpx2.AsyncClient, jobs: TenantJobs
 ) -> None:
-    """A sample that is too old for the job must not make it look nearer than it was counted to be."""
+    """A sample that is older than the job does not lower the counted position."""
     queue = await jobs.queue(1100)
     await told(client, queue[-1])
     newcomers = await jobs.queue(1100)
@@ -76,7 +76,7 @@ async def test_a_job_newer_than_the_sample_stands_at_least_behind_a_thousand(
 
 
 async def test_the_start_is_estimated_from_recent_jobs(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
-    """Two workers that took about half an hour a job: the fifth in the queue starts in a bit over an hour."""
+    """With two workers and half an hour for each job, the fifth in the queue starts in a bit over an hour."""
     for worker in ("worker-1", "worker-2"):
         (done,) = await jobs.queue()
         await jobs.succeed(done, await jobs.claim(done, worker))
@@ -87,7 +87,7 @@ async def test_the_start_is_estimated_from_recent_jobs(client: httpx2.AsyncClien
 
 
 async def test_the_start_is_unknown_without_recent_jobs(client: httpx2.AsyncClient, jobs: TenantJobs) -> None:
-    """No job of the model succeeded lately, so nothing is made up."""
+    """Without recent successes of the model the estimate is null."""
     (job_id,) = await jobs.queue()
     assert (await told(client, job_id))["estimated_start_at"] is None
 
@@ -115,7 +115,7 @@ async def test_counting_costs_the_same_however_long_the_backlog(
 
 
 async def test_jobs_asked_for_together_each_get_their_own_place(jobs: TenantJobs, store: Store) -> None:
-    """They share a count, within each model: near and far ones, and what does not wait at all."""
+    """Jobs of a model share a count: near and far ones, and jobs that do not wait."""
     ours, others = await jobs.queue(1_100), await jobs.queue(3, model="other")
     (done,) = await jobs.queue(1, model="third")
     await jobs.succeed(done, await jobs.claim(done))
@@ -129,7 +129,7 @@ async def test_jobs_asked_for_together_each_get_their_own_place(jobs: TenantJobs
 async def test_jobs_asked_for_together_cost_one_count(
     rows: asyncpg.Connection, jobs: TenantJobs, places: list[int]
 ) -> None:
-    """Wherever they stand, 1,001 entries are read for all of them."""
+    """At any positions, 1,001 entries are read for all of them together."""
     queue = await jobs.queue(2_000)
     for vacuum in ("VACUUM jobs", "VACUUM ANALYZE jobs"):
         for plan in await _costs_of([queue[place] for place in places], rows, vacuum):
@@ -138,19 +138,19 @@ async def test_jobs_asked_for_together_cost_one_count(
 
 
 async def _costs_of_last(rows: asyncpg.Connection, queue: list[UUID], vacuum: str) -> list[Plan]:
-    """The plans for the job at the queue's end."""
+    """Return the plans for the last job of the queue."""
     return await _costs_of(queue[-1:], rows, vacuum)
 
 
 async def _costs_of(wanted: list[UUID], rows: asyncpg.Connection, vacuum: str) -> list[Plan]:
-    """The plans for jobs asked for together: the one made for them, and the generic one."""
+    """Return the plans for jobs that are read together: a custom one and the generic one."""
     await rows.execute(vacuum)
     ids = f"'{{{','.join(map(str, wanted))}}}'"
     return [await explain(rows, queries.find_jobs.sql, ids, generic=generic) for generic in (False, True)]
 
 
 async def test_the_sample_reads_the_index_alone(rows: asyncpg.Connection, jobs: TenantJobs) -> None:
-    """It walks the whole queue, so it must not touch the rows themselves."""
+    """It reads the whole queue, so it must not read the rows themselves."""
     await jobs.queue(5_000)
     await rows.execute("VACUUM ANALYZE jobs")
     plan = await explain(rows, queries.sample_queue.sql, "'tiny'")
@@ -161,7 +161,7 @@ async def test_the_sample_reads_the_index_alone(rows: asyncpg.Connection, jobs: 
 async def test_measuring_the_pace_looks_at_fifty_jobs_at_the_most(
     rows: asyncpg.Connection, jobs: TenantJobs, store: Store
 ) -> None:
-    """However many succeeded lately."""
+    """The number of recent successes does not matter."""
     for job_id in await jobs.queue(120):
         await jobs.succeed(job_id, await jobs.claim(job_id))
     await rows.execute("VACUUM ANALYZE jobs")
@@ -174,7 +174,7 @@ async def test_measuring_the_pace_looks_at_fifty_jobs_at_the_most(
 
 
 async def test_marks_lie_a_hundred_apart_in_the_queue_s_order(jobs: TenantJobs, store: Store) -> None:
-    """Close enough for whoever waits behind a thousand others."""
+    """This is close enough for jobs behind a thousand others."""
     queue = await jobs.queue(250)
     assert [(mark.id, mark.place) for mark in await store.sample_queue("tiny")] == [
         (queue[0], 0),
@@ -184,7 +184,7 @@ async def test_marks_lie_a_hundred_apart_in_the_queue_s_order(jobs: TenantJobs, 
 
 
 async def test_marks_lie_further_apart_deeper_in_the_queue(jobs: TenantJobs, store: Store) -> None:
-    """A long queue's sample must not hold up the event loop."""
+    """The sample of a long queue must not block the event loop."""
     await jobs.queue(12_500)
     places = [mark.place for mark in await store.sample_queue("tiny")]
     assert places == [*range(0, 10_000, 100), 10_000, 11_000, 12_000]

@@ -1,4 +1,4 @@
-"""What is wrong with one job, or with the database, holds no other request up."""
+"""A wrong row or a silent database delays no other request."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ BREAK = {
 async def test_a_row_that_can_not_be_decoded_fails_alone(
     client: httpx2.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection, column: str
 ) -> None:
-    """500 for its own request; the log names the job and the column, and quotes nothing."""
+    """Its request is a 500; the log names the job and the column, and quotes nothing."""
     ids = await jobs.queue(3)
     await rows.execute(f"UPDATE jobs SET {column} = {BREAK[column]} WHERE id = $1", ids[1])
     with capture_logs() as lines:
@@ -49,7 +49,7 @@ async def test_a_row_that_can_not_be_decoded_fails_alone(
 async def test_a_strangers_row_that_can_not_be_decoded_is_not_found(
     client: httpx2.AsyncClient, strangers: TenantJobs, rows: asyncpg.Connection
 ) -> None:
-    """Its existence is told to nobody else."""
+    """Its existence is not revealed to others."""
     (job_id,) = await strangers.queue()
     await rows.execute(f"UPDATE jobs SET input = {BREAK['input']} WHERE id = $1", job_id)
     assert (await client.get(f"/v1/jobs/{job_id}")).status_code == 404
@@ -58,7 +58,7 @@ async def test_a_strangers_row_that_can_not_be_decoded_is_not_found(
 async def test_a_row_that_the_driver_can_not_read_fails_alone(
     client: httpx2.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection
 ) -> None:
-    """A time beyond Python's calendar breaks the whole query; its keys are then looked up one by one."""
+    """A time beyond Python's calendar fails the whole query; its jobs are then read one by one."""
     ids = await jobs.queue(3)
     await rows.execute("UPDATE jobs SET expires_at = '20000-01-01' WHERE id = $1", ids[1])
     answers = await asyncio.gather(*(client.get(f"/v1/jobs/{job_id}") for job_id in ids))
@@ -72,7 +72,7 @@ async def test_all_who_wait_are_answered_when_the_database_falls_silent(
     jobs: TenantJobs,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At once, when the first query has had its time, and not one query after the other; then reads go on."""
+    """They are answered together when the first query times out; then reads continue."""
     monkeypatch.setattr("chassis.coalesce.PATIENCE_SECONDS", 1.0)
     (job_id,) = await jobs.queue()
     async with wire_to(database) as wire:
@@ -91,13 +91,13 @@ async def test_all_who_wait_are_answered_when_the_database_falls_silent(
             async def back() -> bool:
                 return (await client.get(path)).status_code == 200
 
-            await eventually(back, what="the job is told again")
+            await eventually(back, what="the job is readable again")
 
 
 async def test_only_so_many_reads_wait(
     client: httpx2.AsyncClient, jobs: TenantJobs, rows: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rest is answered 503 with Retry-After, at once; those who wait are served."""
+    """The others are answered 503 with Retry-After at once; the waiting ones are served."""
     (job_id,) = await jobs.queue()
     await client.get(f"/v1/jobs/{job_id}")  # from now on the key is known
     monkeypatch.setattr("chassis.coalesce.MOST_WAITING", 10)
