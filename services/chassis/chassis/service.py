@@ -38,7 +38,7 @@ BAD_SETTINGS_EXIT_CODE = 64  # EX_USAGE of sysexits.h
 
 
 class Runnable(Protocol):
-    """Anything that works until it is told to stop, and then drains."""
+    """A loop that runs until it is stopped, and then drains."""
 
     async def run(self, stop: asyncio.Event) -> None: ...
 
@@ -67,7 +67,7 @@ def main(name: str, settings_type: type[S], open_app: OpenApp[S]) -> None:
         logs.configure(name, settings.log)
         uvloop.run(_run(settings, open_app))
     except (SettingsError, CatalogueError) as error:
-        print(f"Some settings are missing or wrong:\n{error}", file=sys.stderr)  # noqa: T201 - logs may not be set up
+        print(f"Some settings are missing or wrong:\n{error}", file=sys.stderr)  # noqa: T201 - logs are set up by the settings
         raise SystemExit(BAD_SETTINGS_EXIT_CODE) from None
     except FatalError as error:
         log.error("service can't go on", code=error.code, error=str(error))  # noqa: TRY400 - foreseen, no traceback
