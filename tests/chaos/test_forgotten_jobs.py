@@ -1,4 +1,4 @@
-"""Messages whose jobs the database does not know: it was restored from an older backup, or let go of them."""
+"""Messages whose jobs are not in the database, after a restore from an older backup or after retention."""
 
 import asyncio
 import json

@@ -24,7 +24,7 @@ async def test_a_gateway_frozen_in_a_batch_lets_go_of_it(stack: Stack, gateway: 
     """Another relay publishes the batch within 30 s, and a job of it that was lost meanwhile is rendered again.
 
     The frozen relay had published its batch, and holds its rows. A worker takes a job of it and is killed: the rescue
-    needs that job's row of the outbox, whose lock goes with the frozen transaction.
+    needs that job's row of the outbox, whose lock ends with the frozen transaction.
     """
     model = stack.spare_model()
     victim = stack.launch_worker("frozen-victim", model=model, fault=("kill", "while_rendering"))

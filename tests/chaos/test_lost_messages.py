@@ -71,7 +71,7 @@ async def test_a_broker_that_lost_its_data(private_rabbitmq: BrokerFactory, star
 async def test_single_messages_lost_in_the_middle(stack: Stack, client: Client) -> None:
     """Once later messages are claimed, those that should have come before are published again; nothing else is.
 
-    The queue is not empty meanwhile: nobody has to wait for its end.
+    The queue is not empty at that time: the republish does not wait for its end.
     """
     model = stack.spare_model()
     line = await lay_out_backlog(stack, client, model, LINE, SPACING_SECONDS, steps=8)

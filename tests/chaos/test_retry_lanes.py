@@ -57,7 +57,7 @@ async def test_every_retry_lane_delivers_back(broker: Broker, vhost: str) -> Non
 
 
 async def test_a_message_at_its_delivery_limit_kills_its_job(stack: Stack, client: Client) -> None:
-    """A message that keeps coming back ends in the dead letters with what the broker knows of it, and so does its job.
+    """A message over the delivery limit becomes a dead letter with the broker's headers, and its job ends as dead.
 
     Replayed, the job is rendered.
     """

@@ -21,7 +21,7 @@ HISTORIES = {
     "after_upload": [("victim", "lost"), ("heir", "succeeded")],
     "after_settle": [("victim", "succeeded")],
 }
-"""Where the worker is killed -> the attempts that must be told."""
+"""Where the worker is killed -> the attempts that must be recorded."""
 LEFTOVERS = {"before_claim": 0, "while_rendering": 1, "after_upload": 1, "after_settle": 1}
 """Where the worker is killed -> the messages that its heir finds to be of no use."""
 
@@ -126,7 +126,7 @@ async def test_a_killed_render_process_is_told_and_replaced(
 
 @pytest.mark.long
 async def test_a_gpu_that_loses_different_jobs_closes_its_worker(stack: Stack, client: Client) -> None:
-    """It leaves with a code after which starting again may help, and the jobs have their attempts back."""
+    """The worker exits with a code that allows a restart, and the jobs' attempts are refunded."""
     model = stack.spare_model()
     sick = await stack.worker("sick", model=model)
     lost = [await client.submit(model, steps=300) for _ in range(2)]

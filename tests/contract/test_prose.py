@@ -18,7 +18,6 @@ SKIPPED = ("bench/results/", "tests/contract/test_prose.py")
 """Recorded output, and this list."""
 
 EXEMPT: tuple[str, ...] = (
-    "services/gpu-consumer/",
     "tests/integration/gpu_consumer/",
     "tests/unit/gpu_consumer/",
 )

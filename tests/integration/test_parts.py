@@ -91,7 +91,7 @@ print(asyncio.run(Parts(pathlib.Path({str(parts.address)!r})).request("broker"))
 
 
 async def test_a_shared_part_is_not_stopped(services: Services) -> None:
-    """A test that would stop a part under the others is told to ask for a private one."""
+    """A test that tries to stop a shared part gets an error that names the private ones."""
     with pytest.raises(RuntimeError, match="private"):
         await services.object_store.stop()
 

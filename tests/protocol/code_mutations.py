@@ -100,6 +100,6 @@ IN_CODE = (
         "came back without its key|was replayed",
     ),
     CodeMutation(
-        "a worker is deaf to a pause", Session, "_obey", lambda _, *, paused: None, "a pause was not heard of"
+        "a worker is deaf to a pause", Session, "_obey", lambda _, *, paused: None, "a pause was not received"
     ),
 )

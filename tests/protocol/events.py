@@ -22,7 +22,7 @@ def one_of(*things: object) -> Choice:
 
 
 def several(choice: Choice, most: int) -> Choice:
-    """From one up to so many."""
+    """Choose one up to `most` times."""
     return lambda random: [choice(random) for _ in range(random.randint(1, most))]
 
 

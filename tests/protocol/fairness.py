@@ -12,9 +12,9 @@ from tests.protocol.worker import Worker
 from tests.protocol.world import World
 
 MOST_ROUNDS = 8
-"""A job may need one round to be freed, one to travel, one to run, one to be told of; the rest is for the dead."""
+"""A job may need one round each to be freed, delivered, rendered and reported; the others are for dead letters."""
 MOST_MOVES = 400
-"""A message is told of in three moves and a job rendered in six, so this is generous."""
+"""A message is delivered in three moves and a job rendered in six, so this bound is generous."""
 FAIR = {
     "claim": Answer.HEARD,
     "rendered claim": Answer.HEARD,

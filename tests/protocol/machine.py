@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 WEBHOOK_EVENTS = tuple(WebhookEvent)
 EVENTS = one_of((), WEBHOOK_EVENTS[:1], WEBHOOK_EVENTS[1:], WEBHOOK_EVENTS)
-"""What a submitter wants to be told by webhook."""
+"""The webhook events that a submitter asks for."""
 
 
 class Stage:

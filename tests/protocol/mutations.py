@@ -246,7 +246,7 @@ IN_GATEWAY = (
         LOST,
     ),
     Mutation(
-        "the relay forgets what may not have arrived",
+        "the relay forgets what was not confirmed",
         "UPDATE outbox SET\n    failures = failures + 1,\n    available_at = clock_timestamp()\n"
         "        + least(interval '1 minute', make_interval(secs => :seconds * 2 ^ least(failures, 10)))\n"
         "WHERE",

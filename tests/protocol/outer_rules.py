@@ -32,7 +32,7 @@ class OuterRules(Frame):
 
     @event(2, lambda self: self.now.having("queued", "running"), index=PICK, heard=WHETHER)
     def cancel(self, index: int, heard: bool) -> None:
-        """What waits has ended by it. The holder of what runs may hear of it at once, or by its next heartbeat."""
+        """A cancel ends a queued job. A running job's holder receives it at once, or with its next heartbeat."""
         before = self.pick(index, self.now.having("queued", "running"))
         self.step(self.world.cancel(before.id))
         after = self.now.job(before.id)

@@ -50,7 +50,7 @@ def _drawn(random: Random) -> Source:
 
 
 def _again(story: list[Happening]) -> Source:
-    """What may not happen this time is left out."""
+    """Events whose guards do not hold are left out."""
     return lambda machine: (each for each in story if EVENTS[each.name].may_happen(machine))
 
 

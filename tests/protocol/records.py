@@ -34,7 +34,7 @@ class Records:
         await self.database.__aexit__(*exc_info)
 
     async def prepare(self, sabotage: str = "") -> None:
-        """Add the ledger, and `sabotage`, which a test wants changed in the schema."""
+        """Add the ledger, and `sabotage`, a test's change of the schema."""
         ledger = (files("tests.protocol") / "ledger.sql").read_text()
         async with self.database.transaction() as connection:
             await connection.execute(

@@ -117,7 +117,7 @@ class StackRules(Frame):
 
     @event(2, lambda self: self._newly_claimed(), index=PICK)
     def postgres_loses_a_claim(self, index: int) -> None:
-        """It crashes before the claim is on its disk. The worker knows of nothing."""
+        """Postgres crashes before the claim is on its disk. The worker does not notice."""
         self.step(self.world.lose_claim(self.pick(index, self._newly_claimed())))
         self.stage.seen["lost claim"] += 1
 

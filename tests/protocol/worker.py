@@ -103,7 +103,7 @@ class Worker:
         return self.gate.draining
 
     def hurry(self, job_id: UUID) -> None:
-        """A heartbeat of this job is due, because of the time or of a cancel that was heard of."""
+        """Make a heartbeat of the job due, because of the time or of a notified cancel."""
         self._consumer.hurry(job_id)
 
     @property

@@ -78,7 +78,7 @@ class WorkerRules(Frame):
 
     @event(4, lambda self: self.world.pauses("render"), index=PICK, ending=one_of(*Ending))
     def render_ends(self, index: int, ending: Ending) -> None:
-        """It is aborted only when it was told to; one that was told so may be done by then."""
+        """A render is aborted only after a request; a requested abort can come after its end."""
         worker, pause = self.pick(index, self.world.pauses("render"))
         if worker.process.told_to_abort:
             ending = Ending.DONE if ending is Ending.DONE else Ending.ABORTED
@@ -98,7 +98,7 @@ class WorkerRules(Frame):
 
     @event(6, lambda self: self.world.pauses("settle"), index=PICK, answer=ANSWERS)
     def attempt_settles(self, index: int, answer: Answer) -> None:
-        """The holder's word ends the attempt; the word of one who lost its lease changes nothing."""
+        """A holder's write ends the attempt; the write of a worker without the lease changes nothing."""
         _, pause = self.pick(index, self.world.pauses("settle"))
         if self.write(pause, answer) and answer is not Answer.NOT_SENT:
             assert pause.key is not None
@@ -108,7 +108,7 @@ class WorkerRules(Frame):
 
     @event(3, lambda self: self._at_work() and not self.world.pauses("heartbeat"), index=PICK)
     def heartbeat_is_due(self, index: int) -> None:
-        """Of whoever works on the job, whether or not it is theirs."""
+        """A heartbeat is due at every worker that works on the job, with or without its lease."""
         job_id = self.pick(index, self._at_work())
         for worker in self.world.workers:
             worker.hurry(job_id)
@@ -190,7 +190,7 @@ class WorkerRules(Frame):
         """A worker hears that the model is paused, or is not any more."""
         worker = self.pick(index, self._unaware_of_the_pause())
         self.step(worker.beat())
-        self.promise(worker.obeys_a_pause == self.now.paused, "a pause was not heard of")
+        self.promise(worker.obeys_a_pause == self.now.paused, "a pause was not received")
 
     def _unaware_of_the_pause(self) -> list[Worker]:
         return self.workers(lambda worker: worker.obeys_a_pause != self.now.paused)

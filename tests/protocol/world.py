@@ -145,7 +145,7 @@ class World:
             self._accept(submission)
 
     async def submit_again(self, job_id: UUID) -> None:
-        """Whoever had a job that the database forgot repeats the request, and has another one."""
+        """A client whose job the database lost repeats the request and gets another job."""
         submission = msgspec.structs.replace(
             self._submission(next(self._numbers), ()), idempotency_key=self.keys[job_id], body_hash=hash_body(b"same")
         )
@@ -178,7 +178,7 @@ class World:
         )
 
     async def cancel(self, job_id: UUID) -> None:
-        """Who cancels a deleted job is told that it is gone."""
+        """A cancel of a deleted job is answered that it is gone."""
         with suppress(JobGoneError):
             await self.jobs.cancel(job_id, self.records.tenant_id)
 

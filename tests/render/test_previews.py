@@ -19,7 +19,7 @@ MIX = torch.tensor([[2.0, -1.0, 0.5], [0.3, 1.5, -0.7], [-0.4, 0.2, 3.0], [1.0, 
 
 
 class LinearVae:
-    """A fake of a VAE whose latents are a linear mix of the colours, eight pixels to the cell, nearly like a real one's."""
+    """A fake of a VAE whose latents are a linear mix of the colours, eight pixels to the cell."""
 
     dtype = torch.float32
     device = torch.device("cpu")

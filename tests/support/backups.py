@@ -12,12 +12,12 @@ from tests.support.migrations import migrate
 
 
 async def back_up(url: str, file: Path) -> None:
-    """Write a backup of the database, whoever uses it meanwhile."""
+    """Write a backup of the database while it is in use."""
     await _run("pg_dump", "--format=custom", f"--file={file}", url)
 
 
 async def restore(url: str, file: Path) -> None:
-    """Put a backup in the database's place, whoever is connected to that.
+    """Replace the database by a backup, and close its connections.
 
     It is restored and migrated beside it first: a database that is half restored must not be mistaken for the whole.
     """

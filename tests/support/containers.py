@@ -30,7 +30,7 @@ USER = "darkroom"
 
 @cache
 def engine_answers() -> bool:
-    """Whether there is a Docker engine. It is asked: a command line client without an engine is no sign of one."""
+    """Return whether a Docker engine answers. An installed command line client does not prove that."""
     try:
         client = docker.from_env(timeout=3)
         client.ping()

@@ -95,7 +95,7 @@ class Database(Controlled):
         return url
 
     async def drop_database(self, url: str) -> None:
-        """Drop it, whoever is still connected."""
+        """Drop the database and close its connections."""
         await self._execute(f'DROP DATABASE IF EXISTS "{urlsplit(url).path.lstrip("/")}" WITH (FORCE)')
 
     async def drop_template(self) -> None:

@@ -1,4 +1,4 @@
-"""What the database tells of a job beyond the API: its attempts, its dead letters, its messages to come."""
+"""A job's records beyond the API: its attempts, dead letters and outbox rows."""
 
 from typing import Any
 

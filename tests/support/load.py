@@ -38,7 +38,7 @@ class Load:
         await asyncio.gather(*self._posting)
 
     async def accepted_more(self, count: int, *, seconds: float = 60) -> None:
-        """Wait until so many further posts were accepted."""
+        """Wait until `count` further posts were accepted."""
         wanted = len(self.accepted) + count
         await eventually(lambda: len(self.accepted) >= wanted, seconds=seconds, what=f"{count} more posts are accepted")
 

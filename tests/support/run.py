@@ -13,7 +13,7 @@ from tests.support.parts_host import Parts, PartsHost
 
 TESTS = Path(__file__).parents[1]
 SLOWEST_FIRST = ("chaos", "e2e", "protocol", "integration/gpu_consumer", "integration", "render", "contract", "unit")
-"""Folders of tests. `gpu` is none of them: it runs on other machines."""
+"""Folders of tests, without `gpu`, which runs on other machines."""
 STACK = "stack"
 """The fixture of the stack that tests share: its services and two warm workers."""
 ADDRESS = "parts"

@@ -1,6 +1,6 @@
 """Finds the services that the tests run against.
 
-The environment's URLs come first, then a Docker engine where one answers, else the local binaries. Each part is found
+The environment's URLs come first, then a Docker engine if one answers, then the local binaries. Each part is found
 by itself, so that a URL for one is enough to replace that one.
 """
 

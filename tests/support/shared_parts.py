@@ -47,7 +47,7 @@ class SharedParts:
         return await self._databases.take()
 
     async def drop_database(self, url: str) -> None:
-        """Drop a database later, whoever is still connected."""
+        """Drop a database later, and close its connections."""
         self._remove(self._services().database.drop_database(url))
 
     async def take_vhost(self) -> str:

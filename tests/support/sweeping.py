@@ -50,7 +50,7 @@ class SweepWatch:
         return cls(stack, await stack.operations.metric(SWEPT))
 
     async def rounds(self, count: int) -> None:
-        """Wait until the sweep made so many rounds.
+        """Wait until the sweep has made `count` rounds.
 
         Each is known by a decoy, a job whose loss is on record, which it publishes again. One statement judges all
         models, so whatever else was shown to be lost then is published with it.
@@ -79,9 +79,9 @@ class SweepWatch:
 async def lay_out_backlog(
     stack: Stack, client: Client, model: str, count: int, spacing_seconds: float, *, steps: int = 1
 ) -> list[str]:
-    """Publish jobs as if one had come every so many seconds until now; their ids, oldest first.
+    """Publish jobs as if they had come at equal intervals until now; return their ids, oldest first.
 
-    The messages bear those times as their stamps. The relay takes them for belated and renews the jobs' announcements,
+    The messages have those times as their stamps. The relay takes them for belated and renews the jobs' announcements,
     which are set back.
     """
     template = await client.submit(IDLE_MODEL, steps=steps)
@@ -98,7 +98,7 @@ async def lay_out_backlog(
 
 
 async def wait_for_messages(stack: Stack, model: str, count: int) -> None:
-    """Wait until so many messages wait for the model's workers."""
+    """Wait until `count` messages wait for the model's workers."""
 
     async def wait() -> bool:
         return await stack.queues.waiting(work_queue(model)) == count

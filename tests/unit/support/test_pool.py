@@ -22,7 +22,7 @@ class Maker:
 
 
 async def test_things_are_made_ahead() -> None:
-    """The first taker waits for its own; meanwhile as many as the pool holds are being made."""
+    """The first taker waits for its own, while the pool fills up."""
     maker = Maker()
     pool = Pool(maker.make, size=2)
     taker = asyncio.create_task(pool.take())
