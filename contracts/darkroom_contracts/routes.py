@@ -211,4 +211,5 @@ _JOB_TEMPLATES = tuple(route.template for route in (GET_JOB, CANCEL_JOB, RETRY_J
 
 def job_urls(job_id: UUID) -> JobUrls:
     """Return the paths of a job's routes, relative to the origin."""
-    return JobUrls(*(template.format(id=job_id) for template in _JOB_TEMPLATES))
+    text = str(job_id)
+    return JobUrls(*[template.format(id=text) for template in _JOB_TEMPLATES])
