@@ -15,7 +15,7 @@ from tests.support.renderers import STAND_IN, rendered_by
 
 @pytest.fixture(scope="session")
 async def warm_process(tiny_model: Path) -> AsyncIterator[RenderProcess]:
-    """A warm render process without PyTorch that tests share; each leaves it warm."""
+    """Start a warm render process without PyTorch that tests share; each leaves it warm."""
     process = RenderProcess(load(tiny_model))
     with rendered_by(STAND_IN):
         await process.start()
@@ -27,13 +27,13 @@ async def warm_process(tiny_model: Path) -> AsyncIterator[RenderProcess]:
 async def workshop(
     database: str, vhost: str, bucket: Bucket, tiny_model: Path, tmp_path: Path
 ) -> AsyncIterator[Workshop]:
-    """A fresh database, vhost and bucket for a worker."""
+    """Open a fresh database, vhost and bucket for a worker."""
     async with Workshop(database, vhost, bucket, tiny_model.parent, tmp_path) as shop:
         yield shop
 
 
 @pytest.fixture
 async def line(workshop: Workshop, warm_process: RenderProcess) -> AsyncIterator[Line]:
-    """A consumer that takes messages as soon as the test starts it."""
+    """Open a consumer that takes messages once the test starts it."""
     async with AsyncExitStack() as clean_up:
         yield await clean_up.enter_async_context(Line(workshop, warm_process))

@@ -29,7 +29,7 @@ CLAIM_FOR_ANOTHER = """
 
 
 def _deadline_in(seconds: float) -> dict[str, Any]:
-    """The columns of a job whose deadline is so near."""
+    """Return the columns of a job whose deadline is `seconds` away."""
     left = timedelta(seconds=seconds)
     return {"deadline": left, "deadline_at": datetime.now(UTC) + left}
 
@@ -52,7 +52,7 @@ async def test_a_claim_that_postgres_lost_is_made_again_while_rendering(line: Li
 async def test_a_claim_that_postgres_lost_is_made_again_by_the_settle(
     workshop: Workshop, warm_process: RenderProcess
 ) -> None:
-    """A finished render is late for nothing: it takes a job that has expired meanwhile, and settles it."""
+    """A finished render claims and settles its job although the job has expired."""
     # After the first step's report no heartbeat comes before the settle.
     async with Line(workshop, warm_process, lease_seconds="600") as line:
         line.start()
@@ -81,7 +81,7 @@ async def test_a_worker_that_was_reaped_goes_on_where_nobody_else_has_begun(line
 
 
 async def test_a_worker_that_was_reaped_steps_back_where_another_has_begun(line: Line) -> None:
-    """It stops its render, writes nothing and lets its message go."""
+    """It stops its render, writes nothing and acks its message."""
     shop = line.workshop
     line.start()
     job_id, token = await shop.submit(LONG), uuid4()
@@ -166,7 +166,7 @@ async def test_an_orphan_survives_the_loss_of_its_channel(line: Line) -> None:
 
 
 async def test_a_deadline_ends_the_render(line: Line) -> None:
-    """By the worker's own clock, long before the next heartbeat; the record tells how far it came."""
+    """The deadline ends the render by the worker's own clock, before the next heartbeat; the error has the step."""
     shop = line.workshop
     line.start()
     job_id = await shop.submit(LONG, **_deadline_in(0.7))
@@ -178,7 +178,7 @@ async def test_a_deadline_ends_the_render(line: Line) -> None:
 
 
 async def test_a_retry_beyond_the_deadline_expires_at_once(line: Line) -> None:
-    """Waiting in a lane would be in vain."""
+    """A retry that would come after the deadline expires the job at once."""
     shop = line.workshop
     async with shop.bucket_missing():
         line.start()

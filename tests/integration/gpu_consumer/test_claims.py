@@ -31,7 +31,7 @@ SET_DEAD = """
 
 
 async def held_by_another(shop: Workshop, **columns: Any) -> UUID:
-    """A job that another worker renders, and its message on the queue once more."""
+    """Add a job that another worker renders, and publish its message again."""
     message = await shop.add_job(**columns)
     await shop.execute(SET_RUNNING, message.job_id, uuid4())
     await shop.publish(message)
@@ -173,7 +173,7 @@ async def test_the_message_of_a_deleted_job_is_acked(line: Line) -> None:
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 async def test_the_message_of_an_unknown_job_goes_to_the_dead_letters(line: Line, version: str) -> None:
-    """The database was restored from a backup older than the job: its message alone knows of it, and is kept."""
+    """After a restore from a backup older than the job its message, the only record of it, is kept."""
     shop = line.workshop
     known = await shop.add_job()
     message = replace(known, job_id=aged_id(timedelta(hours=1)))
@@ -253,7 +253,7 @@ async def test_a_job_past_its_deadline_is_not_claimed(line: Line) -> None:
 
 
 async def test_a_paused_model_s_job_is_parked(line: Line) -> None:
-    """A worker that has not heard of the pause yet finds it at the claim: the message waits, and so does the job."""
+    """A worker that has not noticed the pause finds it at the claim: the message is parked, and the job waits."""
     shop = line.workshop
     await shop.execute("INSERT INTO paused_models (model, paused_by, reason) VALUES ('tiny', 'test', 'x')")
     message = await shop.add_job()

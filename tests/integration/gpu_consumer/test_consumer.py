@@ -46,7 +46,7 @@ async def test_a_job_is_rendered_stored_and_settled(line: Line) -> None:
 
 
 async def holds(queue: AbstractQueue, count: int) -> bool:
-    """Whether so many messages wait in the queue."""
+    """Return whether `count` messages wait in the queue."""
     declared = await queue.channel.declare_queue(queue.name, passive=True)
     return declared.declaration_result.message_count == count
 
@@ -72,7 +72,7 @@ async def test_the_latest_step_is_announced_to_whoever_listens(workshop: Worksho
 
 
 async def test_previews_are_shown_to_whoever_listens(line: Line) -> None:
-    """A job that asks for them has its pictures to be on the live events, as PNGs that open."""
+    """Previews of a job that asks for them are published as live events, as valid PNGs."""
     shop = line.workshop
     broker = Broker(shop.environment["DARKROOM_AMQP_URL"], "test")
     channel = await broker.channel()
@@ -95,7 +95,7 @@ async def test_previews_are_shown_to_whoever_listens(line: Line) -> None:
 
 
 async def _previews(queue: AbstractQueue) -> AsyncIterator[Preview]:
-    """Those that wait in the queue by now."""
+    """Yield the previews that wait in the queue."""
     while (message := await queue.get(fail=False, no_ack=True)) is not None:
         try:
             yield decode_preview(message.body)
@@ -115,7 +115,7 @@ async def test_a_job_renders_while_nobody_can_be_told(line: Line) -> None:
 async def test_a_render_process_that_dies_after_its_answer_costs_nothing(
     line: Line, warm_process: RenderProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was rendered is stored and settled, though the process is gone by then."""
+    """A finished render is stored and settled although its process has died."""
     render = warm_process.render
 
     async def render_and_be_lost(*arguments: Any, **named: Any) -> object:

@@ -1,4 +1,4 @@
-"""Which of a worker's writes wait for the disk."""
+"""Tests of which writes of a worker wait for the disk."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -71,7 +71,7 @@ async def test_heartbeats_touch_no_index(workshop: Workshop, one_connection: Dat
 
 
 async def updates(connection: Connection) -> asyncpg.Record:
-    """Updates of jobs since the database was made: all, and those that touched no index."""
+    """Return the number of updates of jobs: all, and those that touched no index."""
     await connection.execute("SELECT pg_stat_force_next_flush()")
     return await connection.fetchrow(
         "SELECT n_tup_upd AS all, n_tup_hot_upd AS hot FROM pg_stat_user_tables WHERE relname = 'jobs'"

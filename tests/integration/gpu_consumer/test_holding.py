@@ -84,7 +84,7 @@ async def test_a_render_that_takes_too_long_is_stopped_for_good(
 
 
 async def test_a_cancel_stops_the_render_at_once(line: Line) -> None:
-    """A cancel that is heard of ends the job within steps, long before the next heartbeat; how long it took is told."""
+    """A cancel that is notified ends the job within steps, long before the next heartbeat, and is timed."""
     shop = line.workshop
     counted = REGISTRY.get_sample_value("darkroom_cancel_seconds_count") or 0
     line.start()

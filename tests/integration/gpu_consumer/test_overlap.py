@@ -1,4 +1,4 @@
-"""One renders, one is stored, none is held idle."""
+"""One job renders and one is stored, and no message is held idle."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""The worker's name and its ears."""
+"""The worker's name, and its notifications of cancels."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ WAITS_FOR_LOCK = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' A
 
 
 class Standing:
-    """A presence with what it stands for."""
+    """A presence and its gate."""
 
     def __init__(self, shop: Workshop) -> None:
         self.gate = Gate(NAME)
@@ -38,7 +38,7 @@ async def standing(workshop: Workshop) -> AsyncIterator[Standing]:
 
 
 async def test_a_living_twin_is_refused(workshop: Workshop, standing: Standing) -> None:
-    """The second worker of a name can't start, and is told what to do."""
+    """The second worker of a name can't start, and the error says what to do."""
     twin = Standing(workshop)
     with pytest.raises(NameTakenError, match=r"'anna'.*DARKROOM_WORKER_NAME"):
         await twin.presence.acquire()
@@ -56,7 +56,7 @@ async def test_a_name_that_was_let_go_can_be_taken(workshop: Workshop, standing:
 
 
 async def test_a_cancel_is_heard(workshop: Workshop, standing: Standing) -> None:
-    """A notification names the job; one that does not is passed over, and another worker's wakes nobody here."""
+    """A notification names the job; an invalid one and another worker's are ignored."""
     job_id = uuid4()
     await workshop.execute(NOTIFY, "another", str(uuid4()))
     await workshop.execute(NOTIFY, "anna", "nonsense")
@@ -67,7 +67,7 @@ async def test_a_cancel_is_heard(workshop: Workshop, standing: Standing) -> None
 async def test_the_name_is_locked_and_cancels_are_heard_again_after_a_loss(
     workshop: Workshop, standing: Standing
 ) -> None:
-    """While the connection is lost the gate is closed; then the name is held and the ears are open again."""
+    """While the connection is lost the gate is closed; then the name is locked and notifications arrive again."""
     running = asyncio.create_task(standing.presence.run())
     await workshop.execute(CUT)
     await asyncio.wait_for(standing.gate.wait_closed(), 10)

@@ -16,7 +16,7 @@ FINISH = "UPDATE jobs SET status = 'canceled', completed_at = now() WHERE id = $
 
 
 async def lost_attempt(shop: Workshop, job_id: UUID, generation: int = 1, outcome: str = "retried") -> UUID:
-    """The token of an attempt that lost its render process."""
+    """Add an attempt that lost its render process, and return its token."""
     token = uuid4()
     await shop.execute(LOSE, token, job_id, generation, outcome)
     return token
@@ -47,7 +47,7 @@ async def test_only_what_was_tried_again_is_refunded(line: Line, outcome: str) -
 
 
 async def test_a_job_at_its_end_is_left_alone(line: Line) -> None:
-    """So is one that an operator replayed meanwhile: its attempts are counted anew."""
+    """Attempts of ended jobs, and of jobs that were replayed since, are not refunded."""
     shop = line.workshop
     ended, replayed = [(await shop.add_job(attempt=1, generation=number)).job_id for number in (1, 2)]
     await shop.execute(FINISH, ended)

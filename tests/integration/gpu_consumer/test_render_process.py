@@ -48,7 +48,7 @@ def unwatched(step: protocol.Step) -> None:
 
 
 def at_step(number: int, act: Callable[[], object]) -> Callable[[protocol.Step], None]:
-    """A watcher that acts once, at one step."""
+    """Return a watcher that acts once, at one step."""
 
     def watch(step: protocol.Step) -> None:
         if step.step == number:
@@ -58,7 +58,7 @@ def at_step(number: int, act: Callable[[], object]) -> Callable[[protocol.Step],
 
 
 async def picture(process: RenderProcess, **changes: Any) -> bytes:
-    """The reference picture, with changes of its input."""
+    """Return the reference picture, with changes of its input."""
     pictures: list[protocol.Picture] = []
     outcome = await process.render(job_input(**changes), unwatched, on_picture=pictures.append)
     assert isinstance(outcome, protocol.Rendered)
@@ -73,7 +73,7 @@ costs_a_process = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module", params=[REAL, STAND_IN])
 def program(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The module that render processes are started from."""
+    """Start render processes from this module."""
     with rendered_by(request.param):
         yield request.param
 
@@ -91,7 +91,7 @@ async def warm(program: str, tiny_model: Path) -> AsyncIterator[RenderProcess]:
 
 @pytest.fixture(scope="module")
 async def spare(program: str, tiny_model: Path) -> AsyncIterator[RenderProcess]:
-    """The process behind `own`; it hangs after a second of silence."""
+    """Return the process behind `own`, which hangs after a second of silence."""
     process = RenderProcess(load(tiny_model), Limits(step=1.0))
     yield process
     await process.stop()
@@ -99,7 +99,7 @@ async def spare(program: str, tiny_model: Path) -> AsyncIterator[RenderProcess]:
 
 @pytest.fixture
 async def own(spare: RenderProcess) -> RenderProcess:
-    """A warm process that a test may kill: it is started anew only when the test before did so."""
+    """Return a warm process that a test may kill; it is restarted only after a test did."""
     if spare.ready is None:
         await spare.restart()
     return spare
@@ -195,7 +195,7 @@ async def test_refused_input(warm: RenderProcess, change: dict[str, Any]) -> Non
 
 
 async def test_abort_leaves_the_process_warm(warm: RenderProcess) -> None:
-    """An aborted render ends within one step of the order; the next job's bytes do not tell of it."""
+    """An aborted render ends within one step of the order; the next job has the bytes that it would have without it."""
     before = await picture(warm)
     ordered: list[asyncio.Task[None]] = []
     watch = at_step(5, lambda: ordered.append(asyncio.create_task(warm.abort())))
@@ -244,7 +244,7 @@ async def test_event_loop_stays_free(warm: RenderProcess) -> None:
 
 
 async def test_stands_in_a_session_of_its_own(warm: RenderProcess) -> None:
-    """The process is no member of the service's session, so a Ctrl-C at the terminal does not reach it."""
+    """The process has a session of its own, so a Ctrl-C at the terminal does not reach it."""
     assert warm.pid is not None
     assert os.getsid(warm.pid) == warm.pid != os.getsid(0)
 

@@ -1,4 +1,4 @@
-"""A slot takes one message: it fetches what waits, and subscribes for what has yet to come."""
+"""A slot takes one message: it fetches one that waits, and subscribes if none does."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 
 
 class Subscriptions(Usage):
-    """Counts them."""
+    """A usage that counts subscriptions."""
 
     count = 0
 

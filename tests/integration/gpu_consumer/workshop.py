@@ -1,4 +1,4 @@
-"""What surrounds a worker: jobs in a real database, messages on a real broker, pictures in a real bucket."""
+"""The surroundings of a worker: jobs in a real database, messages on a real broker, pictures in a real bucket."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -55,7 +55,7 @@ def load(folder: Path, device: Device = "cpu") -> Load:
 
 
 class Workshop:
-    """One fresh database, vhost and bucket. Speaks SQL of its own, so that a wrong query of the worker is seen."""
+    """One fresh database, vhost and bucket. It has SQL of its own, so that a wrong query of the worker is noticed."""
 
     def __init__(self, database: str, vhost: str, bucket: Bucket, models_home: Path, folder: Path) -> None:
         catalogue = folder / "models.toml"
@@ -92,7 +92,7 @@ class Workshop:
         await self._broker.close()
 
     def settings(self, **changes: str) -> Settings:
-        """The worker's settings; a change of `lease_seconds` is DARKROOM_LEASE_SECONDS."""
+        """Return the worker's settings; a change of `lease_seconds` is DARKROOM_LEASE_SECONDS."""
         changed = {f"DARKROOM_{name.upper()}": value for name, value in changes.items()}
         return load_settings(Settings, self.environment | changed)
 
@@ -100,7 +100,7 @@ class Workshop:
         return load_catalogue(Path(self.environment["DARKROOM_MODELS_FILE"])).find("tiny")
 
     async def add_job(self, wanted: JobInput | None = None, **columns: Any) -> Render:
-        """A queued job, and the message that speaks of it, not yet published."""
+        """Add a queued job, and return its message, not published yet."""
         values: dict[str, Any] = {
             "id": uuid4(),
             "tenant_id": self._tenant,
@@ -117,7 +117,7 @@ class Workshop:
         return Render(values["id"], columns.get("generation", 1), values["model"], TRACEPARENT)
 
     async def complete(self, message: Render, **changes: Any) -> v2.Render:
-        """The message of a job as the relay builds it: with all that the job asks for, stamped now."""
+        """Return the message of a job as the relay builds it: with the whole input, stamped now."""
         now = datetime.now(UTC)
         values: dict[str, Any] = {
             "job_id": message.job_id,
@@ -137,7 +137,7 @@ class Workshop:
         return v2.Render(**(values | changes))
 
     async def lose_claim(self, job_id: UUID, changes: str = "step = NULL") -> None:
-        """What a crash of Postgres does to a claim that had not reached the disk: the job was never taken."""
+        """Undo a claim, as a crash of Postgres does before the claim has reached the disk."""
         await self.execute(
             f"UPDATE jobs SET status = 'queued', attempt = attempt - 1, lease_token = NULL, lease_expires_at = NULL,"
             f" {changes} WHERE id = $1",
@@ -146,7 +146,7 @@ class Workshop:
         await self.execute("DELETE FROM attempts WHERE job_id = $1 AND outcome IS NULL", job_id)
 
     async def consumed(self) -> None:
-        """Wait until the queue holds no message and none is held."""
+        """Wait until the queue is empty and no message is unacked."""
         await self.waiting_becomes(0)
         await eventually(self.queues_are_empty)
 
@@ -159,7 +159,7 @@ class Workshop:
         await self._publisher.publish(WORK_EXCHANGE, "tiny", body, headers or {}, CONTENT_TYPE)
 
     async def submit(self, wanted: JobInput | None = None, **columns: Any) -> UUID:
-        """A queued job whose message is on the queue."""
+        """Add a queued job and publish its message."""
         message = await self.add_job(wanted, **columns)
         await self.publish(message)
         return message.job_id
@@ -171,7 +171,7 @@ class Workshop:
         return await self._connection.fetchrow("SELECT * FROM jobs WHERE id = $1", job_id)
 
     async def attempts(self, job_id: UUID) -> list[asyncpg.Record]:
-        """The job's attempts, oldest first."""
+        """Return the job's attempts, oldest first."""
         return list(
             await self._connection.fetch("SELECT * FROM attempts WHERE job_id = $1 ORDER BY started_at", job_id)
         )
@@ -183,7 +183,7 @@ class Workshop:
         return list(await self._connection.fetch(query, *arguments))
 
     async def reached(self, job_id: UUID, status: str, seconds: float = 30) -> asyncpg.Record:
-        """The job's row, once it has come to that status."""
+        """Wait until the job has that status, and return its row."""
 
         async def there() -> bool:
             return bool((await self.job(job_id))["status"] == status)
@@ -195,7 +195,7 @@ class Workshop:
         return await self.job(job_id)
 
     async def stepping(self, job_id: UUID) -> None:
-        """Wait until the job's record shows a step: it renders."""
+        """Wait until the job's row has a step, which shows that it renders."""
 
         async def steps() -> bool:
             return (await self.job(job_id))["step"] is not None
@@ -203,7 +203,7 @@ class Workshop:
         await eventually(steps, what="the job renders")
 
     async def waiting(self, queue: str = work_queue("tiny")) -> int:
-        """How many messages of the queue nobody holds; none when there is no such queue."""
+        """Return the number of messages that wait in the queue, 0 if it does not exist."""
         channel = await self._broker.channel()
         try:
             declared = await channel.declare_queue(queue, passive=True)
@@ -216,14 +216,14 @@ class Workshop:
         await eventually(lambda: self.waiting_is(count, queue), what=f"{count} messages wait in {queue}")
 
     async def anything_parked(self) -> bool:
-        """Whether a message waits in some lane."""
+        """Return whether a message waits in a lane."""
         return any([await self.waiting(lane.queue) for lane in self.lanes])
 
     async def waiting_is(self, count: int, queue: str = work_queue("tiny")) -> bool:
         return await self.waiting(queue) == count
 
     async def take(self, queue: str) -> Any:
-        """Take the one message that comes to wait in the queue."""
+        """Wait for one message in the queue and take it."""
         await self.waiting_becomes(1, queue)
         channel = await self._broker.channel()
         message = await (await channel.get_queue(queue, ensure=False)).get(no_ack=True)
@@ -236,7 +236,7 @@ class Workshop:
         await channel.close()
 
     async def publishes(self, message: Render) -> bool:
-        """Whether the message could be put on the model's queue."""
+        """Publish the message, and return whether the queue exists."""
         try:
             await self.publish(message)
         except UnroutableError:
@@ -245,14 +245,14 @@ class Workshop:
 
     @asynccontextmanager
     async def bucket_missing(self) -> AsyncIterator[None]:
-        """S3 refuses every picture meanwhile."""
+        """Let S3 refuse every picture within the context."""
         client = self.bucket.client()
         await asyncio.to_thread(client.remove_bucket, self.bucket.name)
         yield
         await asyncio.to_thread(client.make_bucket, self.bucket.name)
 
     async def reached_attempt_end(self, job_id: UUID) -> asyncpg.Record:
-        """The job's row, once its first attempt has an outcome."""
+        """Wait until an attempt of the job has an outcome, and return the job's row."""
 
         async def ended() -> bool:
             return any(await self.outcomes(job_id))
@@ -261,7 +261,7 @@ class Workshop:
         return await self.job(job_id)
 
     def lose_the_first_answer(self, store: JobStore, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The first call takes effect, and is answered by a lost connection."""
+        """Let the first call take effect and answer it by a lost connection."""
         act = getattr(store, method)
         answers_lost = 0
 

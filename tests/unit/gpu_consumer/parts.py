@@ -36,7 +36,7 @@ LEASE_SECONDS = 15.0
 
 
 def claim_of(**changes: Any) -> Claimed:
-    """A claim of the message's job, with changes."""
+    """Return a claim of the message's job, with changes."""
     values: dict[str, Any] = {
         "job_id": JOB_ID,
         "generation": 1,
@@ -115,7 +115,7 @@ Render_ = Callable[["FakeRenderer", OnStep, OnPicture], Awaitable[Rendered | Abo
 
 
 async def render_well(renderer: "FakeRenderer", on_step: OnStep, on_picture: OnPicture) -> Rendered:
-    """Three steps and one picture."""
+    """Report three steps and one picture."""
     for step in range(1, 4):
         on_step(protocol.Step(step, 3))
     on_picture(picture(RenderedImage(64, 64, 7, b"")))
@@ -123,7 +123,7 @@ async def render_well(renderer: "FakeRenderer", on_step: OnStep, on_picture: OnP
 
 
 async def render_until_aborted(renderer: "FakeRenderer", on_step: OnStep, on_picture: OnPicture) -> Aborted:
-    """One step, and then no end."""
+    """Report one step, then wait for the abort."""
     on_step(protocol.Step(1, 3))
     await renderer.aborted.wait()
     return Aborted(1)

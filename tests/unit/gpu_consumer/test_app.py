@@ -1,4 +1,4 @@
-"""What the render process is told to load."""
+"""The order to load a model."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ ENVIRONMENT = {
 
 
 def test_the_warm_up_gets_the_models_default_guidance_and_the_graphs() -> None:
-    """The warm-up renders as most jobs of the model will."""
+    """The warm-up has the model's default guidance, and the configured use of CUDA graphs."""
     model = load_catalogue(Path("deploy/models.toml")).find("tiny")
     distilled = msgspec.structs.replace(model, guidance_scale=Range(0, 2, 0.5))
     order = render_process(load(Settings, ENVIRONMENT), distilled)._load

@@ -1,4 +1,4 @@
-"""The gate is open while every condition holds and nobody drains."""
+"""The gate is open while every condition holds and the worker does not drain."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from gpu_consumer.gate import Gate
 
 
 def test_it_opens_when_the_last_condition_holds() -> None:
-    """One condition is not enough."""
+    """The gate opens when the last of its conditions holds."""
     gate = Gate("a", "b")
     gate.allow("a")
     assert not gate.is_open
@@ -17,7 +17,7 @@ def test_it_opens_when_the_last_condition_holds() -> None:
 
 
 async def test_it_closes_when_one_condition_fails_and_opens_again() -> None:
-    """Those who wait for either are woken."""
+    """Waits for an open and for a closed gate both end in time."""
     gate = Gate("a")
     gate.allow("a")
     waiting = asyncio.create_task(gate.wait_closed())
@@ -29,7 +29,7 @@ async def test_it_closes_when_one_condition_fails_and_opens_again() -> None:
 
 
 def test_draining_closes_it_for_good() -> None:
-    """No condition opens it again."""
+    """A gate that drains stays closed."""
     gate = Gate("a")
     gate.allow("a")
     gate.drain()
@@ -39,6 +39,6 @@ def test_draining_closes_it_for_good() -> None:
 
 
 def test_a_condition_it_does_not_know_is_a_mistake() -> None:
-    """A misspelt name is found at once."""
+    """An unknown condition raises."""
     with pytest.raises(KeyError):
         Gate("a").allow("b")

@@ -41,7 +41,7 @@ def test_events_survive_the_wire(event: protocol.Event) -> None:
 
 
 def test_one_direction_each() -> None:
-    """A command is no event: each end reads only what the other may say."""
+    """A command is not decoded as an event, nor an event as a command."""
     with pytest.raises(protocol.ProtocolError):
         protocol.decode_event(_body(protocol.encode(protocol.Abort())))
     with pytest.raises(protocol.ProtocolError):

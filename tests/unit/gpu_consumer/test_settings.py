@@ -18,24 +18,24 @@ NEEDED = {
 
 
 def test_the_device_is_a_gpu_unless_the_cpu_is_asked_for() -> None:
-    """Rendering on the CPU is never fallen into."""
+    """The device is the GPU unless the CPU is configured."""
     assert load(Settings, NEEDED).device == "cuda"
     assert load(Settings, NEEDED | {"DARKROOM_DEVICE": "cpu"}).device == "cpu"
 
 
 def test_a_worker_without_a_name_is_called_after_its_machine_and_model() -> None:
-    """Two models on one machine have two workers."""
+    """A worker without a name is named after its machine and model."""
     assert load(Settings, NEEDED).name == f"{socket.gethostname()}-tiny"
     assert load(Settings, NEEDED | {"DARKROOM_WORKER_NAME": "ansel"}).name == "ansel"
 
 
 def test_a_heartbeat_comes_five_times_a_lease() -> None:
-    """Four may be lost before the lease is."""
+    """A lease is five heartbeats long."""
     assert load(Settings, NEEDED | {"DARKROOM_LEASE_SECONDS": "10"}).heartbeat_seconds == 2
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    """Wrong device, wrong name and a missing model are one message."""
+    """One error lists a wrong device, a wrong name and a missing model."""
     wrong = NEEDED | {"DARKROOM_MODEL": "", "DARKROOM_DEVICE": "tpu", "DARKROOM_WORKER_NAME": "a b"}
     with pytest.raises(SettingsError) as error:
         load(Settings, wrong)
@@ -47,7 +47,7 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_a_gpu_s_options_are_off_and_the_overlap_is_on() -> None:
-    """Each is one variable."""
+    """Each of a GPU's options is one variable with its default."""
     plain = load(Settings, NEEDED)
     assert (plain.channels_last, plain.compile, plain.overlap) == (False, False, True)
     assert not plain.cuda_graphs
@@ -65,7 +65,7 @@ def test_a_gpu_s_options_are_off_and_the_overlap_is_on() -> None:
     ],
 )
 def test_graphs_are_refused_where_they_can_not_be(changes: dict[str, str], advice: str) -> None:
-    """Beside compiled code and on a CPU, with a sentence that says what to do."""
+    """CUDA graphs are refused with compiled code and on a CPU, with a message that says what to change."""
     load(Settings, NEEDED | {"DARKROOM_CUDA_GRAPHS": "true"})
     load(Settings, NEEDED | changes)
     with pytest.raises(SettingsError, match=f"^DARKROOM_CUDA_GRAPHS: .*{advice}") as refused:

@@ -1,4 +1,4 @@
-"""How the GPU's time is told apart."""
+"""The GPU's time by use."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def usage(clock: Clock) -> Usage:
-    """Of a worker that loaded for a minute and is warm."""
+    """Return the usage of a worker that loaded for a minute and is warm."""
     usage = Usage(clock)
     clock.now += 60
     usage.warm()
@@ -30,7 +30,7 @@ def usage(clock: Clock) -> Usage:
 
 
 def test_shares_of_a_minute(usage: Usage, clock: Clock) -> None:
-    """Rendering 6 s, waiting 3 s for a message and 1 s in between; the loading counts for nothing."""
+    """After 6 s of rendering, 3 s of waiting and 1 s in between, loading counts in neither share."""
     usage.render_begins()
     clock.now += 6
     usage.render_ends()
@@ -43,7 +43,7 @@ def test_shares_of_a_minute(usage: Usage, clock: Clock) -> None:
 
 
 def test_a_message_that_was_there_already_is_not_waited_for(usage: Usage, clock: Clock) -> None:
-    """The broker's few milliseconds are overhead, as long as the queue is not empty."""
+    """A short wait for a message counts as overhead, not as an empty queue."""
     usage.render_begins()
     clock.now += 1
     usage.render_ends()
@@ -54,7 +54,7 @@ def test_a_message_that_was_there_already_is_not_waited_for(usage: Usage, clock:
 
 
 def test_the_time_without_a_process_is_neither(usage: Usage, clock: Clock) -> None:
-    """A process lost while rendering stops both clocks until the next is warm."""
+    """The time from a loss until the next process is warm counts in neither share."""
     usage.render_begins()
     clock.now += 1
     usage.lost()
@@ -67,7 +67,7 @@ def test_the_time_without_a_process_is_neither(usage: Usage, clock: Clock) -> No
 
 
 def test_a_slot_that_subscribes_while_another_job_renders_is_no_wait(usage: Usage, clock: Clock) -> None:
-    """Rendering counts as rendering, whatever the other slot does."""
+    """A subscription or a delivery during a render changes nothing."""
     usage.render_begins()
     usage.subscribed()
     clock.now += 1
@@ -76,7 +76,7 @@ def test_a_slot_that_subscribes_while_another_job_renders_is_no_wait(usage: Usag
 
 
 async def test_what_is_not_urgent_lets_the_next_render_begin(usage: Usage) -> None:
-    """After a render it waits until the next one begins or none is there, and between two renders at no other time."""
+    """Storing waits until the next render begins or the queue is empty, and only between two renders."""
     usage.render_begins()
     await usage.let_next_begin(60)
     usage.render_ends()
@@ -91,13 +91,13 @@ async def test_what_is_not_urgent_lets_the_next_render_begin(usage: Usage) -> No
 
 
 async def test_the_next_render_is_waited_for_so_long(usage: Usage) -> None:
-    """A next job that does not come to its render holds up nobody for good."""
+    """Storing waits only for a limited time."""
     usage.render_begins()
     usage.render_ends()
     await usage.let_next_begin(0.01)
 
 
 def test_without_any_time_there_is_no_share() -> None:
-    """A worker that was never warm divides by nothing."""
+    """The shares of a worker that was never warm are 0."""
     usage = Usage(Clock())
     assert (usage.idle_share, usage.overhead_share) == (0, 0)

@@ -1,4 +1,4 @@
-"""Waiting for the first of several things, and for Postgres."""
+"""Waiting for the first of several events, and for Postgres."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from gpu_consumer.waiting import first_of, until_answered
 
 
 async def test_the_first_ends_the_wait_and_coroutines_are_canceled() -> None:
-    """What was started for the wait does not outlive it; a task that was handed in does."""
+    """Coroutines are canceled when the first awaitable is done; a task that was passed in goes on."""
     canceled = asyncio.Event()
     forever = asyncio.Event()
 
@@ -27,7 +27,7 @@ async def test_the_first_ends_the_wait_and_coroutines_are_canceled() -> None:
 
 
 async def test_an_operation_is_repeated_until_postgres_answers() -> None:
-    """Outages and clashes are waited out, and the answer is the operation's own."""
+    """The operation is repeated after outages and clashes, and its result returned."""
     troubles: list[Exception] = [
         DatabaseUnavailableError("away"),
         DatabaseBusyError("full"),

@@ -75,7 +75,7 @@ def count(name: str, **labels: str) -> float:
 
 
 async def test_a_job_is_rendered_stored_and_settled(room: Room, attempt: Attempt) -> None:
-    """Its message is acked, its turn has ended, and each moment was counted once."""
+    """A rendered, stored and settled job's message is acked, its turn has ended, and each moment was counted once."""
     names = [
         ("darkroom_messages_total", {"verdict": "claimed"}),
         ("darkroom_attempts_total", {"outcome": "succeeded"}),
@@ -92,7 +92,7 @@ async def test_a_job_is_rendered_stored_and_settled(room: Room, attempt: Attempt
 
 
 async def test_an_undecodable_message_is_rejected(room: Room) -> None:
-    """Nothing is claimed for it."""
+    """An undecodable message is rejected without a claim."""
     before = count("darkroom_messages_total", verdict="undecodable")
     assert await room.pipeline.run(Attempt(b"{", {}, Turn())) is Disposal.REJECT
     assert room.store.claims == []
@@ -110,7 +110,7 @@ async def test_an_undecodable_message_is_rejected(room: Room) -> None:
 async def test_a_job_that_can_not_be_claimed_is_not_rendered(
     room: Room, attempt: Attempt, refusal: Refusal, disposal: Disposal
 ) -> None:
-    """Its row decides about the message, and the next job may have the GPU."""
+    """A refusal decides about the message; nothing is rendered, and the next job may render."""
     room.store.verdicts = [refusal]
     assert await room.pipeline.run(attempt) is disposal
     assert room.renderer.renders == []
@@ -119,7 +119,7 @@ async def test_a_job_that_can_not_be_claimed_is_not_rendered(
 
 
 async def test_the_next_job_may_render_while_one_is_stored(room: Room, attempt: Attempt) -> None:
-    """The turn ends with the render, not with the attempt."""
+    """The turn ends when the render ends, before the pictures are stored."""
     room.pictures.passes.clear()
     running = asyncio.create_task(room.pipeline.run(attempt))
     await asyncio.wait_for(attempt.turn.wait_ended(), 5)
@@ -130,7 +130,7 @@ async def test_the_next_job_may_render_while_one_is_stored(room: Room, attempt: 
 
 
 async def test_one_job_at_a_time_is_stored(room: Room) -> None:
-    """The next one waits with its render finished."""
+    """A second finished render waits until the first is stored."""
     room.pictures.passes.clear()
     attempts = [Attempt(BODY, {}, Turn()) for _ in range(2)]
     running = [asyncio.create_task(room.pipeline.run(attempt)) for attempt in attempts]
@@ -141,7 +141,7 @@ async def test_one_job_at_a_time_is_stored(room: Room) -> None:
 
 
 async def test_a_dead_job_s_message_is_rejected(room: Room) -> None:
-    """Its letter has the message's bytes and headers, fit for JSON."""
+    """A dead job's letter has the message's bytes and headers, safe for JSON."""
     room.store.verdicts = [claim_of(model="sd15")]
     assert await room.pipeline.run(Attempt(BODY, {"lane": b"\x00"}, Turn())) is Disposal.REJECT
     ((status, error, letter),) = room.store.written
@@ -151,7 +151,7 @@ async def test_a_dead_job_s_message_is_rejected(room: Room) -> None:
 
 @pytest.mark.parametrize("stage", [Stage.RENDER, Stage.STORE])
 async def test_a_bug_ends_in_a_visible_outcome(room: Room, attempt: Attempt, stage: Stage) -> None:
-    """Wherever it strikes: the job is dead, and its record says where."""
+    """A bug kills the job, and the error has the stage."""
     bug = ZeroDivisionError("a bug")
 
     async def break_down(*_: Any) -> Any:
@@ -167,14 +167,14 @@ async def test_a_bug_ends_in_a_visible_outcome(room: Room, attempt: Attempt, sta
 
 
 async def test_a_bucket_that_is_away_costs_an_attempt(room: Room, attempt: Attempt) -> None:
-    """The job is queued again by its row, so the message is acked."""
+    """A bucket that is away queues the job again, and the message is acked."""
     room.pictures.error = AWAY
     assert await room.pipeline.run(attempt) is Disposal.ACK
     assert [status for status, *_ in room.store.written] == [JobStatus.QUEUED]
 
 
 async def test_a_job_that_was_taken_away_is_recorded_by_nobody(room: Room, attempt: Attempt) -> None:
-    """The heartbeat after the first step finds it gone: the render stops, and the verdict decides."""
+    """A job that a heartbeat finds lost is not recorded, and the verdict decides about its message."""
     room.renderer.how = render_until_aborted
     room.store.verdicts = [claim_of(), Obsolete("running")]
     room.store.held = False
@@ -185,7 +185,7 @@ async def test_a_job_that_was_taken_away_is_recorded_by_nobody(room: Room, attem
 
 
 async def test_an_attempt_is_interrupted(room: Room, attempt: Attempt) -> None:
-    """At a drain's end its job goes back to the queue, uncounted."""
+    """An interrupted attempt releases its job."""
     room.renderer.how = render_until_aborted
     running = asyncio.create_task(room.pipeline.run(attempt))
     await eventually(lambda: room.renderer.renders == [False])
@@ -196,14 +196,14 @@ async def test_an_attempt_is_interrupted(room: Room, attempt: Attempt) -> None:
 
 
 def test_an_attempt_without_a_claim_has_nothing_to_interrupt(attempt: Attempt) -> None:
-    """The gate stops it before."""
+    """Interrupting an attempt without a claim does nothing."""
     attempt.interrupt(Interruption.DRAIN)
     attempt.hurry()
     assert attempt.job_id is None
 
 
 async def test_losses_in_a_row_are_noted_and_a_success_ends_the_row(room: Room) -> None:
-    """Different jobs that lose their processes make the GPU suspect; a render that succeeds in between clears it."""
+    """A lost process is noted for the streak, and a success ends the streak."""
 
     async def be_lost(*_: Any) -> Any:
         raise RenderProcessLostError(Loss("SIGKILL", "SIGKILL"), None, ())

@@ -27,7 +27,7 @@ def gate() -> Gate:
 
 
 async def test_a_claim_gives_a_lease(store: FakeStore, gate: Gate) -> None:
-    """Fresh, under the token that was sent."""
+    """A claim gives a fresh lease."""
     lease = await Claiming(store, gate, 60).claim(MESSAGE)
     assert isinstance(lease, Lease)
     assert lease.claimed == store.verdicts[0]
@@ -35,14 +35,14 @@ async def test_a_claim_gives_a_lease(store: FakeStore, gate: Gate) -> None:
 
 
 async def test_a_refusal_is_passed_on(store: FakeStore, gate: Gate) -> None:
-    """What the row says decides about the message."""
+    """A refusal is returned and does not close the gate."""
     store.verdicts = [NotDue(5.0)]
     assert await Claiming(store, gate, 60).claim(MESSAGE) == NotDue(5.0)
     assert gate.is_open
 
 
 async def test_a_claim_in_doubt_is_repeated_under_one_token(store: FakeStore, gate: Gate) -> None:
-    """So that one that took effect is found."""
+    """A repeated claim has the same token, so that one that took effect is found."""
     store.verdicts = [DatabaseUnavailableError("the answer was lost"), claim_of()]
     assert isinstance(await Claiming(store, gate, 60).claim(MESSAGE), Lease)
     first, second = store.claims
@@ -52,7 +52,7 @@ async def test_a_claim_in_doubt_is_repeated_under_one_token(store: FakeStore, ga
 async def test_a_claim_that_is_not_answered_closes_the_gate(
     store: FakeStore, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other workers may reach Postgres: the message goes back, and no other is taken here."""
+    """After a claim without an answer in time the message goes back and the gate closes."""
     monkeypatch.setattr(claiming, "CLAIM_SECONDS", 0.01)
     store.answers.clear()
     assert await Claiming(store, gate, 60).claim(MESSAGE) == Unanswered()
@@ -60,14 +60,14 @@ async def test_a_claim_that_is_not_answered_closes_the_gate(
 
 
 async def test_a_worker_that_drains_claims_nothing(store: FakeStore, gate: Gate) -> None:
-    """The message goes back unclaimed."""
+    """A worker that drains claims nothing."""
     gate.drain()
     assert await Claiming(store, gate, 60).claim(MESSAGE) == Unanswered()
     assert store.claims == []
 
 
 async def test_a_drain_waits_for_a_claim_under_way(store: FakeStore, gate: Gate) -> None:
-    """It may have taken effect, and then its lease must be given back."""
+    """A drain waits for the answer to a claim under way."""
     store.answers.clear()
     claim = asyncio.create_task(Claiming(store, gate, 60).claim(MESSAGE))
     await eventually(lambda: len(store.claims) == 1)
@@ -82,7 +82,7 @@ async def test_a_drain_waits_for_a_claim_under_way(store: FakeStore, gate: Gate)
 async def test_a_drain_waits_for_a_claim_only_so_long(
     store: FakeStore, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the grace the message goes back; a claim that took effect is reaped."""
+    """A drain waits for an answer for a limited time only."""
     monkeypatch.setattr(claiming, "CLAIM_GRACE_SECONDS", 0.01)
     store.answers.clear()
     claim = asyncio.create_task(Claiming(store, gate, 60).claim(MESSAGE))

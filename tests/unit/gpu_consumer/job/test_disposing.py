@@ -1,4 +1,4 @@
-"""What becomes of a message."""
+"""Disposals of messages."""
 
 from datetime import timedelta
 
@@ -59,7 +59,7 @@ def disposing(parking: FakeParking, store: FakeStore, gate: Gate) -> Disposing:
 async def test_each_finding_has_its_disposal(
     disposing: Disposing, gate: Gate, finding: Finding, disposal: Disposal
 ) -> None:
-    """Dead jobs' messages join the dead letters, an orphan's must not get lost, the others have done their duty."""
+    """Each finding has its disposal, and none of these closes the gate."""
     assert await disposing.dispose(finding, MESSAGE) is disposal
     assert gate.is_open
 
@@ -68,7 +68,7 @@ async def test_each_finding_has_its_disposal(
 async def test_a_message_whose_time_has_not_come_is_parked(
     disposing: Disposing, parking: FakeParking, store: FakeStore, finding: Finding, wait_ms: float
 ) -> None:
-    """It is acked once a lane holds its copy and the job's row says until when."""
+    """A message is acked once a lane has its copy and the job's row has the wait."""
     assert await disposing.dispose(finding, MESSAGE) is Disposal.ACK
     assert parking.waits == [wait_ms]
     assert parking.lane is not None
@@ -78,14 +78,14 @@ async def test_a_message_whose_time_has_not_come_is_parked(
 async def test_a_message_that_can_not_be_parked_goes_back(
     disposing: Disposing, parking: FakeParking, store: FakeStore
 ) -> None:
-    """The broker did not confirm its copy, and the row is left alone."""
+    """A message whose copy was not confirmed goes back, and the row is unchanged."""
     parking.lane = None
     assert await disposing.dispose(NotDue(5.0), MESSAGE) is Disposal.GIVE_BACK
     assert store.written == []
 
 
 async def test_another_database_s_message_closes_the_gate(disposing: Disposing, gate: Gate) -> None:
-    """It goes back, and the readiness check says why."""
+    """Another database's message goes back and closes the gate; the readiness check has the reason."""
     assert await disposing.dispose(Foreign(), MESSAGE) is Disposal.GIVE_BACK
     with pytest.raises(RuntimeError, match="another database's jobs"):
         await gate.check(OWN_DATABASE)

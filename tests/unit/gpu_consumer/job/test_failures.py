@@ -1,4 +1,4 @@
-"""What goes wrong, as outcomes."""
+"""Failures, translated into outcomes."""
 
 from typing import Any
 from uuid import uuid4
@@ -36,7 +36,7 @@ def claimed(**changes: Any) -> Claimed:
 
 
 def test_an_input_within_bounds_is_accepted() -> None:
-    """What the gateway let through is rendered as it is."""
+    """An input within the model's bounds is returned unchanged."""
     assert failures.accepted_input(claimed(), MODEL) == job_input()
 
 
@@ -49,7 +49,7 @@ def test_an_input_within_bounds_is_accepted() -> None:
     ],
 )
 def test_an_input_that_can_t_be_rendered_is_dead(changes: dict[str, Any], message: str) -> None:
-    """It would never be rendered: no attempt is spent on trying again."""
+    """An input that the model can't render is dead at once."""
     outcome = failures.accepted_input(claimed(**changes), MODEL)
     assert isinstance(outcome, Dead)
     assert (outcome.error.code, outcome.error.retryable) == ("input_not_renderable", False)
@@ -71,7 +71,7 @@ LOST = RenderProcessLostError(Loss("SIGKILL", "SIGKILL"), Step(3, 20), ("a line 
     ],
 )
 def test_only_the_first_lack_of_memory_is_transient(attempt: int, previous: str | None, expected: type) -> None:
-    """A second one in a row is for good; one of an earlier generation does not count."""
+    """The first failure with a transient kind is retried; the second with the same code is dead."""
     outcome = failures.render_failed(Failure(OUT_OF_MEMORY), claimed(attempt=attempt, previous_error=previous), None)
     assert isinstance(outcome, expected)
     assert outcome.error.retryable == (expected is Retry)
@@ -83,7 +83,7 @@ def test_only_the_first_lack_of_memory_is_transient(attempt: int, previous: str 
     [(1, None, False), (1, "out_of_memory", False), (2, "storage_unavailable", False), (2, "out_of_memory", True)],
 )
 def test_the_attempt_after_a_lack_of_memory_is_frugal(attempt: int, previous: str | None, frugal: bool) -> None:
-    """And only that one: a replayed job begins as any other."""
+    """Only an attempt after a lack of memory is frugal."""
     assert failures.needs_frugality(claimed(attempt=attempt, previous_error=previous)) is frugal
 
 
@@ -104,7 +104,7 @@ def test_the_attempt_after_a_lack_of_memory_is_frugal(attempt: int, previous: st
 def test_a_pipeline_error_is_the_job_s_own_once_the_process_is_trusted(
     failed: Failure, previous: str | None, expected: type
 ) -> None:
-    """A broken process must not kill a row of good jobs, nor a broken job be rendered for ever."""
+    """A failure that may be the process's is retried once; in a replaced process it never kills the job."""
     attempt = 1 if previous is None else 2
     outcome = failures.render_failed(failed, claimed(attempt=attempt, previous_error=previous), Step(2, 20))
     assert isinstance(outcome, expected)
@@ -112,7 +112,7 @@ def test_a_pipeline_error_is_the_job_s_own_once_the_process_is_trusted(
 
 
 def test_a_failure_tells_the_last_step_and_to_operators_the_last_lines() -> None:
-    """Whether it is for good or not: the record has the step, the detail the log."""
+    """The error has the last step, and the detail the process's output."""
     failed = Failure(PIPELINE_ERROR, last_lines=("Traceback", "secret path"))
     dead = failures.render_failed(failed, claimed(), Step(2, 20))
     assert (dead.error.step, dead.error.steps) == (2, 20)
@@ -121,7 +121,7 @@ def test_a_failure_tells_the_last_step_and_to_operators_the_last_lines() -> None
 
 
 def test_a_fatal_failure_is_tried_again_in_a_new_process() -> None:
-    """A lost CUDA context is the process's end, not the job's."""
+    """A fatal failure counts as a lost process."""
     answer = RenderFailed(JobErrorCode.RENDER_PROCESS_LOST, "CUDA error", FailureKind.FATAL)
     outcome = failures.render_failed(Failure(answer), claimed(), Step(2, 20))
     assert isinstance(outcome, Retry)
@@ -129,7 +129,7 @@ def test_a_fatal_failure_is_tried_again_in_a_new_process() -> None:
 
 
 def test_a_lost_process_tells_its_last_lines_to_operators_only() -> None:
-    """The public message has the signal and the step, the detail has the log."""
+    """The error of a lost process names signal and step; the detail has its output."""
     outcome = failures.process_lost(LOST, claimed())
     assert outcome.error.message == "The render process was lost after step 3 of 20: SIGKILL."
     assert (outcome.error.step, outcome.error.steps) == (3, 20)
@@ -138,7 +138,7 @@ def test_a_lost_process_tells_its_last_lines_to_operators_only() -> None:
 
 @pytest.mark.parametrize(("losses", "expected"), [(0, Retry), (1, Retry), (2, Dead)])
 def test_a_job_that_ends_three_processes_is_poison(losses: int, expected: type) -> None:
-    """Hung, killed or without its device: the third loss in a generation is the last, and tells how it came."""
+    """The third loss in a generation is poison, and its message has the reason of the last."""
     fatal = RenderFailed(JobErrorCode.RENDER_PROCESS_LOST, "CUDA error", FailureKind.FATAL)
     job = claimed(attempt=losses + 1, process_losses=losses)
     outcomes = failures.process_lost(LOST, job), failures.render_failed(Failure(fatal), job, None)
@@ -151,14 +151,14 @@ def test_a_job_that_ends_three_processes_is_poison(losses: int, expected: type) 
 
 
 def test_s3_s_own_words_stay_with_operators() -> None:
-    """They may name hosts and buckets."""
+    """S3's message is in the detail only."""
     outcome = failures.storage_unavailable(StorageUnavailableError("S3: host-7 refused"))
     assert "host-7" not in outcome.error.message
     assert outcome.detail == {"cause": "S3: host-7 refused"}
 
 
 def test_messages_are_fit_for_postgres_and_bounded() -> None:
-    """NUL and lone surrogates would make Postgres refuse the settle."""
+    """A message has no NUL and no lone surrogate, and is bounded."""
     error = failure(JobErrorCode.PIPELINE_ERROR, "a\x00b\ud800" + "c" * 5000, Stage.RENDER)
     assert "\x00" not in error.message
     assert len(error.message.encode()) <= MESSAGE_LIMIT + 2

@@ -26,7 +26,7 @@ LEASE_SECONDS = 15.0
 
 
 class Answers:
-    """Stands in for the store's heartbeat: each beat gets the next answer, the last one for ever."""
+    """A store whose heartbeats get one answer after the other; the last one stays."""
 
     lease_seconds = LEASE_SECONDS
 
@@ -38,7 +38,7 @@ class Answers:
         self.beaten_with: list[UUID] = []
 
     async def claim(self, message: RenderMessage, token: UUID, *, rendered: bool = False) -> Verdict:
-        """What a heartbeat that found nothing asks next."""
+        """Return the verdict that the test set."""
         self.claims.append(rendered)
         return self.verdict
 
@@ -52,7 +52,7 @@ class Answers:
 
 
 def lease_on(answers: Answers, seconds: float = 60, age: float = 0.0) -> Lease:
-    """One that was claimed `age` seconds ago."""
+    """Return a lease that was claimed `age` seconds ago."""
     return Lease(answers, CLAIMED, MESSAGE, seconds, time.monotonic() - age)
 
 
@@ -67,14 +67,14 @@ def lease_on(answers: Answers, seconds: float = 60, age: float = 0.0) -> Lease:
     ],
 )
 async def test_a_beat_tells_what_the_row_says(answer: Any, expected: Interruption | None) -> None:
-    """Postgres being away interrupts nothing; a row that is no longer ours, or a cancel, does."""
+    """A lost row and a requested cancel interrupt the render; a database that is away does not."""
     lease = lease_on(Answers(answer))
     await lease.beat()
     assert lease.interruption == expected
 
 
 async def test_a_beat_carries_the_latest_step() -> None:
-    """Steps go onto the record with the heartbeat."""
+    """Each heartbeat records the latest step."""
     answers = Answers(Beat(cancel_requested=False))
     lease = lease_on(answers)
     await lease.beat()
@@ -84,7 +84,7 @@ async def test_a_beat_carries_the_latest_step() -> None:
 
 
 async def test_the_first_step_is_reported_at_once() -> None:
-    """From then on the attempt counts, whatever becomes of its worker; later steps wait for the next beat."""
+    """The first step is recorded at once: the attempt counts from then on. Later steps wait for the next beat."""
     answers = Answers(Beat(cancel_requested=False))
     async with lease_on(answers) as lease:
         lease.progress(Step(1, 20))
@@ -97,7 +97,7 @@ async def test_the_first_step_is_reported_at_once() -> None:
 
 @pytest.mark.parametrize(("age", "fresh"), [(0.0, True), (LEASE_SECONDS - 1, True), (LEASE_SECONDS, False)])
 async def test_a_lease_is_fresh_for_as_long_as_no_other_worker_can_have_the_job(age: float, fresh: bool) -> None:
-    """By this process's own clock, from the moment in which the claim was sent; such a lease needs no beat."""
+    """A lease is fresh for its length, counted by this process's clock from the moment the claim was sent."""
     answers = Answers(Beat(cancel_requested=False))
     async with lease_on(answers, age=age) as lease:
         assert lease.fresh == fresh
@@ -107,7 +107,7 @@ async def test_a_lease_is_fresh_for_as_long_as_no_other_worker_can_have_the_job(
 
 
 async def test_a_lease_that_can_not_be_confirmed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is rendered on it while Postgres is away."""
+    """A lease is confirmed only when the database answers."""
     monkeypatch.setattr("gpu_consumer.job.lease.CONFIRM_PAUSE_SECONDS", 0.01)
     answers = Answers(DatabaseUnavailableError("away"), DatabaseUnavailableError("away"), Beat(cancel_requested=False))
     async with lease_on(answers, age=LEASE_SECONDS) as lease:
@@ -117,7 +117,7 @@ async def test_a_lease_that_can_not_be_confirmed_is_tried_again(monkeypatch: pyt
 
 
 async def test_a_lease_that_is_lost_is_not_confirmed() -> None:
-    """The reason to stop is there instead."""
+    """Confirming a lost lease returns with the reason to stop."""
     async with lease_on(Answers(None), age=LEASE_SECONDS) as lease:
         await asyncio.wait_for(lease.confirm(), 5)
         assert lease.lost
@@ -125,7 +125,7 @@ async def test_a_lease_that_is_lost_is_not_confirmed() -> None:
 
 
 async def test_hurry_beats_before_the_interval_is_over() -> None:
-    """A cancel that was heard of is asked for at once."""
+    """A heartbeat that is hurried finds a requested cancel before the interval is over."""
     async with lease_on(Answers(Beat(cancel_requested=True))) as lease:
         lease.hurry()
         await asyncio.wait_for(lease.wait_interrupted(), 5)
@@ -133,7 +133,7 @@ async def test_hurry_beats_before_the_interval_is_over() -> None:
 
 
 async def test_beats_go_on_after_a_failed_one() -> None:
-    """The next beat finds Postgres back."""
+    """A failed heartbeat is followed by another."""
     answers = Answers(DatabaseUnavailableError("away"), Beat(cancel_requested=True))
     async with lease_on(answers, 0.01) as lease:
         await asyncio.wait_for(lease.wait_interrupted(), 5)
@@ -141,7 +141,7 @@ async def test_beats_go_on_after_a_failed_one() -> None:
 
 
 def test_the_first_reason_stands_but_for_a_lost_lease() -> None:
-    """A cancel is not turned into a release; a job that is another's is nothing to decide about."""
+    """A later reason does not replace a cancel, but a lost lease does."""
     lease = lease_on(Answers(None))
     lease.interrupt(Interruption.CANCEL)
     lease.interrupt(Interruption.DRAIN)
@@ -151,7 +151,7 @@ def test_the_first_reason_stands_but_for_a_lost_lease() -> None:
 
 
 def test_each_reason_has_its_outcome() -> None:
-    """What stops a render decides what is recorded."""
+    """Each interruption has its outcome."""
     *outcomes, overtime, deadline = [reason.outcome() for reason in Interruption]
     assert outcomes == [Canceled(), Discarded(), Released()]
     assert isinstance(overtime, Dead)
@@ -161,7 +161,7 @@ def test_each_reason_has_its_outcome() -> None:
 
 
 async def test_a_claim_that_postgres_lost_is_made_again() -> None:
-    """The render goes on: later beats are sent under the fresh claim's token."""
+    """After a claim made again, heartbeats carry the fresh token."""
     answers = Answers(None, Beat(cancel_requested=False))
     answers.verdict = msgspec.structs.replace(CLAIMED, token=uuid4(), attempt=2)
     lease = lease_on(answers)
@@ -172,14 +172,14 @@ async def test_a_claim_that_postgres_lost_is_made_again() -> None:
 
 
 async def test_a_job_that_is_another_s_says_what_to_do() -> None:
-    """The refused claim's verdict stays with the lease."""
+    """A lost lease keeps the verdict of the claim that was refused."""
     lease = lease_on(Answers(None))
     await lease.beat()
     assert (lease.lost, lease.verdict) == (True, Obsolete("succeeded"))
 
 
 async def test_a_finished_render_gets_its_job_back() -> None:
-    """What took the job from a render that went on, like its time to live, does not keep it from what is rendered."""
+    """A finished render claims its job again although a render that had not finished was refused."""
     answers = Answers(None)
     lease = lease_on(answers)
     await lease.beat()
@@ -190,7 +190,7 @@ async def test_a_finished_render_gets_its_job_back() -> None:
 
 
 async def test_a_deadline_interrupts() -> None:
-    """By this process's own clock, whatever Postgres says."""
+    """A deadline interrupts the render by this process's clock."""
     lease = lease_on(Answers(Beat(cancel_requested=False)))
     lease.claimed = msgspec.structs.replace(CLAIMED, deadline_seconds=0.01)
     async with lease:
@@ -199,7 +199,7 @@ async def test_a_deadline_interrupts() -> None:
 
 
 async def test_a_resting_lease_beats_no_more() -> None:
-    """A beat under way is waited for, so that no two writes cross."""
+    """After `rest` no heartbeat is sent."""
     answers = Answers(Beat(cancel_requested=False))
     async with lease_on(answers, 0.01) as lease:
         await lease.rest()
@@ -211,14 +211,14 @@ async def test_a_resting_lease_beats_no_more() -> None:
 
 
 def test_an_overtime_tells_how_far_it_came() -> None:
-    """The last step is on the record."""
+    """The error of an overlong render has the last step done."""
     outcome = Interruption.OVERTIME.outcome(Step(3, 20))
     assert isinstance(outcome, Dead)
     assert (outcome.error.step, outcome.error.steps) == (3, 20)
 
 
 async def test_a_cancel_s_age_is_known() -> None:
-    """So that it can be told how long it took, from the request on."""
+    """The time of a cancel's request is known in this process's clock."""
     lease = lease_on(Answers(Beat(cancel_requested=True, cancel_age_seconds=2.0)))
     before = time.perf_counter()
     await lease.beat()

@@ -1,4 +1,4 @@
-"""Render processes lost in a row, over different jobs, are the GPU's fault."""
+"""A failing GPU is detected by losses in a row of different jobs."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -40,12 +40,12 @@ def streak_of(*outcomes: tuple[UUID, Outcome]) -> LossStreak:
     ],
 )
 def test_different_jobs_make_a_gpu_sick(outcomes: list[tuple[UUID, Outcome]], sick: bool) -> None:
-    """One job that loses every process is poison; other failures are told apart by others."""
+    """Two jobs that lose processes in a row make the GPU suspect; one job alone, or another failure, does not."""
     assert streak_of(*outcomes).is_sick == sick
 
 
 def test_a_success_ends_a_streak() -> None:
-    """A GPU that renders is well, however many processes were lost before."""
+    """A success ends the streak."""
     streak = streak_of((ONE, LOST))
     streak.note_success()
     streak.note_outcome(claim(OTHER), LOST)
@@ -54,7 +54,7 @@ def test_a_success_ends_a_streak() -> None:
 
 
 def test_a_sick_gpu_stays_sick() -> None:
-    """A success that comes while the worker closes takes nothing from the attempts to refund."""
+    """A success after the decision to close does not shorten the list of attempts to refund."""
     streak = streak_of((ONE, LOST), (OTHER, LOST))
     streak.note_success()
     assert streak.is_sick
@@ -62,7 +62,7 @@ def test_a_sick_gpu_stays_sick() -> None:
 
 
 async def test_the_worker_is_told_to_close() -> None:
-    """With an exit code of its own, after which starting again may help."""
+    """The watch raises an error with an exit code after which a restart may help."""
     streak = LossStreak()
     watching = asyncio.create_task(streak.watch())
     streak.note_outcome(claim(ONE), LOST)

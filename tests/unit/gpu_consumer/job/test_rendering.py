@@ -35,7 +35,7 @@ from tests.unit.gpu_consumer.parts import (
 
 
 class Bench:
-    """The step and what it works with."""
+    """The step and its parts."""
 
     def __init__(self, **claim: Any) -> None:
         self.gate = Gate(RENDERER)
@@ -66,7 +66,7 @@ def starting(bench: Bench) -> "asyncio.Task[Finished | Outcome]":
 
 
 async def test_a_render_waits_to_be_stored(bench: Bench) -> None:
-    """With its pictures, and the report of the process that rendered them."""
+    """A finished render has its pictures and the report of the process; its turn has not ended."""
     finished = await bench.render()
     assert isinstance(finished, Finished)
     assert [picture.image.seed for picture in finished.pictures] == [7]
@@ -76,7 +76,7 @@ async def test_a_render_waits_to_be_stored(bench: Bench) -> None:
 
 
 async def test_steps_and_previews_are_shown(bench: Bench) -> None:
-    """On the lease for the heartbeat, and in the live feed; the last step says that decoding begins."""
+    """Steps go to the lease and to the live feed; the last one marks the turn as denoised."""
     await bench.render()
     assert bench.lease.step == protocol.Step(3, 3)
     assert bench.feed.steps == [Progress(JOB_ID, 1, 1, step, 3) for step in (1, 2, 3)]
@@ -85,7 +85,7 @@ async def test_steps_and_previews_are_shown(bench: Bench) -> None:
 
 
 async def test_an_input_that_the_model_can_not_render_waits_for_nothing() -> None:
-    """Neither for the GPU nor for a warm process."""
+    """An input that the model can't render is dead without a wait for the GPU."""
     bench = Bench(model="sd15")
     bench.turn = Turn(Turn())
     outcome = await asyncio.wait_for(bench.render(), 1)
@@ -94,7 +94,7 @@ async def test_an_input_that_the_model_can_not_render_waits_for_nothing() -> Non
 
 
 async def test_a_job_waits_for_its_turn(bench: Bench) -> None:
-    """And knows when it came, since the GPU was idle for it from then on."""
+    """A job renders when its turn comes, and the render records when that was."""
     before = Turn()
     bench.turn = Turn(before)
     rendering = starting(bench)
@@ -118,7 +118,7 @@ async def test_a_job_waits_for_its_turn(bench: Bench) -> None:
     ],
 )
 async def test_a_job_is_given_up_before_its_turn(bench: Bench, reason: Interruption, outcome: Outcome) -> None:
-    """A reason to stop ends the wait for the GPU."""
+    """An interruption ends the wait for the GPU with its outcome."""
     bench.turn = Turn(Turn())
     rendering = starting(bench)
     bench.lease.interrupt(reason)
@@ -127,7 +127,7 @@ async def test_a_job_is_given_up_before_its_turn(bench: Bench, reason: Interrupt
 
 
 async def test_a_drain_releases_what_has_not_begun(bench: Bench) -> None:
-    """While the render process is being replaced."""
+    """A drain releases a job that waits for a warm process."""
     bench.renderer.ready = None
     rendering = starting(bench)
     for _ in range(5):
@@ -137,14 +137,14 @@ async def test_a_drain_releases_what_has_not_begun(bench: Bench) -> None:
 
 
 async def test_a_lease_that_is_not_fresh_is_confirmed_first(bench: Bench) -> None:
-    """Another worker may have had the job by now."""
+    """A lease that is not fresh is confirmed before the render."""
     bench.lease = bench.lease_held_since(time.monotonic() - LEASE_SECONDS)
     assert isinstance(await bench.render(), Finished)
     assert bench.lease.fresh
 
 
 async def test_a_lease_that_was_lost_renders_nothing(bench: Bench) -> None:
-    """The heartbeat before the render finds the job gone."""
+    """A job that the confirming heartbeat finds lost is not rendered."""
     bench.lease = bench.lease_held_since(time.monotonic() - LEASE_SECONDS)
     bench.store.held = False
     bench.store.verdicts = [bench.store.look_verdict]
@@ -162,7 +162,7 @@ async def test_a_lease_that_was_lost_renders_nothing(bench: Bench) -> None:
     ],
 )
 async def test_an_interruption_aborts_the_render(bench: Bench, reason: Interruption, kind: type[Outcome]) -> None:
-    """Within one step, and its outcome says why."""
+    """An interruption aborts the render and decides its outcome."""
     bench.renderer.how = render_until_aborted
     rendering = starting(bench)
     await eventually(lambda: bench.lease.step is not None)
@@ -171,7 +171,7 @@ async def test_an_interruption_aborts_the_render(bench: Bench, reason: Interrupt
 
 
 async def test_a_render_that_takes_too_long_is_dead(bench: Bench) -> None:
-    """With the step that it had reached."""
+    """A render that takes too long is dead, with the last step done."""
     bench.renderer.how = render_until_aborted
     bench.render_seconds = 0.01
     outcome = await asyncio.wait_for(bench.render(), 5)
@@ -180,7 +180,7 @@ async def test_a_render_that_takes_too_long_is_dead(bench: Bench) -> None:
 
 
 async def test_a_render_that_is_done_by_then_stands(bench: Bench) -> None:
-    """A cancel that comes with the last step is too late."""
+    """A render that finishes in spite of the abort stands."""
 
     async def finish_at_the_abort(renderer: FakeRenderer, *_: Any) -> Any:
         await renderer.aborted.wait()
@@ -194,7 +194,7 @@ async def test_a_render_that_is_done_by_then_stands(bench: Bench) -> None:
 
 
 async def test_a_canceled_render_tells_how_long_it_took(bench: Bench) -> None:
-    """From the request on; an abort without a cancel is not counted."""
+    """The time from a cancel's request until the render ended is a metric; an abort without a cancel is not counted."""
     counted = REGISTRY.get_sample_value("darkroom_cancel_seconds_count") or 0
     for requested_at in (None, time.perf_counter()):
         again = Bench()
@@ -208,7 +208,7 @@ async def test_a_canceled_render_tells_how_long_it_took(bench: Bench) -> None:
 
 
 async def test_a_lost_process_is_a_failure_that_may_pass(bench: Bench) -> None:
-    """With the step that it had reached, by the loss's own account."""
+    """A lost process is a failure that may pass, with the last step of the loss."""
 
     async def be_lost(*_: Any) -> Aborted:
         raise RenderProcessLostError(Loss("SIGKILL", "SIGKILL"), protocol.Step(2, 3), ("a line",))
@@ -220,7 +220,7 @@ async def test_a_lost_process_is_a_failure_that_may_pass(bench: Bench) -> None:
 
 
 async def test_a_failed_render_is_an_outcome(bench: Bench) -> None:
-    """Permanent, as the process says."""
+    """A permanent failure is dead."""
 
     async def fail(*_: Any) -> Failure:
         return Failure(RenderFailed(JobErrorCode.UNSAFE_OUTPUT, "not shown", FailureKind.PERMANENT))
@@ -240,7 +240,7 @@ async def test_a_failed_render_is_an_outcome(bench: Bench) -> None:
     ],
 )
 async def test_a_job_that_did_not_fit_is_rendered_frugally(claim: dict[str, Any], frugal: bool) -> None:
-    """Only where memory was what failed."""
+    """Only the attempt after a lack of memory is frugal."""
     bench = Bench(**claim)
     await bench.render()
     assert bench.renderer.renders == [frugal]

@@ -41,7 +41,7 @@ async def settle(store: FakeStore, outcome: Outcome, **claim: Any) -> Any:
     ],
 )
 async def test_each_outcome_has_its_transaction(store: FakeStore, outcome: Outcome, written: tuple[Any, ...]) -> None:
-    """A dead job's letter is recorded with it."""
+    """Each outcome is recorded once; a dead job's with its letter."""
     assert await settle(store, outcome) == Settled(written[0])
     assert store.written == [written]
     assert store.claims == []
@@ -49,7 +49,7 @@ async def test_each_outcome_has_its_transaction(store: FakeStore, outcome: Outco
 
 @pytest.mark.parametrize(("attempt", "delay"), [(1, 1), (2, 60), (9, 60)])
 async def test_each_failure_waits_longer(store: FakeStore, attempt: int, delay: int) -> None:
-    """The number of the attempt chooses the lane."""
+    """The lane of a failure depends on the number of the attempt."""
     assert await settle(store, Retry(ERROR), attempt=attempt) == Settled(JobStatus.QUEUED)
     ((_, error, lane),) = store.written
     assert error == ERROR
@@ -59,7 +59,7 @@ async def test_each_failure_waits_longer(store: FakeStore, attempt: int, delay: 
 
 @pytest.mark.parametrize(("outcome", "rendered"), [(SUCCESS, True), (Canceled(), True), (Released(), False)])
 async def test_a_job_that_is_not_held_is_claimed_again(store: FakeStore, outcome: Outcome, rendered: bool) -> None:
-    """The outcome is recorded under the fresh claim. A render that is finished is late for nothing."""
+    """The outcome of a job that is not held is recorded under a fresh claim, which ignores time but for a release."""
     store.held = False
     settled = await settle(store, outcome)
     assert isinstance(settled, Settled)
@@ -68,14 +68,14 @@ async def test_a_job_that_is_not_held_is_claimed_again(store: FakeStore, outcome
 
 
 async def test_a_job_that_is_another_s_is_left_alone(store: FakeStore) -> None:
-    """The verdict decides about the message."""
+    """The outcome of another worker's job is not recorded, and the verdict is returned."""
     store.held, store.verdicts = False, [Obsolete("running")]
     assert await settle(store, SUCCESS) == Obsolete("running")
     assert len(store.written) == 1
 
 
 async def test_a_failure_is_never_claimed_again(store: FakeStore) -> None:
-    """Its answer may be what was lost, and it would count twice."""
+    """A failure whose row is not held is looked up, never claimed again."""
     store.held = False
     assert await settle(store, Retry(ERROR)) == NotDue(5.0)
     assert [what for what, *_ in store.written] == [JobStatus.QUEUED, "look"]
@@ -83,7 +83,7 @@ async def test_a_failure_is_never_claimed_again(store: FakeStore) -> None:
 
 
 async def test_a_lost_lease_is_not_recorded(store: FakeStore) -> None:
-    """The verdict that the lease found decides about the message."""
+    """A lost lease records nothing and returns its verdict."""
     async with Lease(store, claim_of(), MESSAGE, 60, time.monotonic()) as lease:
         lease.verdict = Obsolete("running")
         lease.interrupt(Interruption.LEASE_LOST)

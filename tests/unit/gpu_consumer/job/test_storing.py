@@ -42,7 +42,7 @@ def lease(store: FakeStore) -> Lease:
 
 
 async def test_a_stored_render_succeeded(pictures: FakePictures, lease: Lease) -> None:
-    """With its outputs, its receipt and its times."""
+    """A stored render succeeded, with outputs, receipt and times."""
     outcome = await Storing(pictures, FakeUsage(), 0).store(lease, FINISHED)
     assert isinstance(outcome, Succeeded)
     assert [output.key for output in outcome.outputs] == ["key"]
@@ -52,7 +52,7 @@ async def test_a_stored_render_succeeded(pictures: FakePictures, lease: Lease) -
 
 
 async def test_a_bucket_that_is_away_is_tried_again(pictures: FakePictures, lease: Lease) -> None:
-    """S3's own words, which may name hosts, are for operators only."""
+    """A bucket that is away is a failure that may pass; S3's message is in the detail only."""
     pictures.error = AWAY
     outcome = await Storing(pictures, FakeUsage(), 0).store(lease, FINISHED)
     assert isinstance(outcome, Retry)
@@ -61,7 +61,7 @@ async def test_a_bucket_that_is_away_is_tried_again(pictures: FakePictures, leas
 
 
 async def test_a_job_that_is_another_s_is_not_stored(pictures: FakePictures, store: FakeStore, lease: Lease) -> None:
-    """The lease is lost, and the render's claim for it is refused."""
+    """Nothing is stored if the lease is lost and the claim made again is refused."""
     store.verdicts = [Obsolete("running")]
     lease.interrupt(Interruption.LEASE_LOST)
     pictures.error = AssertionError("nothing is stored")
@@ -70,7 +70,7 @@ async def test_a_job_that_is_another_s_is_not_stored(pictures: FakePictures, sto
 
 
 async def test_one_job_at_a_time_has_its_turn() -> None:
-    """After the next render has begun, for which each waits as long as it may."""
+    """One job at a time is stored, each after a wait for the next render."""
     usage = FakeUsage()
     storing = Storing(FakePictures(), usage, 0.05)
     entered: list[int] = []

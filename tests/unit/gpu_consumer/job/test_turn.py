@@ -6,14 +6,14 @@ from gpu_consumer.job.turn import Turn
 
 
 async def test_the_first_turn_comes_at_once() -> None:
-    """A GPU that is free is not waited for."""
+    """The first turn comes at once."""
     turn = Turn()
     assert turn.has_come
     await asyncio.wait_for(turn.wait(), 1)
 
 
 async def test_a_turn_comes_when_the_one_before_ends() -> None:
-    """The last step of the job before is not enough: it still decodes."""
+    """A turn comes when the one before ends, not when it is denoised."""
     first = Turn()
     second = Turn(first)
     came = []
@@ -25,7 +25,7 @@ async def test_a_turn_comes_when_the_one_before_ends() -> None:
 
 
 async def test_a_turn_that_ends_needs_the_gpu_for_nothing() -> None:
-    """A wait for the last step ends as well, although there was none."""
+    """The end of a turn ends every wait for it."""
     turn = Turn()
     waiting = asyncio.create_task(turn.wait_denoised())
     turn.end()

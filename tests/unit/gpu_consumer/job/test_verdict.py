@@ -28,7 +28,7 @@ TOKEN, INSTANCE = UUID(int=2), UUID(int=3)
 
 
 def row(**changes: Any) -> dict[str, Any]:
-    """The row of a queued job that can be claimed, with changes."""
+    """Return the row of a queued job that can be claimed, with changes."""
     values: dict[str, Any] = {
         "id": JOB_ID,
         "generation": 1,
@@ -51,7 +51,7 @@ def row(**changes: Any) -> dict[str, Any]:
 
 
 def message_of(instance_id: UUID) -> v2.Render:
-    """A message of the second version, which names its database."""
+    """Return a message of the second version, which names its database."""
     now = datetime.now(UTC)
     return v2.Render(
         job_id=JOB_ID,
@@ -98,7 +98,7 @@ def test_a_claim_whose_answer_was_lost_is_found_by_its_token() -> None:
 
 
 def test_a_message_that_names_another_database_is_foreign() -> None:
-    """Even where a job of that age was purged here; its own database's message is an orphan."""
+    """Another database's message is foreign even if jobs of its age were purged; this database's is an orphan."""
     absent = row(id=None, purged=True)
     assert judge(absent, message_of(uuid4())) == Foreign()
     assert judge(row(id=None), message_of(INSTANCE)) == Orphan()
@@ -114,12 +114,12 @@ def test_a_message_that_names_another_database_is_foreign() -> None:
     ],
 )
 def test_the_message_of_a_returned_job_is_parked_at_least(changes: dict[str, Any], verdict: Verdict) -> None:
-    """Also a job that is due already: a message that is given back at once would spin."""
+    """The message of a returned job is parked even if the job is due."""
     assert judge_returned(row(**changes), MESSAGE) == verdict
 
 
 def test_a_claim_knows_its_history() -> None:
-    """The code of the failure before, losses and deadline; a code of a later version counts as none."""
+    """A claim has the code of the failure before, losses and deadline; a code of a later version counts as none."""
     claimed = claimed_from(
         row(lease_token=TOKEN, previous_error="out_of_memory", process_losses=2, deadline_seconds=4.5)
     )

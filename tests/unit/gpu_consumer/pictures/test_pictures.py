@@ -1,4 +1,4 @@
-"""From pixels to objects in the bucket."""
+"""Pictures are encoded and stored."""
 
 import threading
 import time
@@ -55,7 +55,7 @@ async def test_two_threads_encode_however_many_pictures(monkeypatch: pytest.Monk
 
 
 async def test_each_picture_tells_its_own_making() -> None:
-    """One that had to be decoded in tiles, or in another precision, marks none of its siblings."""
+    """Each picture's provenance is its own: tiles and precision of a sibling are not in it."""
     bucket = Bucket()
     tiled = picture(PICTURES[0].image, index=0, tiled=True, vae_dtype="float16")
     whole = picture(PICTURES[1].image, index=1, tiled=False, vae_dtype="float32")

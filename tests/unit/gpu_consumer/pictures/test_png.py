@@ -40,13 +40,13 @@ def test_same_picture_same_file() -> None:
 
 
 def test_what_shapes_no_pixel_shapes_no_file() -> None:
-    """A picture of several, or one that was watched while it developed, is the file that it would be alone."""
+    """Neither its siblings nor previews change a picture's file."""
     assert encoded(job_input(num_images=4, preview_every=2, seed=5)) == encoded(job_input(seed=8))
 
 
 @pytest.mark.parametrize("output_format", get_args(OutputFormat))
 def test_formats_are_what_they_say(output_format: OutputFormat) -> None:
-    """Every output format of the API encodes to the content type that is told to clients."""
+    """Every output format of the API encodes to its content type."""
     picture = Image.open(BytesIO(encoded(job_input(output_format=output_format))))
     assert picture.get_format_mimetype() == CONTENT_TYPES[output_format]
     assert picture.size == (2, 1)

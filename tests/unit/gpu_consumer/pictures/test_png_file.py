@@ -30,11 +30,11 @@ def test_texts_come_back(text: str) -> None:
 
 
 def test_latin_texts_are_for_every_tool() -> None:
-    """What Latin-1 can spell stands in the oldest kind of text chunk, and only the rest in the international one."""
+    """Latin-1 text is in a tEXt chunk, and only other text in an iTXt chunk."""
     assert b"tEXtone\0Gr\xfc\xdfe" in write(noise(2, 2), {"one": "Grüße"})
     assert b"iTXtone\0\0\0\0\0\xe6\x97\xa5" in write(noise(2, 2), {"one": "日"})
 
 
 def test_smooth_pictures_are_small() -> None:
-    """Rows that resemble the ones above take little room."""
+    """Rows that resemble the ones above compress well."""
     assert len(write(Image.linear_gradient("L").convert("RGB"), {})) < 256 * 256 * 3 / 50

@@ -1,4 +1,4 @@
-"""The kernel's counters of processes killed for lack of memory, as files of a stand-in root."""
+"""The kernel's counters of kills for lack of memory, as files under a stand-in root."""
 
 import os
 from pathlib import Path
@@ -32,7 +32,7 @@ def write(root: Path, file: str, text: str) -> None:
     ],
 )
 def test_a_kill_is_seen_where_it_is_counted(tmp_path: Path, group: str, file: str, text: str) -> None:
-    """In the process's own control group, or else for the whole machine."""
+    """The counter is the control group's, or the machine's without one."""
     write(tmp_path, "proc/vmstat", VMSTAT.format(5))
     write(tmp_path, f"proc/{PID}/cgroup", f"9:name=systemd:/\n{group}\n" if group else "")
     write(tmp_path, file, text.format(5))
@@ -43,7 +43,7 @@ def test_a_kill_is_seen_where_it_is_counted(tmp_path: Path, group: str, file: st
 
 
 def test_a_kill_elsewhere_on_the_machine_is_another_s(tmp_path: Path) -> None:
-    """Where the group has a counter of its own, the machine's is not asked."""
+    """The machine's counter is ignored if the group has one."""
     write(tmp_path, f"proc/{PID}/cgroup", "0::/worker\n")
     write(tmp_path, "sys/fs/cgroup/worker/memory.events", EVENTS.format(0))
     write(tmp_path, "proc/vmstat", VMSTAT.format(0))
@@ -53,12 +53,12 @@ def test_a_kill_elsewhere_on_the_machine_is_another_s(tmp_path: Path) -> None:
 
 
 def test_a_machine_that_counts_nothing_knows_of_no_kill(tmp_path: Path) -> None:
-    """Then a SIGKILL is just that."""
+    """Without any counter no kill counts as one for lack of memory."""
     assert not KillCount(PID, tmp_path).rose()
 
 
 def test_this_machine_counts() -> None:
-    """Its files have the form that is read."""
+    """The files of this machine have the expected form."""
     count = KillCount(os.getpid())
     assert count._file is not None
     assert not count.rose()

@@ -1,4 +1,4 @@
-"""The end of the render process's output."""
+"""The last lines of the render process's output."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ async def tail_of(*chunks: bytes) -> LogTail:
 
 
 async def test_lines_are_put_together_and_the_last_are_kept() -> None:
-    """However they are cut into pieces; empty ones are left out."""
+    """Lines are kept whole however the stream is cut into chunks; empty lines are dropped."""
     tail = await tail_of(b"a\nb", b"c\n\n", b"".join(b"%d\n" % number for number in range(LINES_KEPT)), b"end")
     assert len(tail.lines) == LINES_KEPT
     assert tail.lines[-2:] == (str(LINES_KEPT - 1), "end")
@@ -24,12 +24,12 @@ async def test_lines_are_put_together_and_the_last_are_kept() -> None:
 
 
 async def test_lines_are_fit_for_postgres() -> None:
-    """A crash may write anything; a NUL would make Postgres refuse the settle."""
+    """Any bytes become text that Postgres can store."""
     assert (await tail_of(b"a\x00b\xff\n")).lines == ("a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}",)
 
 
 async def test_what_came_since_a_mark() -> None:
-    """Another job's traceback is not told as this one's."""
+    """`since` returns only the lines after the mark."""
     stream = asyncio.StreamReader()
     tail = LogTail(stream)
     reading = asyncio.create_task(tail.run())

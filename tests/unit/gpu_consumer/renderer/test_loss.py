@@ -1,4 +1,4 @@
-"""Why a render process is gone."""
+"""The reasons for the loss of a render process."""
 
 import signal
 
@@ -20,5 +20,5 @@ from gpu_consumer.renderer.loss import Loss, loss_by_exit
     ],
 )
 def test_a_return_code_tells_how_it_ended(returncode: int, host_out_of_memory: bool, expected: Loss) -> None:
-    """Only a SIGKILL can have been the kernel's, for lack of memory."""
+    """A return code gives the loss; only a SIGKILL can be the kernel's for lack of memory."""
     assert loss_by_exit(returncode, host_out_of_memory=host_out_of_memory) == expected

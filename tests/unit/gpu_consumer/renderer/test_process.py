@@ -1,4 +1,4 @@
-"""The conversation with a render process, its side of it played by the test."""
+"""The conversation with a render process that the test plays."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,7 @@ IMAGE = protocol.RenderedImage(1, 1, 7, b"rgb")
 
 
 class SlowChild:
-    """Says one thing after the other, each shortly before its silence would be too long."""
+    """A child that sends each event shortly before its silence would be too long."""
 
     returncode = None
     pid = 1
@@ -22,7 +22,7 @@ class SlowChild:
         self._events = iter(events)
 
     async def send(self, command: protocol.Command) -> None:
-        """Nobody looks at the request."""
+        """Ignore the request."""
 
     async def receive(self) -> protocol.Event:
         await asyncio.sleep(0.6 * SILENCE_SECONDS)
@@ -30,7 +30,7 @@ class SlowChild:
 
 
 async def test_each_picture_is_a_sign_of_life() -> None:
-    """A process that decodes pictures for longer than it may be silent is left alone, and each picture is passed on."""
+    """A process whose events come in time is not killed, however long it renders; each picture is passed on."""
     pictures = [picture(IMAGE, index=index) for index in range(3)]
     child: Any = SlowChild(*pictures, rendered())
     process = RenderProcess(load_of("/models/tiny"), Limits(step=SILENCE_SECONDS))

@@ -1,4 +1,4 @@
-"""Whether the process fails, or the jobs."""
+"""Failures at known-good sizes make the process suspect."""
 
 import pytest
 
@@ -13,7 +13,7 @@ BROKEN = RenderFailed(JobErrorCode.NON_FINITE_OUTPUT, "NaN", FailureKind.PERMANE
 
 @pytest.fixture
 def suspicion() -> Suspicion:
-    """Of a process that warmed up at 64x64."""
+    """Return the suspicion of a process that warmed up at 64x64."""
     suspicion = Suspicion()
     suspicion.begin([Size(64, 64)])
     return suspicion
@@ -22,8 +22,8 @@ def suspicion() -> Suspicion:
 @pytest.mark.parametrize(
     "code", [JobErrorCode.PIPELINE_ERROR, JobErrorCode.NON_FINITE_OUTPUT, JobErrorCode.OUT_OF_MEMORY]
 )
-def test_two_failures_in_a_row_at_a_good_size_convict(suspicion: Suspicion, code: JobErrorCode) -> None:
-    """Of whatever kind, as long as the process may be the reason."""
+def test_two_failures_in_a_row_at_a_good_size_confirm_the_suspicion(suspicion: Suspicion, code: JobErrorCode) -> None:
+    """Two failures in a row that may be the process's fault confirm the suspicion."""
     assert suspicion.note_failure(SMALL, BROKEN)
     assert not suspicion.is_confirmed
     assert suspicion.note_failure(SMALL, RenderFailed(code, "", FailureKind.PERMANENT))
@@ -31,7 +31,7 @@ def test_two_failures_in_a_row_at_a_good_size_convict(suspicion: Suspicion, code
 
 
 def test_a_success_in_between_acquits(suspicion: Suspicion) -> None:
-    """The process can still render."""
+    """A success in between ends the row."""
     suspicion.note_failure(SMALL, BROKEN)
     suspicion.note_success(SMALL)
     suspicion.note_failure(SMALL, BROKEN)
@@ -39,7 +39,7 @@ def test_a_success_in_between_acquits(suspicion: Suspicion) -> None:
 
 
 def test_a_size_that_never_went_well_tells_nothing(suspicion: Suspicion) -> None:
-    """Until it has: then it counts like the others."""
+    """A size counts as known-good once it was rendered."""
     assert not suspicion.note_failure(LARGE, BROKEN)
     assert not suspicion.note_failure(LARGE, BROKEN)
     assert not suspicion.is_confirmed
@@ -49,14 +49,14 @@ def test_a_size_that_never_went_well_tells_nothing(suspicion: Suspicion) -> None
 
 @pytest.mark.parametrize("code", [JobErrorCode.INPUT_NOT_RENDERABLE, JobErrorCode.UNSAFE_OUTPUT])
 def test_what_only_the_job_can_cause_does_not_count(suspicion: Suspicion, code: JobErrorCode) -> None:
-    """A row of refused inputs must not cost a restart."""
+    """Failures that are certainly the job's do not count."""
     assert not suspicion.note_failure(SMALL, RenderFailed(code, "", FailureKind.PERMANENT))
     assert not suspicion.note_failure(SMALL, RenderFailed(code, "", FailureKind.PERMANENT))
     assert not suspicion.is_confirmed
 
 
 def test_a_new_process_begins_unsuspected(suspicion: Suspicion) -> None:
-    """What the one before could or did is forgotten."""
+    """A new process starts without known-good sizes and failures of the one before."""
     suspicion.note_success(LARGE)
     suspicion.note_failure(SMALL, BROKEN)
     suspicion.begin([Size(64, 64)])

@@ -157,7 +157,7 @@ async def line() -> AsyncIterator[Line]:
 
 
 async def settled() -> None:
-    """Let everything run that can."""
+    """Let all tasks run until they wait."""
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -175,7 +175,7 @@ async def settled() -> None:
     ],
 )
 async def test_each_disposal_is_carried_out(line: Line, disposal: Disposal, is_heard: bool, done: list[str]) -> None:
-    """A stale ack or reject does nothing; an orphan's message is published where its channel is lost."""
+    """Each disposal is carried out; an orphan's message is published if its channel is lost."""
     line.pipeline.disposal, line.queue.is_heard = disposal, is_heard
     line.queue.put("a")
     line.pipeline.end("a")
@@ -184,7 +184,7 @@ async def test_each_disposal_is_carried_out(line: Line, disposal: Disposal, is_h
 
 
 async def test_an_attempt_that_breaks_gives_its_message_back(line: Line) -> None:
-    """And the next message is taken."""
+    """An attempt that raises gives its message back, and the next one is taken."""
     line.pipeline.disposal = ZeroDivisionError("a bug")
     line.queue.put("a")
     line.pipeline.end("a")
@@ -195,7 +195,7 @@ async def test_an_attempt_that_breaks_gives_its_message_back(line: Line) -> None
 
 
 async def test_no_message_is_taken_while_one_is_denoised(line: Line) -> None:
-    """It would be held idle."""
+    """No message is taken while one is denoised."""
     line.queue.put("a", "b")
     line.start()
     await line.begun("a")
@@ -204,7 +204,7 @@ async def test_no_message_is_taken_while_one_is_denoised(line: Line) -> None:
 
 
 async def test_a_message_that_waits_is_taken_while_one_is_decoded(line: Line) -> None:
-    """Its turn on the GPU comes when the decode is done."""
+    """A message that waits is taken while a job is decoded, and its turn comes after the decode."""
     line.queue.put("a", "b")
     line.start()
     await line.begun("a")
@@ -216,7 +216,7 @@ async def test_a_message_that_waits_is_taken_while_one_is_decoded(line: Line) ->
 
 
 async def test_nothing_is_subscribed_for_while_one_is_decoded(line: Line) -> None:
-    """What comes is for a worker that is idle; this one asks again when its GPU is free."""
+    """While a job is decoded the worker does not subscribe; it takes the next message when the turn ends."""
     line.queue.put("a")
     line.start()
     await line.begun("a")
@@ -231,7 +231,7 @@ async def test_nothing_is_subscribed_for_while_one_is_decoded(line: Line) -> Non
 
 
 async def test_a_third_message_waits_for_a_slot(line: Line) -> None:
-    """One job renders and one is stored; the slot of the stored one takes the next."""
+    """With both slots taken a third message waits until one is free."""
     line.queue.put("a", "b", "c")
     line.start()
     await line.begun("a")
@@ -245,7 +245,7 @@ async def test_a_third_message_waits_for_a_slot(line: Line) -> None:
 
 
 async def test_with_one_slot_nothing_overlaps() -> None:
-    """The next message is taken when the one before is done."""
+    """With one slot the next message is taken when the attempt before has ended."""
     line = Line(slots=1)
     line.queue.put("a", "b")
     line.start()
@@ -260,7 +260,7 @@ async def test_with_one_slot_nothing_overlaps() -> None:
 
 
 async def test_a_closed_gate_lets_nothing_in(line: Line) -> None:
-    """What is under way goes on; messages are taken again when it opens."""
+    """No message is taken while the gate is closed."""
     line.gate.forbid(RENDERER)
     line.queue.put("a")
     line.start()
@@ -271,7 +271,7 @@ async def test_a_closed_gate_lets_nothing_in(line: Line) -> None:
 
 
 async def test_a_broker_that_is_away_costs_no_slot(line: Line) -> None:
-    """The queue is declared again, and both slots take messages when the broker is back."""
+    """After an outage of the broker the queue is declared again, and both slots take messages."""
     line.queue.is_away = True
     for _ in range(3):
         with pytest.raises(BrokerUnavailableError):
@@ -286,7 +286,7 @@ async def test_a_broker_that_is_away_costs_no_slot(line: Line) -> None:
 
 
 async def test_a_drain_waits_for_attempts_and_takes_no_more(line: Line) -> None:
-    """An attempt that ends in time is not interrupted."""
+    """A drain waits for the attempt under way and takes no other message."""
     line.queue.put("a", "b")
     line.start()
     await line.begun("a")
@@ -299,7 +299,7 @@ async def test_a_drain_waits_for_attempts_and_takes_no_more(line: Line) -> None:
 
 
 async def test_an_attempt_that_outlasts_the_drain_is_interrupted(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has a while to record that."""
+    """An attempt that outlasts the drain is interrupted."""
     line.queue.put("a")
     line.start()
     await line.begun("a")
@@ -315,7 +315,7 @@ async def test_an_attempt_that_outlasts_the_drain_is_interrupted(line: Line, mon
 
 
 async def test_an_attempt_that_can_not_be_stopped_is_left_behind(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its message goes back with its channel."""
+    """An attempt that ignores the interruption is canceled, and its message goes back."""
     monkeypatch.setattr(consumer_module, "ABORT_SECONDS", 0.01)
     line.queue.put("a")
     line.start()
@@ -326,7 +326,7 @@ async def test_an_attempt_that_can_not_be_stopped_is_left_behind(line: Line, mon
 
 
 async def test_a_cancel_hurries_its_job_alone(line: Line) -> None:
-    """The other job's heartbeat keeps its time."""
+    """A cancel hurries only the heartbeat of its job."""
     line.queue.put("a", "b")
     line.start()
     await line.begun("a")

@@ -1,4 +1,4 @@
-"""How the GPU stands. NVML itself is stood in for: no driver is needed here."""
+"""The GPU's figures, read from a stand-in of NVML."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ MEMORY = SimpleNamespace(used=3 << 30, total=8 << 30)
 
 @pytest.fixture
 def nvml(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A driver that knows two GPUs, by number and by UUID."""
+    """Stand in for a driver with two GPUs, by number and by UUID."""
 
     def by_uuid(uuid: str) -> str:
         if uuid != UUID:
@@ -54,14 +54,14 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_gpu_that_cuda_would_take_is_watched(nvml: None, visible: str, taken: str | None) -> None:
-    """One that is not there is not watched, and that is all."""
+    """A GPU that does not exist is not monitored."""
     gpu = Gpu.find({"CUDA_VISIBLE_DEVICES": visible})
     reading = gpu.read() if gpu else None
     assert (reading.uuid if reading else None) == taken
 
 
 async def test_a_round_tells_how_the_gpu_stands(nvml: None) -> None:
-    """Utilisation, memory and temperature are on /metrics, and the usage counters are brought up to now."""
+    """Utilisation, memory and temperature become metrics, and the usage counters are brought up to date."""
     usage = Usage()
     counted = _sample("darkroom_gpu_seconds_total", use="loading")
     assert await GpuMonitor(usage, Gpu.find({})).run_once() is False
@@ -73,7 +73,7 @@ async def test_a_round_tells_how_the_gpu_stands(nvml: None) -> None:
 
 
 async def test_without_a_driver_nothing_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without NVML still renders, on its CPU."""
+    """Without NVML nothing is monitored, and nothing raises."""
 
     def no_library() -> None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
@@ -87,7 +87,7 @@ async def test_without_a_driver_nothing_is_watched(monkeypatch: pytest.MonkeyPat
 def test_a_reading_that_is_not_offered_drops_only_itself(
     nvml: None, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    """A MIG slice has no utilisation, and its memory is told all the same."""
+    """A figure that the driver does not offer is None, and the others are read."""
 
     def refuse(handle: str) -> None:
         raise pynvml.NVMLError(code)
@@ -99,7 +99,7 @@ def test_a_reading_that_is_not_offered_drops_only_itself(
 
 
 async def test_a_round_leaves_out_what_is_not_offered(nvml: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other gauges are set, and the missing one has no sample of this GPU."""
+    """A missing figure has no sample; the others have."""
 
     def refuse(handle: str, sensor: int) -> None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
@@ -111,7 +111,7 @@ async def test_a_round_leaves_out_what_is_not_offered(nvml: None, monkeypatch: p
 
 
 async def test_a_gpu_that_stops_answering_is_survived(nvml: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may be what just took the render process with it."""
+    """A GPU that does not answer has no reading."""
 
     def lost(handle: str) -> None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)

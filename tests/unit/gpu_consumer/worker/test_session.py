@@ -1,4 +1,4 @@
-"""What a session tells of its queue, and how it obeys a pause."""
+"""The session's beats, and its response to a pause."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ READY = ready()
 
 
 class Record:
-    """Stands in for the store: it keeps what the session writes, and answers whether the model is paused."""
+    """A store that keeps what the session writes, and answers whether the model is paused."""
 
     def __init__(self) -> None:
         self.paused = False
@@ -67,12 +67,12 @@ def session(record: Record, gate: Gate, answers: EmptyAnswers) -> Session:
 
 
 def test_nothing_is_known_of_a_queue_that_was_never_empty(answers: EmptyAnswers) -> None:
-    """No answer, no ages."""
+    """Before the first empty answer there are no ages."""
     assert answers.ages() == (None, None)
 
 
 def test_an_answer_is_a_proof_once_it_is_old_enough(answers: EmptyAnswers, clock: Clock) -> None:
-    """The latest answer and the latest that is ten seconds old are told; they may be one."""
+    """The ages are those of the latest answer and of the latest that is ten seconds old, maybe the same one."""
     answers.note(clock.seconds)
     clock.seconds += PROOF_SECONDS - 1
     assert answers.ages() == (PROOF_SECONDS - 1, None)
@@ -81,7 +81,7 @@ def test_an_answer_is_a_proof_once_it_is_old_enough(answers: EmptyAnswers, clock
 
 
 def test_an_answer_stays_until_a_later_one_is_old_enough(answers: EmptyAnswers, clock: Clock) -> None:
-    """A worker that asks every second always has a proof, and remembers no more than ten seconds need."""
+    """A worker that asks every second always has a proof, and keeps ten seconds of answers at most."""
     for _ in range(100):
         answers.note(clock.seconds)
         clock.seconds += 1
@@ -90,7 +90,7 @@ def test_an_answer_stays_until_a_later_one_is_old_enough(answers: EmptyAnswers, 
 
 
 async def test_a_pause_closes_the_gate_until_it_is_over(session: Session, record: Record, gate: Gate) -> None:
-    """What is found at the start and by each beat."""
+    """The gate follows the pause found at the start and by each beat."""
     record.paused = True
     await session.open()
     seen = [gate.is_open]
@@ -101,14 +101,14 @@ async def test_a_pause_closes_the_gate_until_it_is_over(session: Session, record
 
 
 async def test_a_session_says_once_what_it_renders_on(session: Session, record: Record) -> None:
-    """Each beat carries the queue's emptiness; the device only when it is new."""
+    """Each beat carries the ages; the device is recorded once."""
     await session.run_once()
     await session.run_once()
     assert record.written == [("described", READY.device, "GPU-1"), ("beat", None, None), ("beat", None, None)]
 
 
 async def test_a_beat_that_is_answered_opens_the_gate_for_claims(session: Session, record: Record, gate: Gate) -> None:
-    """A worker that gave a message up since Postgres did not answer takes the next one once it does."""
+    """A successful beat opens the gate that an unanswered claim had closed."""
     await session.open()
     gate.forbid(DATABASE)
     record.away = True
@@ -120,7 +120,7 @@ async def test_a_beat_that_is_answered_opens_the_gate_for_claims(session: Sessio
 
 
 async def test_a_beat_that_fails_changes_nothing(session: Session, record: Record, gate: Gate) -> None:
-    """Without Postgres the gate stays as it is, and neither beat nor end raises."""
+    """Without Postgres the gate is unchanged, and neither beat nor end raises."""
     await session.open()
     record.away = True
     await session.run_once()
@@ -131,7 +131,7 @@ async def test_a_beat_that_fails_changes_nothing(session: Session, record: Recor
 async def test_a_session_that_a_restored_database_does_not_know_is_opened_again(
     session: Session, record: Record, gate: Gate
 ) -> None:
-    """Else nobody would hear that its queue is empty, nor what it renders on, until it is started anew."""
+    """A session that the database has lost is opened and described again."""
     await session.run_once()
     record.written.clear()
     record.known, record.paused = False, True
