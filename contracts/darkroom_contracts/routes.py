@@ -206,10 +206,10 @@ HEALTH_ROUTES = (
 )
 """The routes that every service answers on its own port, and that the edge does not expose."""
 
-_JOB_TEMPLATES = tuple(route.template for route in (GET_JOB, CANCEL_JOB, RETRY_JOB))
+_JOB_PATHS = tuple(route.template.split("{id}") for route in (GET_JOB, CANCEL_JOB, RETRY_JOB))
 
 
 def job_urls(job_id: UUID) -> JobUrls:
     """Return the paths of a job's routes, relative to the origin."""
     text = str(job_id)
-    return JobUrls(*[template.format(id=text) for template in _JOB_TEMPLATES])
+    return JobUrls(*[text.join(parts) for parts in _JOB_PATHS])  # every response has them: faster than str.format
