@@ -24,7 +24,7 @@ class Subject(msgspec.Struct, frozen=True):
     steps: int
 
     def job(self) -> JobInput:
-        """The job whose pixels are compared."""
+        """Return the job whose pixels are compared."""
         return JobInput(
             prompt=PROMPT,
             negative_prompt=NEGATIVE_PROMPT,

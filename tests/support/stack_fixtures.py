@@ -49,7 +49,7 @@ async def stack_on(
 
 @pytest.fixture(scope="session")
 async def stack(services: Services, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """The stack that tests share. A test that stops one of its services starts it again."""
+    """Start the stack that tests share. A test that stops one of its services starts it again."""
     logs = tmp_path_factory.mktemp("stack")
     async with stack_on(services.database, services.broker, services.object_store, tiny_model.parent, logs) as running:
         yield running
@@ -65,7 +65,7 @@ async def warm_workers(stack: Stack) -> dict[str, ServiceProcess]:
 
 @pytest.fixture
 def workers(warm_workers: dict[str, ServiceProcess]) -> Iterator[dict[str, ServiceProcess]]:
-    """The shared stack's workers by name, which a test may freeze, but not stop."""
+    """Return the shared stack's workers by name. A test may freeze them, but not stop them."""
     yield warm_workers
     for worker in warm_workers.values():
         worker.thaw()
@@ -73,14 +73,14 @@ def workers(warm_workers: dict[str, ServiceProcess]) -> Iterator[dict[str, Servi
 
 @pytest.fixture
 async def client(stack: Stack) -> AsyncIterator[Client]:
-    """A client of the shared stack."""
+    """Open a client of the shared stack."""
     async with await stack.client() as shared:
         yield shared
 
 
 @pytest.fixture
 async def start_stack(services: Services, tiny_model: Path, tmp_path: Path) -> AsyncIterator[StackFactory]:
-    """Starts a stack of the test's own, on the parts that it names and the shared ones for the rest."""
+    """Return a function that starts a private stack on the given parts, or on the shared ones."""
     async with AsyncExitStack() as clean_up:
 
         async def start(

@@ -4,12 +4,12 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from minio import Minio
 
+from chassis.folders import replaced
 from darkroom_local.errors import LocalError
 from darkroom_local.home import REPOSITORY, Home
 from darkroom_local.parts import S3
@@ -59,11 +59,8 @@ def provide_model(home: Home, name: str) -> None:
     if name == TINY:
         run((sys.executable, "-m", "gpu_consumer.tiny", str(folder)), {})
         return
-    with tempfile.TemporaryDirectory(dir=home.models_home, prefix=f".{name}-") as scratch:
-        shutil.copytree(SHIPPED / name, Path(scratch) / "new")
-        if folder.exists():
-            folder.rename(Path(scratch) / "old")
-        (Path(scratch) / "new").rename(folder)
+    with replaced(folder) as fresh:
+        shutil.copytree(SHIPPED / name, fresh)
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -90,7 +90,7 @@ class Added:
 
 @pytest.fixture
 def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Added]:
-    """A stack of Darkroom's own services and one more, of which nothing runs but the supervisor."""
+    """Start the supervisor of a stack with Darkroom's own services and one more, all of them stopped."""
     file = tmp_path / "services.toml"
     file.write_text(SERVICES_FILE.read_text() + ENTRY)
     package = tmp_path / "services" / "a_dummy"

@@ -41,7 +41,7 @@ def program(name: str, code: str, folder: Path) -> Program:
 
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
-    """A supervisor with a program that runs and one that refuses to, in a folder with special characters."""
+    """Start a supervisor with a program that runs and one that refuses to, in a folder with special characters."""
     home = Home(tmp_path / "a 100%s folder")
     home.create()
     programs = [program("sleeper", SLEEP, home.path), program("refuser", REFUSE, home.path)]

@@ -11,7 +11,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 def load(rate: int, p50_ms: float = 10, p99_ms: float = 30, depth: int | None = None) -> Figures:
-    """A load of one second, and a second more until the outbox was empty."""
+    """Return a load of one second, after which the outbox took another second to empty."""
     drain = None if depth is None else Drain(depth, 1)
     return Figures(rate, 1, p50_ms, p99_ms, 0, 0, drain, cpu_seconds=rate / 1000)
 

@@ -18,7 +18,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture
 def open_home(tmp_path: Path) -> Home:
-    """A folder that existed before, with a file of another user in it."""
+    """Return a folder that existed before, with a file of another user in it."""
     folder = tmp_path / "shared"
     folder.mkdir()
     folder.chmod(0o755)
