@@ -22,7 +22,7 @@ from gpu_consumer.job.settling import Settling
 from gpu_consumer.job.store import Letter
 from gpu_consumer.job.storing import Storing
 from gpu_consumer.job.turn import Turn
-from gpu_consumer.job.verdict import Finding, Refusal, Settled, Unanswered
+from gpu_consumer.job.verdict import Refusal, Settled, Unanswered
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class Pipeline:
         if message is None:
             return Disposal.REJECT
         claim = await self._claim(attempt, message)
-        finding = await self._work(attempt, message, claim) if isinstance(claim, Lease) else claim
+        finding = await self._work(attempt, claim) if isinstance(claim, Lease) else claim
         attempt.turn.end()
         return await self._disposing.dispose(finding, message)
 
@@ -97,12 +97,12 @@ class Pipeline:
             telemetry.refused(claim)
         return claim
 
-    async def _work(self, attempt: Attempt, message: RenderMessage, lease: Lease) -> Finding:
+    async def _work(self, attempt: Attempt, lease: Lease) -> Settled | Refusal:
         async with lease:
             result = await self._render(attempt, lease)
             async with self._storing.turn():
                 outcome = await self._store(attempt, lease, result)
-                return await self._settle(attempt, message, lease, outcome)
+                return await self._settle(attempt, lease, outcome)
 
     async def _render(self, attempt: Attempt, lease: Lease) -> Finished | Outcome:
         result = await _guarded(Stage.RENDER, self._rendering.render(lease, attempt.turn))
@@ -117,8 +117,8 @@ class Pipeline:
         telemetry.storing(result, attempt.delivered_at)
         return await _guarded(Stage.STORE, self._storing.store(lease, result))
 
-    async def _settle(self, attempt: Attempt, message: RenderMessage, lease: Lease, outcome: Outcome) -> Finding:
-        settled = await self._settling.settle(lease, outcome, message, attempt.letter)
+    async def _settle(self, attempt: Attempt, lease: Lease, outcome: Outcome) -> Settled | Refusal:
+        settled = await self._settling.settle(lease, outcome, attempt.letter)
         telemetry.settled(lease.claimed, outcome, settled)
         if isinstance(settled, Settled):
             self._losses.note_outcome(lease.claimed, outcome)

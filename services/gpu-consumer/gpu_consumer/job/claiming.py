@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from typing import Protocol
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from darkroom_contracts.messages import RenderMessage
 from gpu_consumer.gate import DATABASE, Gate
@@ -18,16 +17,10 @@ CLAIM_GRACE_SECONDS = 2.0
 """How long a worker that drains waits for the answer to a claim under way."""
 
 
-class Claims(Holding, Protocol):
-    """What claiming needs of the job's store."""
-
-    async def claim(self, message: RenderMessage, token: UUID, *, rendered: bool = False) -> Verdict: ...
-
-
 class Claiming:
     """Claims jobs, while the worker does not drain and Postgres answers in time."""
 
-    def __init__(self, store: Claims, gate: Gate, heartbeat_seconds: float) -> None:
+    def __init__(self, store: Holding, gate: Gate, heartbeat_seconds: float) -> None:
         self._store = store
         self._gate = gate
         self._heartbeat_seconds = heartbeat_seconds

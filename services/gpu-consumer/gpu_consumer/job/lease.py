@@ -71,6 +71,7 @@ class Lease:
         self, store: Holding, claimed: Claimed, message: RenderMessage, heartbeat_seconds: float, held_since: float
     ) -> None:
         """`held_since`: when the claim was sent, by this process's time.monotonic."""
+        self.message = message
         self.claimed = claimed
         """The claim that holds now: its token fences the next write."""
         self.interruption: Interruption | None = None
@@ -81,7 +82,6 @@ class Lease:
         self.cancel_requested_at: float | None = None
         """When the cancel was requested, by this process's time.perf_counter."""
         self._store = store
-        self._message = message
         self._heartbeat_seconds = heartbeat_seconds
         self._held_at = held_since
         """When the latest write that found the job held was sent."""
@@ -185,7 +185,7 @@ class Lease:
 
     async def _claim_again(self) -> None:
         token, sent_at = uuid4(), time.monotonic()
-        verdict = await until_answered(lambda: self._store.claim(self._message, token, rendered=self._rendered))
+        verdict = await until_answered(lambda: self._store.claim(self.message, token, rendered=self._rendered))
         if isinstance(verdict, Claimed):
             log.warning("the job was claimed again", attempt=verdict.attempt)
             self.claimed, self._held_at = verdict, sent_at

@@ -70,17 +70,11 @@ class Rendering:
             answer = await self._render(wanted, lease, listener)
         except RenderProcessLostError as lost:
             return failures.process_lost(lost, lease.claimed)
-        match answer:
-            case Rendered():
-                telemetry.rendered(answer)
-                pictures, ended_at = tuple(listener.pictures), time.perf_counter()
-                return Finished(wanted, pictures, answer, ready, waited, turn_at, ended_at)
-            case Failure():
-                return failures.render_failed(answer, lease.claimed, lease.step)
-            case Aborted():
-                telemetry.aborted(lease.cancel_requested_at)
-                assert lease.interruption is not None  # nothing else aborts
-                return lease.interruption.outcome(lease.step)
+        if not isinstance(answer, Rendered):
+            return _outcome(answer, lease)
+        telemetry.rendered(answer)
+        pictures, ended_at = tuple(listener.pictures), time.perf_counter()
+        return Finished(wanted, pictures, answer, ready, waited, turn_at, ended_at)
 
     def _is_given_up(self, lease: Lease) -> bool:
         """Return whether the job is given up before its render begins."""
@@ -120,6 +114,14 @@ class Rendering:
             return await rendering
         finally:
             rendering.cancel()
+
+
+def _outcome(answer: Aborted | Failure, lease: Lease) -> Outcome:
+    if isinstance(answer, Failure):
+        return failures.render_failed(answer, lease.claimed, lease.step)
+    telemetry.aborted(lease.cancel_requested_at)
+    assert lease.interruption is not None  # nothing else aborts
+    return lease.interruption.outcome(lease.step)
 
 
 class _Listener:

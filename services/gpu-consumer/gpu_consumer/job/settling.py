@@ -40,7 +40,7 @@ class Settling:
         self._store = store
         self._lanes = lanes
 
-    async def settle(self, lease: Lease, outcome: Outcome, message: RenderMessage, letter: Letter) -> Settled | Refusal:
+    async def settle(self, lease: Lease, outcome: Outcome, letter: Letter) -> Settled | Refusal:
         """Record the outcome. Return the verdict on the message if the job is not this worker's any more.
 
         The objects of a job that is another worker's stay: equal bytes share a key.
@@ -49,7 +49,7 @@ class Settling:
         if lease.lost and lease.verdict is not None:
             return lease.verdict
         with telemetry.settle_seconds():
-            return await self._insist(lease.claimed, outcome, message, letter)
+            return await self._insist(lease.claimed, outcome, lease.message, letter)
 
     async def _insist(
         self, claimed: Claimed, outcome: Outcome, message: RenderMessage, letter: Letter

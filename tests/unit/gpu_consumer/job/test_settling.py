@@ -27,7 +27,7 @@ def store() -> FakeStore:
 
 async def settle(store: FakeStore, outcome: Outcome, **claim: Any) -> Any:
     async with Lease(store, claim_of(**claim), MESSAGE, 60, time.monotonic()) as lease:
-        return await Settling(store, LANES).settle(lease, outcome, MESSAGE, LETTER)
+        return await Settling(store, LANES).settle(lease, outcome, LETTER)
 
 
 @pytest.mark.parametrize(
@@ -87,5 +87,5 @@ async def test_a_lost_lease_is_not_recorded(store: FakeStore) -> None:
     async with Lease(store, claim_of(), MESSAGE, 60, time.monotonic()) as lease:
         lease.verdict = Obsolete("running")
         lease.interrupt(Interruption.LEASE_LOST)
-        assert await Settling(store, LANES).settle(lease, Discarded(), MESSAGE, LETTER) == Obsolete("running")
+        assert await Settling(store, LANES).settle(lease, Discarded(), LETTER) == Obsolete("running")
     assert (store.written, store.claims) == ([], [])
