@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 
+from chassis.errors import StorageUnavailableError
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database
 from chassis.storage import Storage
@@ -68,7 +69,9 @@ class SweepObjects(Loop):
         """Remove the objects that the job's record does not list. Return how many there were."""
         found = await self._storage.keys(job_prefix(sweep.job_id))
         if time.monotonic() - began > LISTING_SECONDS:
-            raise TimeoutError(f"Listing the objects of job {sweep.job_id} took longer than {LISTING_SECONDS:g} s.")
+            raise StorageUnavailableError(
+                f"The listing of the objects of job {sweep.job_id} took longer than {LISTING_SECONDS:g} s."
+            )
         unlisted = [key for key in found if key not in sweep.keep]
         if unlisted:
             await self._storage.remove(unlisted)
