@@ -1,7 +1,7 @@
-"""Consumers: of a queue, one acknowledged message at a time, and of live events without acknowledgements.
+"""Consumers: of queues, with acknowledgements, and of live events, without them.
 
-A delivered message that is not acknowledged returns to its queue when its channel is closed or lost. Process messages
-in tasks of your own: they go on when the channel is lost, and only the acknowledgement fails.
+An unacknowledged message returns to its queue when its channel is closed or lost. aio-pika cancels the tasks of its
+callbacks then, so a caller should process messages in tasks of its own: these go on, and only the ack fails.
 """
 
 import asyncio
@@ -38,18 +38,18 @@ class Delivery:
 
     async def ack(self) -> bool:
         """Acknowledge the message. Return False if its channel is lost: the broker delivers the message again."""
-        return await self._dispose("ack", self._ack)
+        return await self._send("ack", self._ack)
 
     async def reject(self) -> bool:
         """Dead-letter the message. Return False if its channel is lost: the broker delivers the message again."""
-        return await self._dispose("reject", self._reject)
+        return await self._send("reject", self._reject)
 
-    async def _dispose(self, what: str, how: Callable[[], Awaitable[None]]) -> bool:
+    async def _send(self, kind: str, acknowledge: Callable[[], Awaitable[None]]) -> bool:
         try:
             with translated_errors():
-                await how()
+                await acknowledge()
         except BrokerUnavailableError as error:
-            log.info(f"stale {what}", error=str(error))
+            log.info("acknowledgement lost with its channel", kind=kind, error=str(error))
             return False
         return True
 
