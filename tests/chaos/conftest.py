@@ -10,7 +10,7 @@ from tests.support.stack import Stack
 
 @pytest.fixture
 async def gateway(stack: Stack) -> AsyncIterator[ServiceProcess]:
-    """The shared stack's gateway, which the test may kill: it is there again afterwards."""
+    """Return the shared stack's gateway, which a test can kill, and restart it afterwards."""
     yield stack.gateway
     if stack.gateway.returncode is not None:
         await stack.gateway.restart()

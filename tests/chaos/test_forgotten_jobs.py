@@ -84,7 +84,7 @@ async def _post(client: Client, key: str, steps: int = 2) -> httpx2.Response:
 
 
 async def _orphans(stack: Stack, job_ids: set[str]) -> list[dict[str, str]]:
-    """The dead letters as an operator sees them, once each of these jobs has one; there must be no other."""
+    """Wait until each of these jobs has a dead letter, and return the letters; there must be no other."""
     letters: list[dict[str, str]] = []
 
     async def listed() -> bool:
@@ -98,7 +98,7 @@ async def _orphans(stack: Stack, job_ids: set[str]) -> list[dict[str, str]]:
 
 
 async def _copy_of_the_message(stack: Stack) -> bytes:
-    """The bytes of the message that waits, which goes on waiting."""
+    """Return the bytes of the waiting message, which stays in the queue."""
     async with stack.queues.channel() as channel:
         message = await (await channel.get_queue(work_queue(MODEL))).get(timeout=10)
         assert message is not None

@@ -55,7 +55,7 @@ async def test_a_gateway_frozen_in_a_batch_lets_go_of_it(stack: Stack, gateway: 
 
 
 async def _post_whatever_comes(client: Client, model: str) -> None:
-    """The gateway may freeze before its answer is out."""
+    """Submit a job; the gateway can freeze before its answer is sent."""
     try:
         await client.post("/v1/jobs", json=request(model, steps=30))
     except httpx2.TransportError:

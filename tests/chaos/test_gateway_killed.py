@@ -51,7 +51,7 @@ async def test_a_relay_killed_before_its_delete_makes_at_most_a_duplicate(
 
 
 async def _post_whatever_comes(client: Client, body: object, headers: dict[str, str]) -> None:
-    """The gateway may die before its answer is out: the key lets the client ask again."""
+    """Submit a job with a key, and repeat it if the gateway dies before its answer is sent."""
     try:
         await client.post("/v1/jobs", json=body, headers=headers)
     except httpx2.TransportError:

@@ -13,7 +13,7 @@ TABLES = ("jobs", "outbox", "idempotency_keys", "webhook_deliveries")
 
 
 def body(**changes: Any) -> bytes:
-    """A good request's body with changes to its input."""
+    """Return a valid request's body with changes to its input."""
     return json.dumps(request(MODEL, **changes)).encode()
 
 

@@ -59,7 +59,7 @@ async def test_jobs_go_their_way_behind_a_pooler(pooled_stack: Stack) -> None:
 
 
 async def _cancels(client: Client) -> None:
-    """The request reaches the worker by a NOTIFY, which it listens for past the pooler."""
+    """Cancel a running job: the request reaches the worker by a NOTIFY on its direct connection."""
     job_id = await client.submit(MODEL, steps=500)
     await client.rendering(job_id)
     await client.cancel(job_id)

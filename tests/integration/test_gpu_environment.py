@@ -36,7 +36,7 @@ def build(python: Path, folder: Path, packages: Path) -> subprocess.CompletedPro
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """An interpreter that imports torch, and pip, from somewhere else than its own site-packages."""
+    """Return an interpreter that imports torch and pip from outside its own site-packages."""
     folder = tmp_path / "machine"
     venv.create(folder, with_pip=False)
     (site,) = folder.glob("lib/python*/site-packages")
@@ -82,7 +82,7 @@ def test_the_list_holds_all_that_is_imported() -> None:
 
 
 def needs(name: str) -> set[str]:
-    """A distribution with all that it requires, extras left out."""
+    """Return the names of a distribution and of everything that it requires, without extras."""
     found, left = set(), [name]
     while left:
         name = plain(left.pop())

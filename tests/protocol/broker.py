@@ -130,7 +130,7 @@ class Broker:
         self._dead_letter(self.unacked.pop(tag), "rejected")
 
     def take_back(self, tag: int) -> None:
-        """The consumer's channel is gone: its message returns, unless it was delivered too often."""
+        """Close the consumer's channel: its message returns, unless it is over the delivery limit."""
         message = self.unacked.pop(tag, None)
         if message is None:
             return
@@ -147,7 +147,7 @@ class Broker:
     # --- what happens inside ---
 
     def end_wait(self, message: Message) -> None:
-        """The lane's time is over: the message returns to the work queue."""
+        """End a lane's TTL: the message returns to the work queue."""
         self.waiting.remove(message)
         _record_death(message, f"darkroom.retry.{message.headers[LANE_HEADER]}.v1", "expired")
         message.deliveries = 0
@@ -158,19 +158,19 @@ class Broker:
         self.dead.append(message)
 
     def lose_everything(self) -> None:
-        """The data folder is gone. What consumers hold is lost too: their acks have become stale."""
+        """Lose the data folder, and the messages that consumers hold, whose acks are stale."""
         self.lost |= self.keys()
         for queue in (self.work, self.waiting, self.dead):
             queue.clear()
         self.unacked.clear()
 
     def lose(self, message: Message) -> None:
-        """A single message of the work queue or of a lane is gone."""
+        """Lose a single message of the work queue or of a lane."""
         (self.work if message in self.work else self.waiting).remove(message)
         self.lost.add(message.key)
 
     def keys(self) -> set[Key | None]:
-        """The jobs and generations that some message speaks of."""
+        """Return the jobs and generations of all messages."""
         return {message.key for message in (*self.work, *self.waiting, *self.dead, *self.unacked.values())}
 
 

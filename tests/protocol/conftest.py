@@ -49,7 +49,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 @pytest.fixture
 def puppet_strings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The consumer's channels are puppets, and nobody waits out a pause between two tries."""
+    """Replace the consumer's channels by puppets, and skip the pauses between two tries."""
     monkeypatch.setattr(gpu_consumer.worker.consumer, "ABORT_SECONDS", 3600.0)
     monkeypatch.setattr(gpu_consumer.job.claiming, "CLAIM_SECONDS", 3600.0)
     monkeypatch.setattr(chassis.backoff, "asyncio", _Impatient("asyncio"))
@@ -67,7 +67,7 @@ class _Impatient(ModuleType):
 
 @pytest.fixture
 def complaints() -> Iterator[list[Any]]:
-    """What the product logs as an error while the test runs; all other logs are dropped."""
+    """Return the error logs of the product during the test; all other logs are dropped."""
     found: list[Any] = []
 
     def collect(_logger: Any, level: str, event: MutableMapping[str, Any]) -> Any:

@@ -31,7 +31,7 @@ QUICK = FAIR.keys() - {"render"}
 
 
 async def let_everything_end(world: World) -> None:
-    """Raises BrokenPromiseError when some job does not end, or some message never rests."""
+    """Play to the end. Raises BrokenPromiseError when a job does not end or a message keeps moving."""
     world.broker.faults.clear()
     for _ in range(MOST_ROUNDS):
         if await _is_at_rest(world):

@@ -14,13 +14,13 @@ class BrokenPromiseError(AssertionError):
 
 
 def breaches_of(now: Snapshot, world: World) -> list[str]:
-    """A sentence for every breach."""
+    """Yield a sentence for every breach."""
     breaches = [breach for promise in PROMISES for breach in promise(now)]
     return [*breaches, *(breach for promise in PROMISES_IN_THE_WORLD for breach in promise(now, world))]
 
 
 def no_queued_job_is_stranded(now: Snapshot, world: World) -> Iterator[str]:
-    """A queued job has an outbox row or a message, or its message is lost and the republish will come."""
+    """Check that a queued job has an outbox row or a message, or lost its message and will be republished."""
     promised = {(row.job_id, row.generation) for row in now.outbox} | world.whereabouts() | world.broker.lost
     for job in now.having("queued"):
         if job.key not in promised and not job.expired:
@@ -28,7 +28,7 @@ def no_queued_job_is_stranded(now: Snapshot, world: World) -> Iterator[str]:
 
 
 def nothing_accepted_vanishes(now: Snapshot, world: World) -> Iterator[str]:
-    """A job is in the table, was removed for its age, or is an orphan: a message of it is there, or its letter."""
+    """Check that a job is in the table, was purged, or is an orphan with a message or a letter."""
     kept = {job.id for job in now.jobs} | {letter.job_id for letter in now.letters if letter.kind == "orphan"}
     there = kept | world.purged | world.given_up | {key[0] for key in world.whereabouts() if key}
     for job_id in world.accepted:
@@ -55,7 +55,7 @@ def failures_are_counted_once(now: Snapshot, world: World) -> Iterator[str]:
 
 
 def successes_show_their_own_pictures(now: Snapshot, world: World) -> Iterator[str]:
-    """The pictures of a success are stored, and were rendered for it by the worker that settled it.
+    """Check that the pictures of a success are stored, and were rendered by the worker that settled it.
 
     Perhaps under an earlier token than the one that it settled with: it may have claimed the job again.
     """
@@ -86,7 +86,7 @@ def versions_rise_by_one(now: Snapshot) -> Iterator[str]:
 
 
 def only_a_free_job_is_begun(now: Snapshot) -> Iterator[str]:
-    """An attempt begins on a queued job that nobody wanted canceled: never on one that is held, or has ended."""
+    """Check that an attempt begins only on a queued job without a cancel request."""
     for change in now.ledger:
         if change.status == "running" and (change.old_status != "queued" or change.cancel_requested):
             yield f"an attempt of job {change.key} began while it was {change.old_status}"
@@ -101,7 +101,7 @@ def attempts_are_counted(now: Snapshot) -> Iterator[str]:
 
 
 def the_released_are_refunded(now: Snapshot) -> Iterator[str]:
-    """A job that was given back untried has its attempt back."""
+    """Check that a job returned before its render has its attempt refunded."""
     for row in now.attempts:
         if row.outcome == "released" and not row.refunded:
             yield f"an attempt that was released counts for job {row.job_id}"
@@ -115,14 +115,14 @@ def every_claim_is_on_record(now: Snapshot) -> Iterator[str]:
 
 
 def attempts_end_with_the_lease(now: Snapshot) -> Iterator[str]:
-    """An attempt row is open exactly while its job runs under its token."""
+    """Check that an attempt row is open exactly while its job runs under its token."""
     held = {job.lease_token for job in now.jobs if job.status == "running"}
     if held != {row.lease_token for row in now.attempts if row.outcome is None}:
         yield "the open attempt rows are not those of the running jobs"
 
 
 def the_dead_have_letters(now: Snapshot) -> Iterator[str]:
-    """A dead letter of a job's generation exists exactly when the job failed in it."""
+    """Check that a dead letter of a job's generation exists exactly when the job failed in it."""
     failed = Counter(change.key for change in now.ledger if change.status == "failed")
     there = {job.id for job in now.jobs}
     letters = Counter((row.job_id, row.generation) for row in now.letters if row.kind == "job" and row.job_id in there)
@@ -131,7 +131,7 @@ def the_dead_have_letters(now: Snapshot) -> Iterator[str]:
 
 
 def letters_tell_the_replay(now: Snapshot) -> Iterator[str]:
-    """A letter is open while its job is dead in its generation, replaying until the next one ends, then replayed.
+    """Check that a letter is open while its job is dead, replaying in the next generation, and then replayed.
 
     One of an orphan is open until its job is made again. Nothing of a deleted or purged job is open.
     """
@@ -142,7 +142,7 @@ def letters_tell_the_replay(now: Snapshot) -> Iterator[str]:
 
 
 def _due(letter: Letter, now: Snapshot, ended: set[Key]) -> tuple[str, ...]:
-    """What the letter's status may be."""
+    """Return the statuses that the letter can have."""
     assert letter.job_id is not None
     assert letter.generation is not None
     job = now.find(letter.job_id)
@@ -157,7 +157,7 @@ def _due(letter: Letter, now: Snapshot, ended: set[Key]) -> tuple[str, ...]:
 
 
 def generations_rise_by_replay_alone(now: Snapshot) -> Iterator[str]:
-    """A generation begins when a failed job is queued again, and follows the one before.
+    """Check that a generation begins when a failed job is queued again, and follows the previous one.
 
     A job that was made again from an orphan begins with a generation that no letter of it names.
     """
@@ -208,7 +208,7 @@ def the_outbox_asks_once(now: Snapshot) -> Iterator[str]:
 
 
 def the_deleted_rest(now: Snapshot) -> Iterator[str]:
-    """A deleted job is at its end, and stays there."""
+    """Check that a deleted job is in a terminal state and stays there."""
     for job in now.jobs:
         if job.deleted and job.status not in TERMINAL:
             yield f"job {job.key} was deleted, and is {job.status}"

@@ -88,7 +88,7 @@ class Frame:
         return self.now.state == before.state
 
     def promise(self, holds: bool, breach: str) -> None:
-        """Raises BrokenPromiseError with the breach unless it holds."""
+        """Raise BrokenPromiseError with the breach unless the promise holds."""
         if not holds:
             raise BrokenPromiseError(breach)
 

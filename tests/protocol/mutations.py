@@ -279,7 +279,7 @@ IN_QUERIES: tuple[tuple[ModuleType, Mutation], ...] = (
 
 
 def sabotage(mutation: Mutation) -> str:
-    """The functions of the schema, spoilt, as SQL."""
+    """Return the mutated functions of the schema as SQL."""
     functions = "\n".join(FUNCTION.findall(snapshot()))
     return _spoil(functions, mutation).replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
 

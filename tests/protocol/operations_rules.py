@@ -19,7 +19,7 @@ class OperationsRules(Frame):
             self._check_refund(job)
 
     def _check_refund(self, before: Job) -> None:
-        """An attempt lost before its render began does not count, at most three times a job."""
+        """Check that an attempt lost before its render is refunded, at most three times a job."""
         after = self.now.job(before.id)
         if before.lease_over and after.status == "queued":
             refunded = before.step is None and before.refunds < 3
@@ -37,7 +37,7 @@ class OperationsRules(Frame):
 
     @event(1, lambda self: self.now.having("queued") and not self.now.lost)
     def nothing_is_published_again(self) -> None:
-        """A sweep without a proof of loss publishes nothing."""
+        """Run the republish: without a proof of loss it publishes nothing."""
         self._republish()
 
     def _republish(self) -> None:

@@ -32,7 +32,7 @@ class OuterRules(Frame):
 
     @event(2, lambda self: self.now.having("queued", "running"), index=PICK, heard=WHETHER)
     def cancel(self, index: int, heard: bool) -> None:
-        """A cancel ends a queued job. A running job's holder receives it at once, or with its next heartbeat."""
+        """Cancel a job: a queued one ends, a running one's holder receives it at once or with its next heartbeat."""
         before = self.pick(index, self.now.having("queued", "running"))
         self.step(self.world.cancel(before.id))
         after = self.now.job(before.id)
@@ -52,7 +52,7 @@ class OuterRules(Frame):
 
     @event(1, lambda self: self.now.having(*TERMINAL), index=PICK)
     def delete(self, index: int) -> None:
-        """A job that has ended goes for good, with what waits for operators of it."""
+        """Delete a job that has ended, and discard its open letters."""
         job = self.pick(index, self.now.having(*TERMINAL))
         deleted = self.step(self.world.delete(job.id))
         self.promise(deleted != job.deleted and self.now.job(job.id).deleted, "a job that ended was not deleted")

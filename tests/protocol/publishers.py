@@ -19,7 +19,7 @@ class AnsweringPublishers:
         self._broker = broker
 
     async def connect(self) -> None:
-        """The broker is there."""
+        """Connect: the broker is available."""
 
     async def send(self, destination: str, messages: Sequence[PublishedMessage]) -> list[Receipt]:
         return [Receipt(await self._publish(message)) for message in messages]

@@ -185,12 +185,12 @@ class PuppetLine:
         return delivery
 
     def lose(self, delivery: "PuppetDelivery") -> None:
-        """The delivery's channel closes: the broker takes the message back, the worker hears nothing of it."""
+        """Close the delivery's channel: the broker takes the message back, unnoticed by the worker."""
         self.held.remove(delivery)
         self.broker.take_back(delivery.tag)
 
     def hold_nothing(self) -> None:
-        """The broker came back without its data: no channel of before is left."""
+        """Return the broker without its data: every previous channel is closed."""
         self.held.clear()
 
     def lose_all(self) -> None:

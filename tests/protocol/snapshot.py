@@ -136,7 +136,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         return milliseconds_of(job_id) < self.purged_before_ms
 
     def publishable(self) -> list[OutboxRow]:
-        """The outbox without what the relay drops: messages of jobs that are at their end or in another generation."""
+        """Return the outbox without rows that the relay drops, of ended jobs and other generations."""
         wanted = {job.key for job in self.having("queued", "running")}
         return [row for row in self.outbox if (row.job_id, row.generation) in wanted]
 

@@ -54,7 +54,7 @@ class StackRules(Frame):
 
     @event(1, lambda self: self.now.having("queued") and self._claims(), index=PICK)
     def messages_are_overtaken(self, index: int) -> None:
-        """A message was claimed that was stamped long after all that was announced."""
+        """Claim a message that was stamped long after all announcements."""
         self.step(self.stage.records.let("time_pass"))
         token = self.pick(index, self._claims()).lease_token
         self.step(self.stage.records.let("message_be_overtaken", token=token))
@@ -83,7 +83,7 @@ class StackRules(Frame):
 
     @event(1, lambda self: self._finished(), index=PICK)
     def retention_passes(self, index: int) -> None:
-        """What nothing holds goes; what is old and held stays."""
+        """Purge old jobs: those still referenced stay."""
         before = self.now
         job = self.pick(index, self._finished())
         self.step(self.world.purge(job.id))
@@ -132,6 +132,6 @@ class StackRules(Frame):
         self.stage.seen["forgotten"] += 1
 
     def _younger_than_a_backup(self) -> list[Job]:
-        """A job whose id lies before the line of retention was there before any backup that could be restored."""
+        """Return the jobs that a restore can lose: those not older than retention's line."""
         told_of = self.world.undecided()
         return [job for job in self.now.jobs if job.key in told_of and not (job.deleted or self.now.is_purged(job.id))]

@@ -111,11 +111,11 @@ class Worker:
         return not self.gate.holds(RESUMED)
 
     async def beat(self) -> None:
-        """The session shows that it lives, and hears whether the model is paused."""
+        """Send the session's heartbeat, and receive whether the model is paused."""
         await self._session.run_once()
 
     def reach_deadline(self, job_id: UUID) -> None:
-        """The timer that an attempt at this job set at its claim is over."""
+        """End the timer that an attempt at this job set at its claim."""
         for attempt in self._consumer.attempts:
             if attempt.job_id == job_id:
                 attempt.interrupt(Interruption.DEADLINE)
@@ -131,12 +131,12 @@ class Worker:
         self.gate.drain()
 
     async def end_drain(self) -> None:
-        """The time to finish is over: what runs is aborted and goes back."""
+        """End the time to drain: the running job is aborted and returned."""
         self.aborting = True
         self.strings.start(lambda: self._consumer.drain(0))
 
     def lose_process(self) -> None:
-        """The render process dies between two renders."""
+        """Kill the render process between two renders."""
         self.process.ready = None
         self.gate.forbid(RENDERER)
 

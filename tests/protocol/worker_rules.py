@@ -39,7 +39,7 @@ class WorkerRules(Frame):
 
     @event(6, lambda self: self.world.pauses("claim"), index=PICK, answer=ANSWERS)
     def claim_is_answered(self, index: int, answer: Answer) -> None:
-        """A claim takes what may be taken, and leaves everything else alone."""
+        """Check that a claim takes a job whose guards hold, and changes nothing else."""
         worker, pause = self.pick(index, self.world.pauses("claim"))
         before = self.now
         self.end(pause, answer)
@@ -56,7 +56,7 @@ class WorkerRules(Frame):
 
     @event(4, lambda self: self.world.pauses("rendered claim"), index=PICK, answer=ANSWERS)
     def claim_of_what_is_rendered_is_answered(self, index: int, answer: Answer) -> None:
-        """It takes its job as a claim does, and neither expiry nor a wait stands in its way."""
+        """Check that a repeated claim takes its job, despite expiry or a wait."""
         _, pause = self.pick(index, self.world.pauses("rendered claim"))
         before = self.now
         self.stage.seen["rendered claim"] += 1
@@ -70,7 +70,7 @@ class WorkerRules(Frame):
 
     @event(4, lambda self: self.world.pauses("look"), index=PICK, answer=ANSWERS)
     def look_is_answered(self, index: int, answer: Answer) -> None:
-        """A failure that may have been counted already takes nothing, whatever its job's row says."""
+        """Check that a failure which may be counted already claims nothing."""
         before = self.now
         self.stage.seen["failure of another's"] += 1
         self.end(self.pick(index, self.world.pauses("look"))[1], answer)
@@ -78,7 +78,7 @@ class WorkerRules(Frame):
 
     @event(4, lambda self: self.world.pauses("render"), index=PICK, ending=one_of(*Ending))
     def render_ends(self, index: int, ending: Ending) -> None:
-        """A render is aborted only after a request; a requested abort can come after its end."""
+        """End a render: aborted only after a request, which can also come after its end."""
         worker, pause = self.pick(index, self.world.pauses("render"))
         if worker.process.told_to_abort:
             ending = Ending.DONE if ending is Ending.DONE else Ending.ABORTED
@@ -98,7 +98,7 @@ class WorkerRules(Frame):
 
     @event(6, lambda self: self.world.pauses("settle"), index=PICK, answer=ANSWERS)
     def attempt_settles(self, index: int, answer: Answer) -> None:
-        """A holder's write ends the attempt; the write of a worker without the lease changes nothing."""
+        """Settle an attempt: a holder's write ends it, a write without the lease changes nothing."""
         _, pause = self.pick(index, self.world.pauses("settle"))
         if self.write(pause, answer) and answer is not Answer.NOT_SENT:
             assert pause.key is not None
@@ -108,7 +108,7 @@ class WorkerRules(Frame):
 
     @event(3, lambda self: self._at_work() and not self.world.pauses("heartbeat"), index=PICK)
     def heartbeat_is_due(self, index: int) -> None:
-        """A heartbeat is due at every worker that works on the job, with or without its lease."""
+        """Make a heartbeat due at every worker that works on the job, with or without its lease."""
         job_id = self.pick(index, self._at_work())
         for worker in self.world.workers:
             worker.hurry(job_id)
@@ -131,7 +131,7 @@ class WorkerRules(Frame):
 
     @event(2, lambda self: self._rendering_to_a_deadline(), index=PICK)
     def deadline_is_reached(self, index: int) -> None:
-        """The worker's own clock says so, and the render is to stop."""
+        """Pass the deadline by the worker's own clock: the render must stop."""
         worker, job_id = self.pick(index, self._rendering_to_a_deadline())
         self.step(self.stage.records.let("deadline_pass", job_id=job_id))
         worker.reach_deadline(job_id)
@@ -187,7 +187,7 @@ class WorkerRules(Frame):
 
     @event(3, lambda self: self._unaware_of_the_pause(), index=PICK)
     def session_beats(self, index: int) -> None:
-        """A worker hears that the model is paused, or is not any more."""
+        """Send a session heartbeat: the worker receives whether the model is paused."""
         worker = self.pick(index, self._unaware_of_the_pause())
         self.step(worker.beat())
         self.promise(worker.obeys_a_pause == self.now.paused, "a pause was not received")
@@ -202,7 +202,7 @@ class WorkerRules(Frame):
 
     @event(4, lambda self: self._with_a_sick_gpu(), index=PICK)
     def worker_closes_for_its_gpu(self, index: int) -> None:
-        """The attempts of its streak are refunded, but for jobs that are at their end, and three times a job."""
+        """Check that the streak's attempts are refunded, at most three times a job, except of ended jobs."""
         before = self.now
         worker = self.pick(index, self._with_a_sick_gpu())
         self.step(worker.close_for_its_gpu())

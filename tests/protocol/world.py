@@ -75,7 +75,7 @@ class World:
         self.republish = Republish(database, lease_seconds=0)
 
     def _relay_by(self, publishers: "AnsweringPublishers") -> Relay:
-        """A relay whose circuit breakers find every pause over."""
+        """Return a relay whose circuit breakers find every pause over."""
         declarer = Declarer(cast(Any, self.broker), [MODEL], LANES)
         clock = counting(step=3600).__next__
         return Relay(self.records.database, OutboxStore(), cast(Any, publishers), declarer, clock)
@@ -83,7 +83,7 @@ class World:
     # --- workers ---
 
     async def start_worker(self, name: str) -> None:
-        """A new life under a name."""
+        """Start a new worker under a name."""
         await self.bury_the_drained()
         worker = Worker(name, self.records.database, self.broker, self.objects)
         self.workers.append(worker)
@@ -113,7 +113,7 @@ class World:
         self._give_up()
 
     def whereabouts(self) -> set[Key | None]:
-        """What some message speaks of, on the broker or in a worker's memory."""
+        """Return the jobs of all messages, on the broker or in a worker's memory."""
         at_hand = {delivery.key for worker in self.workers for delivery in worker.line.at_hand}
         return self.broker.keys() | at_hand
 
@@ -145,7 +145,7 @@ class World:
             self._accept(submission)
 
     async def submit_again(self, job_id: UUID) -> None:
-        """A client whose job the database lost repeats the request and gets another job."""
+        """Repeat the request of a client whose job the database lost; it gets another job."""
         submission = msgspec.structs.replace(
             self._submission(next(self._numbers), ()), idempotency_key=self.keys[job_id], body_hash=hash_body(b"same")
         )
@@ -178,7 +178,7 @@ class World:
         )
 
     async def cancel(self, job_id: UUID) -> None:
-        """A cancel of a deleted job is answered that it is gone."""
+        """Cancel a deleted job: the answer is that it is gone."""
         with suppress(JobGoneError):
             await self.jobs.cancel(job_id, self.records.tenant_id)
 
@@ -204,7 +204,7 @@ class World:
         self.broker.lost |= {job.key} - self.undecided()
 
     async def forget(self, job: Job) -> None:
-        """The database was restored from a backup that is older than the job."""
+        """Restore the database from a backup that is older than the job."""
         self.forgotten.add(job.id)
         self.aged.discard(job.id)
         if job.status in TERMINAL:
@@ -218,7 +218,7 @@ class World:
         await self.relay.run_once()
 
     async def run_relay_to_its_death(self) -> None:
-        """It publishes, and dies before it deletes."""
+        """Publish, and crash before the delete."""
         await self.records.let("outbox_be_due")
         try:
             await self.dying_relay.run_once()
@@ -257,13 +257,13 @@ class World:
         return replayed, deleted
 
     async def draw_line(self, job_id: UUID) -> None:
-        """A job ended long ago: retention draws its line after it, and dies before it removes anything."""
+        """Age a job and commit retention's line after it, with a crash before the removal."""
         await self._age(job_id)
         async with self.records.database.transaction() as connection:
             await advance_purge(connection, _age_to_retire(job_id))
 
     async def purge(self, job_id: UUID) -> None:
-        """A job ended long ago: retention removes it and, where that was let, its letters later on."""
+        """Age a job and let retention remove it, and its letters later if that is allowed."""
         await self._age(job_id)
         await PurgeJobs(self.records.database, _age_to_retire(job_id)).run_once()
         left = {job.id for job in (await self.records.observe()).jobs}

@@ -98,12 +98,12 @@ class Child:
             raise TimeoutError(f"{alive} still there {REAP_SECONDS} s after SIGKILL")
 
     def tail(self, lines: int = 30) -> str:
-        """The last lines of its output."""
+        """Return the last lines of its output."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def tie_to_caller(command: Sequence[str], signal_name: str) -> list[str]:
-    """The command so wrapped that the kernel sends it the signal when its parent dies.
+    """Wrap the command so that the kernel sends it the signal when its parent dies.
 
     A program that changes its user loses that tie at the change, so for one that setpriv starts the tie goes inside.
     """

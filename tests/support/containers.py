@@ -90,7 +90,7 @@ def _server(
 
 
 def _accepts_queries(url: str) -> bool:
-    """The image starts a server for its own set-up first, which accepts no connections over TCP."""
+    """Wait until TCP works: the image first starts a server for its own set-up, without TCP."""
 
     async def ask() -> None:
         connection = await asyncpg.connect(url, timeout=2)

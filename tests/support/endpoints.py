@@ -60,7 +60,7 @@ class Broker(Controlled):
     management_url: str
 
     async def create_vhost(self, name: str | None = None) -> str:
-        """A new vhost, of a name of its own unless one is given; its AMQP URL."""
+        """Create a vhost, with a unique name unless one is given, and return its AMQP URL."""
         name = name or unique("vhost")
         async with self.management() as http:
             await _checked(http.put(f"/api/vhosts/{name}"))
@@ -73,7 +73,7 @@ class Broker(Controlled):
             await _checked(http.delete(f"/api/vhosts/{urlsplit(url).path.lstrip('/')}"))
 
     def management(self) -> httpx2.AsyncClient:
-        """An HTTP client of the management API."""
+        """Return an HTTP client of the management API."""
         return httpx2.AsyncClient(base_url=self.management_url, timeout=30, trust_env=False)
 
 
@@ -86,7 +86,7 @@ class Database(Controlled):
     _template: str | None = None
 
     async def create_database(self, *, migrated: bool = True) -> str:
-        """A new database, migrated or empty; its URL."""
+        """Create a database, migrated or empty, and return its URL."""
         if not migrated:
             return await self._create(unique("test"), "template1")
         await self.make_template()
@@ -133,7 +133,7 @@ class Bucket:
     region: str = "us-east-1"
 
     def environment(self) -> dict[str, str]:
-        """The settings that point a service at this bucket."""
+        """Return the settings that point a service at this bucket."""
         return {
             "DARKROOM_S3_ENDPOINT": self.endpoint,
             "DARKROOM_S3_PUBLIC_ENDPOINT": self.endpoint,
@@ -144,7 +144,7 @@ class Bucket:
         }
 
     def client(self) -> Minio:
-        """A blocking S3 client of this bucket's endpoint."""
+        """Return a blocking S3 client of this bucket's endpoint."""
         parts = urlsplit(self.endpoint)
         return Minio(
             parts.netloc,
@@ -155,7 +155,7 @@ class Bucket:
         )
 
     def object_keys(self) -> list[str]:
-        """The keys of all objects in it."""
+        """List the keys of all objects in the bucket."""
         return [str(item.object_name) for item in self.client().list_objects(self.name, recursive=True)]
 
 
@@ -177,12 +177,12 @@ class ObjectStore(Controlled):
 
 
 def unique(kind: str) -> str:
-    """A name that no other test, and no other test run, uses."""
+    """Return a name that no other test or test run uses."""
     return f"darkroom-{kind}-{secrets.token_hex(6)}"
 
 
 def with_path(url: str, path: str) -> str:
-    """The URL with another path."""
+    """Return the URL with another path."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{path}"))
 
 

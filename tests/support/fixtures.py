@@ -25,13 +25,13 @@ Part = TypeVar("Part", bound=Controlled)
 
 @pytest.fixture(scope="session")
 def catalogue() -> Catalogue:
-    """The catalogue that is shipped."""
+    """Return the catalogue that is shipped."""
     return load_catalogue(Path(__file__).parents[2] / "deploy" / "models.toml")
 
 
 @pytest.fixture(scope="session")
 async def services(parts: Parts) -> Services:
-    """The parts that all tests of the run share, running. A test that stops a part asks for a private one."""
+    """Start the parts that all tests of the run share. A test that stops a part asks for a private one."""
     return Services(*await asyncio.gather(*(parts.request(name) for name in ("broker", "database", "object_store"))))
 
 
@@ -45,7 +45,7 @@ async def database(parts: Parts) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def rows(database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to `database` of the test's own, to look at rows and to change them."""
+    """Open a connection to `database`, to read and change rows."""
     connection = await asyncpg.connect(database)
     yield connection
     await connection.close()
@@ -69,7 +69,7 @@ async def vhost(parts: Parts) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def bucket(parts: Parts) -> AsyncIterator[Bucket]:
-    """A fresh bucket."""
+    """Create a bucket."""
     store: ObjectStore = await parts.request("object_store")
     fresh = await store.create_bucket()
     yield fresh
@@ -86,25 +86,25 @@ async def private_servers() -> AsyncIterator[list[Server]]:
 
 @pytest.fixture
 async def private_rabbitmq(private_servers: list[Server]) -> BrokerFactory:
-    """Starts RabbitMQ nodes that this test may stop, kill and restart."""
+    """Return a factory of RabbitMQ nodes that this test can stop, kill and restart."""
     return lambda: _start(source().broker(), private_servers)
 
 
 @pytest.fixture
 async def suspendable_rabbitmq(services: Services, private_rabbitmq: BrokerFactory) -> Broker:
-    """A RabbitMQ node whose queues can be suspended: the shared one, or a private one where that is a stranger's."""
+    """Return a RabbitMQ node whose queues can be suspended: the shared one, or a private one if that is external."""
     return services.broker if services.broker.server else await private_rabbitmq()
 
 
 @pytest.fixture
 async def private_postgres(private_servers: list[Server]) -> DatabaseFactory:
-    """Starts PostgreSQL servers that this test may stop, kill and restart."""
+    """Return a factory of PostgreSQL servers that this test can stop, kill and restart."""
     return lambda: _start(source().database(), private_servers)
 
 
 @pytest.fixture
 async def private_s3(private_servers: list[Server]) -> ObjectStoreFactory:
-    """Starts S3 endpoints that this test may stop, kill and restart."""
+    """Return a factory of S3 endpoints that this test can stop, kill and restart."""
     return lambda: _start(source().object_store(), private_servers)
 
 
@@ -117,7 +117,7 @@ async def _start(part: Part, servers: list[Server]) -> Part:
 
 @pytest.fixture
 async def start_service(tmp_path: Path, vhost: str) -> AsyncIterator[ServiceFactory]:
-    """Starts a service as a process of its own: `await start_service("gateway", {**settings})`.
+    """Return a factory of service processes: `await start_service("gateway", {**settings})`.
 
     A worker renders with the stand-in where `stand_in` says so.
 

@@ -43,7 +43,7 @@ SDXL_UNET: dict[str, Any] = {
 
 
 def write_sd15(folder: Path, device: str) -> None:
-    """Takes seconds when the weights are drawn on a GPU. The folder has no manifest."""
+    """Write a full-size SD 1.5 without a manifest, in seconds if the weights are drawn on a GPU."""
     with _drawing(device):
         networks = sd15_networks(tokenizer := train_tokenizer())
     pipeline = StableDiffusionPipeline(
@@ -58,7 +58,7 @@ def write_sd15(folder: Path, device: str) -> None:
 
 
 def write_sdxl(folder: Path, device: str) -> None:
-    """Takes about ten seconds when the weights are drawn on a GPU. The folder has no manifest."""
+    """Write a full-size SDXL without a manifest, in ten seconds if the weights are drawn on a GPU."""
     with _drawing(device):
         networks = sdxl_networks(tokenizer := train_tokenizer())
     pipeline = StableDiffusionXLPipeline(

@@ -28,15 +28,15 @@ class Client:
         await self._reads.aclose()
 
     async def post(self, path: str, **request: Any) -> httpx2.Response:
-        """A write, whatever its answer."""
+        """Send a write and return any response."""
         return await self._writes.post(path, **request)
 
     async def get(self, path: str) -> httpx2.Response:
-        """A read, whatever its answer."""
+        """Send a read and return any response."""
         return await self._reads.get(path)
 
     async def submit(self, model: str, *, steps: int = 2, **more: Any) -> str:
-        """The id of a new job. `more` goes into its input."""
+        """Submit a job, with `more` in its input, and return its id."""
         answer = await self.post("/v1/jobs", json=request(model, steps=steps, **more))
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
@@ -53,23 +53,23 @@ class Client:
         return await self._writes.delete(f"/v1/jobs/{job_id}")
 
     async def finished(self, job_id: str, *, seconds: float = 60) -> Job:
-        """The job once it is terminal. Raises TimeoutError telling where it stood."""
+        """Wait until the job is terminal and return it. Raises TimeoutError with its last state."""
         return await self._until(job_id, lambda job: job.status in TERMINAL, "terminal", seconds)
 
     async def succeeded(self, *job_ids: str, seconds: float = 60) -> list[Job]:
-        """The jobs once all are terminal, which must be because they succeeded."""
+        """Wait until all jobs are terminal, require their success, and return them."""
         jobs = [await self.finished(job_id, seconds=seconds) for job_id in job_ids]
         assert [(job.status, job.error) for job in jobs] == [(JobStatus.SUCCEEDED, None)] * len(jobs)
         return jobs
 
     async def running(self, job_id: str, *, seconds: float = 60) -> Job:
-        """The job once a worker renders it. Fails when it finished before that was seen."""
+        """Wait until a worker renders the job and return it. Fails if it finished before that was seen."""
         job = await self._until(job_id, lambda job: job.status != JobStatus.QUEUED, "claimed", seconds)
         assert job.status == JobStatus.RUNNING, f"the render was too short to be seen: {job.status}"
         return job
 
     async def rendering(self, job_id: str, *, seconds: float = 60) -> Job:
-        """The job once a step of its running attempt was seen."""
+        """Wait until a step of the running attempt was seen, and return the job."""
 
         def seen(job: Job) -> bool:
             assert job.status not in TERMINAL, f"the render was too short to be seen: {job.status}"
@@ -78,7 +78,7 @@ class Client:
         return await self._until(job_id, seen, "rendering", seconds)
 
     async def download(self, output: Output) -> httpx2.Response:
-        """The picture behind a presigned URL; it needs no key."""
+        """Download the picture behind a presigned URL, without a key."""
         async with httpx2.AsyncClient(timeout=30, trust_env=False) as http:
             return await http.get(output.url)
 
@@ -95,5 +95,5 @@ class Client:
 
 
 def request(model: str, *, steps: int = 2, **more: Any) -> dict[str, Any]:
-    """A good body of POST /v1/jobs."""
+    """Return a valid body of POST /v1/jobs."""
     return {"model": model, "input": {"prompt": "a red circle", "num_inference_steps": steps, **more}}

@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
         return cast("_Server", self.server).hub
 
     def log_message(self, *args: Any) -> None:
-        """Tests look at `served` instead."""
+        """Log nothing; tests read `served` instead."""
 
     def do_HEAD(self) -> None:
         self._answer()

@@ -9,6 +9,6 @@ NOW = timedelta()
 
 
 def aged_id(age: timedelta = NOW) -> UUID:
-    """A job id as the gateway made it so long ago."""
+    """Return a job id as the gateway generated it at an earlier time."""
     made = uuid7()
     return UUID(int=made.int - (int(age.total_seconds() * 1000) << 80))

@@ -18,7 +18,7 @@ async def insert_key(
     expires_at: datetime | None = None,
     revoked_at: datetime | None = None,
 ) -> ApiKey:
-    """A key, a new one unless one is given, of the tenant, which is made if need be."""
+    """Store a key, new unless one is given, of the tenant, which is created if it does not exist."""
     key = key or ApiKey.generate(scope)
     await rows.execute("INSERT INTO tenants (name) VALUES ($1) ON CONFLICT DO NOTHING", tenant)
     await rows.execute(

@@ -31,19 +31,19 @@ class Ledger:
         self._url = database_url
 
     async def attempts(self, *job_ids: str) -> list[Attempt]:
-        """The attempts of all these jobs, oldest first."""
+        """Return the attempts of all these jobs, oldest first."""
         return [Attempt(**row) for row in await self.rows(ATTEMPTS, job_ids)]
 
     async def outcomes(self, *job_ids: str) -> list[str | None]:
-        """The outcomes of the attempts of all these jobs, oldest first."""
+        """Return the outcomes of the attempts of all these jobs, oldest first."""
         return [attempt.outcome for attempt in await self.attempts(*job_ids)]
 
     async def dead_letters(self, job_id: str | None = None) -> list[asyncpg.Record]:
-        """The job's dead letters or, without a job, those that belong to none."""
+        """Return the job's dead letters or, without a job, those that belong to none."""
         return await self.rows(DEAD_LETTERS, job_id)
 
     async def count(self, table: str) -> int:
-        """The number of rows in a table."""
+        """Return the number of rows in a table."""
         return int((await self.rows(f"SELECT count(*) FROM {table}"))[0][0])
 
     async def rows(self, query: str, *arguments: Any) -> list[asyncpg.Record]:

@@ -71,7 +71,7 @@ def write_sd2(folder: Path) -> None:
 
 
 def copy_model(model: Path, copy: Path) -> Path:
-    """A copy without its manifest, free to be changed."""
+    """Copy the folder without its manifest."""
     shutil.copytree(model, copy, ignore=shutil.ignore_patterns(model_folder.SUMS))
     return copy
 

@@ -43,7 +43,7 @@ class PgBouncer:
     """Server connections for each database."""
 
     def pooled(self, database_url: str) -> str:
-        """The URL of the same database through the pooler."""
+        """Return the URL of the same database through the pooler."""
         parts = urlsplit(database_url)
         return urlunsplit(parts._replace(netloc=f"{parts.username}:{parts.password}@{LOOPBACK}:{self.port}"))
 

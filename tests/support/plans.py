@@ -10,7 +10,7 @@ Plan = dict[str, Any]
 
 
 async def explain(connection: asyncpg.Connection, sql: str, argument: str, *, generic: bool = False) -> Plan:
-    """The top node of the plan that was run for one argument, given as a literal, with rows and buffers.
+    """Return the executed plan's top node for one argument, given as a literal, with rows and buffers.
 
     Postgres plans a prepared statement for its arguments at first, and may turn to a generic plan later.
     """
@@ -23,7 +23,7 @@ async def explain(connection: asyncpg.Connection, sql: str, argument: str, *, ge
 
 
 def nodes(plan: Plan) -> Iterator[Plan]:
-    """The node and all below it."""
+    """Yield the node and all nodes below it."""
     yield plan
     for child in plan.get("Plans", []):
         yield from nodes(child)

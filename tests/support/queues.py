@@ -20,12 +20,12 @@ class Queues:
 
     @asynccontextmanager
     async def channel(self) -> AsyncIterator[AbstractChannel]:
-        """A channel on which publishes are confirmed and an unroutable one raises."""
+        """Open a channel with publisher confirms, on which an unroutable publish raises."""
         async with await aio_pika.connect(self._url) as connection:
             yield await connection.channel(on_return_raises=True)
 
     async def waiting(self, queue: str) -> int:
-        """The number of messages that nobody holds."""
+        """Return the number of messages that no consumer holds."""
         async with self.channel() as channel:
             declared = await channel.declare_queue(queue, passive=True)
             return int(declared.declaration_result.message_count or 0)

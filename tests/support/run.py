@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """A worker of pytest-xdist is about to start."""
+    """Pass the run's settings to a worker of pytest-xdist that is about to start."""
     node.workerinput[ADDRESS] = str(node.config.stash[_address])
 
 
@@ -66,5 +66,5 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def parts(pytestconfig: pytest.Config) -> Parts:
-    """The parts that all tests of the run share, each started when it is first asked for."""
+    """Return the parts that all tests of the run share, each started at its first use."""
     return Parts(pytestconfig.stash[_address])

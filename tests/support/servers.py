@@ -89,7 +89,7 @@ class LocalServer:
         await asyncio.to_thread(_empty, self._folder)
 
     async def discard(self) -> None:
-        """A little patience spares the machine PostgreSQL's shared memory; none of the data is wanted."""
+        """End the server with a short grace period, in which PostgreSQL frees its shared memory."""
         for child in reversed(self._children):
             await child.end(PATIENCE_SECONDS)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)

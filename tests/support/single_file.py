@@ -59,7 +59,7 @@ _OPEN_CLIP: Names = [
 
 
 def checkpoint_of(folder: Path) -> Tensors:
-    """The checkpoint that the folder's model would have been shared as, with what such files hold besides."""
+    """Write the folder's model as a single-file checkpoint, with the extra tensors of such files."""
     tensors = _prefixed("model.diffusion_model.", _unet(folder / "unet"))
     tensors |= _prefixed("first_stage_model.", _vae(folder / "vae"))
     if (folder / "text_encoder_2").is_dir():
@@ -80,7 +80,7 @@ def write_checkpoint(folder: Path, file: Path, metadata: dict[str, str] | None =
 
 
 def write_configuration(folder: Path, copy: Path) -> Path:
-    """A copy of the folder without its weights, as `--config` takes it."""
+    """Copy the folder without its weights, as `--config` takes it."""
     for file in folder.rglob("*"):
         if file.suffix in (".json", ".txt"):
             (copy / file.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,7 @@ async def _read_body(head: bytes, reader: asyncio.StreamReader) -> None:
 
 @asynccontextmanager
 async def stub_server(name: str, *, silent: bool = False, body_after: float = 0.0) -> AsyncIterator[StubServer]:
-    """A stub on a free loopback port."""
+    """Start a stub on a free loopback port."""
     stub = StubServer(name, silent=silent, body_after=body_after)
     server = await asyncio.start_server(stub._answer, LOOPBACK, 0, limit=1 << 20)
     stub.address = f"{LOOPBACK}:{server.sockets[0].getsockname()[1]}"

@@ -59,7 +59,7 @@ class SweepWatch:
             await self._round()
 
     async def published(self) -> int:
-        """The number of messages, others than decoys, that it had published anew."""
+        """Return the number of messages, without decoys, that it had republished."""
         return int(await self._stack.operations.metric(SWEPT) - self._before) - self._decoys
 
     async def _round(self) -> None:

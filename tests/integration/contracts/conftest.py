@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to a migrated database."""
+    """Open a connection to a migrated database."""
     opened = await asyncpg.connect(database)
     yield opened
     await opened.close()

@@ -41,7 +41,7 @@ TENANT = "INSERT INTO tenants (name) VALUES ('default') ON CONFLICT DO NOTHING"
 
 
 async def insert_job(connection: asyncpg.Connection, status: JobStatus) -> UUID:
-    """A job in the state, with all that the state asks for."""
+    """Return a job in the state, with all columns that the state requires."""
     job_id = uuid4()
     columns = NOTHING_SET | STATE_COLUMNS[status]
     await connection.execute(TENANT)

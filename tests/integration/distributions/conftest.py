@@ -14,7 +14,7 @@ SERVICES = ("gateway", "operations", "status")
 
 @pytest.fixture(scope="module")
 def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Wheelhouse:
-    """The wheels of Darkroom, all that they need, and the foreign distribution `contracts`."""
+    """Return a folder with Darkroom's wheels, their dependencies, and a foreign distribution `contracts`."""
     foreign = write_project(tmp_path_factory.mktemp("foreign"), "contracts")
     own = (REPOSITORY / folder for folder in ("contracts", "client", *(f"services/{name}" for name in FOLDERS)))
     return Wheelhouse(tmp_path_factory.mktemp("wheels"), [*own, foreign])
@@ -22,14 +22,14 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Wheelhouse:
 
 @pytest.fixture(scope="module")
 def installed_services(tmp_path_factory: pytest.TempPathFactory, wheelhouse: Wheelhouse) -> Environment:
-    """The services that need no GPU, without extras, beside the foreign package `contracts`."""
+    """Return an environment of the services that need no GPU, without extras, beside the foreign `contracts`."""
     requirements = (f"darkroom-{service}" for service in SERVICES)
     return Environment(tmp_path_factory.mktemp("services"), wheelhouse, "contracts", *requirements)
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, wheelhouse: Wheelhouse) -> Environment:
-    """An operator's environment: all commands of operations, beside the foreign package `contracts`."""
+    """Return an operator's environment, with all commands of operations, beside the foreign `contracts`."""
     return Environment(tmp_path_factory.mktemp("desk"), wheelhouse, "contracts", "darkroom-operations[cli]")
 
 
