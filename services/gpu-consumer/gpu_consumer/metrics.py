@@ -24,11 +24,21 @@ class Phase(StrEnum):
     SETTLE = "settle"
 
 
+class WorkerState(StrEnum):
+    """What a worker does."""
+
+    STARTING = "starting"
+    WAITING = "waiting"
+    """For a message."""
+    RENDERING = "rendering"
+    CLOSED = "closed"
+    """A condition for taking messages does not hold."""
+    DRAINING = "draining"
+
+
 ATTEMPTS = Counter("darkroom_attempts_total", "Attempts that this worker ended.", ["outcome"])
 MESSAGES = Counter("darkroom_messages_total", "Messages that this worker was done with.", ["verdict"])
-STATE = Enum(
-    "darkroom_worker_state", "What the worker does.", states=["starting", "waiting", "rendering", "closed", "draining"]
-)
+STATE = Enum("darkroom_worker_state", "What the worker does.", states=[str(state) for state in WorkerState])
 PHASE_SECONDS = Histogram(
     "darkroom_phase_seconds", "Time in each phase of a job.", ["phase"], buckets=sorted({*_FAST, *_SLOW})
 )

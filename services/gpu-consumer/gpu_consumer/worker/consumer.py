@@ -16,6 +16,7 @@ from gpu_consumer.job.attempt import Attempt
 from gpu_consumer.job.lease import Interruption
 from gpu_consumer.job.outcome import Disposal
 from gpu_consumer.job.turn import Turn
+from gpu_consumer.metrics import WorkerState
 from gpu_consumer.usage import Usage
 from gpu_consumer.waiting import first_of
 
@@ -92,7 +93,7 @@ class Consumer(Loop):
     async def run_once(self) -> bool:
         """Take a message and start its attempt. Raises BrokerUnavailableError, which affects no attempt under way."""
         if not self._gate.is_open:
-            metrics.STATE.state("closed")
+            metrics.STATE.state(WorkerState.CLOSED)
             await first_of(self._gate.wait_open(), self._gate.wait_draining())
         slot = await self._free_slot()
         if slot is None:
@@ -107,7 +108,7 @@ class Consumer(Loop):
 
     async def drain(self, seconds: float) -> None:
         """Wait until all attempts have ended. After `seconds` abort them: their jobs go back to the queue."""
-        metrics.STATE.state("draining")
+        metrics.STATE.state(WorkerState.DRAINING)
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=seconds)
         for attempt in self.attempts:
@@ -138,7 +139,7 @@ class Consumer(Loop):
 
     async def _take(self, slot: Slot) -> Delivery | None:
         """Return the next message, or None when the gate closes first."""
-        metrics.STATE.state("waiting")
+        metrics.STATE.state(WorkerState.WAITING)
         try:
             if not self._declared:
                 await self._declare()
@@ -169,7 +170,7 @@ class Consumer(Loop):
         return next((attempt.turn for attempt in self.attempts if not attempt.turn.has_ended), None)
 
     def _begin(self, slot: Slot, delivery: Delivery) -> Turn:
-        metrics.STATE.state("rendering")
+        metrics.STATE.state(WorkerState.RENDERING)
         attempt = Attempt(delivery.body, delivery.headers, Turn(self._turn_on_gpu()))
         task = asyncio.create_task(self._see_through(attempt, slot, delivery))
         self._attempts[task] = attempt
