@@ -17,12 +17,6 @@ SUFFIXES = {".md", ".py", ".sql", ".toml", ".yaml", ".yml"}
 SKIPPED = ("bench/results/", "tests/contract/test_prose.py")
 """Recorded output, and this list."""
 
-EXEMPT: tuple[str, ...] = (
-    "tests/integration/gpu_consumer/",
-    "tests/unit/gpu_consumer/",
-)
-"""Paths whose prose is not revised yet. Remove an entry once its files pass; add none."""
-
 
 class Phrase(NamedTuple):
     """A forbidden phrase."""
@@ -94,8 +88,7 @@ def _findings(name: str) -> Iterator[str]:
 
 def test_no_file_contains_a_forbidden_phrase() -> None:
     """Every finding is listed with its file, its line and what to write instead."""
-    names = [name for name in _tracked() if not name.startswith(EXEMPT)]
-    findings = [finding for name in names for finding in _findings(name)]
+    findings = [finding for name in _tracked() for finding in _findings(name)]
     assert not findings, "\n".join(["", *findings])
 
 
@@ -105,13 +98,3 @@ def test_each_pattern_finds_its_example(phrase: Phrase) -> None:
     pattern = _compiled(phrase)
     assert pattern.search(phrase.example)
     assert pattern.search(phrase.example.replace(" ", "\n# ")) or phrase.example.startswith("It stops.")
-
-
-def test_each_exemption_is_needed() -> None:
-    """A path that passes is no longer exempt."""
-    names = _tracked()
-    assert not [
-        exempt
-        for exempt in EXEMPT
-        if not any(finding for name in names if name.startswith(exempt) for finding in _findings(name))
-    ]
