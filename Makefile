@@ -41,6 +41,8 @@ TOOLS := check-jsonschema hypothesis import-linter mypy pre-commit pytest pytest
 SOURCES := contracts client services deploy/local tests bench tools training
 PACKAGES := contracts/darkroom_contracts client/darkroom $(patsubst %/__init__.py,%,$(wildcard services/*/*/__init__.py)) \
 	deploy/local/darkroom_local tests bench tools training
+EMPTY :=
+MYPYPATH := $(subst $(EMPTY) $(EMPTY),:,contracts client deploy/local services/chassis $(SERVICES))
 
 .PHONY: help
 help: ## Show this list
@@ -140,7 +142,7 @@ lint: setup ## Check style, format and the direction of imports
 
 .PHONY: typecheck
 typecheck: setup ## Check types, strictly
-	@$(BIN)/mypy $(PACKAGES)
+	@MYPYPATH=$(MYPYPATH) $(BIN)/mypy $(PACKAGES)
 
 .PHONY: docs
 docs: setup ## Write the tables of docs/api.md and docs/operating.md from the code

@@ -18,6 +18,7 @@ from darkroom_contracts.messages.v1 import (
     decode_progress,
     encode,
 )
+from darkroom_contracts.webhooks import WebhookEvent
 from tests.support.messages import JOB_ID, RENDER_BYTES, TRACEPARENT
 
 RENDER = Render(JOB_ID, 2, "tiny", TRACEPARENT)
@@ -34,7 +35,7 @@ COMPLETE = v2.Render(
     key_id="AbCdEfGhIjKl",
     input=JobInput("a lighthouse", "", 20, 7.5, "ddim", 64, 64, 7, 1, "png"),
     webhook_url="https://example.com/hook",
-    webhook_events=("job.succeeded",),
+    webhook_events=(WebhookEvent.SUCCEEDED,),
     metadata={"for": "Ada"},
     cost=81920,
     created_at=AT,
