@@ -51,7 +51,7 @@ class Loop(ABC):
                 failures += 1
                 FAILURES.labels(self.name).inc()
                 pause = BACKOFF.pause(failures)
-                self._report(error, pause)
+                _log_failure(self.name, error, pause)
                 await self._pause(stopping, pause, wakeable=False)
                 continue
             if pause:
@@ -59,15 +59,6 @@ class Loop(ABC):
             else:
                 await asyncio.sleep(0)  # so that a busy loop does not starve other tasks
         stopping.cancel()
-
-    def _report(self, error: Exception, pause: float) -> None:
-        """Log an outage in one line, and any other error, which is a bug, with its traceback."""
-        bound = log.bind(loop=self.name, error=repr(error), retry_seconds=round(pause, 2))
-        if isinstance(error, (UnavailableError, TransientDatabaseError)):
-            bound.warning("loop round failed")
-            bound.debug("loop round failed", exc_info=error)
-        else:
-            bound.error("loop round failed", exc_info=error)
 
     async def _pause(self, stopping: asyncio.Task[bool], seconds: float, *, wakeable: bool) -> None:
         waits: set[asyncio.Task[bool]] = {stopping}
@@ -79,3 +70,13 @@ class Loop(ABC):
             woken.cancel()
             with suppress(asyncio.CancelledError):
                 await woken
+
+
+def _log_failure(loop: str, error: Exception, pause: float) -> None:
+    """Log an outage in one line, and any other error, which is a bug, with its traceback."""
+    bound = log.bind(loop=loop, error=repr(error), retry_seconds=round(pause, 2))
+    if isinstance(error, (UnavailableError, TransientDatabaseError)):
+        bound.warning("loop round failed")
+        bound.debug("loop round failed", exc_info=error)
+    else:
+        bound.error("loop round failed", exc_info=error)

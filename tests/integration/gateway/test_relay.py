@@ -27,6 +27,7 @@ from tests.integration.gateway.submissions import TRACEPARENT
 from tests.support.clocks import Clock
 from tests.support.plans import explain, nodes
 from tests.support.queues import Queues
+from tests.support.waiting import eventually
 
 MODEL = "tiny"
 QUEUE = work_queue(MODEL)
@@ -281,3 +282,32 @@ async def test_a_row_that_cannot_be_read_stops_no_other(
     await relay.run_once()
     assert await received(vhost) == [job]
     assert await outbox.waiting() == [(1, False)]
+
+
+class FailingOnce(Publishers):
+    """Publishers whose first connection attempt fails."""
+
+    failed = False
+
+    async def connect(self) -> None:
+        if not self.failed:
+            self.failed = True
+            raise BrokerUnavailableError("away")
+        await super().connect()
+
+
+async def test_a_relay_continues_after_a_failed_round(
+    pool: Database, broker: Broker, declarer: Declarer, outbox: Outbox, vhost: str
+) -> None:
+    """The loop logs the failure, waits, and publishes in the next round."""
+    (job,) = await outbox.put()
+    stop = asyncio.Event()
+    running = asyncio.create_task(Relay(pool, OutboxStore(), FailingOnce(broker), declarer).run(stop))
+
+    async def is_published() -> bool:
+        return await outbox.waiting() == []
+
+    await eventually(is_published, what="the message is published")
+    stop.set()
+    await running
+    assert await received(vhost) == [job]
