@@ -1,14 +1,9 @@
 """`python -m tests.support.faulty_render FD`: the real render process, whose model breaks where a prompt says so.
 
-The fault comes after the last step of denoising: what the render process makes of it is the product's own. A job that
-decodes slowly waits there until the file exists that the environment's TESTS_DECODE_GATE names.
+What the render process makes of it is the product's own.
 """
 
-import os
-import signal
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
@@ -17,11 +12,7 @@ from gpu_consumer.render.__main__ import main
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.previews import Previews
 from gpu_consumer.render.progress import Progress
-
-KILLED, CRASHES, HANGS, DEVICE_LOST = "is killed", "crashes", "hangs", "loses its device"
-NOT_FINITE, RAISES, NO_MEMORY_ONCE = "makes no numbers", "raises", "has no memory once"
-DECODES_SLOWLY = "decodes slowly"
-DECODE_GATE = "TESTS_DECODE_GATE"
+from tests.support.render_faults import DEVICE_LOST, NO_MEMORY_ONCE, NOT_FINITE, PROCESS_FAULTS, RAISES
 
 
 def _raise(error: Exception) -> None:
@@ -38,20 +29,10 @@ def _no_memory_once() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
 
-def _wait_at_the_gate() -> None:
-    gate = Path(os.environ[DECODE_GATE])
-    while not gate.exists():
-        time.sleep(0.005)
-
-
-FAULTS: dict[str, Callable[[], object]] = {
-    KILLED: lambda: os.kill(os.getpid(), signal.SIGKILL),
-    CRASHES: lambda: os.kill(os.getpid(), signal.SIGSEGV),
-    HANGS: lambda: time.sleep(1000),
+FAULTS: dict[str, Callable[[], object]] = PROCESS_FAULTS | {
     DEVICE_LOST: lambda: _raise(torch.AcceleratorError("CUDA error: an illegal memory access was encountered")),
     RAISES: lambda: _raise(KeyError("sample")),
     NO_MEMORY_ONCE: _no_memory_once,
-    DECODES_SLOWLY: _wait_at_the_gate,
 }
 
 

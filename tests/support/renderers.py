@@ -11,6 +11,7 @@ from gpu_consumer.renderer import child_process
 
 REAL = child_process.PROGRAM
 STAND_IN = "tests.support.stand_in_render"
+FAULTY = "tests.support.faulty_render"
 STAND_IN_WORKER = (sys.executable, "-m", "tests.support.stand_in_worker")
 """Command of a worker that renders with the stand-in; it needs `search_path`."""
 REPOSITORY = Path(__file__).parents[2]

@@ -2,8 +2,8 @@
 
 The process, its commands, its signals and its look at the model's folder are the product's own; what stands in is the
 pipeline: it waits where a model would compute, and its pictures are noise that depends on the input alone. It knows the
-schedulers that make one step for each that is asked for. tests/integration/gpu_consumer/test_render_process.py runs
-against it and against the real thing.
+schedulers that make one step for each that is asked for, and breaks where a prompt of render_faults says so.
+tests/integration/gpu_consumer/test_render_process.py runs against it and against the real thing.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from gpu_consumer.models import model_folder
 from gpu_consumer.render import child
 from gpu_consumer.render.__main__ import main
 from gpu_consumer.startup import DeviceMissingError
+from tests.support.render_faults import PROCESS_FAULTS
 
 STEP_SECONDS = 0.02
 """What the tiny model takes for 64x64 on a quiet core."""
@@ -69,6 +70,8 @@ class Rendering:
             self._report(protocol.Step(self.steps, total))
             if self._shows():
                 self._report(self._preview())
+        if fault := PROCESS_FAULTS.get(self._wanted.prompt):
+            fault()
         for index in range(self._wanted.num_images):
             self._pass(DECODE_SECONDS)
             self._report(self._picture(index))

@@ -1,4 +1,4 @@
-"""While one job is decoded, the next that waits is claimed, and everything that may befall it in that window."""
+"""While one job is decoded, the next that waits is claimed; tests of everything that can happen in that window."""
 
 import asyncio
 import threading
@@ -15,12 +15,12 @@ import pytest
 from chassis.broker import Broker
 from darkroom_contracts.topology import work_queue
 from gpu_consumer.gate import RESUMED
-from gpu_consumer.renderer import child_process
 from gpu_consumer.renderer.process import RenderProcess
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop, load
-from tests.support.faulty_render import DECODE_GATE, DECODES_SLOWLY
 from tests.support.models import job_input
+from tests.support.render_faults import DECODE_GATE, DECODES_SLOWLY
+from tests.support.renderers import STAND_IN, rendered_by
 from tests.support.waiting import eventually
 
 SLOW = job_input(prompt=DECODES_SLOWLY)
@@ -33,7 +33,7 @@ TAKEN_OVER = """
 
 
 class Window:
-    """A worker that decodes one job, for as long as the test lets it."""
+    """A worker that decodes one job until the test ends the decode."""
 
     def __init__(self, line: Line, gate: Path) -> None:
         self.line = line
@@ -43,7 +43,7 @@ class Window:
         self._gate = gate
 
     async def open(self) -> UUID:
-        """Wait until a job is decoded; its id."""
+        """Wait until a job is decoded, and return its id."""
         job_id = await self.shop.submit(SLOW)
         self.line.start()
         await self.shop.stepping(job_id)
@@ -51,7 +51,7 @@ class Window:
         return job_id
 
     async def asked_for_the_next(self) -> None:
-        """The worker has asked its queue for a message that waits, and was answered."""
+        """Wait until the worker has asked its queue for a message that waits."""
         answers = self.line.app.empty_answers
         await eventually(lambda: answers.ages()[0] is not None or len(self._attempts) == 2)
 
@@ -77,11 +77,9 @@ def shut_gate(gate: Path) -> Path:
 
 @pytest.fixture(scope="module")
 async def slow_process(tiny_model: Path, gate: Path) -> AsyncIterator[RenderProcess]:
-    """A warm render process whose decode waits at the gate where a prompt says so."""
+    """Start a warm render process whose decode waits at the gate if the prompt says so."""
     process = RenderProcess(load(tiny_model))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(child_process, "PROGRAM", "tests.support.faulty_render")
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    with rendered_by(STAND_IN), pytest.MonkeyPatch.context() as patch:
         patch.setenv(DECODE_GATE, str(gate))
         await process.start()
     yield process
@@ -153,7 +151,7 @@ async def test_a_cancel_in_the_window_ends_the_job_at_once(window: Window) -> No
 
 
 async def test_a_deadline_in_the_window_ends_the_job(window: Window) -> None:
-    """By the worker's own clock, though the GPU is not free yet."""
+    """A deadline ends a claimed job by the worker's own clock before its turn comes."""
     shop = window.shop
     await shop.submit(SLOW)
     after = await shop.add_job(deadline=timedelta(hours=1), deadline_at=datetime.now(UTC) + timedelta(seconds=3))
@@ -208,7 +206,7 @@ async def test_a_paused_worker_claims_nothing_ahead(window: Window) -> None:
 
 
 async def test_an_idle_worker_gets_what_comes_in_the_window(window: Window) -> None:
-    """The busy worker never subscribes: a message that comes goes to one who can render it at once."""
+    """The busy worker does not subscribe, so a message goes to a worker that can render it at once."""
     shop = window.shop
     slow = await window.open()
     idle = Broker(shop.environment["DARKROOM_AMQP_URL"], "an idle worker")

@@ -1,4 +1,4 @@
-"""Failures while rendering, told apart: the true reason on the record, the process replaced, the next job fine."""
+"""Failures while rendering: the true reason is recorded, the process replaced, and the next job succeeds."""
 
 import asyncio
 import os
@@ -22,11 +22,13 @@ from gpu_consumer.renderer.process import Limits, RenderProcess
 from gpu_consumer.startup import RenderProcessStuckError
 from tests.integration.gpu_consumer.line import Line
 from tests.integration.gpu_consumer.workshop import Workshop, load
-from tests.support import faulty_render as faulty
+from tests.support import render_faults as faulty
 from tests.support.models import job_input
+from tests.support.renderers import FAULTY, STAND_IN, rendered_by
 from tests.support.waiting import eventually
 
-SILENCE_SECONDS = 8.0
+SILENCE_SECONDS = {STAND_IN: 2.0, FAULTY: 8.0}
+"""Time without a sign of life after which a process counts as hung."""
 LOSE_ONE = """
     INSERT INTO attempts (lease_token, job_id, generation, attempt, worker, ended_at, outcome, error)
     VALUES (gen_random_uuid(), $1, 1, $2, 'anna', now(), 'retried', '{"code": "render_process_lost"}')
@@ -34,20 +36,20 @@ LOSE_ONE = """
 
 
 @asynccontextmanager
-async def faulty_line(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Line]:
-    """A consumer and its renderer, whose process breaks where a prompt says so."""
-    monkeypatch.setattr(child_process, "PROGRAM", "tests.support.faulty_render")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+async def faulty_line(shop: Workshop, program: str = FAULTY) -> AsyncIterator[Line]:
+    """Start a consumer and its renderer, whose process breaks as a prompt says."""
     home = shop.environment["DARKROOM_MODELS_HOME"]
-    process = RenderProcess(load(Path(home) / "tiny"), Limits(step=SILENCE_SECONDS))
-    async with Line(shop, process) as line:
-        line.renewing = asyncio.create_task(line.app.renderer.run())
-        line.start()
-        yield line
-        await line.stop()
-        line.renewing.cancel()
-        await asyncio.wait([line.renewing])
-        await process.stop()
+    process = RenderProcess(load(Path(home) / "tiny"), Limits(step=SILENCE_SECONDS[program]))
+    with rendered_by(program):
+        async with Line(shop, process) as line:
+            line.renewing = asyncio.create_task(line.app.renderer.run())
+            await eventually(lambda: process.ready is not None, seconds=120, what="the process is warm")
+            line.start()
+            yield line
+            await line.stop()
+            line.renewing.cancel()
+            await asyncio.wait([line.renewing])
+            await process.stop()
 
 
 async def next_job_is_fine(shop: Workshop) -> None:
@@ -57,7 +59,7 @@ async def next_job_is_fine(shop: Workshop) -> None:
 
 
 async def last_error(shop: Workshop, job_id: UUID) -> dict[str, Any]:
-    """Of the job's latest attempt, as operators see it."""
+    """Return the error of the job's latest attempt, as operators see it."""
     error: dict[str, Any] = msgspec.json.decode((await shop.attempts(job_id))[-1]["error"])
     return error
 
@@ -71,17 +73,30 @@ def lost_once_more(reason: str, before: float) -> bool:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("program", "reasons"),
+    [
+        pytest.param(
+            STAND_IN,
+            {
+                faulty.KILLED: ("SIGKILL", r"SIGKILL\.", ""),
+                faulty.CRASHES: ("SIGSEGV", r"SIGSEGV\.", "Segmentation fault"),
+                faulty.HANGS: ("hung", r"hung for 2 s\.", ""),
+            },
+            id="process",
+        ),
+        pytest.param(
+            FAULTY,
+            {faulty.DEVICE_LOST: ("device_lost", "AcceleratorError: CUDA error: an illegal memory", "Traceback")},
+            id="device",
+        ),
+    ],
+)
 async def test_each_loss_tells_its_reason_and_the_next_job_is_fine(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    workshop: Workshop, program: str, reasons: dict[str, tuple[str, str, str]]
 ) -> None:
     """Killed, crashed, hung or without its device: the job's record says which, and another process does the next."""
-    reasons = {
-        faulty.KILLED: ("SIGKILL", r"SIGKILL\.", ""),
-        faulty.CRASHES: ("SIGSEGV", r"SIGSEGV\.", "Segmentation fault"),
-        faulty.HANGS: ("hung", r"hung for 8 s\.", ""),
-        faulty.DEVICE_LOST: ("device_lost", "AcceleratorError: CUDA error: an illegal memory access", "Traceback"),
-    }
-    async with faulty_line(workshop, monkeypatch):
+    async with faulty_line(workshop, program):
         for prompt, (kind, message, last_line) in reasons.items():
             before = losses(kind)
             job_id = await workshop.submit(job_input(prompt=prompt))
@@ -103,13 +118,13 @@ async def test_a_process_that_survives_sigkill_is_not_replaced(
 
     The kernel's refusal to end it is stood in for by a SIGKILL that is not sent.
     """
-    async with faulty_line(workshop, monkeypatch) as line:
+    async with faulty_line(workshop, STAND_IN) as line:
         monkeypatch.setattr(child_process, "KILL_SECONDS", 0.5)
         monkeypatch.setattr(os, "killpg", lambda pid, number: None)
         job = await workshop.reached_attempt_end(await workshop.submit(job_input(prompt=faulty.HANGS)))
         error = msgspec.json.decode(job["error"])
         assert (job["status"], error["code"]) == ("queued", "render_process_lost")
-        assert "hung for 8 s" in error["message"]
+        assert "hung for 2 s" in error["message"]
         renewing = line.renewing
         assert renewing is not None
         with pytest.raises(RenderProcessStuckError):
@@ -120,11 +135,9 @@ async def test_a_process_that_survives_sigkill_is_not_replaced(
 
 
 @pytest.mark.timeout(300)
-async def test_a_job_that_ends_the_process_three_times_is_poison(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_job_that_ends_the_process_three_times_is_poison(workshop: Workshop) -> None:
     """The third loss fails the job and dead-letters its message, and the next job is fine."""
-    async with faulty_line(workshop, monkeypatch):
+    async with faulty_line(workshop, STAND_IN):
         message = await workshop.add_job(job_input(prompt=faulty.CRASHES), attempt=2)
         for attempt in (1, 2):
             await workshop.execute(LOSE_ONE, message.job_id, attempt)
@@ -141,11 +154,9 @@ async def test_a_job_that_ends_the_process_three_times_is_poison(
 
 
 @pytest.mark.timeout(600)
-async def test_a_process_that_fails_at_what_it_could_do_is_replaced_and_kills_no_job(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two failures in a row of two jobs: both are tried again, the process is another, and then one is convicted."""
-    async with faulty_line(workshop, monkeypatch) as line:
+async def test_a_process_that_fails_at_what_it_could_do_is_replaced_and_kills_no_job(workshop: Workshop) -> None:
+    """Two failures in a row of two jobs retry both and replace the process; then a second failure kills its job."""
+    async with faulty_line(workshop) as line:
         first = await workshop.add_job(job_input(prompt=faulty.NOT_FINITE))
         await workshop.publish(first)
         await workshop.reached_attempt_end(first.job_id)
@@ -169,11 +180,9 @@ async def test_a_process_that_fails_at_what_it_could_do_is_replaced_and_kills_no
 
 
 @pytest.mark.timeout(300)
-async def test_a_job_without_memory_is_tried_once_more_in_tiles(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_job_without_memory_is_tried_once_more_in_tiles(workshop: Workshop) -> None:
     """The first attempt says what did not fit; the second decodes in tiles, and its receipt says so."""
-    async with faulty_line(workshop, monkeypatch):
+    async with faulty_line(workshop):
         starved = await workshop.add_job(job_input(prompt=faulty.NO_MEMORY_ONCE))
         await workshop.publish(starved)
         job = await workshop.reached_attempt_end(starved.job_id)
