@@ -52,7 +52,19 @@ JOB = Job(
     attempt=1,
     max_attempts=4,
     progress=JobProgress(20, 20, 1.0),
-    outputs=[Output(0, "http://edge/p.png", AT, "image/png", 64, 64, 9, SHA256, 7)],
+    outputs=[
+        Output(
+            index=0,
+            content_type="image/png",
+            width=64,
+            height=64,
+            size_bytes=9,
+            sha256=SHA256,
+            seed=7,
+            url="http://edge/p.png",
+            url_expires_at=AT,
+        )
+    ],
     receipt=Receipt("r", "ddim", "float32", "cpu", {"torch": "2"}, vae_dtype="float32", execution=EXECUTION),
     metrics=JobMetrics(1.5, 2.5, 3.5),
     metadata={"for": "Ada"},
@@ -66,8 +78,8 @@ JOB_JSON = (
     b'"queued_at":"2026-11-21T12:00:00Z","started_at":"2026-11-21T12:00:00Z","completed_at":"2026-11-21T12:00:00Z",'
     b'"expires_at":"2026-11-21T12:00:00Z","deadline_at":null,"queue_position":null,"estimated_start_at":null,"attempt":1,"max_attempts":4,'
     b'"generation":1,"next_attempt_at":null,"worker_session":null,"progress":{"step":20,"steps":20,"value":1.0},"outputs":[{"index":0,'
-    b'"url":"http://edge/p.png","url_expires_at":"2026-11-21T12:00:00Z","content_type":"image/png","width":64,'
-    b'"height":64,"size_bytes":9,"sha256":"' + SHA256.encode() + b'","seed":7}],"outputs_removed_at":null,"error":null,'
+    b'"content_type":"image/png","width":64,"height":64,"size_bytes":9,"sha256":"' + SHA256.encode() + b'","seed":7,'
+    b'"url":"http://edge/p.png","url_expires_at":"2026-11-21T12:00:00Z"}],"outputs_removed_at":null,"error":null,'
     b'"dead_lettered":false,'
     b'"receipt":{"model_revision":"r","scheduler":"ddim","dtype":"float32","device":"cpu","versions":{"torch":"2"},'
     b'"manifest_sha256":null,"batch_size":1,"tiled":false,"vae_dtype":"float32","execution":{"layout":"contiguous",'

@@ -17,7 +17,19 @@ from darkroom_contracts.api.inputs import (
     OutputFormat,
     Prompt,
 )
-from darkroom_contracts.api.jobs import CancelReply, Job, JobError, JobMetrics, JobProgress, JobUrls, Output, Timestamp
+from darkroom_contracts.api.jobs import (
+    CancelReply,
+    EventJob,
+    Job,
+    JobError,
+    JobMetrics,
+    JobProgress,
+    JobUrls,
+    JobView,
+    KeptOutput,
+    Output,
+    Timestamp,
+)
 from darkroom_contracts.api.models import AllowedSize, ModelList, ModelView, NumberRange, WholeNumberRange
 from darkroom_contracts.api.receipts import Execution, PictureReceipt, Receipt
 
@@ -27,6 +39,7 @@ __all__ = [
     "MAX_SEED",
     "AllowedSize",
     "CancelReply",
+    "EventJob",
     "Execution",
     "Job",
     "JobError",
@@ -36,6 +49,8 @@ __all__ = [
     "JobProgress",
     "JobRequest",
     "JobUrls",
+    "JobView",
+    "KeptOutput",
     "LifetimeSeconds",
     "Liveness",
     "ModelList",

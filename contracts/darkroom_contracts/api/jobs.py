@@ -1,7 +1,7 @@
 """A job as every response, event and webhook shows it."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -12,6 +12,8 @@ from darkroom_contracts.api.receipts import Receipt
 from darkroom_contracts.states import JobStatus
 
 Timestamp = Annotated[datetime, Meta(tz=True)]
+InputT = TypeVar("InputT")
+OutputT = TypeVar("OutputT")
 
 
 class JobProgress(msgspec.Struct, frozen=True):
@@ -22,18 +24,29 @@ class JobProgress(msgspec.Struct, frozen=True):
     value: Annotated[float, Meta(description="Between 0 and 1.")]
 
 
-class Output(msgspec.Struct, frozen=True):
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
     """A stored picture."""
 
     index: Annotated[int, Meta(description="Counted from 0.")]
-    url: Annotated[str, Meta(description="Presigned. Read the job again for a new one after `url_expires_at`.")]
-    url_expires_at: Annotated[Timestamp, Meta(description="When `url` expires.")]
     content_type: Annotated[str, Meta(description="Media type of the file.")]
     width: Annotated[int, Meta(description="Pixels.")]
     height: Annotated[int, Meta(description="Pixels.")]
     size_bytes: Annotated[int, Meta(description="Size of the file.")]
     sha256: Annotated[str, Meta(description="Hexadecimal digest of the stored file.")]
     seed: Annotated[int, Meta(description="Seed of this picture.")]
+
+
+class Output(Picture, frozen=True, kw_only=True):
+    """A stored picture with its presigned URL."""
+
+    url: Annotated[str, Meta(description="Presigned. Read the job again for a new one after `url_expires_at`.")]
+    url_expires_at: Annotated[Timestamp, Meta(description="When `url` expires.")]
+
+
+class KeptOutput(Picture, frozen=True, kw_only=True):
+    """A stored picture with the link that does not expire, as webhooks show it."""
+
+    link: Annotated[str, Meta(description="Redirects to a fresh presigned URL; needs the API key.")]
 
 
 class JobError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -70,14 +83,14 @@ class JobUrls(msgspec.Struct, frozen=True):
     retry: Annotated[str, Meta(description="Path that retries it.")]
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """The public view of a job, which is the same in every response, event and webhook."""
+class JobView(msgspec.Struct, Generic[InputT, OutputT], frozen=True, kw_only=True):
+    """The public view of a job: the same fields in every response, event and webhook."""
 
     id: Annotated[UUID, Meta(description="Identifies the job; ids are UUIDv7, ordered by the time of submission.")]
     status: Annotated[JobStatus, Meta(description="A job that waits for another attempt is `queued` too.")]
     version: Annotated[int, Meta(description="Rises with every change of state.")] = 1
     model: Annotated[str, Meta(description="Model that renders the job.")]
-    input: Annotated[JobInput, Meta(description="What is rendered, with every value settled.")]
+    input: Annotated[InputT, Meta(description="What is rendered, with every value settled.")]
     edits: Annotated[
         dict[str, Any] | None,
         Meta(
@@ -115,7 +128,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     progress: Annotated[JobProgress | None, Meta(description="How far the render is; null while the job waits.")] = None
-    outputs: Annotated[list[Output], Meta(description="The pictures.")] = []
+    outputs: Annotated[list[OutputT], Meta(description="The pictures.")] = []
     outputs_removed_at: Annotated[
         Timestamp | None,
         Meta(
@@ -133,6 +146,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     user_id: Annotated[str | None, Meta(description="As submitted.")] = None
     retried_from: Annotated[UUID | None, Meta(description="The job that this one repeats.")] = None
     urls: Annotated[JobUrls, Meta(description="Paths of the job's endpoints.")]
+
+
+class Job(JobView[JobInput, Output], frozen=True, kw_only=True):
+    """A job as responses and live events show it."""
+
+
+class EventJob(JobView[JobInput | None, KeptOutput], frozen=True, kw_only=True):
+    """A job as webhooks show it: without presigned URLs; `input` is null where it was left out."""
 
 
 class CancelReply(msgspec.Struct, frozen=True):

@@ -39,8 +39,17 @@ def job(status: str = "queued", **more: Any) -> Job:
 
 
 def output(index: int = 0, body: bytes = PICTURE) -> Output:
-    url = f"http://edge/darkroom/jobs/{index}.png?X-Amz-Signature=s"
-    return Output(index, url, AT, "image/png", 64, 64, len(body), sha256(body).hexdigest(), 7)
+    return Output(
+        index=index,
+        content_type="image/png",
+        width=64,
+        height=64,
+        size_bytes=len(body),
+        sha256=sha256(body).hexdigest(),
+        seed=7,
+        url=f"http://edge/darkroom/jobs/{index}.png?X-Amz-Signature=s",
+        url_expires_at=AT,
+    )
 
 
 def running(step: int) -> Job:
