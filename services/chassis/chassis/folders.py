@@ -1,4 +1,4 @@
-"""Atomic replacement of folders: no reader finds one half-written."""
+"""Replacement of folders by two renames: no reader finds one half-written, but between the two there is none."""
 
 import tempfile
 from collections.abc import Iterator
