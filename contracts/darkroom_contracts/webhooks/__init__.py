@@ -1,4 +1,7 @@
-"""Types of webhook events. `finish_job` and the claim of a job record the deliveries."""
+"""Webhooks: types of events here, bodies in `payload`, signatures in `signing`.
+
+`payload` is a module of its own because it imports the API's bodies, which import the types.
+"""
 
 from enum import StrEnum
 
