@@ -35,7 +35,7 @@ GPU_PACKAGES ?= deploy/local/gpu-packages.txt
 # In the order of their dependence. The extra `cli` brings what a service's commands import; pip ignores it where a
 # service has none. The worker's extra `render` is what renders; torch itself is installed before, by itself.
 SERVICES := $(patsubst %/pyproject.toml,%,$(filter-out services/chassis/%,$(wildcard services/*/pyproject.toml)))
-DISTRIBUTIONS := contracts services/chassis client $(SERVICES:%=%[cli]) services/gpu-consumer[render] deploy/local
+DISTRIBUTIONS := contracts services/chassis client[ed25519] $(SERVICES:%=%[cli]) services/gpu-consumer[render] deploy/local
 TOOLS := check-jsonschema hypothesis import-linter mypy pre-commit pytest pytest-asyncio pytest-timeout pytest-xdist pyyaml \
 	ruff scipy standardwebhooks testcontainers types-cachetools types-psutil types-pyyaml
 SOURCES := contracts client services deploy/local tests bench tools training
@@ -110,7 +110,7 @@ quick: setup ## Run the tests that need neither PyTorch nor a running part, in s
 # Most tests wait for a process more than they compute, so a core carries more than one worker.
 .PHONY: test
 test: setup ## Run the tests on real parts, all but the long ones (ARGS="-k name" selects some)
-	@$(BIN)/pytest -m "not long and not gpu" -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder --durations=25 $(ARGS)
+	@$(BIN)/pytest -m "not long and not gpu" -n $(TEST_WORKERS) --no-loadscope-reorder --durations=25 $(ARGS)
 
 .PHONY: chaos
 chaos: setup ## Run the tests that kill, freeze and restart, the long ones included

@@ -1,5 +1,5 @@
 """Keeps the tier quick."""
 
-from tests.support.quick_tier import pytest_make_collect_report, pytest_runtest_protocol, pytest_runtest_setup
+from tests.support.quick_tier import pytest_make_collect_report, pytest_runtest_call, pytest_runtest_setup
 
-__all__ = ["pytest_make_collect_report", "pytest_runtest_protocol", "pytest_runtest_setup"]
+__all__ = ["pytest_make_collect_report", "pytest_runtest_call", "pytest_runtest_setup"]

@@ -25,12 +25,16 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
         return (yield)
 
 
+# One hook a phase: `pytest_runtest_protocol` around them is called for every folder's tests.
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    if PARTS in getattr(item, "fixturenames", ()):
+        pytest.fail("tests that use RabbitMQ, PostgreSQL or S3 belong to tests/integration", pytrace=False)
     with _slow_imports_forbidden():
         return (yield)
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if PARTS in getattr(item, "fixturenames", ()):
-        pytest.fail("tests that use RabbitMQ, PostgreSQL or S3 belong to tests/integration", pytrace=False)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with _slow_imports_forbidden():
+        return (yield)

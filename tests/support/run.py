@@ -1,7 +1,6 @@
 """Hooks of a whole run, in its controlling process and in each worker of pytest-xdist.
 
-The controlling process hosts the parts that all processes share. The tests of a file stay together, since they share
-fixtures, and so do all that use the shared stack. Slow folders come first, so that none is left for the end.
+The controlling process hosts the parts that all processes share, and schedules the tests.
 """
 
 from pathlib import Path
@@ -10,12 +9,8 @@ from typing import Any
 import pytest
 
 from tests.support.parts_host import Parts, PartsHost
+from tests.support.scheduling import Scheduling, check_scope, rank
 
-TESTS = Path(__file__).parents[1]
-SLOWEST_FIRST = ("chaos", "e2e", "protocol", "integration/gpu_consumer", "integration", "render", "contract", "unit")
-"""Folders of tests, without `gpu`, which runs on other machines."""
-STACK = "stack"
-"""The fixture of the stack that tests share: its services and two warm workers."""
 ADDRESS = "parts"
 """Under which pytest-xdist hands the address of the parts' host to its workers."""
 
@@ -39,24 +34,18 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput[ADDRESS] = str(node.config.stash[_address])
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Schedule the tests of the run."""
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not hasattr(config, "workerinput"):
-        return
+    """Order the tests of a worker as they are handed out; the order of a single process is that of the folders."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: rank(item.path))
-
-
-def group(item: pytest.Item) -> str:
-    """Return what the tests have in common that one worker runs."""
-    return STACK if STACK in getattr(item, "fixturenames", ()) else str(item.path.relative_to(TESTS))
-
-
-def rank(path: Path) -> int:
-    """Return the place of a test's file in the order of SLOWEST_FIRST."""
-    places = (place for place, folder in enumerate(SLOWEST_FIRST) if path.is_relative_to(TESTS / folder))
-    return next(places, len(SLOWEST_FIRST))
+        check_scope(item)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank(item.path))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -16,4 +16,4 @@ def test_slow_imports_fail(name: str) -> None:
 def test_parts_are_refused() -> None:
     """A test of the quick tier that asks for a real part fails, and reads where it belongs."""
     with pytest.raises(pytest.fail.Exception, match="tests/integration"):
-        pytest_runtest_setup(SimpleNamespace(fixturenames=[PARTS, "database"]))  # type: ignore[arg-type]
+        next(pytest_runtest_setup(SimpleNamespace(fixturenames=[PARTS, "database"])))  # type: ignore[arg-type]
