@@ -46,5 +46,7 @@ def rank(path: Path) -> int:
 
 def check_scope(item: pytest.Item) -> None:
     """Raise UsageError for a test that would start a second shared stack."""
-    if STACK in getattr(item, "fixturenames", ()) and scope(item.nodeid) != STACK:
+    module = getattr(item, "module", None)
+    shared = STACK in getattr(item, "fixturenames", ()) and not hasattr(module, STACK)  # or it has one of its own
+    if shared and scope(item.nodeid) != STACK:
         raise pytest.UsageError(f"{item.nodeid} uses the shared stack, so it belongs to one of {STACK_FOLDERS}")
