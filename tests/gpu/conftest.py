@@ -46,7 +46,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
         report
         for outcome in ("passed", "failed", "error", "skipped")
         for report in terminalreporter.getreports(outcome)
-        if "gpu" in report.keywords
+        if "gpu" in getattr(report, "keywords", ())  # a report of a failed collection has none
     ]
     if not reports:
         return
