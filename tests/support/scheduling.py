@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 TESTS = Path(__file__).parents[1]
 SLOWEST_FIRST = ("chaos", "e2e", "protocol", "integration/gpu_consumer", "integration", "render", "contract", "unit")
-"""Folders of tests. `gpu` is none of them: it runs on other machines."""
+"""Folders of tests. `gpu` is not one of them, since it runs on other machines."""
 STACK = "stack"
 """The fixture of the stack that tests share: its services and two warm workers."""
 STACK_FOLDERS = ("tests/chaos/", "tests/e2e/")
