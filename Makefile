@@ -37,7 +37,7 @@ GPU_PACKAGES ?= deploy/local/gpu-packages.txt
 SERVICES := $(patsubst %/pyproject.toml,%,$(filter-out services/chassis/%,$(wildcard services/*/pyproject.toml)))
 DISTRIBUTIONS := contracts services/chassis client[ed25519] $(SERVICES:%=%[cli]) services/gpu-consumer[render] deploy/local
 TOOLS := check-jsonschema hypothesis import-linter mypy pre-commit pytest pytest-asyncio pytest-timeout pytest-xdist pyyaml \
-	ruff scipy standardwebhooks testcontainers types-cachetools types-psutil types-pyyaml
+	ruff scipy standardwebhooks testcontainers trustme types-cachetools types-psutil types-pyyaml
 SOURCES := contracts client services deploy/local tests bench tools training
 PACKAGES := contracts/darkroom_contracts client/darkroom $(patsubst %/__init__.py,%,$(wildcard services/*/*/__init__.py)) \
 	deploy/local/darkroom_local tests bench tools training

@@ -6,10 +6,19 @@
         job = darkroom.wait(darkroom.submit("a lighthouse at dusk").id)
         picture = darkroom.download(job.outputs[0])
 
-The `darkroom` command line lives in `darkroom.cli`.
+`darkroom.webhooks` verifies webhooks. The `darkroom` command line lives in `darkroom.cli`.
 """
 
+from darkroom import webhooks
 from darkroom.client import Client
 from darkroom.errors import ApiError, BrokenDownloadError, DarkroomError, StillRunningError, UnreachableError
 
-__all__ = ["ApiError", "BrokenDownloadError", "Client", "DarkroomError", "StillRunningError", "UnreachableError"]
+__all__ = [
+    "ApiError",
+    "BrokenDownloadError",
+    "Client",
+    "DarkroomError",
+    "StillRunningError",
+    "UnreachableError",
+    "webhooks",
+]

@@ -1,22 +1,46 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 import darkroom
+from darkroom import webhooks
+from tests.support.webhooks import BODY, DELIVERY_ID, JOB_ID, SECRET, signed
 from tests.unit.client.answers import PICTURE, Script, job, output, reply
 
 README = Path(__file__).parents[3] / "client" / "README.md"
 
 
+def examples() -> list[str]:
+    return re.findall(r"```python\n(.+?)```", README.read_text(), re.DOTALL)
+
+
 def test_the_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python example of the client's README runs as it is and saves the picture."""
-    example = re.search(r"```python\n(.+?)```", README.read_text(), re.DOTALL)
-    assert example is not None
+    example, _ = examples()
     done = reply(job("succeeded", outputs=[output()]))
     script = Script(reply(job(), 202), done, httpx2.Response(200, content=PICTURE))
     monkeypatch.setattr(darkroom, "Client", lambda url, key: script.client())
     monkeypatch.chdir(tmp_path)
-    exec(example[1])
+    exec(example)
     assert (tmp_path / "lighthouse-0.png").read_bytes() == PICTURE
+
+
+def test_the_example_of_a_receiver_works(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The receiver of the client's README runs as it is, accepts a signed delivery and refuses a changed one."""
+    monkeypatch.setenv("DARKROOM_WEBHOOK_SECRET", SECRET)
+    names: dict[str, Any] = {}
+    exec(examples()[1], names)
+    headers = signed()
+    assert [names["receive"](headers, body) for body in (BODY, BODY + b" ")] == [204, 401]
+    accepted, refused = capsys.readouterr().out.splitlines()
+    assert accepted == f"{DELIVERY_ID}: job {JOB_ID} version 3 is succeeded"
+    assert "No signature is valid" in refused
+
+
+def test_the_errors_of_the_readme_are_those_of_the_client() -> None:
+    """Each error of `webhooks` is described."""
+    described = re.findall(r"^\| `(\w+Error)` \|", README.read_text(), re.MULTILINE)
+    assert described == [each.__name__ for each in webhooks.WebhookError.__subclasses__()]

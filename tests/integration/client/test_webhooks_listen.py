@@ -1,0 +1,94 @@
+"""`darkroom webhooks listen` as a process."""
+
+import json
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from darkroom_local.program import base_environment
+from tests.support.children import Child
+from tests.support.commands import DARKROOM, darkroom
+from tests.support.waiting import eventually
+from tests.support.webhooks import BODY, JOB_ID, OTHER_SECRET, SECRET, signed
+
+
+class Listening:
+    """The command in a process of its own."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        environment = {**base_environment(), "DARKROOM_WEBHOOK_SECRET": SECRET}
+        command = (str(DARKROOM), "webhooks", "listen", "--port", "0", *options)
+        self.child = Child(command, environment, folder, folder / "listen.log")
+
+    @property
+    def lines(self) -> list[str]:
+        return self.child.log.read_text().splitlines()
+
+    async def url(self) -> str:
+        await eventually(lambda: bool(self.lines), what="the command listens", seconds=60)
+        found = re.search(r"Listening on (http://127\.0\.0\.1:\d+/)", self.lines[0])
+        assert found, self.lines
+        return found[1]
+
+    async def post(self, headers: dict[str, str]) -> int:
+        async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
+            return (await http.post(await self.url(), content=BODY, headers=headers)).status_code
+
+
+@pytest.fixture
+async def listening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Listening]:
+    running = Listening(tmp_path, *getattr(request, "param", ()))
+    yield running
+    running.child.kill_tree()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_line_for_each_delivery_until_a_signal(listening: Listening, number: signal.Signals) -> None:
+    """Each line says what was delivered and whether it is verified; the signal ends the command with exit code 0."""
+    assert [await listening.post(signed()), await listening.post(signed(BODY, OTHER_SECRET))] == [204, 401]
+    listening.child.send(number)
+    assert await listening.child.wait() == 0
+    _, verified, refused, stopped = listening.lines
+    assert verified.endswith(f" job.succeeded, job {JOB_ID} version 3, verified, HTTP 204")
+    assert "not verified: No signature is valid" in refused
+    assert refused.endswith("HTTP 401")
+    assert stopped == "Stopped."
+
+
+@pytest.mark.parametrize("listening", [("--json",)], indirect=True)
+async def test_programs_read_an_object_for_each_delivery(listening: Listening) -> None:
+    """`--json` prints one JSON object a line, at once."""
+    await listening.post(signed())
+    received = json.loads(listening.lines[1])
+    assert (received["job"], received["version"], received["verified"]) == (str(JOB_ID), 3, True)
+    assert (received["status"], received["size_bytes"]) == (204, len(BODY))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--secret", "whsec_!"), "--secret can't be used. The key is not base64"),
+        (("--forward", "127.0.0.1:3000"), "--forward is not an HTTP URL"),
+        (("--forward", "http://"), "--forward is not an HTTP URL"),
+        (("--forward", "http://host:port/"), "--forward is not an HTTP URL"),
+    ],
+)
+async def test_a_wrong_option_is_refused_in_a_sentence(options: tuple[str, ...], message: str) -> None:
+    """The command says what is wrong before it listens."""
+    finished = await darkroom("webhooks", "listen", "--port", "0", *options)
+    assert (finished.exit_code, finished.out) == (1, "")
+    assert message in finished.err
+
+
+async def test_a_port_in_use_is_named() -> None:
+    """The command says which port is not available."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        finished = await darkroom("webhooks", "listen", "--port", str(port))
+    assert finished.exit_code == 1
+    assert f"127.0.0.1:{port} is not available: Address already in use. Choose another port." in finished.err
