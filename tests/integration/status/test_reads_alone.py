@@ -80,10 +80,10 @@ async def test_all_who_wait_are_answered_when_the_database_falls_silent(
         async with open_app(settings) as status, http_client(status, jobs.key) as client:
             path = f"/v1/jobs/{job_id}"
             assert (await client.get(path)).status_code == 200
+            _, busy_seconds = await _thousand_reads(client)
             wire.freeze()
-            began = time.monotonic()
-            answers = await asyncio.gather(*(client.get(f"/v1/jobs/{uuid4()}") for _ in range(1000)))
-            assert time.monotonic() - began < 1.0 + RELEASE_TIMEOUT_SECONDS + 2.0
+            answers, seconds = await _thousand_reads(client)
+            assert seconds < 1.0 + RELEASE_TIMEOUT_SECONDS + 2.0 + busy_seconds
             for answer in answers:
                 assert_unavailable(answer)
             wire.thaw()
@@ -92,6 +92,13 @@ async def test_all_who_wait_are_answered_when_the_database_falls_silent(
                 return (await client.get(path)).status_code == 200
 
             await eventually(back, what="the job is readable again")
+
+
+async def _thousand_reads(client: httpx2.AsyncClient) -> tuple[list[httpx2.Response], float]:
+    """Return the answers to a thousand reads at once, and the seconds that they took: on a busy machine, many."""
+    began = time.monotonic()
+    answers = await asyncio.gather(*(client.get(f"/v1/jobs/{uuid4()}") for _ in range(1000)))
+    return answers, time.monotonic() - began
 
 
 async def test_only_so_many_reads_wait(
