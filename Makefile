@@ -105,7 +105,7 @@ logs: setup ## Show logs (ARGS="gateway rabbitmq" selects programs)
 
 .PHONY: quick
 quick: setup ## Run the tests that need neither PyTorch nor a running part, in seconds
-	@$(BIN)/pytest $(ARGS) tests/unit tests/contract
+	@$(BIN)/pytest -n 2 --no-loadscope-reorder $(ARGS) tests/unit tests/contract
 
 # Most tests wait for a process more than they compute, so a core carries more than one worker.
 .PHONY: test
