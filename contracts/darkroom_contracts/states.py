@@ -1,6 +1,7 @@
-"""States of jobs with their transitions, and outcomes of attempts.
+"""States of jobs with their transitions, states of webhooks, and outcomes of attempts.
 
-The database enforces the same transitions (`jobs_guard_transition` in `schema/schema.sql`); a test proves them equal.
+The database enforces the same values and transitions (the CHECKs and `jobs_guard_transition` in `schema/schema.sql`);
+tests prove them equal.
 """
 
 from enum import StrEnum
@@ -30,6 +31,47 @@ class AttemptOutcome(StrEnum):
     """The worker returned the job before it rendered; the attempt was refunded."""
     LOST = "lost"
     """Its lease expired."""
+
+
+class EndpointAudience(StrEnum):
+    """Whose events a webhook endpoint receives."""
+
+    CLIENT = "client"
+    OPERATOR = "operator"
+
+
+class EndpointStatus(StrEnum):
+    """The state of a webhook endpoint."""
+
+    ENABLED = "enabled"
+    PAUSED = "paused"
+    """Its deliveries wait."""
+    DISABLED = "disabled"
+    """It receives no events until it is enabled again."""
+
+
+class DeliveryStatus(StrEnum):
+    """The state of a webhook delivery."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """Every attempt of the schedule failed, or the receiver is gone."""
+    RETIRED = "retired"
+    """It was older than the schedule when the first dispatcher started, and was not sent."""
+    CANCELED = "canceled"
+    """Its endpoint was deleted or disabled."""
+
+
+class DeliveryOutcome(StrEnum):
+    """How an attempt of a webhook delivery ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    RELEASED = "released"
+    """It was not sent, because the process was at its limits; it does not count."""
+    LOST = "lost"
+    """Its lease expired; whether it was sent is unknown."""
 
 
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {

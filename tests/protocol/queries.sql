@@ -54,8 +54,8 @@ SELECT jsonb_build_object(
 INSERT INTO tenants (name) VALUES ('default') ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id;
 
 -- name: forget_everything()!
-TRUNCATE jobs, outbox, attempts, worker_sessions, paused_models, object_sweeps, webhook_deliveries, dead_letters,
-    idempotency_keys, audit_log, ledger RESTART IDENTITY;
+TRUNCATE jobs, outbox, attempts, worker_sessions, paused_models, object_sweeps, webhook_deliveries, webhook_attempts,
+    dead_letters, idempotency_keys, audit_log, ledger RESTART IDENTITY;
 
 -- name: forget_purges()!
 UPDATE instance SET purged_before = 'epoch';
@@ -134,7 +134,8 @@ DELETE FROM jobs WHERE id = :job_id;
 -- name: end_be_long_ago(job_id)!
 -- The job ended, its webhooks were sent and its Idempotency-Key was forgotten, all long ago.
 WITH sent AS (
-    UPDATE webhook_deliveries SET next_attempt_at = NULL WHERE job_id = :job_id
+    UPDATE webhook_deliveries SET status = 'succeeded', next_attempt_at = NULL, finished_at = now()
+    WHERE job_id = :job_id AND status = 'pending'
 ), keys AS (
     DELETE FROM idempotency_keys WHERE job_id = :job_id
 )

@@ -167,7 +167,7 @@ class World:
             model=MODEL,
             input=INPUT,
             metadata={},
-            webhook_url="http://hooks.test/" if events else None,
+            webhook_url="https://hooks.test/" if events else None,
             webhook_events=events,
             ttl_seconds=A_DAY,
             deadline_seconds=DEADLINES[number % len(DEADLINES)],

@@ -6,7 +6,14 @@ import pytest
 from darkroom_contracts.schema import OUTSIDE, Migration, migrations, snapshot
 from darkroom_contracts.states import JobStatus
 from operations.migrations.migrate import migrate
-from tests.integration.contracts.rows import insert_job, update
+from tests.integration.contracts.impossible_webhooks import (
+    DELIVERY,
+    ENDPOINT,
+    IMPOSSIBLE_ATTEMPTS,
+    IMPOSSIBLE_DELIVERIES,
+    IMPOSSIBLE_ENDPOINTS,
+)
+from tests.integration.contracts.rows import TENANT, insert_job, update
 from tests.support.services import Services
 
 CATALOG = """
@@ -174,9 +181,32 @@ async def test_an_impossible_letter_is_refused(
     assert refused.value.constraint_name == constraint
 
 
-@pytest.mark.parametrize(("constraint", "statement"), IMPOSSIBLE_ROWS)
+@pytest.mark.parametrize(("constraint", "columns"), IMPOSSIBLE_ENDPOINTS)
+async def test_an_impossible_endpoint_is_refused(
+    connection: asyncpg.Connection, constraint: str, columns: dict[str, str]
+) -> None:
+    """A webhook endpoint that neither stands alone nor belongs to a tenant's URLs can't be written."""
+    await connection.execute(TENANT)
+    endpoint_id = await connection.fetchval(ENDPOINT)
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await update(connection, "webhook_endpoints", columns, endpoint_id)
+    assert refused.value.constraint_name == constraint
+
+
+@pytest.mark.parametrize(("constraint", "columns"), IMPOSSIBLE_DELIVERIES)
+async def test_an_impossible_delivery_is_refused(
+    connection: asyncpg.Connection, constraint: str, columns: dict[str, str]
+) -> None:
+    """A webhook delivery that dispatch can't bring about can't be written."""
+    delivery_id = await connection.fetchval(DELIVERY)
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await update(connection, "webhook_deliveries", columns, delivery_id)
+    assert refused.value.constraint_name == constraint
+
+
+@pytest.mark.parametrize(("constraint", "statement"), IMPOSSIBLE_ROWS + IMPOSSIBLE_ATTEMPTS)
 async def test_an_impossible_row_is_refused(connection: asyncpg.Connection, constraint: str, statement: str) -> None:
-    """Keys, tenants and attempts are held to their shapes."""
+    """Keys, tenants and attempts, of jobs and of deliveries, are held to their shapes."""
     await insert_job(connection, JobStatus.QUEUED)
     with pytest.raises(asyncpg.CheckViolationError) as refused:
         await connection.execute(statement)
@@ -188,7 +218,8 @@ async def test_every_check_is_tried(connection: asyncpg.Connection) -> None:
     rows = await connection.fetch(
         "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
     )
-    tried = {case[0] for case in (*IMPOSSIBLE_JOBS, *IMPOSSIBLE_LETTERS, *IMPOSSIBLE_ROWS)}
+    webhooks = (*IMPOSSIBLE_ENDPOINTS, *IMPOSSIBLE_DELIVERIES, *IMPOSSIBLE_ATTEMPTS)
+    tried = {case[0] for case in (*IMPOSSIBLE_JOBS, *IMPOSSIBLE_LETTERS, *IMPOSSIBLE_ROWS, *webhooks)}
     assert {row["conname"] for row in rows} == tried
 
 

@@ -1,9 +1,18 @@
+import re
 from contextlib import suppress
+from enum import StrEnum
 
 import asyncpg
 import pytest
 
-from darkroom_contracts.states import TRANSITIONS, JobStatus
+from darkroom_contracts.states import (
+    TRANSITIONS,
+    DeliveryOutcome,
+    DeliveryStatus,
+    EndpointAudience,
+    EndpointStatus,
+    JobStatus,
+)
 from tests.integration.contracts.rows import insert_job, move_job
 
 PAIRS = [(before, after) for before in JobStatus for after in JobStatus if before != after]
@@ -38,3 +47,22 @@ async def test_the_database_knows_the_same_states(connection: asyncpg.Connection
         await insert_job(connection, status)
     with pytest.raises(asyncpg.CheckViolationError):
         await connection.execute("UPDATE jobs SET status = 'cancelled'")
+
+
+@pytest.mark.parametrize(
+    ("constraint", "values"),
+    [
+        ("webhook_endpoints_audience_check", EndpointAudience),
+        ("webhook_endpoints_status_check", EndpointStatus),
+        ("webhook_deliveries_status_check", DeliveryStatus),
+        ("webhook_attempts_outcome_check", DeliveryOutcome),
+    ],
+)
+async def test_the_database_knows_the_same_values(
+    connection: asyncpg.Connection, constraint: str, values: type[StrEnum]
+) -> None:
+    """The CHECK lists the values of the enumeration, all of them and no others."""
+    definition = await connection.fetchval(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1", constraint
+    )
+    assert set(re.findall("'([a-z]+)'", definition)) == set(values)

@@ -37,6 +37,13 @@ SESSION = """
     INSERT INTO worker_sessions (id, worker, model, started_at, last_beat_at, empty_at, empty_before_at)
     VALUES ($1, 'ansel', $2, now() - interval '1 day', {last_beat}, {empty}, {empty_before})
 """
+SETTLE_DELIVERIES = """
+    UPDATE webhook_deliveries SET status = 'succeeded', next_attempt_at = NULL, finished_at = now()
+    WHERE status = 'pending'
+"""
+UNSETTLE_DELIVERY = """
+    UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = now(), finished_at = NULL WHERE job_id = $1
+"""
 FINISH = "SELECT finish_job($1, generation, $2, $3, $4, $5, the_body => $6) FROM jobs WHERE id = $1"
 
 
@@ -150,7 +157,11 @@ class Jobs:
 
     async def settle_deliveries(self) -> None:
         """Mark every webhook delivery as finished."""
-        await self._connection.execute("UPDATE webhook_deliveries SET next_attempt_at = NULL")
+        await self._connection.execute(SETTLE_DELIVERIES)
+
+    async def unsettle_delivery(self, job_id: UUID) -> None:
+        """Make a job's webhook delivery due again."""
+        await self._connection.execute(UNSETTLE_DELIVERY, job_id)
 
     async def ids(self) -> set[UUID]:
         """Return the ids of all jobs."""

@@ -4,9 +4,10 @@
 -- message of another database. An unknown job id that is older than `purged_before` belongs to a job that retention
 -- removed, which is never made again.
 CREATE TABLE instance (
-    singleton     boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-    id            uuid NOT NULL DEFAULT gen_random_uuid(),
-    purged_before timestamptz NOT NULL DEFAULT 'epoch'
+    singleton        boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    id               uuid NOT NULL DEFAULT gen_random_uuid(),
+    purged_before    timestamptz NOT NULL DEFAULT 'epoch',
+    dispatched_since timestamptz                        -- when the first dispatcher of webhooks started
 );
 INSERT INTO instance DEFAULT VALUES;
 
@@ -185,19 +186,110 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_of_job ON attempts (job_id, started_at);
 CREATE INDEX attempts_by_time ON attempts (started_at);
 
-CREATE TABLE webhook_deliveries (
+-- Where webhooks are sent. A standing endpoint has a URL. The implicit endpoint of a tenant, which a trigger makes with
+-- the tenant, stands for all `webhook_url`s of its jobs: they share its secret. Endpoints without a tenant are the
+-- operators'. Secrets are derived from a master key, the endpoint's id and its rotation, and are not stored.
+CREATE TABLE webhook_endpoints (
     id              uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    job_id          uuid NOT NULL REFERENCES jobs ON DELETE CASCADE,
-    event           text NOT NULL,
-    job_version     integer NOT NULL,
-    url             text NOT NULL,
-    payload         jsonb NOT NULL,
+    tenant_id       uuid REFERENCES tenants,
+    audience        text NOT NULL DEFAULT 'client' CHECK (audience IN ('client', 'operator')),
+    implicit        boolean NOT NULL DEFAULT false,
+    url             text,
+    events          text[] NOT NULL DEFAULT '{}',       -- the events of a standing endpoint
+    metadata_filter jsonb NOT NULL DEFAULT '{}',        -- metadata that its jobs must have
+    header_names    text[] NOT NULL DEFAULT '{}',       -- names of the static headers
+    headers         bytea,                              -- the same with their values, encrypted under the master key
+    ed25519         boolean NOT NULL DEFAULT false,     -- whether deliveries also have a v1a signature
+    rotation        integer NOT NULL DEFAULT 0,         -- increases with every rotation of the secret
+    previous_until  timestamptz,                        -- until when deliveries also have the previous secret's signature
+    master_key      text,                               -- id of the master key; null until the endpoint is first used
+    status          text NOT NULL DEFAULT 'enabled' CHECK (status IN ('enabled', 'paused', 'disabled')),
+    disabled_reason text,
+    failing_since   timestamptz,                        -- null after a success
+    warned_at       timestamptz,
     created_at      timestamptz NOT NULL DEFAULT now(),
-    next_attempt_at timestamptz DEFAULT now(),          -- null when the delivery is finished
-    UNIQUE (job_id, job_version)
+    updated_at      timestamptz NOT NULL DEFAULT now(),
+    deleted_at      timestamptz,
+    CONSTRAINT only_operators_have_no_tenant CHECK ((tenant_id IS NULL) = (audience = 'operator')),
+    CONSTRAINT the_implicit_have_no_url CHECK (implicit = (url IS NULL)),
+    CONSTRAINT an_implicit_endpoint_has_a_tenant CHECK (NOT implicit OR tenant_id IS NOT NULL),
+    CONSTRAINT disabled_has_a_reason CHECK ((status = 'disabled') = (disabled_reason IS NOT NULL)),
+    CONSTRAINT webhook_endpoints_rotation_check CHECK (rotation >= 0)
 );
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+CREATE UNIQUE INDEX webhook_endpoints_implicit ON webhook_endpoints (tenant_id) WHERE implicit;
+CREATE INDEX webhook_endpoints_of_tenant ON webhook_endpoints (tenant_id) WHERE deleted_at IS NULL;
+
+CREATE FUNCTION make_implicit_endpoint() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO webhook_endpoints (tenant_id, implicit) VALUES (NEW.id, true);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER make_implicit_endpoint AFTER INSERT ON tenants
+    FOR EACH ROW EXECUTE FUNCTION make_implicit_endpoint();
+
+-- Return scheme, host and port of a URL: https://example.com:443. Short enough for an index, whatever the URL is: a
+-- transition must not fail because of it.
+CREATE FUNCTION url_origin(url text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT origin || CASE WHEN origin ~ ':[0-9]+$' THEN '' WHEN origin LIKE 'https:%' THEN ':443' ELSE ':80' END
+    FROM left(lower(coalesce(substring(url FROM '^[^:]+://[^/?#]*'), '')), 500) AS origin;
+$$;
+
+-- One row for each event and endpoint. Its body is encoded from the snapshot at the first claim and never changes; a row
+-- holds one or the other. Dispatchers lease due rows; their writes are fenced by the lease token, like a worker's.
+CREATE TABLE webhook_deliveries (
+    id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    endpoint_id      uuid NOT NULL,                     -- no foreign key: every settle would lock the endpoint's row
+    tenant_id        uuid,
+    job_id           uuid REFERENCES jobs ON DELETE CASCADE,   -- null for an event that is not a job's
+    job_version      integer,
+    event            text NOT NULL,
+    url              text NOT NULL,
+    origin           text NOT NULL GENERATED ALWAYS AS (url_origin(url)) STORED,
+    snapshot         jsonb,                             -- the job as it was, see record_delivery()
+    body             bytea CHECK (octet_length(body) <= 20000),
+    status           text NOT NULL DEFAULT 'pending'
+        CHECK (status IN ('pending', 'succeeded', 'failed', 'retired', 'canceled')),
+    attempt          integer NOT NULL DEFAULT 0,        -- number of the latest attempt
+    failures         integer NOT NULL DEFAULT 0,        -- failed attempts since the schedule began
+    created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),   -- of the event
+    next_attempt_at  timestamptz DEFAULT now(),         -- null when the delivery is finished
+    finished_at      timestamptz,
+    lease_token      uuid,
+    lease_expires_at timestamptz,
+    CONSTRAINT webhook_deliveries_once UNIQUE (job_id, job_version, endpoint_id),
+    CONSTRAINT a_delivery_has_one_content CHECK ((snapshot IS NULL) <> (body IS NULL)),
+    CONSTRAINT pending_means_due CHECK ((status = 'pending') = (next_attempt_at IS NOT NULL)),
+    CONSTRAINT not_pending_means_finished CHECK ((status = 'pending') = (finished_at IS NULL)),
+    CONSTRAINT a_delivery_s_lease_expires CHECK ((lease_token IS NULL) = (lease_expires_at IS NULL)),
+    CONSTRAINT only_the_begun_are_leased CHECK (
+        lease_token IS NULL OR (status = 'pending' AND attempt >= 1 AND body IS NOT NULL)),
+    CONSTRAINT delivery_attempts_are_counted CHECK (failures BETWEEN 0 AND attempt)
+);
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint_id, origin, next_attempt_at)
+    WHERE status = 'pending' AND lease_token IS NULL;
+CREATE INDEX webhook_deliveries_leased ON webhook_deliveries (lease_expires_at) WHERE lease_token IS NOT NULL;
 CREATE INDEX webhook_deliveries_done ON webhook_deliveries (created_at) WHERE next_attempt_at IS NULL;
+ALTER TABLE webhook_deliveries SET (autovacuum_vacuum_scale_factor = 0.02);
+
+-- One row for each attempt of a delivery, written before it is sent.
+CREATE TABLE webhook_attempts (
+    delivery_id   uuid NOT NULL REFERENCES webhook_deliveries ON DELETE CASCADE,
+    number        integer NOT NULL CHECK (number >= 1),
+    lease_token   uuid NOT NULL,
+    started_at    timestamptz NOT NULL DEFAULT now(),
+    ended_at      timestamptz,
+    outcome       text CHECK (outcome IN ('succeeded', 'failed', 'released', 'lost')),
+    status_code   integer,
+    dns_ms        real,
+    connect_ms    real,
+    tls_ms        real,
+    first_byte_ms real,
+    total_ms      real,
+    error         text,
+    response      bytea CHECK (octet_length(response) <= 16384),   -- the beginning of the body; operators see it
+    PRIMARY KEY (delivery_id, number),
+    CONSTRAINT an_ended_attempt_has_an_outcome CHECK ((ended_at IS NULL) = (outcome IS NULL))
+);
 
 -- Jobs whose objects are to be swept: all objects of a deleted job are removed, and those of a finished job that its
 -- outputs do not list, which lost attempts left behind.
@@ -289,16 +381,35 @@ CREATE FUNCTION cancel_channel(worker text) RETURNS text LANGUAGE sql IMMUTABLE 
     SELECT 'darkroom_cancel_' || md5(worker);
 $$;
 
--- Insert a webhook delivery if the submission asked for the event.
-CREATE FUNCTION record_delivery(job jobs, event text) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO webhook_deliveries (job_id, event, job_version, url, payload)
-    SELECT job.id, event, job.version, job.webhook_url, jsonb_build_object(
-        'type', event, 'timestamp', now(), 'data', jsonb_build_object(
-            'id', job.id, 'status', job.status, 'model', job.model, 'generation', job.generation,
-            'attempt', job.attempt, 'error', job.error, 'metadata', job.metadata,
-            'created_at', job.created_at, 'completed_at', job.completed_at))
-    WHERE job.webhook_url IS NOT NULL AND event = ANY (job.webhook_events);
-$$;
+-- Insert a webhook delivery for each endpoint of the tenant that is to receive the event: the implicit one if the
+-- submission asked for it, standing ones by their filters. The snapshot has the fields of chassis.jobs.row.JobRow. Operators'
+-- endpoints receive no jobs. A notification wakes a dispatcher. Of concurrent transactions only one notifies, because
+-- notifying transactions commit one by one; a dispatcher that was woken polls for a while and finds the others' rows.
+CREATE FUNCTION record_delivery(job jobs, the_event text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO webhook_deliveries (endpoint_id, tenant_id, job_id, job_version, event, url, snapshot)
+    SELECT endpoint.id, job.tenant_id, job.id, job.version, the_event, coalesce(endpoint.url, job.webhook_url),
+        jsonb_build_object(
+            'id', job.id, 'tenant_id', job.tenant_id, 'user_id', job.user_id, 'model', job.queue,
+            'input', merged_input(job), 'edits', job.overrides, 'metadata', job.metadata,
+            'retried_from', job.retried_from, 'status', job.status, 'version', job.version,
+            'generation', job.generation, 'attempt', job.attempt, 'max_attempts', job.max_attempts,
+            'created_at', job.created_at, 'queued_at', job.queued_at, 'started_at', job.started_at,
+            'completed_at', job.completed_at, 'expires_at', job.expires_at, 'deadline_at', job.deadline_at,
+            'next_attempt_at', job.next_attempt_at, 'session_id', job.session_id, 'step', job.step,
+            'steps', job.steps, 'error', job.error)
+        || jsonb_build_object(
+            'outputs', coalesce(job.outputs, '[]'), 'outputs_removed_at', job.outputs_removed_at,
+            'receipt', job.receipt, 'metrics', coalesce(job.metrics, '{}'), 'dead_lettered', job.dead_lettered)
+    FROM webhook_endpoints AS endpoint
+    WHERE endpoint.tenant_id = job.tenant_id AND deleted_at IS NULL AND endpoint.status <> 'disabled' AND CASE
+        WHEN implicit THEN job.webhook_url IS NOT NULL AND the_event = ANY (job.webhook_events)
+        ELSE the_event = ANY (endpoint.events) AND job.metadata @> endpoint.metadata_filter
+    END;
+    IF FOUND AND pg_try_advisory_xact_lock(hashtext('darkroom_webhooks')) THEN
+        PERFORM pg_notify('darkroom_webhooks', '');
+    END IF;
+END $$;
 
 -- Return a value that is equal for failures of the same kind: a hash of code, stage and message without numbers and
 -- ids.
@@ -308,7 +419,7 @@ CREATE FUNCTION error_fingerprint(error jsonb) RETURNS text LANGUAGE sql IMMUTAB
 $$;
 
 -- Make a terminal transition. With a lease token the job must be running under that token; without one it must be
--- queued. In both cases the generation must match. Also writes the end of the attempt, the webhook delivery and, for a
+-- queued. In both cases the generation must match. Also writes the end of the attempt, the webhook deliveries and, for a
 -- failed job, the dead letter. Returns false, and writes nothing, if the guard does not hold.
 CREATE FUNCTION finish_job(
     the_job uuid, the_generation integer, the_token uuid, the_status text,

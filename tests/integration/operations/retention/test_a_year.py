@@ -59,9 +59,15 @@ BELONGINGS = """
     SELECT coalesce(lease_token, gen_random_uuid()), id, 1, 1, 'ansel', created_at,
         completed_at, CASE WHEN completed_at IS NOT NULL THEN status END
     FROM jobs, generate_series(1, CASE traceparent WHEN 'year twice' THEN 2 ELSE 1 END) WHERE attempt > 0;
-    INSERT INTO webhook_deliveries (job_id, event, job_version, url, payload, created_at, next_attempt_at)
-    SELECT id, 'job.' || status, 2, '', '{}', completed_at, CASE traceparent WHEN 'year unsent' THEN now() END
-    FROM jobs WHERE completed_at IS NOT NULL;
+    INSERT INTO webhook_deliveries
+        (endpoint_id, job_id, event, job_version, url, snapshot, created_at, status, next_attempt_at, finished_at)
+    SELECT endpoint.id, jobs.id, 'job.' || jobs.status, 2, 'https://example.com/', '{}', completed_at,
+        CASE WHEN unsent THEN 'pending' ELSE 'succeeded' END,
+        CASE WHEN unsent THEN now() END, CASE WHEN NOT unsent THEN completed_at END
+    FROM jobs JOIN webhook_endpoints AS endpoint USING (tenant_id),
+        LATERAL (SELECT traceparent = 'year unsent' AS unsent) AS state
+    WHERE completed_at IS NOT NULL;
+    INSERT INTO webhook_attempts (delivery_id, number, lease_token) SELECT id, 1, id FROM webhook_deliveries;
     INSERT INTO dead_letters
         (kind, job_id, generation, model, reason, error, fingerprint, status, created_at, resolved_at)
     SELECT 'job', id, 1, model, 'x', '{}', '',

@@ -44,7 +44,7 @@ async def test_settled_deliveries_go(pool: Database, jobs: Jobs) -> None:
     """Old finished deliveries are removed; unfinished ones stay at any age."""
     old, young, unsent = [await jobs.ended("succeeded", OLD) for _ in range(3)]
     await jobs.settle_deliveries()
-    await jobs.execute("UPDATE webhook_deliveries SET next_attempt_at = now() WHERE job_id = $1", unsent)
+    await jobs.unsettle_delivery(unsent)
     for job_id, age in ((old, OLD), (young, YOUNG), (unsent, OLD)):
         await jobs.execute(AGE_DELIVERY, job_id, age)
     await PruneDeliveries(pool, AGE).run_once()

@@ -84,7 +84,7 @@ async def test_what_something_holds_stays(pool: Database, jobs: Jobs) -> None:
     unsent, keyed = await jobs.ended("succeeded", OLD), await jobs.ended("canceled", OLD, idempotency_key="'a-key'")
     await jobs.settle_deliveries()
     await jobs.execute("UPDATE dead_letters SET status = 'replaying' WHERE job_id = $1", replaying)
-    await jobs.execute("UPDATE webhook_deliveries SET next_attempt_at = now() WHERE job_id = $1", unsent)
+    await jobs.unsettle_delivery(unsent)
     await jobs.execute(KEY, jobs.tenant, "a-key", keyed)
     await run_pass(PurgeJobs(pool, AGE))
     assert await jobs.ids() == {open_letter, replaying, unsent, keyed}

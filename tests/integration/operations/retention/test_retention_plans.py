@@ -21,8 +21,12 @@ HISTORY = """
 BELONGINGS = """
     INSERT INTO attempts (lease_token, job_id, generation, attempt, worker, started_at, ended_at, outcome)
     SELECT gen_random_uuid(), id, 1, 1, 'ansel', started_at, now(), 'failed' FROM jobs;
-    INSERT INTO webhook_deliveries (job_id, event, job_version, url, payload, created_at, next_attempt_at)
-    SELECT id, 'job.failed', 2, '', '{}', completed_at, NULL FROM jobs;
+    INSERT INTO webhook_deliveries
+        (endpoint_id, job_id, event, job_version, url, snapshot, created_at, status, next_attempt_at, finished_at)
+    SELECT endpoint.id, jobs.id, 'job.failed', 2, 'https://example.com/', '{}', completed_at, 'succeeded', NULL,
+        completed_at
+    FROM jobs JOIN webhook_endpoints AS endpoint USING (tenant_id);
+    INSERT INTO webhook_attempts (delivery_id, number, lease_token) SELECT id, 1, id FROM webhook_deliveries;
     INSERT INTO dead_letters
         (kind, job_id, generation, model, reason, error, fingerprint, status, created_at, resolved_at)
     SELECT 'job', id, 1, 'tiny', '', '{}', '', 'replayed', completed_at, completed_at FROM jobs;
@@ -40,7 +44,7 @@ STATEMENTS = {
     "purge_jobs": "'00000000-0000-0000-0000-000000000000', uuidv7(interval '-55 days'), 100, '55 days'",
 }
 """The arguments of each statement, in the order of their first use in its text."""
-BIG = {"jobs", "attempts", "webhook_deliveries", "dead_letters", "idempotency_keys"}
+BIG = {"jobs", "attempts", "webhook_deliveries", "webhook_attempts", "dead_letters", "idempotency_keys"}
 
 
 @pytest.fixture

@@ -1,0 +1,67 @@
+"""Webhook rows that break one constraint each: its name, and columns or a statement."""
+
+ENDPOINT = "INSERT INTO webhook_endpoints (tenant_id, url) SELECT id, 'https://example.com/' FROM tenants RETURNING id"
+IMPOSSIBLE_ENDPOINTS = [
+    ("webhook_endpoints_audience_check", {"audience": "'everybody'"}),
+    ("webhook_endpoints_status_check", {"status": "'closed'"}),
+    ("webhook_endpoints_rotation_check", {"rotation": "-1"}),
+    ("only_operators_have_no_tenant", {"tenant_id": "NULL"}),
+    ("only_operators_have_no_tenant", {"audience": "'operator'"}),
+    ("the_implicit_have_no_url", {"url": "NULL"}),
+    ("the_implicit_have_no_url", {"implicit": "true"}),
+    (
+        "an_implicit_endpoint_has_a_tenant",
+        {"implicit": "true", "url": "NULL", "tenant_id": "NULL", "audience": "'operator'"},
+    ),
+    ("disabled_has_a_reason", {"status": "'disabled'"}),
+    ("disabled_has_a_reason", {"disabled_reason": "'gone'"}),
+]
+
+DELIVERY = """
+    INSERT INTO webhook_deliveries (endpoint_id, event, url, snapshot)
+    VALUES (gen_random_uuid(), 'job.failed', 'https://example.com/', '{}') RETURNING id
+"""
+LEASED = {"lease_token": "gen_random_uuid()", "lease_expires_at": "now()"}
+SENT = {"attempt": "1", "snapshot": "NULL", "body": "'x'"}
+IMPOSSIBLE_DELIVERIES = [
+    ("webhook_deliveries_status_check", {"status": "'sent'", "next_attempt_at": "NULL", "finished_at": "now()"}),
+    ("webhook_deliveries_body_check", {"snapshot": "NULL", "body": "repeat('x', 20001)::bytea"}),
+    ("a_delivery_has_one_content", {"snapshot": "NULL"}),
+    ("a_delivery_has_one_content", {"body": "'x'"}),
+    ("pending_means_due", {"next_attempt_at": "NULL"}),
+    ("pending_means_due", {"status": "'failed'", "finished_at": "now()"}),
+    ("not_pending_means_finished", {"finished_at": "now()"}),
+    ("not_pending_means_finished", {"status": "'retired'", "next_attempt_at": "NULL"}),
+    ("a_delivery_s_lease_expires", SENT | {"lease_token": "gen_random_uuid()"}),
+    ("a_delivery_s_lease_expires", {"lease_expires_at": "now()"}),
+    ("only_the_begun_are_leased", SENT | LEASED | {"attempt": "0"}),
+    ("only_the_begun_are_leased", LEASED | {"attempt": "1"}),
+    (
+        "only_the_begun_are_leased",
+        SENT | LEASED | {"status": "'failed'", "next_attempt_at": "NULL", "finished_at": "now()"},
+    ),
+    ("delivery_attempts_are_counted", {"failures": "1"}),
+    ("delivery_attempts_are_counted", {"failures": "-1"}),
+]
+
+_ATTEMPT = """
+    WITH delivery AS (
+        INSERT INTO webhook_deliveries (endpoint_id, event, url, snapshot)
+        VALUES (gen_random_uuid(), 'job.failed', 'https://example.com/', '{{}}') RETURNING id
+    )
+    INSERT INTO webhook_attempts (delivery_id, number, lease_token, ended_at, outcome, response)
+    SELECT id, {number}, gen_random_uuid(), {ended_at}, {outcome}, {response} FROM delivery
+"""
+
+
+def _attempt(number: str = "1", ended_at: str = "NULL", outcome: str = "NULL", response: str = "NULL") -> str:
+    return _ATTEMPT.format(number=number, ended_at=ended_at, outcome=outcome, response=response)
+
+
+IMPOSSIBLE_ATTEMPTS = [
+    ("webhook_attempts_number_check", _attempt(number="0")),
+    ("webhook_attempts_outcome_check", _attempt(ended_at="now()", outcome="'sent'")),
+    ("webhook_attempts_response_check", _attempt(response="repeat('x', 16385)::bytea")),
+    ("an_ended_attempt_has_an_outcome", _attempt(ended_at="now()")),
+    ("an_ended_attempt_has_an_outcome", _attempt(outcome="'lost'")),
+]
