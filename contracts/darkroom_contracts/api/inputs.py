@@ -104,7 +104,11 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     webhook_url: Annotated[
         WebhookUrl | None,
-        Meta(description="`http` or `https`, without user info.", extra={"default": "none"}),
+        Meta(
+            description="`https`, without user info, at a public address. The operator may allow other hosts, over"
+            " `http` too.",
+            extra={"default": "none"},
+        ),
     ] = None
     webhook_events: Annotated[
         tuple[WebhookEvent, ...],

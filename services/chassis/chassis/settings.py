@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from chassis.targets import Policy
 from darkroom_contracts.models import Catalogue, load_catalogue
 
 PREFIX = "DARKROOM_"
@@ -20,6 +21,8 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 PostgresUrl = Annotated[str, Meta(pattern="^postgres(ql)?://")]
 HttpOrigin = Annotated[str, Meta(pattern="^https?://")]
+PublicOrigin = Annotated[str, Meta(pattern=r"^https?://[^/?#\s]+\Z")]
+"""An origin that precedes paths, so without a slash at its end."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -115,6 +118,23 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
     s3_region: Annotated[str, Meta(description="Region of the bucket.")] = "us-east-1"
 
 
+class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The links in responses and webhooks."""
+
+    public_url: Annotated[
+        PublicOrigin | None,
+        Meta(
+            description="Origin of the edge as clients reach it, which makes the links of pictures absolute. Without it"
+            " they are paths.",
+        ),
+    ] = None
+
+    @property
+    def origin(self) -> str:
+        """What precedes a path to make a link; empty without a public URL."""
+        return self.public_url or ""
+
+
 class CatalogueSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The model catalogue."""
 
@@ -124,6 +144,35 @@ class CatalogueSettings(msgspec.Struct, frozen=True, kw_only=True):
     def load(self) -> Catalogue:
         """Return the catalogue. Raises CatalogueError."""
         return load_catalogue(Path(self.models_file))
+
+
+class WebhookTargetSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The hosts that webhooks may name. Wrong entries raise SettingsError."""
+
+    webhook_allowed_hosts: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(
+            max_length=100,
+            description="Exact host names, addresses and CIDRs that webhooks may reach although their addresses are not"
+            " public, over plain http too and at any port. For development; a CIDR is as wide as /8 (IPv6: /7) at the"
+            " most. Equal in gateway, webhooks and operations.",
+        ),
+    ] = ()
+    webhook_allowed_ports: Annotated[
+        tuple[Port, ...],
+        Meta(min_length=1, max_length=100, description="Ports that the URLs of webhooks may name at other hosts."),
+    ] = (443,)
+
+    def __post_init__(self) -> None:
+        try:
+            Policy.of(self.webhook_allowed_hosts)
+        except ValueError as error:
+            raise SettingsError(f"DARKROOM_WEBHOOK_ALLOWED_HOSTS: {error}") from error
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that these settings describe."""
+        return Policy.of(self.webhook_allowed_hosts, self.webhook_allowed_ports)
 
 
 def load(settings: type[S], environ: Mapping[str, str] = os.environ) -> S:

@@ -30,6 +30,7 @@ from gateway.submit import SubmitJob
 async def open_app(settings: Settings) -> AsyncIterator[App]:
     """Open the gateway. On exit every submission in progress is answered, then the connections are closed."""
     catalogue = settings.catalogue.load()
+    webhook_targets = settings.webhook_targets.policy
     broker = Broker(settings.broker.amqp_url, "darkroom-gateway")
     connections = Connections(settings.database)
     store = JobStore(connections.rest)
@@ -43,8 +44,8 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         async with connections, Committer(JobStore(connections.commits)) as committer:
             recorder = Recorder(store, committer, admission, relay.wake)
             endpoints = Endpoints(
-                SubmitJob(catalogue, recorder),
-                RetryJob(catalogue, store, recorder),
+                SubmitJob(catalogue, recorder, webhook_targets),
+                RetryJob(catalogue, store, recorder, webhook_targets),
                 CancelJob(store),
                 DeleteJob(store),
             )

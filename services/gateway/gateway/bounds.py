@@ -1,9 +1,10 @@
-"""The model catalogue's bounds on a request. What they refuse is a 422 that names the field."""
+"""The bounds of the model catalogue and of webhooks on a request. What they refuse is a 422 that names the field."""
 
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from chassis.targets import Policy, TargetRefusedError, parse_target
 from darkroom_contracts.api import MAX_SEED, JobInput, JobInputRequest
 from darkroom_contracts.models import Catalogue, Model, OutOfBoundsError, UnknownModelError
 from gateway.decoding import invalid
@@ -27,6 +28,18 @@ def check_input(model: Model, wanted: JobInput) -> None:
     """Check an input that was accepted earlier: the bounds may be narrower now. Raises ProblemError."""
     with _refusals():
         model.check(wanted)
+
+
+def check_webhook_url(policy: Policy, url: str | None) -> None:
+    """Check the URL's spelling and the address in it; a host name's addresses are checked at each delivery.
+
+    Raises ProblemError.
+    """
+    try:
+        if url is not None:
+            parse_target(url, policy)
+    except TargetRefusedError as error:
+        raise invalid("webhook_url", str(error)) from error
 
 
 @contextmanager

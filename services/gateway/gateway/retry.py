@@ -7,10 +7,11 @@ from msgspec.structs import replace
 from chassis.auth import Caller
 from chassis.errors import DatabaseUnavailableError
 from chassis.problems import ProblemError
+from chassis.targets import Policy
 from darkroom_contracts.errors import ApiError
 from darkroom_contracts.models import Catalogue
 from darkroom_contracts.states import TERMINAL
-from gateway.bounds import check_input, find_model
+from gateway.bounds import check_input, check_webhook_url, find_model
 from gateway.identifiers import uuid7
 from gateway.recording import Recorder
 from gateway.store import JobStore
@@ -20,8 +21,9 @@ from gateway.submission import Accepted, RecordedJob, hash_body
 class RetryJob:
     """The use case of `retry_job`."""
 
-    def __init__(self, catalogue: Catalogue, store: JobStore, recorder: Recorder) -> None:
+    def __init__(self, catalogue: Catalogue, store: JobStore, recorder: Recorder, webhook_targets: Policy) -> None:
         self._catalogue = catalogue
+        self._webhook_targets = webhook_targets
         self._store = store
         self._recorder = recorder
 
@@ -31,6 +33,7 @@ class RetryJob:
         if recorded.status not in TERMINAL:
             raise ProblemError(ApiError.JOB_NOT_FINISHED, f"The job is {recorded.status}. Retry it after it has ended.")
         check_input(find_model(self._catalogue, recorded.submission.model), recorded.submission.input)
+        check_webhook_url(self._webhook_targets, recorded.submission.webhook_url)
         submission = replace(
             recorded.submission,
             id=uuid7(),

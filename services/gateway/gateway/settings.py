@@ -4,7 +4,15 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chassis.settings import Address, BrokerSettings, CatalogueSettings, DatabaseSettings, Port, ServiceSettings
+from chassis.settings import (
+    Address,
+    BrokerSettings,
+    CatalogueSettings,
+    DatabaseSettings,
+    Port,
+    ServiceSettings,
+    WebhookTargetSettings,
+)
 
 
 class GatewayDatabaseSettings(DatabaseSettings, frozen=True, kw_only=True):
@@ -27,6 +35,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     database: GatewayDatabaseSettings
     broker: BrokerSettings
     catalogue: CatalogueSettings
+    webhook_targets: WebhookTargetSettings
     gateway_host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     gateway_port: Annotated[Port, Meta(description="Port to listen on.")] = 8001
     max_queued_jobs: Annotated[

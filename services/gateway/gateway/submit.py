@@ -1,8 +1,9 @@
 """Submitting a job."""
 
 from chassis.auth import Caller
+from chassis.targets import Policy
 from darkroom_contracts.models import Catalogue
-from gateway.bounds import find_model, resolve_input
+from gateway.bounds import check_webhook_url, find_model, resolve_input
 from gateway.decoding import decode_request
 from gateway.identifiers import uuid7
 from gateway.recording import Recorder
@@ -12,8 +13,9 @@ from gateway.submission import Accepted, Submission, hash_body
 class SubmitJob:
     """The use case of `submit_job`."""
 
-    def __init__(self, catalogue: Catalogue, recorder: Recorder) -> None:
+    def __init__(self, catalogue: Catalogue, recorder: Recorder, webhook_targets: Policy) -> None:
         self._catalogue = catalogue
+        self._webhook_targets = webhook_targets
         self._recorder = recorder
 
     async def __call__(self, caller: Caller, body: bytes, idempotency_key: str | None, traceparent: str) -> Accepted:
@@ -21,6 +23,7 @@ class SubmitJob:
         request = decode_request(body)
         model = find_model(self._catalogue, request.model)
         wanted = resolve_input(model, request.input)
+        check_webhook_url(self._webhook_targets, request.webhook_url)
         submission = Submission(
             id=uuid7(),
             tenant_id=caller.tenant_id,

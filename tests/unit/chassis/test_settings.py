@@ -6,7 +6,16 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from chassis.settings import BrokerSettings, DatabaseSettings, Port, SettingsError, load
+from chassis.settings import (
+    BrokerSettings,
+    DatabaseSettings,
+    LinkSettings,
+    Port,
+    SettingsError,
+    WebhookTargetSettings,
+    load,
+)
+from chassis.targets import Policy
 
 
 class Fridge(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,3 +131,35 @@ def test_retry_delays_are_bounded(delays: str) -> None:
     """Each is between a second and an hour, and there are at most eight."""
     with pytest.raises(SettingsError, match="DARKROOM_RETRY_DELAYS"):
         load(Kitchen, GOOD | {"DARKROOM_RETRY_DELAYS": delays})
+
+
+def test_webhooks_reach_public_hosts_alone_by_default() -> None:
+    """Without settings no host is allowed beside the public ones, and port 443 alone."""
+    assert load(WebhookTargetSettings, {}).policy == Policy() == Policy.of([], (443,))
+
+
+def test_hosts_for_webhooks_are_named_one_by_one() -> None:
+    """Names, addresses and CIDRs are separated by commas."""
+    hosts = "127.0.0.1, receiver, 10.1.0.0/16"
+    settings = load(
+        WebhookTargetSettings,
+        {"DARKROOM_WEBHOOK_ALLOWED_HOSTS": hosts, "DARKROOM_WEBHOOK_ALLOWED_PORTS": "443,8443"},
+    )
+    assert settings.policy == Policy.of(["127.0.0.1", "receiver", "10.1.0.0/16"], (443, 8443))
+
+
+def test_webhooks_are_never_allowed_everywhere() -> None:
+    """A network that holds everything, and a pattern, are mistakes."""
+    for hosts in ("0.0.0.0/0", "::/0", "*"):
+        with pytest.raises(SettingsError, match="DARKROOM_WEBHOOK_ALLOWED_HOSTS: entry 1 is"):
+            load(WebhookTargetSettings, {"DARKROOM_WEBHOOK_ALLOWED_HOSTS": hosts})
+
+
+@pytest.mark.parametrize("url", ["https://darkroom.example", "http://127.0.0.1:8080"])
+def test_a_public_url_is_an_origin(url: str) -> None:
+    """It precedes paths, so it has none itself; without it nothing precedes them."""
+    assert load(LinkSettings, {"DARKROOM_PUBLIC_URL": url}).origin == url
+    assert load(LinkSettings, {}).origin == ""
+    for wrong in (f"{url}/", f"{url}/path", f"{url}?query", f"{url}\n", "darkroom.example"):
+        with pytest.raises(SettingsError, match="DARKROOM_PUBLIC_URL"):
+            load(LinkSettings, {"DARKROOM_PUBLIC_URL": wrong})

@@ -7,7 +7,8 @@ from uuid import UUID
 import click
 import msgspec
 
-from chassis.settings import CatalogueSettings, load
+from chassis.settings import CatalogueSettings, WebhookTargetSettings, load
+from chassis.targets import Policy
 from darkroom.console import json_option, print_fields, print_json, print_table
 from darkroom_contracts.models import Catalogue
 from operations.commands.session import with_database
@@ -72,7 +73,9 @@ def show(letter_id: UUID, as_json: bool) -> None:
 @json_option
 def replay(letter_id: UUID, as_json: bool) -> None:
     """Queue the job of an open dead letter again, an orphan's from its message. A second replay is refused."""
-    replayed = with_database(lambda database: replay_letter(database, letter_id, _actor(), _catalogue))
+    replayed = with_database(
+        lambda database: replay_letter(database, letter_id, _actor(), _catalogue, _webhook_targets())
+    )
     if as_json:
         print_json(replayed)
     else:
@@ -171,6 +174,11 @@ def _indented(raw: msgspec.Raw | None) -> str | None:
 def _catalogue() -> Catalogue:
     """Load the catalogue that an orphan's job is checked against. Raises SettingsError or CatalogueError."""
     return load(CatalogueSettings).load()
+
+
+def _webhook_targets() -> Policy:
+    """Load the policy that an orphan's webhook URL is checked against. Raises SettingsError."""
+    return load(WebhookTargetSettings).policy
 
 
 def _actor() -> str:

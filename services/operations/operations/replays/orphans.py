@@ -4,6 +4,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from chassis.postgres import Connection
+from chassis.targets import Policy
 from darkroom_contracts.models import Catalogue
 from operations.letters.inspection import UnknownLetterError
 from operations.letters.records import LetterStatus
@@ -16,11 +17,13 @@ from operations.retention import purge
 CatalogueLoader = Callable[[], Catalogue]
 
 
-async def revive(connection: Connection, letter: OrphanLetter, catalogue: CatalogueLoader) -> Replayed:
+async def revive(
+    connection: Connection, letter: OrphanLetter, catalogue: CatalogueLoader, webhook_targets: Policy
+) -> Replayed:
     """Make an orphan's job again, in the caller's transaction. Raises ReplayRefusedError."""
     await purge.hold(connection)
     _refuse_known(letter.job_id, await store.lock_job(connection, letter.job_id))
-    job = await _read(connection, letter, catalogue)
+    job = await _read(connection, letter, catalogue, webhook_targets)
     if not await store.revive_job(connection, job):
         # Another replay committed first, or `purged_before` advanced before this transaction held it.
         _refuse_known(job.id, await store.lock_job(connection, job.id))
@@ -42,7 +45,9 @@ def _refuse_known(job_id: UUID, job: LockedJob | None) -> None:
     )
 
 
-async def _read(connection: Connection, letter: OrphanLetter, catalogue: CatalogueLoader) -> RevivedJob:
+async def _read(
+    connection: Connection, letter: OrphanLetter, catalogue: CatalogueLoader, webhook_targets: Policy
+) -> RevivedJob:
     """Return the job that the orphan's message asks for, if it may be made."""
     newest = await store.newest_orphan(connection, letter.job_id)
     if newest is None:
@@ -52,7 +57,7 @@ async def _read(connection: Connection, letter: OrphanLetter, catalogue: Catalog
             f"A later generation of job {letter.job_id} is an orphan as well; replay dead letter {newest.id}."
         )
     message = read_message(letter.body)
-    job = revived_job(message, newest.latest + 1, catalogue())
+    job = revived_job(message, newest.latest + 1, catalogue(), webhook_targets)
     if not await store.tenant_exists(connection, job.tenant_id):
         raise ReplayRefusedError(f"The job can't be made again: there is no tenant {job.tenant_id}.")
     return job

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from chassis.postgres import Connection, Database
+from chassis.targets import Policy
 from darkroom_contracts.states import JobStatus
 from operations.audit import log as audit
 from operations.letters.inspection import UnknownLetterError
@@ -13,12 +14,21 @@ from operations.replays.outcome import Replayed, ReplayRefusedError
 from operations.replays.records import JobLetter, LockedJob, OrphanLetter, UndecodableLetter
 from operations.retention import objects
 
+PUBLIC_TARGETS = Policy()
 
-async def replay(database: Database, letter_id: UUID, actor: str, catalogue: CatalogueLoader) -> Replayed:
+
+async def replay(
+    database: Database,
+    letter_id: UUID,
+    actor: str,
+    catalogue: CatalogueLoader,
+    webhook_targets: Policy = PUBLIC_TARGETS,
+) -> Replayed:
     """Queue the job of an open dead letter again: in its next generation, with no attempts and a new time to live.
 
-    An orphan's job is made again from its message, within the bounds of the current catalogue. A second replay of a
-    letter raises ReplayRefusedError. Raises UnknownLetterError and what `catalogue` raises.
+    An orphan's job is made again from its message, within the bounds of the current catalogue and of
+    `webhook_targets`. A second replay of a letter raises ReplayRefusedError. Raises UnknownLetterError and what
+    `catalogue` raises.
     """
     async with database.transaction() as connection:
         letter = await store.find_candidate(connection, letter_id)
@@ -26,7 +36,7 @@ async def replay(database: Database, letter_id: UUID, actor: str, catalogue: Cat
             case JobLetter():
                 replayed = await _requeue(connection, letter)
             case OrphanLetter():
-                replayed = await revive(connection, letter, catalogue)
+                replayed = await revive(connection, letter, catalogue, webhook_targets)
             case UndecodableLetter():
                 raise ReplayRefusedError(
                     "The message can't be decoded, so there is no job to replay; fix the program that sent it."

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from chassis.targets import Policy, TargetRefusedError, parse_target
 from darkroom_contracts.api import JobInput, JobRequest
 from darkroom_contracts.messages import UndecodableMessageError, decode_render, v2
 from darkroom_contracts.models import Catalogue, OutOfBoundsError, UnknownModelError
@@ -37,11 +38,12 @@ def read_message(body: bytes) -> v2.Render:
     return message
 
 
-def revived_job(message: v2.Render, generation: int, catalogue: Catalogue) -> RevivedJob:
+def revived_job(message: v2.Render, generation: int, catalogue: Catalogue, webhook_targets: Policy) -> RevivedJob:
     """Return the job of a message, checked as a submission. Raises UnfitMessageError."""
     request = _as_request(message)
     _check_model(message.model, message.input, catalogue)
     _check_key(message)
+    _check_webhook_url(request.webhook_url, webhook_targets)
     if message.priority not in _PRIORITIES or generation > _LAST_GENERATION:
         raise UnfitMessageError("has a priority or a generation out of bounds")
     return RevivedJob(
@@ -92,6 +94,14 @@ def _check_model(name: str, wanted: JobInput, catalogue: Catalogue) -> None:
         raise UnfitMessageError(f"asks for the model {name}, which {error}") from error
     except OutOfBoundsError as error:
         raise UnfitMessageError(f"asks for {error.field} that {error}") from error
+
+
+def _check_webhook_url(url: str | None, policy: Policy) -> None:
+    try:
+        if url is not None:
+            parse_target(url, policy)
+    except TargetRefusedError as error:
+        raise UnfitMessageError(f"has a webhook_url that {error}") from error
 
 
 def _check_key(message: v2.Render) -> None:
