@@ -49,7 +49,7 @@ async def deliveries(connection: asyncpg.Connection) -> list[Any]:
 
 
 async def test_a_tenant_has_one_implicit_endpoint(connection: asyncpg.Connection) -> None:
-    """It is made with the tenant, so that neither a submission nor a transition has to."""
+    """It is made with the tenant, which costs neither submissions nor transitions anything."""
     tenant_id = await connection.fetchval("INSERT INTO tenants (name) VALUES ('fresh') RETURNING id")
     (endpoint,) = await connection.fetch("SELECT * FROM webhook_endpoints WHERE tenant_id = $1", tenant_id)
     assert (endpoint["implicit"], endpoint["url"], endpoint["status"]) == (True, None, "enabled")
