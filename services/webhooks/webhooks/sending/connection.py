@@ -1,0 +1,108 @@
+"""An HTTP/1.1 connection to an origin, used by one request at a time."""
+
+from contextlib import aclosing
+from time import monotonic
+
+import httpcore2
+
+from chassis.targets import Target
+from webhooks.sending.outcome import FailureKind, Progress, Response, SendError
+from webhooks.sending.stream import Stream
+
+MAX_BODY = 16 * 1024
+KEPT_HEADERS = frozenset({"content-type", "location", "retry-after"})
+MAX_HEADER_VALUE = 1_000
+
+
+class _Http(httpcore2.AsyncHTTP11Connection):
+    """The protocol, with bounds that fit the short responses of receivers."""
+
+    READ_NUM_BYTES = 16 * 1024
+    MAX_INCOMPLETE_EVENT_SIZE = 32 * 1024
+    """The longest head of a response, and the longest line of a chunked body."""
+
+
+class Connection:
+    """An open connection."""
+
+    def __init__(self, target: Target, stream: Stream) -> None:
+        self._target = target
+        self._stream = stream
+        self._http = _Http(origin_of(target), stream)
+        self._opened_at = monotonic()
+
+    @property
+    def origin(self) -> str:
+        """The origin of the targets that this connection leads to."""
+        return self._target.origin
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was opened."""
+        return monotonic() - self._opened_at
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether another request can be sent: the last response was read to its end, and neither side closed."""
+        return self._http.is_idle() and not self._stream.is_closed
+
+    @property
+    def has_begun_to_answer(self) -> bool:
+        """Whether a byte of the response to the latest request was received."""
+        return self._stream.first_byte_at is not None
+
+    async def exchange(self, request: httpcore2.Request, progress: Progress) -> Response:
+        """Send a request and return its response. Raises SendError."""
+        progress.stage = "the response was awaited"
+        self._stream.expect_response()
+        started = monotonic()
+        try:
+            return await self._receive(await self._http.handle_async_request(request), progress)
+        except httpcore2.LocalProtocolError as error:
+            raise SendError(FailureKind.PROTOCOL, "A header of the request is not valid in HTTP/1.1.") from error
+        except (httpcore2.NetworkError, httpcore2.RemoteProtocolError) as error:
+            raise self._failure(error) from error
+        finally:
+            if self._stream.first_byte_at is not None:
+                progress.timings.first_byte = self._stream.first_byte_at - started
+
+    async def close(self) -> None:
+        """Close at once."""
+        await self._http.aclose()
+
+    async def _receive(self, response: httpcore2.Response, progress: Progress) -> Response:
+        progress.stage = "the response's body was being received"
+        body = await _read_capped(response)
+        await response.aclose()
+        return Response(
+            response.status, _kept_headers(response), bytes(body[:MAX_BODY]), len(body) > MAX_BODY, progress.timings
+        )
+
+    def _failure(self, error: Exception) -> SendError:
+        host = self._target.host
+        if isinstance(error, httpcore2.NetworkError) or self._stream.has_ended:
+            return SendError(FailureKind.RESET, f"{host} closed the connection before its response was complete.")
+        return SendError(
+            FailureKind.PROTOCOL, f"The response of {host} is not valid HTTP/1.1, or its head is longer than 32 kB."
+        )
+
+
+def origin_of(target: Target) -> httpcore2.Origin:
+    """Return the target's origin, as httpcore2 has it."""
+    return httpcore2.Origin(target.scheme.encode(), target.host.encode(), target.port)
+
+
+async def _read_capped(response: httpcore2.Response) -> bytearray:
+    """Return the body, or its beginning and a little more than MAX_BODY bytes."""
+    body = bytearray()
+    async with aclosing(response.aiter_stream()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > MAX_BODY:
+                break
+    return body
+
+
+def _kept_headers(response: httpcore2.Response) -> dict[str, str]:
+    pairs = ((name.decode("latin-1").lower(), value) for name, value in response.headers)
+    return {name: value.decode("latin-1")[:MAX_HEADER_VALUE] for name, value in pairs if name in KEPT_HEADERS}

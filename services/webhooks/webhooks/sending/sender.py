@@ -1,0 +1,102 @@
+"""Sending a POST to a receiver and returning what came of it, whatever the receiver does."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+import httpcore2
+
+from chassis.targets import Policy, Target
+from webhooks.sending.connection import Connection, origin_of
+from webhooks.sending.dialing import Dialer
+from webhooks.sending.outcome import Failure, FailureKind, Outcome, Progress, Response, SendError
+from webhooks.sending.pool import Limits, Pool
+from webhooks.sending.resolving import Resolver
+
+SECONDS = 15.0
+"""The time that a receiver has, from the resolution of its name to the end of its response."""
+_DROPPED_HEADERS = frozenset({"connection", "transfer-encoding"})
+"""Headers that would change how the request is framed."""
+
+
+class Sender:
+    """Sends requests over connections that are kept for the next ones.
+
+    Redirects are not followed, compressed bodies are not decompressed, and no proxy is used, whatever the environment
+    says. Certificates are verified against those of the operating system.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        limits: Limits | None = None,
+        resolver: Resolver | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        seconds: float = SECONDS,
+    ) -> None:
+        context = ssl_context or httpcore2.default_ssl_context()
+        context.set_alpn_protocols(["http/1.1"])
+        self._dialer = Dialer(policy, resolver or Resolver(), context)
+        self._pool = Pool(limits or Limits())
+        self._seconds = seconds
+
+    async def send(self, target: Target, headers: Mapping[str, str], body: bytes) -> Outcome:
+        """Return the response, or the failure. Nothing that a receiver does is raised."""
+        progress = Progress()
+        started = monotonic()
+        try:
+            with self._pool.place(target.origin):
+                async with asyncio.timeout(self._seconds):
+                    return await self._exchange(target, _request(target, headers, body), progress)
+        except SendError as error:
+            return Failure(error.kind, error.sentence, progress.timings)
+        except TimeoutError:
+            sentence = f"{target.host} took longer than {self._seconds:g} s; at the end {progress.stage}."
+            return Failure(FailureKind.TIMEOUT, sentence, progress.timings)
+        finally:
+            progress.timings.total = monotonic() - started
+
+    async def _exchange(self, target: Target, request: httpcore2.Request, progress: Progress) -> Response:
+        idle = self._pool.take(target.origin)
+        if idle is not None:
+            try:
+                return await self._exchange_on(idle, request, progress)
+            except SendError as error:
+                # The receiver may have closed its end just now. A delivery may arrive twice, so it is sent again.
+                if error.kind is not FailureKind.RESET or idle.has_begun_to_answer:
+                    raise
+        fresh = Connection(target, await self._dialer.dial(target, progress))
+        return await self._exchange_on(fresh, request, progress)
+
+    async def _exchange_on(self, connection: Connection, request: httpcore2.Request, progress: Progress) -> Response:
+        try:
+            return await connection.exchange(request, progress)
+        finally:
+            await self._pool.give_back(connection)
+
+    async def aclose(self) -> None:
+        """Close the idle connections."""
+        await self._pool.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _request(target: Target, headers: Mapping[str, str], body: bytes) -> httpcore2.Request:
+    origin = origin_of(target)
+    url = httpcore2.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target.path.encode())
+    own = {"host": target.authority, "content-length": str(len(body)), "accept-encoding": "identity"}
+    given = {name.lower(): value for name, value in headers.items() if name.lower() not in _DROPPED_HEADERS}
+    merged = {"user-agent": "Darkroom"} | given | own
+    return httpcore2.Request(
+        "POST", url, headers=[(name.encode(), value.encode()) for name, value in merged.items()], content=body
+    )

@@ -1,0 +1,74 @@
+"""The bytes of a connection, for httpcore2."""
+
+import asyncio
+import socket
+import ssl
+from time import monotonic
+from typing import Any, Self
+
+import httpcore2
+
+BUFFER = 16 * 1024
+"""Bytes read ahead, after which the operating system holds the receiver back."""
+
+
+class Stream(httpcore2.AsyncNetworkStream):
+    """A connected socket, plain or under TLS. The caller bounds the time of every call."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.first_byte_at: float | None = None
+        """When the first byte was read since `expect_response`, by `time.monotonic`."""
+        self.has_ended = False
+        """Whether the receiver's end was read."""
+
+    @classmethod
+    async def open(
+        cls, sock: socket.socket, ssl_context: ssl.SSLContext | None = None, hostname: str | None = None
+    ) -> Self:
+        """Take over a connected socket, with a TLS handshake if there is a context. Raises OSError."""
+        try:
+            reader, writer = await asyncio.open_connection(
+                sock=sock, limit=BUFFER, ssl=ssl_context, server_hostname=hostname
+            )
+        except BaseException:
+            sock.close()
+            raise
+        return cls(reader, writer)
+
+    def expect_response(self) -> None:
+        """Forget the previous response: the next byte is another one's first."""
+        self.first_byte_at = None
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return some bytes, or none at the end. Raises httpcore2.ReadError."""
+        try:
+            data = await self._reader.read(max_bytes)
+        except OSError as error:
+            raise httpcore2.ReadError(str(error)) from error
+        self.has_ended = not data
+        if data and self.first_byte_at is None:
+            self.first_byte_at = monotonic()
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Write all bytes. Raises httpcore2.WriteError."""
+        try:
+            self._writer.write(buffer)
+            await self._writer.drain()
+        except OSError as error:
+            raise httpcore2.WriteError(str(error)) from error
+
+    async def aclose(self) -> None:
+        """Close at once. Nothing of value is in flight: a connection is closed after a response, or given up."""
+        self._writer.transport.abort()
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what httpcore2 asks for: whether an idle connection was closed by the receiver."""
+        return self.is_closed if info == "is_readable" else None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the receiver closed the connection, or this side did."""
+        return self._reader.at_eof() or self._reader.exception() is not None or self._writer.transport.is_closing()
