@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 from uuid import UUID
 
 import click
@@ -153,7 +154,9 @@ def _print_job(job: Job, as_json: bool) -> None:
         fields.append(("progress", f"step {job.progress.step} of {job.progress.steps}"))
     if job.error:
         fields.append(("error", f"{job.error.message} ({job.error.code})"))
-    fields += [(f"picture {output.index}", output.url) for output in job.outputs]
+    # A server without a public URL gives paths.
+    origin = os.environ["DARKROOM_URL"]
+    fields += [(f"picture {output.index}", urljoin(origin, output.url)) for output in job.outputs]
     if job.outputs_removed_at:
         fields.append(("pictures", f"removed by retention at {job.outputs_removed_at:%Y-%m-%d %H:%M} UTC"))
     print_fields(fields)

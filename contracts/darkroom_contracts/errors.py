@@ -20,13 +20,14 @@ class ApiError(StrEnum):
     INVALID_JSON = "invalid_json", 400, "The body is not well-formed JSON."
     UNAUTHENTICATED = "unauthenticated", 401, "The request has no valid API key."
     FORBIDDEN = "forbidden", 403, "The API key's scope does not include the request."
-    NOT_FOUND = "not_found", 404, "The address does not exist, or the tenant has no such job."
+    NOT_FOUND = "not_found", 404, "The address does not exist, or the tenant has no such job or picture."
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The address has other methods; see the `Allow` header."
     JOB_NOT_FINISHED = "job_not_finished", 409, "Only a job that has ended can be retried or deleted."
     GONE = (
         "gone",
         410,
-        "The job was deleted, by its tenant or because of its age; or the Idempotency-Key belongs to such a job.",
+        "The job or the picture was deleted, by its tenant or because of its age; or the Idempotency-Key belongs to"
+        " such a job.",
     )
     BODY_TOO_LARGE = "body_too_large", 413, "The body exceeds the largest size that is accepted."
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", 415, "The body is not `application/json`."

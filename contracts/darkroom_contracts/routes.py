@@ -88,6 +88,7 @@ _IDEMPOTENCY_KEY = Header(
 )
 _REPLAYED = Header("Idempotency-Replayed", "`true` when the Idempotency-Key was used before with the same body.")
 _LOCATION = Header("Location", "Path of the job.")
+_PICTURE_LOCATION = Header("Location", "Path and presigned query of the picture, which opens without a key.")
 _RETRY_AFTER = Header("Retry-After", "Seconds to wait before the first read of the job.")
 _AUTHENTICATED = (ApiError.UNAUTHENTICATED, ApiError.FORBIDDEN, ApiError.UNAVAILABLE, ApiError.INTERNAL)
 _ADMISSION = (
@@ -125,6 +126,16 @@ GET_JOB = Route(
     service=Service.STATUS,
     scope=Scope.CLIENT,
     responses={200: Response("The job as it stands.", Job)},
+    problems=(*_AUTHENTICATED, ApiError.NOT_FOUND, ApiError.GONE),
+)
+GET_OUTPUT = Route(
+    name="get_output",
+    method=HTTPMethod.GET,
+    path="/v1/jobs/{id:uuid}/outputs/{index}",
+    summary="Redirect to a picture of the job.",
+    service=Service.STATUS,
+    scope=Scope.CLIENT,
+    responses={302: Response("The picture is at `Location`.", headers=(_PICTURE_LOCATION,))},
     problems=(*_AUTHENTICATED, ApiError.NOT_FOUND, ApiError.GONE),
 )
 CANCEL_JOB = Route(
@@ -169,7 +180,7 @@ LIST_MODELS = Route(
     problems=_AUTHENTICATED,
 )
 
-ROUTES = (SUBMIT_JOB, GET_JOB, CANCEL_JOB, RETRY_JOB, DELETE_JOB, LIST_MODELS)
+ROUTES = (SUBMIT_JOB, GET_JOB, GET_OUTPUT, CANCEL_JOB, RETRY_JOB, DELETE_JOB, LIST_MODELS)
 """The routes that the edge exposes."""
 
 HEALTH_ROUTES = (
@@ -207,6 +218,11 @@ HEALTH_ROUTES = (
 """The routes that every service answers on its own port, and that the edge does not expose."""
 
 _JOB_PATHS = tuple(route.template.split("{id}") for route in (GET_JOB, CANCEL_JOB, RETRY_JOB))
+
+
+def output_path(job_id: UUID, index: int) -> str:
+    """Return the path that redirects to a picture of a job."""
+    return GET_OUTPUT.template.format(id=job_id, index=index)
 
 
 def job_urls(job_id: UUID) -> JobUrls:

@@ -61,6 +61,7 @@ JOB = Job(
             size_bytes=9,
             sha256=SHA256,
             seed=7,
+            link="http://edge/v1/jobs/1/outputs/0",
             url="http://edge/p.png",
             url_expires_at=AT,
         )
@@ -79,7 +80,7 @@ JOB_JSON = (
     b'"expires_at":"2026-11-21T12:00:00Z","deadline_at":null,"queue_position":null,"estimated_start_at":null,"attempt":1,"max_attempts":4,'
     b'"generation":1,"next_attempt_at":null,"worker_session":null,"progress":{"step":20,"steps":20,"value":1.0},"outputs":[{"index":0,'
     b'"content_type":"image/png","width":64,"height":64,"size_bytes":9,"sha256":"' + SHA256.encode() + b'","seed":7,'
-    b'"url":"http://edge/p.png","url_expires_at":"2026-11-21T12:00:00Z"}],"outputs_removed_at":null,"error":null,'
+    b'"link":"http://edge/v1/jobs/1/outputs/0","url":"http://edge/p.png","url_expires_at":"2026-11-21T12:00:00Z"}],"outputs_removed_at":null,"error":null,'
     b'"dead_lettered":false,'
     b'"receipt":{"model_revision":"r","scheduler":"ddim","dtype":"float32","device":"cpu","versions":{"torch":"2"},'
     b'"manifest_sha256":null,"batch_size":1,"tiled":false,"vae_dtype":"float32","execution":{"layout":"contiguous",'

@@ -18,7 +18,6 @@ ENVIRONMENT = {
     "DARKROOM_DATABASE_URL": "postgresql://user:password@host/database",
     "DARKROOM_AMQP_URL": "amqp://user:password@host/vhost",
     "DARKROOM_S3_ENDPOINT": "http://host:1",
-    "DARKROOM_S3_PUBLIC_ENDPOINT": "http://host:1",
     "DARKROOM_S3_ACCESS_KEY": "access",
     "DARKROOM_S3_SECRET_KEY": "secret",
     "DARKROOM_S3_BUCKET": "bucket",

@@ -22,6 +22,7 @@ from darkroom_local.services import read_services
 from training.shapes.scorer import Reading, read
 
 NAMES = {"epmd", "postgres", "s3", "rabbitmq", "edge", *(service.name for service in read_services())}
+SECRETS = ("DARKROOM_API_KEY", "DARKROOM_OPERATOR_KEY", "DARKROOM_S3_SECRET_KEY")
 START_SECONDS = 300
 
 pytestmark = [
@@ -44,6 +45,24 @@ class LocalStack:
 
     def run(self, *arguments: str) -> str:
         return local(self.home, *arguments)
+
+    def settings(self) -> dict[str, str]:
+        """Return the environment file's settings."""
+        lines = (self.home / "env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+    def darkroom(self, *arguments: str) -> str:
+        """Run `darkroom` as the stack's user and return its output. Fails when the command does."""
+        command = (str(Path(sys.executable).parent / "darkroom"), *arguments)
+        environment = os.environ | self.settings()
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout
+
+    def logs(self) -> dict[str, str]:
+        """Return the text of every log, the parts' own included, by name."""
+        files = {*self.home.rglob("*.log"), *(self.home / "logs").iterdir()}
+        return {file.name: file.read_text(errors="replace") for file in files if file.is_file()}
 
     def status(self) -> dict[str, Any]:
         return dict(json.loads(self.run("status", "--json")))
@@ -84,13 +103,7 @@ def test_the_demo_ends_with_the_next_steps(stack: LocalStack) -> None:
 
 def test_its_picture_is_verified(stack: LocalStack) -> None:
     """`darkroom verify` renders the demo's picture again through the edge, and it is identical."""
-    lines = (stack.home / "env").read_text().splitlines()
-    settings = dict(line.split("=", 1) for line in lines if "=" in line)
-    program = str(Path(sys.executable).parent / "darkroom")
-    command = (program, "verify", stack.printed("Picture"))
-    run = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False, timeout=120)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.endswith("identical: the same bytes.\n")
+    assert stack.darkroom("verify", stack.printed("Picture")).endswith("identical: the same bytes.\n")
 
 
 def test_status_names_every_program_and_its_pid(stack: LocalStack) -> None:
@@ -117,12 +130,37 @@ def test_everything_listens_on_loopback_only(stack: LocalStack) -> None:
 
 def test_the_environment_file_opens_the_api(stack: LocalStack) -> None:
     """Its URL and key are those of the running stack; without a key the API answers 401."""
-    lines = (stack.home / "env").read_text().splitlines()
-    settings = dict(line.split("=", 1) for line in lines if "=" in line)
+    settings = stack.settings()
     url = settings["DARKROOM_URL"] + "/v1/models"
     key = settings["DARKROOM_API_KEY"]
     assert httpx2.get(url, headers={"Authorization": f"Bearer {key}"}, trust_env=False).status_code == 200
     assert httpx2.get(url, trust_env=False).status_code == 401
+
+
+def test_no_log_holds_a_credential(stack: LocalStack, tmp_path: Path) -> None:
+    """After requests of every outcome no program has logged a signature, a key, or a secret of the stack."""
+    settings = stack.settings()
+    job = json.loads(stack.darkroom("submit", "a red circle", "--output", str(tmp_path / "p.png"), "--json"))
+    (output,) = job["outputs"]
+    link, picture = output["link"], output["url"]
+    assert link.startswith(settings["DARKROOM_URL"])
+    signature = picture.partition("X-Amz-Signature=")[2]
+    seen: set[int] = set()
+    with httpx2.Client(trust_env=False, follow_redirects=True, timeout=30) as http:
+        assert http.get(picture).content == (tmp_path / "p.png").read_bytes()
+        for key in (settings["DARKROOM_API_KEY"], settings["DARKROOM_OPERATOR_KEY"], "dk_client_unknown-key"):
+            headers = {"Authorization": f"Bearer {key}", "Cookie": f"key={key}", "Referer": picture}
+            seen |= {
+                http.request(method, url, headers=headers).status_code
+                for url in (link, link + "7", picture, picture + "0", picture.replace(".png", ".pn"))
+                for method in ("GET", "HEAD", "PUT", "DELETE")
+            }
+    assert seen == {200, 401, 403, 404, 405}
+    logs = stack.logs()
+    assert f"/v1/jobs/{job['id']}/outputs/0" in logs["edge.log"]
+    assert {"edge.log", "s3.log", "status.log", "gateway.log"} <= logs.keys()
+    secrets = ("X-Amz-", signature, "unknown-key", *(settings[name] for name in SECRETS))
+    assert [(name, secret) for name, text in logs.items() for secret in secrets if secret in text] == []
 
 
 def test_starting_again_changes_nothing(stack: LocalStack) -> None:

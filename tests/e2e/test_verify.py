@@ -19,15 +19,20 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("workers")]
 
 
 class Edge(httpx2.HTTPTransport):
-    """Transport that sends writes to the gateway, as the edge does, and all other requests to their own address."""
+    """Transport that sends writes to the gateway, pictures to S3 under its own host, and the rest to status."""
 
     def __init__(self, stack: Stack) -> None:
         super().__init__()
         self._gateway = httpx2.URL(stack.gateway.url)
+        self._s3 = httpx2.URL(stack.places.bucket.endpoint)
+        self._pictures = f"/{stack.places.bucket.name}/"
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "POST":
             request.url = request.url.copy_with(host=self._gateway.host, port=self._gateway.port)
+        elif request.url.path.startswith(self._pictures):
+            request.url = request.url.copy_with(host=self._s3.host, port=self._s3.port)
+            request.headers["Host"] = self._s3.netloc.decode()
         return super().handle_request(request)
 
 

@@ -136,7 +136,6 @@ class Bucket:
         """Return the settings that point a service at this bucket."""
         return {
             "DARKROOM_S3_ENDPOINT": self.endpoint,
-            "DARKROOM_S3_PUBLIC_ENDPOINT": self.endpoint,
             "DARKROOM_S3_ACCESS_KEY": self.access_key,
             "DARKROOM_S3_SECRET_KEY": self.secret_key,
             "DARKROOM_S3_BUCKET": self.name,

@@ -13,12 +13,13 @@ PAUSE_SECONDS = 0.05
 
 
 class Client:
-    """One tenant's client. Writes go to the gateway and reads to status, as the edge would send them."""
+    """One tenant's client. Writes go to the gateway, reads to status and downloads to S3, as through the edge."""
 
-    def __init__(self, key: str, gateway_url: str, status_url: str) -> None:
+    def __init__(self, key: str, gateway_url: str, status_url: str, s3_endpoint: str) -> None:
         headers = {"Authorization": f"Bearer {key}"}
         self._writes = httpx2.AsyncClient(base_url=gateway_url, headers=headers, timeout=30, trust_env=False)
         self._reads = httpx2.AsyncClient(base_url=status_url, headers=headers, timeout=30, trust_env=False)
+        self._s3_endpoint = s3_endpoint
 
     async def __aenter__(self) -> "Client":
         return self
@@ -79,7 +80,7 @@ class Client:
 
     async def download(self, output: Output) -> httpx2.Response:
         """Download the picture behind a presigned URL, without a key."""
-        async with httpx2.AsyncClient(timeout=30, trust_env=False) as http:
+        async with httpx2.AsyncClient(base_url=self._s3_endpoint, timeout=30, trust_env=False) as http:
             return await http.get(output.url)
 
     async def _until(self, job_id: str, holds: Any, what: str, seconds: float) -> Job:

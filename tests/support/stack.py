@@ -157,7 +157,8 @@ class Stack:
 
     async def client(self, tenant: str = "default", *, gateway: ServiceProcess | None = None) -> Client:
         """Return a client with a new key of the tenant, which submits to `gateway` or to the stack's own."""
-        return Client(await self.key(tenant), (gateway or self.gateway).url, self.status.url)
+        urls = (gateway or self.gateway).url, self.status.url, self.places.bucket.endpoint
+        return Client(await self.key(tenant), *urls)
 
     async def rendered_by(self, worker: str, client: Client, *, model: str = MODEL, seconds: float = 60) -> None:
         """Submit small jobs until that worker has rendered one, and so is alive and idle."""

@@ -24,8 +24,8 @@ class JobProgress(msgspec.Struct, frozen=True):
     value: Annotated[float, Meta(description="Between 0 and 1.")]
 
 
-class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored picture."""
+class KeptOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored picture with the link that does not expire, as webhooks show it."""
 
     index: Annotated[int, Meta(description="Counted from 0.")]
     content_type: Annotated[str, Meta(description="Media type of the file.")]
@@ -34,19 +34,16 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: Annotated[int, Meta(description="Size of the file.")]
     sha256: Annotated[str, Meta(description="Hexadecimal digest of the stored file.")]
     seed: Annotated[int, Meta(description="Seed of this picture.")]
+    link: Annotated[
+        str, Meta(description="Redirects to a fresh presigned URL as long as the picture is kept; needs the API key.")
+    ]
 
 
-class Output(Picture, frozen=True, kw_only=True):
+class Output(KeptOutput, frozen=True, kw_only=True):
     """A stored picture with its presigned URL."""
 
-    url: Annotated[str, Meta(description="Presigned. Read the job again for a new one after `url_expires_at`.")]
-    url_expires_at: Annotated[Timestamp, Meta(description="When `url` expires.")]
-
-
-class KeptOutput(Picture, frozen=True, kw_only=True):
-    """A stored picture with the link that does not expire, as webhooks show it."""
-
-    link: Annotated[str, Meta(description="Redirects to a fresh presigned URL; needs the API key.")]
+    url: Annotated[str, Meta(description="Presigned: opens without a key until `url_expires_at`.")]
+    url_expires_at: Annotated[Timestamp, Meta(description="When `url` expires; `link` gives a new one.")]
 
 
 class JobError(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -32,7 +32,6 @@ def service_settings(
         "DARKROOM_AMQP_MANAGEMENT_URL": rabbitmq.management_url,
         "DARKROOM_DATABASE_URL": postgres.url,
         "DARKROOM_S3_ENDPOINT": s3.endpoint,
-        "DARKROOM_S3_PUBLIC_ENDPOINT": edge.url,
         "DARKROOM_S3_ACCESS_KEY": s3.access_key,
         "DARKROOM_S3_SECRET_KEY": s3.secret_key,
         "DARKROOM_S3_BUCKET": BUCKET,

@@ -26,7 +26,7 @@ class Storage:
 
     def __init__(self, settings: StorageSettings) -> None:
         self._bucket = settings.s3_bucket
-        self._client = _client(settings, settings.s3_endpoint)
+        self._client = _client(settings)
 
     async def put(self, key: str, body: bytes, content_type: str) -> None:
         """Store an object. Raises StorageUnavailableError."""
@@ -63,11 +63,13 @@ class Storage:
 
 
 class Presigner:
-    """Signer of download URLs for the public origin. Makes no requests."""
+    """Signer of download URLs for S3's own host. Makes no requests."""
 
-    def __init__(self, settings: StorageSettings, public_origin: str, lifetime: timedelta) -> None:
+    def __init__(self, settings: StorageSettings, lifetime: timedelta) -> None:
         self._bucket = settings.s3_bucket
-        self._client = _client(settings, public_origin)
+        self._client = _client(settings)
+        # minio-py moves the bucket into the host at AWS; the edge's picture route needs it in the path.
+        self._client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]  # minio-py has no annotation
         self._lifetime = lifetime
 
     def url(self, key: str) -> tuple[str, datetime]:
@@ -77,8 +79,8 @@ class Presigner:
         return url, signed_at + self._lifetime
 
 
-def _client(settings: StorageSettings, endpoint: str) -> minio.Minio:
-    parts = urlsplit(endpoint)
+def _client(settings: StorageSettings) -> minio.Minio:
+    parts = urlsplit(settings.s3_endpoint)
     return minio.Minio(
         endpoint=parts.netloc,
         secure=parts.scheme == "https",

@@ -28,12 +28,11 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
     catalogue = settings.catalogue.load()
     broker = Broker(settings.broker.amqp_url, "darkroom-status")
     live = LiveProgress()
-    lifetime = timedelta(seconds=settings.url_lifetime_seconds)
-    urls = SignedUrls(settings.storage, settings.s3_public_endpoint, lifetime)
+    urls = SignedUrls(settings.storage, timedelta(seconds=settings.url_lifetime_seconds))
     try:
         async with Database(settings.database, "status") as database:
             store = Store(database)
-            jobs = Jobs(JobReads(store), store, Queues(store), live, urls)
+            jobs = Jobs(JobReads(store), store, Queues(store), live, urls, settings.links.origin)
             # Readiness does not depend on RabbitMQ: without it progress comes from the rows.
             health = Health({"database": database.check})
             endpoints = Endpoints(jobs, list_models(catalogue)).by_name()

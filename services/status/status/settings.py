@@ -9,7 +9,7 @@ from chassis.settings import (
     BrokerSettings,
     CatalogueSettings,
     DatabaseSettings,
-    HttpOrigin,
+    LinkSettings,
     Port,
     ServiceSettings,
     StorageSettings,
@@ -22,13 +22,10 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     database: DatabaseSettings
     broker: BrokerSettings
     storage: StorageSettings
+    links: LinkSettings
     catalogue: CatalogueSettings
     status_host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     status_port: Annotated[Port, Meta(description="Port to listen on.")] = 8002
-    s3_public_endpoint: Annotated[
-        HttpOrigin,
-        Meta(description="Origin of the pictures' presigned URLs, as clients reach it: the edge's."),
-    ]
     url_lifetime_seconds: Annotated[
         int,
         Meta(

@@ -31,7 +31,7 @@ def settings(bucket: Bucket) -> StorageSettings:
 
 
 def presigner(settings: StorageSettings, seconds: int) -> Presigner:
-    return Presigner(settings, settings.s3_endpoint, timedelta(seconds=seconds))
+    return Presigner(settings, timedelta(seconds=seconds))
 
 
 async def fetch(url: str) -> httpx2.Response:

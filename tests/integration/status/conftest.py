@@ -26,7 +26,7 @@ def environment(database: str) -> dict[str, str]:
         "DARKROOM_DATABASE_URL": database,
         "DARKROOM_AMQP_URL": f"amqp://guest:guest@{nowhere}/",
         "DARKROOM_S3_ENDPOINT": f"http://{nowhere}",
-        "DARKROOM_S3_PUBLIC_ENDPOINT": "https://pictures.example",
+        "DARKROOM_PUBLIC_URL": "https://darkroom.example",
         "DARKROOM_S3_ACCESS_KEY": "access-key",
         "DARKROOM_S3_SECRET_KEY": "secret-key",
     }

@@ -57,14 +57,15 @@ async def test_a_running_job_tells_its_steps(client: httpx2.AsyncClient, jobs: T
 async def test_a_success_tells_its_picture_its_receipt_and_its_times(
     client: httpx2.AsyncClient, jobs: TenantJobs
 ) -> None:
-    """The picture's URL is presigned for the public origin, with its expiry."""
+    """The picture's URL is presigned and has its expiry; the link is kept. Both are at the public origin."""
     (job_id,) = await jobs.queue()
     stored = await jobs.succeed(job_id, await jobs.claim(job_id))
     body = await get(client, job_id)
     assert body["status"] == "succeeded"
     assert body["progress"] == {"step": 20, "steps": 20, "value": 1.0}
     (output,) = body["outputs"]
-    assert output["url"].startswith(f"https://pictures.example/darkroom/{stored.key}?")
+    assert output["url"].startswith(f"https://darkroom.example/darkroom/{stored.key}?")
+    assert output["link"] == f"https://darkroom.example/v1/jobs/{job_id}/outputs/0"
     assert datetime.fromisoformat(output["url_expires_at"]) > datetime.fromisoformat(body["completed_at"])
     assert (output["sha256"], output["size_bytes"], output["seed"]) == (stored.sha256, 3000, 7)
     assert body["receipt"]["model_revision"] == "rev-1"

@@ -27,5 +27,5 @@ async def test_every_mistake_in_the_settings_is_told_at_once(start_service: Serv
     """The process exits with the code for wrong usage."""
     process = await start_service("status", {"DARKROOM_STATUS_PORT": "0"}, wait_ready=False)
     assert await process.wait() == 64
-    for name in ("DATABASE_URL", "AMQP_URL", "S3_ENDPOINT", "S3_PUBLIC_ENDPOINT", "S3_ACCESS_KEY", "STATUS_PORT"):
+    for name in ("DATABASE_URL", "AMQP_URL", "S3_ENDPOINT", "S3_ACCESS_KEY", "STATUS_PORT"):
         assert f"DARKROOM_{name}" in process.output()

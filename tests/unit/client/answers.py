@@ -47,6 +47,7 @@ def output(index: int = 0, body: bytes = PICTURE) -> Output:
         size_bytes=len(body),
         sha256=sha256(body).hexdigest(),
         seed=7,
+        link=f"http://edge/v1/jobs/{JOB_ID}/outputs/{index}",
         url=f"http://edge/darkroom/jobs/{index}.png?X-Amz-Signature=s",
         url_expires_at=AT,
     )

@@ -1,6 +1,7 @@
 import httpx2
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from darkroom import ApiError, BrokenDownloadError, StillRunningError, UnreachableError
 from darkroom.client import LONGEST_POLL_SECONDS, TRIES
@@ -99,10 +100,13 @@ def test_a_cancel_returns_the_state_of_the_job() -> None:
     assert (script.requests[0].method, script.requests[0].url.path) == ("POST", f"/v1/jobs/{JOB_ID}/cancel")
 
 
-def test_a_picture_is_downloaded_without_the_key() -> None:
-    """A signed URL is requested unchanged, without a second authorization, and the bytes are checked."""
+@pytest.mark.parametrize("origin", ["", "http://pictures.example"])
+def test_a_picture_is_downloaded_without_the_key(origin: str) -> None:
+    """A signed URL, or its path at the client's server, is requested unchanged and without a second authorization."""
     script = Script(httpx2.Response(200, content=PICTURE))
-    assert script.client().download(output()) == PICTURE
+    url = "/darkroom/jobs/0.png?X-Amz-Signature=s"
+    assert script.client().download(replace(output(), url=origin + url)) == PICTURE
+    assert str(script.requests[0].url) == (origin or "http://edge") + url
     assert "Authorization" not in script.requests[0].headers
 
 

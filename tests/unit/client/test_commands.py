@@ -4,6 +4,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 import darkroom.commands
 from darkroom.cli import main
@@ -83,8 +84,14 @@ def test_a_job_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """`job` shows the progress, the error and the pictures, if there are any."""
     assert "step 5 of 20" in _run(monkeypatch, Script(reply(running(5))), "job", str(JOB_ID)).stdout
     assert "The scheduler failed." in _run(monkeypatch, Script(reply(failed())), "job", str(JOB_ID)).stdout
-    shown = _run(monkeypatch, Script(reply(job("succeeded", outputs=[output()]))), "job", str(JOB_ID)).stdout
-    assert output().url in shown
+
+
+@pytest.mark.parametrize("origin", ["", "http://edge"])
+def test_a_picture_is_shown_with_a_whole_url(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    """`job` prints URLs that can be opened, though a server without a public URL answers paths."""
+    path = "/darkroom/jobs/0.png?X-Amz-Signature=s"
+    done = job("succeeded", outputs=[replace(output(), url=origin + path)])
+    assert f"http://edge{path}\n" in _run(monkeypatch, Script(reply(done)), "job", str(JOB_ID)).stdout
 
 
 @pytest.mark.parametrize(("status", "words"), [("running", "will stop within a step"), ("canceled", "is canceled")])

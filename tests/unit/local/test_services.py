@@ -111,6 +111,15 @@ def test_the_edge_gets_the_address_of_each_service_behind_it(tmp_path: Path) -> 
     assert len(upstreams - {"DARKROOM_S3_UPSTREAM"}) == sum(service.edge for service in services)
 
 
+def test_the_edge_asks_s3_under_the_host_that_urls_are_signed_for(tmp_path: Path) -> None:
+    """It is the host and port of the services' own endpoint."""
+    state = State()
+    state.complete(OTHERS)
+    blueprint = Blueprint.draw(Home(tmp_path), state, OTHERS)
+    (edge,) = blueprint.edge.programs()
+    assert blueprint.settings["DARKROOM_S3_ENDPOINT"] == f"http://{edge.environment['DARKROOM_S3_HOST']}"
+
+
 def test_the_port_of_a_removed_service_is_forgotten() -> None:
     """The next start keeps the ports of the others."""
     state = State()

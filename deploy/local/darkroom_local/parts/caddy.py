@@ -12,7 +12,10 @@ from darkroom_local.program import Program, installed
 
 @dataclass(frozen=True)
 class Caddy:
-    """The edge on one loopback port. `upstreams` maps services and `s3` to their host:port."""
+    """The edge on one loopback port. `upstreams` maps services and `s3` to their host:port.
+
+    Picture URLs are signed for the host:port of `s3`.
+    """
 
     folder: Path
     port: int
@@ -51,6 +54,7 @@ class Caddy:
             **timeouts,
             "DARKROOM_EDGE_PORT": str(self.port),
             "DARKROOM_S3_BUCKET": self.bucket,
+            "DARKROOM_S3_HOST": self.upstreams["s3"],
             "XDG_DATA_HOME": str(self.folder),
             "XDG_CONFIG_HOME": str(self.folder),
         }

@@ -2,22 +2,24 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
 from chassis.jobs.row import JobRow
-from darkroom_contracts.api import Job, JobProgress, Output
+from darkroom_contracts.api import EventJob, Job, JobProgress, KeptOutput, Output
 from darkroom_contracts.messages.v1 import Progress
 from darkroom_contracts.objects import StoredOutput
-from darkroom_contracts.routes import job_urls
+from darkroom_contracts.routes import job_urls, output_path
 from darkroom_contracts.states import JobStatus
 
+ViewT = TypeVar("ViewT", Job, EventJob)
 
-class SignedUrl(NamedTuple):
-    """A presigned GET URL and when it expires."""
 
-    url: str
+class SignedPath(NamedTuple):
+    """Path and query of a presigned GET URL, which the edge serves under each of its names."""
+
+    path: str
     expires_at: datetime
 
 
@@ -30,15 +32,34 @@ class Outlook(NamedTuple):
 
 
 def job_view(
-    row: JobRow, *, outlook: Outlook | None = None, live: Progress | None = None, urls: Sequence[SignedUrl] = ()
+    row: JobRow,
+    *,
+    outlook: Outlook | None = None,
+    live: Progress | None = None,
+    signed: Sequence[SignedPath] = (),
+    origin: str = "",
 ) -> Job:
     """Return the whole job.
 
-    `live` is the latest reported step of the current attempt, where there is one. `urls` are those of the row's
-    outputs, in their order.
+    `live` is the latest reported step of the current attempt, where there is one. `signed` are the paths of the row's
+    outputs, in their order. `origin` makes the pictures' links absolute.
     """
-    position, estimated_start_at = outlook or Outlook()
-    return Job(
+    outputs = [
+        Output(**_kept(row, stored, origin), url=origin + each.path, url_expires_at=each.expires_at)
+        for stored, each in zip(row.outputs, signed, strict=True)
+    ]
+    return _view(Job, row, outputs, outlook or Outlook(), live)
+
+
+def event_view(row: JobRow, origin: str = "") -> EventJob:
+    """Return the whole job as a webhook shows it: without what expires."""
+    outputs = [KeptOutput(**_kept(row, stored, origin)) for stored in row.outputs]
+    return _view(EventJob, row, outputs, Outlook(), None)
+
+
+def _view(shape: type[ViewT], row: JobRow, outputs: list[Any], outlook: Outlook, live: Progress | None) -> ViewT:
+    """Return the view, which differs from others in its outputs."""
+    return shape(
         id=row.id,
         status=row.status,
         version=row.version,
@@ -51,15 +72,15 @@ def job_view(
         completed_at=row.completed_at,
         expires_at=row.expires_at,
         deadline_at=row.deadline_at,
-        queue_position=position,
-        estimated_start_at=estimated_start_at,
+        queue_position=outlook.position,
+        estimated_start_at=outlook.estimated_start_at,
         attempt=row.attempt,
         max_attempts=row.max_attempts,
         generation=row.generation,
         next_attempt_at=row.next_attempt_at,
         worker_session=row.session_id,
         progress=progress_of(row, live),
-        outputs=[_output(stored, signed) for stored, signed in zip(row.outputs, urls, strict=True)],
+        outputs=outputs,
         outputs_removed_at=row.outputs_removed_at,
         error=row.error,
         dead_lettered=row.dead_lettered,
@@ -87,18 +108,17 @@ def progress_of(row: JobRow, live: Progress | None) -> JobProgress | None:
     return JobProgress(step, steps, min(1.0, step / steps))
 
 
-def _output(stored: StoredOutput, signed: SignedUrl) -> Output:
-    return Output(
-        index=stored.index,
-        url=signed.url,
-        url_expires_at=signed.expires_at,
-        content_type=stored.content_type,
-        width=stored.width,
-        height=stored.height,
-        size_bytes=stored.size_bytes,
-        sha256=stored.sha256,
-        seed=stored.seed,
-    )
+def _kept(row: JobRow, stored: StoredOutput, origin: str) -> dict[str, Any]:
+    return {
+        "index": stored.index,
+        "content_type": stored.content_type,
+        "width": stored.width,
+        "height": stored.height,
+        "size_bytes": stored.size_bytes,
+        "sha256": stored.sha256,
+        "seed": stored.seed,
+        "link": origin + output_path(row.id, stored.index),
+    }
 
 
 def _milliseconds(queued_at: datetime, started_at: datetime | None) -> float | None:

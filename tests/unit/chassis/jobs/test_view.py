@@ -3,14 +3,19 @@
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
-from chassis.jobs.view import Outlook, SignedUrl, job_view, progress_of
-from darkroom_contracts.api import JobMetrics, JobProgress
+from chassis.jobs.view import Outlook, SignedPath, event_view, job_view, progress_of
+from darkroom_contracts.api import JobMetrics, JobProgress, encode
 from darkroom_contracts.messages.v1 import Progress
 from darkroom_contracts.objects import StoredOutput
 from darkroom_contracts.states import JobStatus
 from tests.support.job_rows import NOON, job_row
+
+STORED = [StoredOutput(index, f"jobs/1/{index}.png", "image/png", 64, 64, 3000, "ab", 7) for index in (0, 1)]
+SIGNED = [SignedPath(f"/darkroom/jobs/1/{index}.png?X-Amz-Signature=s", NOON) for index in (0, 1)]
+ORIGIN = "https://darkroom.example"
 
 
 def running(**changes: Any) -> Any:
@@ -77,15 +82,36 @@ def test_a_job_that_waits_again_has_no_queue_time() -> None:
 
 def test_each_picture_gets_its_own_url() -> None:
     """The URLs are given in the order of the outputs, one for each."""
-    stored = [StoredOutput(index, f"jobs/1/{index}.png", "image/png", 64, 64, 3000, "ab", 7) for index in (0, 1)]
-    signed = [SignedUrl(f"https://pictures.example/{index}", NOON) for index in (0, 1)]
-    outputs = job_view(job_row(outputs=stored), urls=signed).outputs
+    outputs = job_view(job_row(outputs=STORED), signed=SIGNED).outputs
     assert [(output.index, output.url, output.url_expires_at) for output in outputs] == [
-        (0, "https://pictures.example/0", NOON),
-        (1, "https://pictures.example/1", NOON),
+        (0, SIGNED[0].path, NOON),
+        (1, SIGNED[1].path, NOON),
     ]
     with pytest.raises(ValueError, match="zip"):
-        job_view(job_row(outputs=stored), urls=signed[:1])
+        job_view(job_row(outputs=STORED), signed=SIGNED[:1])
+
+
+@pytest.mark.parametrize("origin", ["", ORIGIN])
+def test_links_are_paths_or_absolute(origin: str) -> None:
+    """An origin precedes the presigned URL and the link that is kept; by default both are paths."""
+    row = job_row(outputs=STORED)
+    for index, output in enumerate(job_view(row, signed=SIGNED, origin=origin).outputs):
+        assert output.url == origin + SIGNED[index].path
+        assert output.link == f"{origin}/v1/jobs/{row.id}/outputs/{index}"
+
+
+def test_an_event_shows_the_job_without_what_expires() -> None:
+    """A webhook's job has the same fields and links as a response, and no presigned URL or place in the queue."""
+    row = running(status=JobStatus.SUCCEEDED, completed_at=NOON, outputs=STORED)
+    shown, event_job = (
+        msgspec.json.decode(encode(view))
+        for view in (job_view(row, signed=SIGNED, origin=ORIGIN), event_view(row, ORIGIN))
+    )
+    for output in shown["outputs"]:
+        assert (output.pop("url"), output.pop("url_expires_at")) != (None, None)
+    assert event_job == shown
+    assert event_job["outputs"][1]["link"] == f"{ORIGIN}/v1/jobs/{row.id}/outputs/1"
+    assert event_view(job_row(outputs=STORED)).outputs[0].link.startswith("/v1/jobs/")
 
 
 def test_a_waiting_job_shows_its_outlook() -> None:
