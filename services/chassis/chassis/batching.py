@@ -77,14 +77,20 @@ class Batcher(Generic[T, V]):
 
     async def ask(self, item: T) -> V:
         """Return the answer for an item, or raise the error of its group."""
-        group = self._waiting.setdefault(self._key(item), Group(item, asyncio.get_running_loop().time()))
-        answer = group.join()
+        answer = self._group(item).join()
         if self._idle:
             self._idle -= 1
             worker = asyncio.create_task(self._run(), context=self._context.copy())
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
         return await answer
+
+    def _group(self, item: T) -> Group[T, V]:
+        key = self._key(item)
+        group = self._waiting.get(key)
+        if group is None:
+            group = self._waiting[key] = Group(item, asyncio.get_running_loop().time())
+        return group
 
     def take(self, at_most: int | None = None) -> list[Group[T, V]]:
         """Remove the oldest waiting groups, by default all; the caller must answer them."""

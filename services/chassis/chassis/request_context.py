@@ -22,7 +22,7 @@ CLOSED_STREAMS = Counter(
     "Streams and WebSockets that ended, by what ended them: server, client or error.",
     ["route", "by"],
 )
-EVENT_STREAM = "text/event-stream"
+EVENT_STREAM = b"text/event-stream"
 
 # Close codes of WebSockets: https://www.iana.org/assignments/websocket/websocket.xhtml#close-code-number
 NORMAL_CLOSURE = 1000
@@ -45,7 +45,7 @@ class RequestContext:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        scope["traceparent"] = traceparent_from(_header(scope["headers"], b"traceparent"))
+        scope["traceparent"] = traceparent_from(_traceparent_header(scope))
         structlog.contextvars.bind_contextvars(trace_id=trace_id(scope["traceparent"]))
         exchange = (_WebSocket if scope["type"] == "websocket" else _Request)(scope, receive, send)
         try:
@@ -112,7 +112,7 @@ class _Request:
         if message["type"] == "http.response.start":
             self.measure.status = message["status"]
             _add_traceparent(message, self._scope)
-            if (_header(message["headers"], b"content-type") or "").startswith(EVENT_STREAM):
+            if any(name == b"content-type" and value.startswith(EVENT_STREAM) for name, value in message["headers"]):
                 self.measure.begin_stream()
         elif message["type"] == "http.response.body":
             self._complete = not message.get("more_body", False)
@@ -187,5 +187,6 @@ def _add_traceparent(message: Message, scope: Scope) -> None:
     message["headers"] = [*message.get("headers", ()), (b"traceparent", scope["traceparent"].encode())]
 
 
-def _header(headers: list[tuple[bytes, bytes]], name: bytes) -> str | None:
-    return next((value.decode("latin-1") for key, value in headers if key.lower() == name), None)
+def _traceparent_header(scope: Scope) -> str | None:
+    """Return the header's value; ASGI servers give names in lower case."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)

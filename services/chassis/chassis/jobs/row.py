@@ -87,17 +87,14 @@ def decode_job(row: Mapping[str, Any], into: type[J]) -> J | DeletedRow | Undeco
 
 def decode_columns(row: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:
     """Return the columns, with JSON and enumerations decoded. Raises UndecodableColumnError."""
-    return {column: _decode(column, row[column]) for column in columns}
-
-
-def _decode(column: str, value: Any) -> Any:
-    decode = _DECODERS.get(column)
-    if decode is None:
-        return value
-    try:
-        return decode(value)
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):  # whose message would quote the row
-        raise UndecodableColumnError(column) from None
+    values = {column: row[column] for column in columns}
+    for column, decode in _DECODERS.items():
+        if column in values:
+            try:
+                values[column] = decode(values[column])
+            except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):  # whose message would quote the row
+                raise UndecodableColumnError(column) from None
+    return values
 
 
 def _or(default: Callable[[], T | None], decode: Callable[[bytes], T]) -> Callable[[bytes | None], T | None]:
