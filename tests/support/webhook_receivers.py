@@ -1,4 +1,4 @@
-"""Receivers on real sockets, and how they behave."""
+"""Receivers on real sockets, how they behave, and a sender for them."""
 
 import asyncio
 import itertools
@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeAlias
 
 from chassis.targets import Policy, Target, parse_target
+from webhooks.sending.sender import Sender
 
 LOOPBACK = Policy.of(["127.0.0.1"])
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -122,6 +123,11 @@ def resetting(answer: bytes) -> Behaviour:
         writer.transport.abort()
 
     return behave
+
+
+def sending(policy: Policy = LOOPBACK, **options: Any) -> Sender:
+    """Return a sender that trusts no authority, so that none is loaded."""
+    return Sender(policy, ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), **options)
 
 
 _connects: list[list[Any]] = []

@@ -13,6 +13,7 @@ from darkroom_local import setup, stack
 from darkroom_local.blueprint import Blueprint
 from darkroom_local.console import console
 from darkroom_local.demo import PROMPT, render_picture
+from darkroom_local.environment import ALLOWED_HOSTS
 from darkroom_local.errors import LocalError
 from darkroom_local.home import Home
 from darkroom_local.state import State
@@ -129,6 +130,8 @@ def _print_next_steps(home: Home, blueprint: Blueprint) -> None:
     )
     console.print(f"API:      {blueprint.edge.url}", markup=False)
     console.print(f"Submit:   {curl}", markup=False)
+    if allowed := blueprint.settings[ALLOWED_HOSTS]:
+        console.print(f"Webhooks: may reach {allowed} as well as public hosts ({ALLOWED_HOSTS})", markup=False)
     console.print(f"Status:   {_make(home, 'status')}", markup=False)
     console.print(f"Stop:     {_make(home, 'down')}", markup=False)
 

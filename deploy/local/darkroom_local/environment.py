@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 from darkroom_local.home import REPOSITORY, Home, write_private
 from darkroom_local.parts import S3, Caddy, Postgres, RabbitMQ
+from darkroom_local.ports import LOOPBACK
 from darkroom_local.state import State
 
 BUCKET = "darkroom"
+ALLOWED_HOSTS = "DARKROOM_WEBHOOK_ALLOWED_HOSTS"
 # Settings of the stack itself and of its clients; services do not get them.
 OWN = ("DARKROOM_HOME", "DARKROOM_PORT", "DARKROOM_STACK", "DARKROOM_URL", "DARKROOM_API_KEY", "DARKROOM_OPERATOR_KEY")
 
@@ -23,6 +25,7 @@ def service_settings(
     defaults = {
         "DARKROOM_DEVICE": "cpu",
         "DARKROOM_MODEL": "shapes",
+        ALLOWED_HOSTS: LOOPBACK,
         "DARKROOM_MODELS_FILE": str(REPOSITORY / "deploy" / "models.toml"),
         "DARKROOM_WORKER_NAME": "worker-1",
     }

@@ -88,3 +88,10 @@ def test_another_stacks_places_are_ignored(home: Home, state: State, monkeypatch
     assert chosen["DARKROOM_DATABASE_URL"] == Blueprint.draw(home, state, read_services()).postgres.url
     assert chosen["DARKROOM_GATEWAY_PORT"] == str(state.ports["gateway"])
     assert "DARKROOM_API_KEY" not in chosen
+
+
+def test_webhooks_may_reach_this_machine(home: Home, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    """127.0.0.1 is allowed for development; the caller's own setting replaces it."""
+    assert settings(home, state)["DARKROOM_WEBHOOK_ALLOWED_HOSTS"] == "127.0.0.1"
+    monkeypatch.setenv("DARKROOM_WEBHOOK_ALLOWED_HOSTS", "receiver")
+    assert settings(home, state)["DARKROOM_WEBHOOK_ALLOWED_HOSTS"] == "receiver"

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from chassis.targets import Policy
-from tests.support.webhook_receivers import Receiver, healthy, receiving
+from tests.support.webhook_receivers import Receiver, healthy, receiving, sending
 from webhooks.sending.outcome import Outcome, Response
 from webhooks.sending.sender import Sender
 
@@ -19,7 +19,7 @@ HERE = Policy.of(["127.0.0.0/8"])
 
 @pytest.fixture
 async def sender() -> AsyncIterator[Sender]:
-    async with Sender(HERE) as sender:
+    async with sending(HERE) as sender:
         yield sender
 
 

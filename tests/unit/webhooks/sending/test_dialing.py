@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from chassis.targets import Policy, Target, parse_target
-from tests.support.webhook_receivers import LOOPBACK, found, healthy, receiving, recorded_connects
+from tests.support.webhook_receivers import LOOPBACK, found, healthy, receiving, recorded_connects, sending
 from webhooks.sending.outcome import Failure, FailureKind, Response
 from webhooks.sending.pool import Limits
 from webhooks.sending.resolving import Resolver
-from webhooks.sending.sender import Sender
 
 NAMED = "hooks.example.com"
 
@@ -35,7 +34,7 @@ async def test_flipping_between_two_deliveries() -> None:
     async with receiving(healthy) as allowed, receiving(healthy, host="127.0.0.2", port=allowed.port) as denied:
         target, policy = named(allowed.port)
         resolver = Resolver(lambda *arguments, **options: found(*next(turns)))
-        async with Sender(policy, resolver=resolver, limits=Limits(idle=0)) as sender:
+        async with sending(policy, resolver=resolver, limits=Limits(idle=0)) as sender:
             outcomes = [await sender.send(target, {}, b"{}") for _ in range(20)]
         assert (allowed.accepted, denied.accepted) == (10, 0)
     assert [isinstance(outcome, Response) for outcome in outcomes] == [True, False] * 10
@@ -82,7 +81,7 @@ async def test_a_name_that_leads_to_a_denied_address_is_not_dialed(address: str)
     """No socket is connected, and the tenant does not learn the address."""
     target, policy = named(443)
     with recorded_connects() as connects:
-        async with Sender(policy, resolver=Resolver(answers(address))) as sender:
+        async with sending(policy, resolver=Resolver(answers(address))) as sender:
             outcome = await sender.send(target, {}, b"{}")
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.DENIED
@@ -94,7 +93,7 @@ async def test_a_name_that_leads_to_a_denied_address_is_not_dialed(address: str)
 async def test_this_machine_by_name_is_not_dialed() -> None:
     """The operating system's own name of this machine leads nowhere."""
     with recorded_connects() as connects:
-        async with Sender(Policy()) as sender:
+        async with sending(Policy()) as sender:
             outcome = await sender.send(parse_target("https://localhost/", Policy()), {}, b"{}")
     assert isinstance(outcome, Failure)
     assert (outcome.kind, connects) == (FailureKind.DENIED, [])
@@ -102,7 +101,7 @@ async def test_this_machine_by_name_is_not_dialed() -> None:
 
 async def test_an_address_is_judged_again_when_it_is_dialed() -> None:
     """A URL that was accepted under a wider policy is refused by the current one."""
-    async with receiving(healthy) as receiver, Sender(Policy()) as sender:
+    async with receiving(healthy) as receiver, sending(Policy()) as sender:
         with recorded_connects() as connects:
             outcome = await sender.send(receiver.target(), {}, b"{}")
         assert isinstance(outcome, Failure)
@@ -116,7 +115,7 @@ async def test_the_next_address_is_dialed_if_the_first_refuses() -> None:
         target, _ = named(receiver.port)
         resolver = Resolver(answers("127.0.0.9", "127.0.0.3", "::1", "127.0.0.4", "127.0.0.5"))
         with recorded_connects() as connects:
-            async with Sender(policy, resolver=resolver) as sender:
+            async with sending(policy, resolver=resolver) as sender:
                 outcome = await sender.send(target, {}, b"{}")
         assert isinstance(outcome, Response)
         assert [address for address, _ in connects] == ["127.0.0.3", "127.0.0.4", "127.0.0.5"]
@@ -128,7 +127,7 @@ async def test_a_closed_port_is_a_failure_to_connect() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         target, policy = named(closed.getsockname()[1])
-        async with Sender(policy, resolver=Resolver(answers("127.0.0.1"))) as sender:
+        async with sending(policy, resolver=Resolver(answers("127.0.0.1"))) as sender:
             outcome = await sender.send(target, {}, b"{}")
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.CONNECT
@@ -147,10 +146,10 @@ async def test_a_host_that_never_accepts_is_given_up(monkeypatch: pytest.MonkeyP
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.2", port))
-        async with Sender(policy, resolver=Resolver(answers("127.0.0.2"))) as sender:
+        async with sending(policy, resolver=Resolver(answers("127.0.0.2"))) as sender:
             outcome = await sender.send(named(port)[0], {}, b"{}")
         async with receiving(healthy, port=port) as receiver:
-            async with Sender(policy, resolver=Resolver(answers("127.0.0.2", "127.0.0.1"))) as sender:
+            async with sending(policy, resolver=Resolver(answers("127.0.0.2", "127.0.0.1"))) as sender:
                 second = await sender.send(named(port)[0], {}, b"{}")
             assert receiver.accepted == 1
         for filler in fillers:
@@ -171,7 +170,7 @@ async def test_concurrent_sends_of_one_host_resolve_it_once() -> None:
 
     async with receiving(healthy) as receiver:
         target, policy = named(receiver.port)
-        async with Sender(policy, resolver=Resolver(count)) as sender:
+        async with sending(policy, resolver=Resolver(count)) as sender:
             outcomes = await asyncio.gather(*(sender.send(target, {}, b"{}") for _ in range(20)))
     assert all(isinstance(outcome, Response) for outcome in outcomes)
     assert calls == 1

@@ -5,10 +5,9 @@ import asyncio
 import pytest
 
 from chassis.targets import Policy
-from tests.support.webhook_receivers import LOOPBACK, healthy, read_request, receiving, silent
+from tests.support.webhook_receivers import healthy, read_request, receiving, sending, silent
 from webhooks.sending.outcome import Failure, FailureKind, Response
 from webhooks.sending.pool import Limits
-from webhooks.sending.sender import Sender
 
 ANYWHERE_HERE = Policy.of(["127.0.0.0/8"])
 
@@ -38,7 +37,7 @@ class Gate:
 async def test_requests_beyond_a_bound_are_not_sent(limits: Limits, other_origin: bool) -> None:
     """The bound for an origin and the bound for all are answered at once; a place that is free again is used."""
     gate = Gate()
-    async with receiving(gate, host="0.0.0.0") as receiver, Sender(ANYWHERE_HERE, limits=limits) as sender:
+    async with receiving(gate, host="0.0.0.0") as receiver, sending(ANYWHERE_HERE, limits=limits) as sender:
         targets = [receiver.target(host=host, policy=ANYWHERE_HERE) for host in ("127.0.0.1", "127.0.0.2")]
         sends = [asyncio.create_task(sender.send(targets[0], {}, b"{}")) for _ in range(2)]
         for _ in sends:
@@ -54,7 +53,7 @@ async def test_requests_beyond_a_bound_are_not_sent(limits: Limits, other_origin
 
 async def test_failures_free_their_places() -> None:
     """A place is free again after a timeout."""
-    async with receiving(silent) as receiver, Sender(LOOPBACK, limits=Limits(per_origin=1), seconds=0.05) as sender:
+    async with receiving(silent) as receiver, sending(limits=Limits(per_origin=1), seconds=0.05) as sender:
         for _ in range(3):
             outcome = await sender.send(receiver.target(), {}, b"{}")
             assert isinstance(outcome, Failure)
@@ -65,7 +64,7 @@ async def test_idle_connections_are_closed_after_a_time() -> None:
     """The receiver sees the end of the connection without another request."""
     gate = Gate()
     gate.open.set()
-    async with receiving(gate) as receiver, Sender(LOOPBACK, limits=Limits(idle_seconds=0.05)) as sender:
+    async with receiving(gate) as receiver, sending(limits=Limits(idle_seconds=0.05)) as sender:
         await sender.send(receiver.target(), {}, b"{}")
         await asyncio.wait_for(gate.closed.acquire(), 5)
         await sender.send(receiver.target(), {}, b"{}")
@@ -76,7 +75,7 @@ async def test_idle_connections_are_bounded() -> None:
     """The connection that is idle for longest is closed for another."""
     gate = Gate()
     gate.open.set()
-    async with receiving(gate, host="0.0.0.0") as receiver, Sender(ANYWHERE_HERE, limits=Limits(idle=2)) as sender:
+    async with receiving(gate, host="0.0.0.0") as receiver, sending(ANYWHERE_HERE, limits=Limits(idle=2)) as sender:
         targets = [receiver.target(host=f"127.0.0.{last}", policy=ANYWHERE_HERE) for last in (1, 2, 3)]
         for target in targets:
             await sender.send(target, {}, b"{}")
@@ -91,7 +90,7 @@ async def test_idle_connections_are_bounded() -> None:
 async def test_no_connection_lives_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection past its age is not used again, so that a changed address is noticed."""
     monkeypatch.setattr("webhooks.sending.pool.MAX_AGE_SECONDS", 0.0)
-    async with receiving(healthy) as receiver, Sender(LOOPBACK) as sender:
+    async with receiving(healthy) as receiver, sending() as sender:
         for _ in range(2):
             await sender.send(receiver.target(), {}, b"{}")
         assert receiver.accepted == 2
@@ -102,6 +101,6 @@ async def test_the_end_of_a_sender_closes_what_is_idle() -> None:
     gate = Gate()
     gate.open.set()
     async with receiving(gate) as receiver:
-        async with Sender(LOOPBACK) as sender:
+        async with sending() as sender:
             await sender.send(receiver.target(), {}, b"{}")
         await asyncio.wait_for(gate.closed.acquire(), 5)

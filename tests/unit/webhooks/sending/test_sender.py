@@ -6,7 +6,15 @@ from collections.abc import AsyncIterator
 import pytest
 import uvloop
 
-from tests.support.webhook_receivers import LOOPBACK, OK, answering, healthy, read_request, receiving, resetting
+from tests.support.webhook_receivers import (
+    OK,
+    answering,
+    healthy,
+    read_request,
+    receiving,
+    resetting,
+    sending,
+)
 from webhooks.sending.outcome import Failure, FailureKind, Response
 from webhooks.sending.sender import Sender
 
@@ -15,7 +23,7 @@ BODY = b'{"type": "job.succeeded"}'
 
 @pytest.fixture
 async def sender() -> AsyncIterator[Sender]:
-    async with Sender(LOOPBACK) as sender:
+    async with sending() as sender:
         yield sender
 
 
@@ -125,7 +133,7 @@ async def test_no_proxy_is_taken_from_the_environment(monkeypatch: pytest.Monkey
     async with receiving(healthy) as proxy, receiving(healthy) as receiver:
         for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        async with Sender(LOOPBACK) as sender:
+        async with sending() as sender:
             assert isinstance(await sender.send(receiver.target(), {}, BODY), Response)
         assert (proxy.accepted, receiver.accepted) == (0, 1)
 
@@ -141,12 +149,12 @@ async def test_a_canceled_send_closes_its_connection() -> None:
         closed.set()
 
     begun = asyncio.Event()
-    async with receiving(behave) as receiver, Sender(LOOPBACK) as sender:
-        sending = asyncio.create_task(sender.send(receiver.target(), {}, BODY))
+    async with receiving(behave) as receiver, sending() as sender:
+        request = asyncio.create_task(sender.send(receiver.target(), {}, BODY))
         await asyncio.wait_for(begun.wait(), 5)
-        sending.cancel()
-        await asyncio.wait([sending])
-        assert sending.cancelled()
+        request.cancel()
+        await asyncio.wait([request])
+        assert request.cancelled()
         await asyncio.wait_for(closed.wait(), 5)
 
 
@@ -154,7 +162,7 @@ def test_the_loop_of_the_services_gives_the_same() -> None:
     """Services run on uvloop; sending does not depend on the kind of loop."""
 
     async def send_twice() -> list[bool]:
-        async with receiving(healthy) as receiver, Sender(LOOPBACK) as sender:
+        async with receiving(healthy) as receiver, sending() as sender:
             outcomes = [await sender.send(receiver.target(), {}, BODY) for _ in range(2)]
             assert receiver.accepted == 1
             return [isinstance(outcome, Response) for outcome in outcomes]

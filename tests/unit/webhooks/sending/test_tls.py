@@ -168,6 +168,7 @@ async def test_a_handshake_that_hangs_ends_in_time(authority: trustme.CA) -> Non
     assert (outcome.kind, "TLS handshake" in outcome.sentence) == (FailureKind.TIMEOUT, True)
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 async def test_old_versions_are_refused(authority: trustme.CA) -> None:
     """TLS 1.1 and older are not spoken."""
     context = serving(authority.issue_cert(HOST))
