@@ -96,8 +96,9 @@ def test_the_demo_shows_what_its_prompt_says(stack: LocalStack) -> None:
 
 
 def test_the_demo_ends_with_the_next_steps(stack: LocalStack) -> None:
-    """The last lines are the API's URL and the commands to submit, to look and to stop."""
+    """The last lines are the API's URL, what webhooks may reach, and the commands to submit, to look and to stop."""
     assert stack.printed("API").startswith("http://127.0.0.1:")
+    assert "Webhooks: may reach 127.0.0.1 as well as public hosts" in stack.output
     assert stack.printed("Stop").endswith("make down")
 
 
