@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "DARKROOM_S3_ACCESS_KEY": "access",
     "DARKROOM_S3_SECRET_KEY": "secret",
     "DARKROOM_S3_BUCKET": "bucket",
+    "DARKROOM_WEBHOOKS_MASTER_KEYS": f"first:{'0' * 64}",
     "DARKROOM_MODEL": "tiny",
     "DARKROOM_DEVICE": "cpu",
 }

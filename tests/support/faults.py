@@ -25,10 +25,10 @@ Strike = Callable[[], None]
 
 @dataclass(frozen=True)
 class Point:
-    """A method of a class, and how a strike is woven into it."""
+    """A method of a class, or a function of a module, and how a strike is woven into it."""
 
     module: str
-    owner: str
+    owner: str | None
     method: str
     weave: Callable[[Method, Strike], Method]
 
@@ -84,11 +84,17 @@ POINTS = {
     "after_upload": Point("chassis.storage", "Storage", "put", after),
     "after_settle": Point("gpu_consumer.job.store", "JobStore", "succeed", after),
     "after_publish": Point("gateway.store", "OutboxStore", "delete", before),
+    "before_attempt_is_committed": Point("webhooks.dispatch.store", None, "begin_attempts", after),
+    "before_send": Point("webhooks.sending.sender", "Sender", "send", before),
+    "after_send": Point("webhooks.sending.sender", "Sender", "send", after),
+    "before_complete": Point("webhooks.dispatch.store", None, "complete", before),
+    "after_complete": Point("webhooks.dispatch.store", None, "complete", after),
 }
 
 
 def arm(point: Point, strike: Strike) -> None:
-    owner = getattr(import_module(point.module), point.owner)
+    module = import_module(point.module)
+    owner = module if point.owner is None else getattr(module, point.owner)
     setattr(owner, point.method, point.weave(getattr(owner, point.method), strike))
 
 

@@ -70,6 +70,8 @@ class Places:
             "DARKROOM_MODELS_FILE": str(self._catalogue()),
             "DARKROOM_MODELS_HOME": str(self.models_home),
             "DARKROOM_LEASE_SECONDS": str(LEASE_SECONDS),
+            "DARKROOM_WEBHOOKS_MASTER_KEYS": f"tests:{'7e' * 32}",
+            "DARKROOM_WEBHOOK_ALLOWED_HOSTS": "127.0.0.1",
             **self.bucket.environment(),
         }
 

@@ -48,6 +48,7 @@ class Blueprint:
         edge = Caddy(home.data / "edge", ports["edge"], CADDYFILE, _upstreams(ports, started), BUCKET)
         service_ports = {service.port_setting: ports[service.port_name] for service in started}
         settings = service_settings(home, service_ports, rabbitmq, postgres, s3, edge)
+        settings["DARKROOM_WEBHOOKS_MASTER_KEYS"] = f"local:{secrets['webhooks_master_key']}"
         supervisor = Supervisor(home, ports["supervisor"], secrets["supervisor"])
         return cls(home, started, rabbitmq, postgres, s3, edge, settings, supervisor)
 

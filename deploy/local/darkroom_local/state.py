@@ -23,7 +23,16 @@ PART_PORTS = (
     "epmd",
     "supervisor",
 )
-SECRETS = ("postgres", "amqp", "erlang_cookie", "s3_access_key", "s3_secret_key", "supervisor")
+SECRETS = {
+    "postgres": 20,
+    "amqp": 20,
+    "erlang_cookie": 20,
+    "s3_access_key": 20,
+    "s3_secret_key": 20,
+    "supervisor": 20,
+    "webhooks_master_key": 32,
+}
+"""Bytes of each secret."""
 
 
 @dataclass
@@ -52,8 +61,8 @@ class State:
         """
         names = (*PART_PORTS, *(service.port_name for service in services))
         self.ports = {name: port for name, port in self.ports.items() if name in names}
-        for name in SECRETS:
-            self.secrets.setdefault(name, secrets.token_hex(20))
+        for name, size in SECRETS.items():
+            self.secrets.setdefault(name, secrets.token_hex(size))
         moved = [name for name, port in self.ports.items() if not is_free(port)]
         for name in moved:
             del self.ports[name]

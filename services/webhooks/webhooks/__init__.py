@@ -1,0 +1,1 @@
+"""Webhooks: deliveries are claimed from the database, sent and logged."""

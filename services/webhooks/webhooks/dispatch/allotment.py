@@ -1,0 +1,89 @@
+"""Which destinations may claim how many deliveries: bounded in all, for each origin and for each tenant, and fair."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from webhooks.dispatch.records import Destination, Share
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Most deliveries of this process in flight."""
+
+    total: int
+    per_tenant: int
+    per_origin: int
+
+
+class Standing(NamedTuple):
+    """What is known of a tenant's use of an origin."""
+
+    most: int | None
+    """How many of its deliveries may be in flight; None without a limit."""
+    proven: bool
+    """Whether the last attempt worked. All others share half of the room, so that hung receivers leave some."""
+
+
+class InFlight:
+    """Deliveries in flight, counted by what bounds them."""
+
+    def __init__(self, counts: Mapping[Hashable, int] = MappingProxyType({})) -> None:
+        self._counts: Counter[Hashable] = Counter(counts)
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self._counts["total"]
+
+    def add(self, tenant_id: UUID, origin: str, count: int = 1, *, proven: bool = True) -> None:
+        """Count deliveries, or with a negative count those that ended."""
+        unproven = () if proven else ("unproven", ("unproven", tenant_id))
+        for key in ("total", tenant_id, origin, (tenant_id, origin), *unproven):
+            self._counts[key] += count
+            if not self._counts[key]:
+                del self._counts[key]
+
+    def copy(self) -> "InFlight":
+        """Return an independent copy."""
+        return InFlight(self._counts)
+
+    def has_room(self, tenant_id: UUID, origin: str, limits: Limits, standing: Standing) -> bool:
+        """Return whether one more may fly."""
+        counts = self._counts
+        return (
+            counts["total"] < limits.total
+            and counts[tenant_id] < limits.per_tenant
+            and counts[origin] < limits.per_origin
+            and (standing.most is None or counts[tenant_id, origin] < standing.most)
+            and (standing.proven or self._has_room_for_the_unproven(tenant_id, limits))
+        )
+
+    def _has_room_for_the_unproven(self, tenant_id: UUID, limits: Limits) -> bool:
+        return self._counts["unproven"] < max(1, limits.total // 2) and self._counts["unproven", tenant_id] < max(
+            1, limits.per_tenant // 2
+        )
+
+
+def allot(
+    destinations: Sequence[Destination],
+    in_flight: InFlight,
+    limits: Limits,
+    standing_of: Callable[[Destination], Standing],
+) -> list[Share]:
+    """Give each destination that is ready one delivery in turn, until no destination has room for another."""
+    planned = in_flight.copy()
+    given: Counter[int] = Counter()
+    open_ones = {index: standing_of(destination) for index, destination in enumerate(destinations) if destination.ready}
+    while open_ones:
+        for index, standing in list(open_ones.items()):
+            destination = destinations[index]
+            if planned.has_room(destination.tenant_id, destination.origin, limits, standing):
+                planned.add(destination.tenant_id, destination.origin, proven=standing.proven)
+                given[index] += 1
+            else:
+                del open_ones[index]
+    return [Share(destinations[index], count) for index, count in given.items()]

@@ -1,0 +1,151 @@
+"""Deliveries in flight: each is sent, judged and completed in a task of its own."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeAlias
+from uuid import UUID
+
+import structlog
+
+from chassis.backoff import Backoff
+from chassis.errors import DatabaseError
+from chassis.targets import Policy, Target, TargetRefusedError, parse_target
+from darkroom_contracts.states import DeliveryOutcome
+from webhooks import metrics
+from webhooks.dispatch.allotment import InFlight, Standing
+from webhooks.dispatch.circuits import Circuits
+from webhooks.dispatch.completing import Completer
+from webhooks.dispatch.records import Delivery, Destination
+from webhooks.dispatch.signing import signed_headers
+from webhooks.dispatch.verdict import Verdict, judge
+from webhooks.secrets import MasterKeys, UnknownMasterKeyError
+from webhooks.sending.outcome import Failure, FailureKind, Outcome, Timings
+
+log = structlog.get_logger()
+
+DRAIN_SECONDS = 20.0
+"""Longer than a receiver may take. Attempts that are not completed by then are repeated by another process."""
+FAILURES_IN_A_ROW = 5
+"""After that a tenant's deliveries to an origin are only probed."""
+LONGEST_SLOWING_SECONDS = 60.0
+"""The longest that one answer can slow an origin for all tenants; its own delivery waits as long as it asks for."""
+MOST_PROVEN = 10_000
+"""Uses whose last attempt is known to have worked; beyond that the oldest is forgotten."""
+
+Use: TypeAlias = tuple[UUID, str]
+"""A tenant and an origin that it sends to."""
+
+
+class Sends(Protocol):
+    """Sends a request. Never raises for what a receiver does."""
+
+    async def send(self, target: Target, headers: Mapping[str, str], body: bytes) -> Outcome: ...
+
+
+class Flights:
+    """The deliveries that this process has in flight, and what it learned of their receivers."""
+
+    def __init__(self, sender: Sends, policy: Policy, keys: MasterKeys, completer: Completer) -> None:
+        self.in_flight = InFlight()
+        self.landed: Callable[[], None] = lambda: None
+        """Called after each delivery."""
+        self._sender = sender
+        self._policy = policy
+        self._keys = keys
+        self._completer = completer
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._proven: dict[Use, None] = {}
+        self._uses: Circuits[Use] = Circuits(Backoff(first=5, longest=60), threshold=FAILURES_IN_A_ROW)
+        self._origins: Circuits[str] = Circuits(Backoff(first=1, longest=LONGEST_SLOWING_SECONDS))
+
+    def start(self, delivery: Delivery) -> None:
+        """Send a claimed delivery."""
+        proven = _use_of(delivery) in self._proven
+        self._count(delivery, 1, proven)
+        task = asyncio.create_task(self._fly(delivery, proven))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def standing_of(self, destination: Destination) -> Standing:
+        """Return what is known of a destination. One delivery at a time, until an attempt works."""
+        use = (destination.tenant_id, destination.origin)
+        proven = use in self._proven
+        rooms = [self._uses.room(use), self._origins.room(destination.origin), None if proven else 1]
+        return Standing(min((room for room in rooms if room is not None), default=None), proven)
+
+    async def drain(self) -> None:
+        """Wait until the deliveries in flight are completed, for a bounded time."""
+        if self._tasks:
+            _, unfinished = await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
+            for task in unfinished:
+                task.cancel()
+
+    async def _fly(self, delivery: Delivery, proven: bool) -> None:
+        try:
+            verdict = judge(delivery, await self._send(delivery))
+            self._learn(delivery, verdict)
+            await self._complete(verdict)
+        except Exception:
+            log.exception("webhook attempt failed; it is repeated when its lease expires", delivery_id=str(delivery.id))
+        finally:
+            self._count(delivery, -1, proven)
+            self.landed()
+
+    async def _send(self, delivery: Delivery) -> Outcome:
+        try:
+            target = parse_target(delivery.url, self._policy)
+            headers = signed_headers(delivery, self._keys)
+        except TargetRefusedError as error:
+            return Failure(FailureKind.DENIED, f"The URL {error}.", Timings())
+        except UnknownMasterKeyError as error:
+            log.warning("webhook can't be signed", endpoint_id=str(delivery.endpoint.id), error=str(error))
+            return Failure(FailureKind.DENIED, "The service lacks the key that signs it; nothing was sent.", Timings())
+        return await self._sender.send(target, headers, delivery.body)
+
+    async def _complete(self, verdict: Verdict) -> None:
+        completion = verdict.completion
+        try:
+            if not await self._completer.complete(completion):
+                log.warning("webhook attempt lost its lease", delivery_id=str(completion.id), number=completion.number)
+        except DatabaseError as error:
+            log.warning("webhook attempt not recorded", delivery_id=str(completion.id), error=repr(error))
+
+    def _learn(self, delivery: Delivery, verdict: Verdict) -> None:
+        use = _use_of(delivery)
+        if verdict.works:
+            self._prove(use)
+            self._uses.worked(use)
+            self._origins.worked(delivery.origin)
+        elif verdict.works is False:
+            self._proven.pop(use, None)
+            self._uses.failed(use)
+        if verdict.slows:
+            self._origins.failed(delivery.origin, min(verdict.retry_after, LONGEST_SLOWING_SECONDS))
+        _measure(delivery, verdict)
+        metrics.OPEN_CIRCUITS.labels("tenant").set(self._uses.open)
+        metrics.OPEN_CIRCUITS.labels("origin").set(self._origins.open)
+
+    def _prove(self, use: Use) -> None:
+        """Remember that an attempt worked, for a bounded number of uses."""
+        self._proven.pop(use, None)
+        self._proven[use] = None
+        if len(self._proven) > MOST_PROVEN:
+            del self._proven[next(iter(self._proven))]
+
+    def _count(self, delivery: Delivery, count: int, proven: bool) -> None:
+        self.in_flight.add(delivery.endpoint.tenant_id, delivery.origin, count, proven=proven)
+        metrics.IN_FLIGHT.set(self.in_flight.total)
+
+
+def _use_of(delivery: Delivery) -> Use:
+    return delivery.endpoint.tenant_id, delivery.origin
+
+
+def _measure(delivery: Delivery, verdict: Verdict) -> None:
+    completion = verdict.completion
+    status = f"{completion.status_code // 100}xx" if completion.status_code else "none"
+    metrics.ATTEMPTS.labels(completion.outcome, status).inc()
+    metrics.ATTEMPT_SECONDS.observe((completion.total_ms or 0) / 1000)
+    if completion.outcome is DeliveryOutcome.SUCCEEDED and delivery.number == 1:
+        metrics.LATENCY.observe(max(0.0, time.time() - delivery.created_at.timestamp()))

@@ -1,0 +1,31 @@
+"""The metrics of webhooks."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+COUNT_AT_MOST = 10_000
+"""The largest value of the gauges of waiting deliveries: counting stops there."""
+
+WAITING = Gauge("darkroom_webhook_deliveries_waiting", f"Deliveries to send; counted up to {COUNT_AT_MOST}.")
+DUE = Gauge("darkroom_webhook_deliveries_due", "Those of the counted deliveries whose next attempt is due.")
+OLDEST = Gauge(
+    "darkroom_webhook_oldest_due_seconds", "Seconds for which the most overdue delivery of an enabled endpoint is due."
+)
+IN_FLIGHT = Gauge("darkroom_webhook_deliveries_in_flight", "Attempts that this process has in flight.")
+ATTEMPTS = Counter(
+    "darkroom_webhook_attempts_total", "Attempts that ended, by outcome and HTTP status class.", ["outcome", "status"]
+)
+OPEN_CIRCUITS = Gauge(
+    "darkroom_webhook_open_circuits",
+    "Circuits that are open: of a tenant's use of an origin, or of an origin that asked for less.",
+    ["kind"],
+)
+ATTEMPT_SECONDS = Histogram(
+    "darkroom_webhook_attempt_seconds",
+    "Duration of an attempt.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+)
+LATENCY = Histogram(
+    "darkroom_webhook_delivery_seconds",
+    "Time from an event to its successful delivery at the first attempt.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)

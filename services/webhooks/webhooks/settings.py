@@ -1,0 +1,56 @@
+"""The settings of webhooks."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from chassis.settings import (
+    Address,
+    DatabaseSettings,
+    LinkSettings,
+    Port,
+    ServiceSettings,
+    WebhookTargetSettings,
+)
+from webhooks.secrets import MasterKeys
+
+
+class DispatchSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How many deliveries a process has in flight."""
+
+    webhooks_in_flight: Annotated[
+        int, Meta(ge=1, le=2000, description="Most webhook deliveries that a process sends at once.")
+    ] = 256
+    webhooks_in_flight_per_tenant: Annotated[
+        int, Meta(ge=1, le=2000, description="Most of them that are one tenant's.")
+    ] = 48
+    webhooks_in_flight_per_origin: Annotated[
+        int, Meta(ge=1, le=64, description="Most of them that go to one scheme, host and port.")
+    ] = 16
+
+
+class Settings(ServiceSettings, frozen=True, kw_only=True):
+    """The settings of webhooks."""
+
+    database: DatabaseSettings
+    links: LinkSettings
+    targets: WebhookTargetSettings
+    dispatch: DispatchSettings
+    webhooks_master_keys: Annotated[
+        tuple[str, ...],
+        Meta(
+            min_length=1,
+            description="Keys from which the secrets of endpoints are derived, each as an id, a colon and 32 random"
+            " bytes in hexadecimal. New endpoints use the first one; keep the others as long as an endpoint uses them.",
+        ),
+    ]
+    webhooks_host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    webhooks_port: Annotated[Port, Meta(description="Port to listen on.")] = 8003
+
+    def __post_init__(self) -> None:
+        MasterKeys(self.webhooks_master_keys)
+
+    @property
+    def address(self) -> Address:
+        return Address(self.webhooks_host, self.webhooks_port)

@@ -1,0 +1,52 @@
+"""The parts of a dispatcher, whose rounds a test drives."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from chassis.postgres import Database
+from chassis.settings import DatabaseSettings
+from chassis.targets import Policy
+from webhooks.dispatch.allotment import Limits
+from webhooks.dispatch.completing import Completer
+from webhooks.dispatch.dispatcher import Dispatcher
+from webhooks.dispatch.flights import Flights
+from webhooks.dispatch.reaping import Reaper
+from webhooks.secrets import MasterKeys
+from webhooks.sending.sender import Sender
+
+MASTER_KEY = f"first:{'5e' * 32}"
+KEYS = MasterKeys([MASTER_KEY])
+LIMITS = Limits(total=64, per_tenant=32, per_origin=16)
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """A dispatcher, its flights, its reaper and its pool."""
+
+    dispatcher: Dispatcher
+    flights: Flights
+    reaper: Reaper
+    database: Database
+
+    async def round(self) -> None:
+        """Claim and complete deliveries until none is due that has room."""
+        while await self.dispatcher.run_once():
+            await self.flights.drain()
+
+
+@asynccontextmanager
+async def open_dispatch(
+    url: str, *, limits: Limits = LIMITS, seconds: float = 5.0, allowed: Sequence[str] = ("127.0.0.1",)
+) -> AsyncIterator[Dispatch]:
+    """Open a dispatcher that may send to `allowed` hosts. A receiver has some seconds to answer."""
+    policy = Policy.of(allowed)
+    async with (
+        Database(DatabaseSettings(database_url=url), "webhooks-test") as database,
+        Sender(policy, seconds=seconds) as sender,
+    ):
+        flights = Flights(sender, policy, KEYS, Completer(database))
+        dispatcher = Dispatcher(
+            database, flights, limits, public_origin="https://darkroom.example", master_key=KEYS.primary
+        )
+        yield Dispatch(dispatcher, flights, Reaper(database, dispatcher.wake), database)

@@ -1,0 +1,130 @@
+"""The service as a process: killed at every edge of an attempt, drained, measured."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.integration.webhooks.dispatchers import MASTER_KEY
+from tests.integration.webhooks.jobs import Shop
+from tests.support.fixtures import ServiceFactory
+from tests.support.processes import ServiceProcess
+from tests.support.receiver import Answer, Received, Receiver
+from tests.support.renderers import search_path
+from tests.support.waiting import eventually
+
+LEASES_OVER = (
+    "UPDATE webhook_deliveries SET lease_expires_at = now() - interval '1 second' WHERE lease_token IS NOT NULL"
+)
+FaultyService = Callable[[str], ServiceProcess]
+
+
+@pytest.fixture
+def settings(database: str) -> dict[str, str]:
+    return {
+        "DARKROOM_DATABASE_URL": database,
+        "DARKROOM_WEBHOOKS_MASTER_KEYS": MASTER_KEY,
+        "DARKROOM_WEBHOOK_ALLOWED_HOSTS": "127.0.0.1",
+    }
+
+
+@pytest.fixture
+def start_faulty(settings: dict[str, str], tmp_path: Path) -> Iterator[FaultyService]:
+    """Return a factory of services that kill themselves at a point of tests.support.faults."""
+    started: list[ServiceProcess] = []
+
+    def start(point: str) -> ServiceProcess:
+        command = (sys.executable, "-m", "tests.support.faults", "webhooks", "kill", point)
+        environment = settings | {"PYTHONPATH": search_path()}
+        started.append(ServiceProcess("webhooks", environment, tmp_path / f"{point}.log", command=command))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("point", "outcomes"),
+    [
+        ("before_attempt_is_committed", ["succeeded"]),
+        ("before_send", ["lost", "succeeded"]),
+        ("after_send", ["lost", "succeeded"]),
+        ("before_complete", ["lost", "succeeded"]),
+        ("after_complete", ["succeeded"]),
+    ],
+)
+async def test_killed_at_any_edge_a_delivery_arrives(
+    point: str,
+    outcomes: list[str],
+    start_faulty: FaultyService,
+    start_service: ServiceFactory,
+    settings: dict[str, str],
+    shop: Shop,
+    receiver: Receiver,
+) -> None:
+    """None is lost, none is stuck, and every request that arrived is in the log."""
+    faulty = start_faulty(point)
+    await faulty.ready()
+    await shop.end(receiver.url)
+    assert await faulty.wait() == -signal.SIGKILL
+    await start_service("webhooks", settings)
+    await shop.execute(LEASES_OVER)
+    await eventually(lambda: _count_is(shop, "succeeded", 1), what="the delivery succeeded")
+    attempts = await shop.attempts()
+    assert [row["outcome"] for row in attempts] == outcomes
+    assert [row["number"] for row in attempts] == list(range(1, len(outcomes) + 1))
+    assert 1 <= len(receiver.requests) <= len(attempts)
+    assert len({request.body for request in receiver.requests}) == 1
+
+
+async def test_sigterm_drains(
+    start_service: ServiceFactory, settings: dict[str, str], shop: Shop, receiver: Receiver
+) -> None:
+    """What is in flight is completed, and nothing else is begun."""
+    release = asyncio.Event()
+
+    async def wait(request: Received) -> Answer:
+        await release.wait()
+        return Answer()
+
+    receiver.behave = wait
+    service = await start_service("webhooks", settings)
+    await shop.end(receiver.url)
+    await receiver.received(1)
+    service.terminate()
+    await eventually(lambda: "service draining" in service.output(), what="it drains")
+    await shop.end(f"{receiver.url}/later")
+    release.set()
+    assert await service.wait() == 0
+    assert (await shop.count("succeeded"), await shop.count("pending")) == (1, 1)
+    assert [row["outcome"] for row in await shop.attempts()] == ["succeeded"]
+
+
+async def test_the_metrics(
+    start_service: ServiceFactory, settings: dict[str, str], shop: Shop, receiver: Receiver, rows: asyncpg.Connection
+) -> None:
+    """Attempts by outcome, latency, and what is due, in flight and oldest."""
+    service = await start_service("webhooks", settings)
+    await shop.end(receiver.url, 3)
+    await eventually(lambda: _count_is(shop, "succeeded", 3))
+    sample = 'darkroom_webhook_attempts_total{outcome="succeeded",status="2xx"}'
+    assert await service.metric(sample) == 3
+    assert await service.metric("darkroom_webhook_delivery_seconds_count") == 3
+    for gauge in ("deliveries_waiting", "deliveries_due", "deliveries_in_flight", "oldest_due_seconds"):
+        name = f"darkroom_webhook_{gauge}"
+        await eventually(partial(_metric_is, service, name, 0), what=f"{name} is 0")
+    assert await rows.fetchval("SELECT dispatched_since IS NOT NULL FROM instance")
+
+
+async def _count_is(shop: Shop, status: str, count: int) -> bool:
+    return await shop.count(status) == count
+
+
+async def _metric_is(service: ServiceProcess, name: str, value: float) -> bool:
+    return await service.metric(name) == value

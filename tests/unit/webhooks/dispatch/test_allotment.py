@@ -1,0 +1,93 @@
+"""How destinations share the room for deliveries."""
+
+from uuid import uuid4
+
+from tests.support.deliveries import destination
+from webhooks.dispatch.allotment import InFlight, Limits, Standing, allot
+from webhooks.dispatch.records import Destination, Share
+
+WIDE = Limits(100, 100, 100)
+A, B = uuid4(), uuid4()
+
+
+def unlimited(_: Destination) -> Standing:
+    return Standing(None, proven=True)
+
+
+def counts(shares: list[Share]) -> list[int]:
+    return [share.at_most for share in shares]
+
+
+def test_destinations_share_equally() -> None:
+    """A destination gets another delivery only when every destination with room has as many."""
+    destinations = [destination(A, "https://a:443"), destination(A, "https://b:443"), destination(B, "https://c:443")]
+    shares = allot(destinations, InFlight(), Limits(8, 100, 100), unlimited)
+    assert [share.destination for share in shares] == destinations
+    assert counts(shares) == [3, 3, 2]
+
+
+def test_an_origin_is_bounded_for_all_tenants() -> None:
+    """What flies there already counts, for every tenant."""
+    busy = InFlight()
+    busy.add(B, "https://a:443", 3)
+    destinations = [destination(A, "https://a:443"), destination(A, "https://b:443")]
+    assert counts(allot(destinations, busy, Limits(100, 100, 5), unlimited)) == [2, 5]
+
+
+def test_a_tenant_is_bounded_over_its_origins() -> None:
+    """One tenant's backlog leaves room for another's."""
+    destinations = [destination(A, "https://a:443"), destination(A, "https://b:443"), destination(B, "https://c:443")]
+    assert counts(allot(destinations, InFlight(), Limits(100, 6, 100), unlimited)) == [3, 3, 6]
+
+
+def test_a_destination_has_the_limit_of_its_circuit() -> None:
+    """A probe is alone, and a skipped destination gets nothing; both count what is in flight."""
+    probed, skipped, free = (
+        destination(A, "https://a:443"),
+        destination(A, "https://b:443"),
+        destination(A, "https://c:443"),
+    )
+    most = {probed: 1, skipped: 0, free: None}
+
+    def standing_of(destination: Destination) -> Standing:
+        return Standing(most[destination], proven=True)
+
+    shares = allot([probed, skipped, free], InFlight(), Limits(4, 100, 100), standing_of)
+    assert {share.destination: share.at_most for share in shares} == {probed: 1, free: 3}
+    busy = InFlight()
+    busy.add(A, probed.origin)
+    assert allot([probed], busy, WIDE, standing_of) == []
+
+
+def test_destinations_that_are_not_ready_get_nothing() -> None:
+    """Nothing of theirs is due, or their endpoint is paused."""
+    assert allot([destination(A, ready=False)], InFlight(), WIDE, unlimited) == []
+
+
+def test_what_ended_makes_room() -> None:
+    """A full process claims nothing until a delivery ends."""
+    busy = InFlight()
+    busy.add(A, "https://a:443", 2)
+    destinations = [destination(B)]
+    assert allot(destinations, busy, Limits(2, 100, 100), unlimited) == []
+    busy.add(A, "https://a:443", -1)
+    assert counts(allot(destinations, busy, Limits(2, 100, 100), unlimited)) == [1]
+    assert busy.total == 1
+
+
+def test_the_unproven_leave_half_of_the_room() -> None:
+    """However many receivers hang, those that work have room, in all and of each tenant."""
+    hung = [destination(A, f"https://hung-{number}:443") for number in range(50)]
+    healthy = destination(A, "https://healthy:443")
+
+    def standing_of(destination: Destination) -> Standing:
+        return Standing(None, proven=True) if destination is healthy else Standing(1, proven=False)
+
+    for limits in (Limits(20, 100, 100), Limits(100, 20, 100)):
+        busy = InFlight()
+        for share in allot(hung, busy, limits, standing_of):
+            busy.add(A, share.destination.origin, share.at_most, proven=False)
+        assert busy.total == 10
+        assert counts(allot([*hung, healthy], busy, limits, standing_of)) == [10]
+    busy.add(A, hung[0].origin, -10, proven=False)
+    assert busy.total == 0
