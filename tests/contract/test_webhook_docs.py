@@ -8,8 +8,10 @@ import msgspec
 from darkroom_contracts.webhooks import WebhookEvent
 from darkroom_contracts.webhooks.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tests.support.webhooks import BODY
+from webhooks.dispatch.schedule import JITTER, PAUSES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 
 def section(heading: str) -> str:
@@ -38,3 +40,12 @@ def test_every_type_of_event_is_described() -> None:
 def test_the_headers_are_those_that_are_signed() -> None:
     """The table has the three headers of Standard Webhooks, and the type of the body."""
     assert first_column(section("Headers")) == [ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER, "content-type"]
+
+
+def test_the_schedule_is_the_sender_s() -> None:
+    """The table has a row for each attempt, and the text names how far pauses vary and how long all take."""
+    rows = re.findall(r"^\| (\d+) \| (\d+) (\w+) \|", section("Retries"), re.MULTILINE)
+    assert [int(number) for number, _, _ in rows] == list(range(2, len(PAUSES) + 2))
+    assert tuple(int(count) * SECONDS[unit] for _, count, unit in rows) == PAUSES
+    assert f"varies by up to {JITTER:.0%}".replace("%", " %") in section("Retries")
+    assert f"{sum(PAUSES) / 3600:.1f} hours" in section("Retries")
