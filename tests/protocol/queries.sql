@@ -124,6 +124,8 @@ WITH letters AS (
     DELETE FROM dead_letters WHERE job_id = :job_id
 ), messages AS (
     DELETE FROM outbox WHERE job_id = :job_id
+), deliveries AS (
+    DELETE FROM webhook_deliveries WHERE job_id = :job_id
 ), keys AS (
     DELETE FROM idempotency_keys WHERE job_id = :job_id
 ), sweeps AS (

@@ -171,8 +171,10 @@ async def test_of_concurrent_transitions_one_notifies(connection: asyncpg.Connec
         ("https://example.com:8443/x:1", "https://example.com:8443"),
         ("https://[2001:db8::1]/", "https://[2001:db8::1]:443"),
         ("https://[2001:db8::1]:444?x", "https://[2001:db8::1]:444"),
-        ("not a URL", ":80"),
-        (f"https://{'x' * 2000}/", f"https://{'x' * 492}:443"),
+        ("https://example.com?x:1", "https://example.com:443"),
+        ("https://example.com#x", "https://example.com:443"),
+        ("not a URL", "not a url//:80"),
+        (f"https://{'x' * 2000}/", f"https://{'x' * 492}"),
     ],
 )
 async def test_an_origin_is_scheme_host_and_port(connection: asyncpg.Connection, url: str, origin: str) -> None:

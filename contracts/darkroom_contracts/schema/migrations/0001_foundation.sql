@@ -227,20 +227,27 @@ END $$;
 CREATE TRIGGER make_implicit_endpoint AFTER INSERT ON tenants
     FOR EACH ROW EXECUTE FUNCTION make_implicit_endpoint();
 
+CREATE FUNCTION url_authority(url text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT split_part(split_part(split_part(url, '/', 3), '?', 1), '#', 1);
+$$;
+
 -- Return scheme, host and port of a URL: https://example.com:443. Short enough for an index, whatever the URL is: a
--- transition must not fail because of it.
+-- transition must not fail because of it. Both functions are single expressions, which Postgres inlines.
 CREATE FUNCTION url_origin(url text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT origin || CASE WHEN origin ~ ':[0-9]+$' THEN '' WHEN origin LIKE 'https:%' THEN ':443' ELSE ':80' END
-    FROM left(lower(coalesce(substring(url FROM '^[^:]+://[^/?#]*'), '')), 500) AS origin;
+    SELECT left(lower(split_part(url, '/', 1) || '//' || url_authority(url) || CASE
+        WHEN right(url_authority(url), 1) <> ']' AND strpos(url_authority(url), ':') > 0 THEN ''
+        WHEN url ILIKE 'https:%' THEN ':443'
+        ELSE ':80'
+    END), 500);
 $$;
 
 -- One row for each event and endpoint. Its body is encoded from the snapshot at the first claim and never changes; a row
 -- holds one or the other. Dispatchers lease due rows; their writes are fenced by the lease token, like a worker's.
 CREATE TABLE webhook_deliveries (
     id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    endpoint_id      uuid NOT NULL,                     -- no foreign key: every settle would lock the endpoint's row
+    endpoint_id      uuid NOT NULL,                     -- without foreign keys: every settle would pay for them
     tenant_id        uuid,
-    job_id           uuid REFERENCES jobs ON DELETE CASCADE,   -- null for an event that is not a job's
+    job_id           uuid,                              -- null for an event that is not a job's; retention removes both
     job_version      integer,
     event            text NOT NULL,
     url              text NOT NULL,

@@ -120,7 +120,7 @@ RETURNING purged_before;
 
 -- name: purge_jobs(after, before, at_most, age)^
 -- Jobs that ended long ago, unless something holds them: an unresolved letter, an unfinished delivery, an Idempotency-Key
--- that refers to them. Foreign keys remove their attempts and deliveries.
+-- that refers to them. Foreign keys remove their attempts, and those of their deliveries.
 WITH visited AS MATERIALIZED (
     SELECT id FROM jobs WHERE id > :after AND id < :before ORDER BY id LIMIT :at_most
 ), due AS (
@@ -145,6 +145,8 @@ WITH visited AS MATERIALIZED (
         deleted_at IS NOT NULL OR outputs_removed_at IS NOT NULL AS was_swept
 ), unpublished AS (
     DELETE FROM outbox WHERE job_id = ANY (ARRAY(SELECT id FROM purged))
+), delivered AS (
+    DELETE FROM webhook_deliveries WHERE job_id = ANY (ARRAY(SELECT id FROM purged))
 ), to_sweep AS (
     INSERT INTO object_sweeps (job_id, due_at) SELECT id, now() FROM purged WHERE was_tried AND NOT was_swept
     ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, empty_since = NULL
