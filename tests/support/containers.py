@@ -40,7 +40,7 @@ def engine_answers() -> bool:
     return True
 
 
-def broker() -> Broker:
+def broker(*, in_memory: bool = True) -> Broker:
     password = secrets.token_hex(16)
     amqp, management = free_ports(2)
     check = "/api/health/checks/port-listener/5672"

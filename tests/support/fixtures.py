@@ -87,7 +87,7 @@ async def private_servers() -> AsyncIterator[list[Server]]:
 @pytest.fixture
 async def private_rabbitmq(private_servers: list[Server]) -> BrokerFactory:
     """Return a factory of RabbitMQ nodes that this test can stop, kill and restart."""
-    return lambda: _start(source().broker(), private_servers)
+    return lambda: _start(source().broker(in_memory=False), private_servers)
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from tests.support.ports import free_port, free_ports
 from tests.support.servers import LocalServer, temporary_folder
 
 
-def broker() -> Broker:
-    folder = temporary_folder("rabbitmq")
+def broker(*, in_memory: bool = True) -> Broker:
+    """Return a RabbitMQ node. One that is killed belongs on the disk: in memory its queues took minutes to return."""
+    folder = temporary_folder("rabbitmq", in_memory=in_memory)
     part = RabbitMQ(folder / "state", RabbitMQPorts(*free_ports(5)), secrets.token_hex(16), secrets.token_hex(16))
     return Broker(part.url, part.management_url, server=LocalServer(part, folder))
 

@@ -145,12 +145,12 @@ class DockerServer:
         await asyncio.to_thread(self._container.stop)
 
 
-def temporary_folder(name: str) -> Path:
+def temporary_folder(name: str, *, in_memory: bool = True) -> Path:
     """Return a new folder that only this user may enter, in memory where there is room: no part waits for a disk.
 
     What a part has flushed survives the part's death there, too; only the end of the machine would take it.
     """
-    return Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-{name}-", dir=_memory()))
+    return Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-{name}-", dir=_memory() if in_memory else None))
 
 
 def remove_abandoned_folders() -> None:

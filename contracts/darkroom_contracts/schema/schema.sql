@@ -232,19 +232,18 @@ END $$;
 CREATE TRIGGER make_implicit_endpoint AFTER INSERT ON tenants
     FOR EACH ROW EXECUTE FUNCTION make_implicit_endpoint();
 
-CREATE FUNCTION url_authority(url text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT split_part(split_part(split_part(url, '/', 3), '?', 1), '#', 1);
-$$;
+CREATE FUNCTION url_authority(url text) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN split_part(split_part(split_part(url, '/', 3), '?', 1), '#', 1);
 
 -- Return scheme, host and port of a URL: https://example.com:443. Short enough for an index, whatever the URL is: a
--- transition must not fail because of it. Both functions are single expressions, which Postgres inlines.
-CREATE FUNCTION url_origin(url text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT left(lower(split_part(url, '/', 1) || '//' || url_authority(url) || CASE
-        WHEN right(url_authority(url), 1) <> ']' AND strpos(url_authority(url), ':') > 0 THEN ''
-        WHEN url ILIKE 'https:%' THEN ':443'
-        ELSE ':80'
-    END), 500);
-$$;
+-- transition must not fail because of it. Both functions are single expressions, which Postgres inlines, and bound when
+-- they are created: a restored dump, which has no search path, finds them.
+CREATE FUNCTION url_origin(url text) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN left(lower(split_part(url, '/', 1) || '//' || url_authority(url) || CASE
+    WHEN right(url_authority(url), 1) <> ']' AND strpos(url_authority(url), ':') > 0 THEN ''
+    WHEN url ILIKE 'https:%' THEN ':443'
+    ELSE ':80'
+END), 500);
 
 -- One row for each event and endpoint. Its body is encoded from the snapshot at the first claim and never changes; a row
 -- holds one or the other. Dispatchers lease due rows; their writes are fenced by the lease token, like a worker's.

@@ -155,7 +155,10 @@ async def test_of_concurrent_transitions_one_notifies(connection: asyncpg.Connec
     transaction = other.transaction()
     await transaction.start()
     await cancel(other, first)
-    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    locks = """
+        SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+        WHERE locktype = 'advisory' AND granted AND datname = current_database()
+    """
     async with connection.transaction():
         await cancel(connection, second)
         assert await connection.fetchval(locks) == 1

@@ -41,12 +41,12 @@ async def open_dispatch(
 ) -> AsyncIterator[Dispatch]:
     """Open a dispatcher that may send to `allowed` hosts. A receiver has some seconds to answer."""
     policy = Policy.of(allowed)
-    async with (
-        Database(DatabaseSettings(database_url=url), "webhooks-test") as database,
-        Sender(policy, seconds=seconds) as sender,
-    ):
-        flights = Flights(sender, policy, KEYS, Completer(database))
-        dispatcher = Dispatcher(
-            database, flights, limits, public_origin="https://darkroom.example", master_key=KEYS.primary
-        )
-        yield Dispatch(dispatcher, flights, Reaper(database, dispatcher.wake), database)
+    async with Database(DatabaseSettings(database_url=url), "webhooks-test") as database:
+        completer = Completer(database)
+        async with Sender(policy, seconds=seconds) as sender:
+            flights = Flights(sender, policy, KEYS, completer)
+            dispatcher = Dispatcher(
+                database, flights, limits, public_origin="https://darkroom.example", master_key=KEYS.primary
+            )
+            yield Dispatch(dispatcher, flights, Reaper(database, dispatcher.wake), database)
+        await flights.drain()  # flights whose sender is closed end, and record that while there is a database
