@@ -18,7 +18,8 @@ from darkroom_contracts.schema import snapshot
 
 LOST = "nothing will bring it|has vanished|no rest after"
 """What a job is found to be that no message brings to a worker, whichever promise is looked at first."""
-FUNCTION = re.compile(r"CREATE FUNCTION .*?\$\$;", re.DOTALL)
+FUNCTION = re.compile(r"CREATE FUNCTION (?:(?!CREATE |^RETURN ).)*?\$\$;", re.DOTALL | re.MULTILINE)
+"""A function whose body is a string; one that is a bound expression carries no rule."""
 
 
 @dataclass(frozen=True)

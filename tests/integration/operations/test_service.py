@@ -73,6 +73,7 @@ async def publish_garbage(vhost: str, body: bytes) -> None:
         await (await channel.get_exchange(DEAD_EXCHANGE)).publish(aio_pika.Message(body), "", timeout=5)
 
 
+@pytest.mark.long  # a killed RabbitMQ 3.10 sometimes refuses publishes to its quorum queue for minutes
 async def test_it_works_without_rabbitmq(
     private_rabbitmq: BrokerFactory, settings: dict[str, str], jobs: Jobs, start_service: ServiceFactory
 ) -> None:
