@@ -9,10 +9,10 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 import uvicorn
@@ -136,18 +136,3 @@ def _tune_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
-
-
-def run(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a service's main coroutine on uvloop."""
-    uvloop.run(coroutine)
-
-
-@contextmanager
-def refusing_bad_settings() -> Iterator[None]:
-    """Exit with BAD_SETTINGS_EXIT_CODE and one line for each mistake on stderr."""
-    try:
-        yield
-    except (SettingsError, CatalogueError) as error:
-        print(f"Some settings are missing or wrong:\n{error}", file=sys.stderr)  # noqa: T201 - logs are not set up yet
-        raise SystemExit(BAD_SETTINGS_EXIT_CODE) from None

@@ -1,6 +1,6 @@
 """A gateway in the test's process, with a real database and broker; tests run its loops explicitly."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import asyncpg
 import httpx2
@@ -18,7 +18,6 @@ from tests.integration.gateway.outbox import Outbox
 from tests.support.keys import insert_key
 
 Environment = dict[str, str]
-GatewayFactory = Callable[..., Awaitable[httpx2.AsyncClient]]
 
 
 @pytest.fixture
