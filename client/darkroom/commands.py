@@ -15,8 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from darkroom.client import Client
 from darkroom.console import CommandError, json_option, print_fields, print_json
 from darkroom.errors import DarkroomError, describe_end
+from darkroom.parameters import Assignment
 from darkroom_contracts.api import Job
 from darkroom_contracts.states import JobStatus
+from darkroom_contracts.webhooks import WebhookEvent
 
 
 @click.command()
@@ -31,16 +33,39 @@ from darkroom_contracts.states import JobStatus
 @click.option("--seed", type=int, help="Makes the picture repeatable. Default: a random seed, shown by the job.")
 @click.option("--images", "num_images", type=int, help="Number of pictures.")
 @click.option("--format", "output_format", type=click.Choice(["png", "jpeg", "webp"]), help="File format.")
+@click.option(
+    "--metadata",
+    type=Assignment(),
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Stored with the job; may be repeated.",
+)
+@click.option("--webhook-url", metavar="URL", help="Deliver the job's events to this URL.")
+@click.option(
+    "--webhook-event",
+    "webhook_events",
+    type=click.Choice([str(event) for event in WebhookEvent]),
+    multiple=True,
+    help="An event to deliver; may be repeated. Default: all but job.started.",
+)
 @click.option("--wait", is_flag=True, help="Wait until the job has ended.")
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Wait, and save the picture to this file."
 )
 @json_option
-def submit(prompt: str, model: str | None, wait: bool, output: Path | None, as_json: bool, **options: Any) -> None:
+def submit(
+    prompt: str,
+    model: str | None,
+    metadata: tuple[tuple[str, str], ...],
+    wait: bool,
+    output: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Submit PROMPT, and wait for the picture with --wait or --output."""
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value not in (None, ())}
     with connected() as client:
-        job = client.submit(prompt, model=model, **given)
+        job = client.submit(prompt, model=model, metadata=dict(metadata), **given)
         if wait or output:
             job = _wait(client, job, quiet=as_json)
         saved = _save(client, job, output) if output and job.status == JobStatus.SUCCEEDED else []

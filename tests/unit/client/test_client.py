@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from darkroom import ApiError, BrokenDownloadError, StillRunningError, UnreachableError
-from darkroom.client import LONGEST_POLL_SECONDS, TRIES
+from darkroom.client import LONGEST_POLL_SECONDS
+from darkroom.transport import TRIES
 from darkroom_contracts.api import CancelReply, JobRequest
 from darkroom_contracts.states import JobStatus
 from tests.unit.client.answers import JOB_ID, KEY, PICTURE, Script, job, output, problem, reply, running

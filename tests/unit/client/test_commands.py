@@ -45,6 +45,18 @@ def test_options_reach_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (wanted["width"], wanted["output_format"]) == (None, "png")
 
 
+def test_webhooks_and_metadata_reach_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`submit` names the receiver, its events and the job's metadata; without them the API's defaults hold."""
+    script = Script(reply(job(), 202), reply(job(), 202))
+    options = ("--webhook-url", "https://shop/h", "--webhook-event", "job.started", "--metadata", "order=1=2")
+    _run(monkeypatch, script, "submit", "x", *options)
+    _run(monkeypatch, script, "submit", "x")
+    given, default = (json.loads(request.content) for request in script.requests)
+    assert given["webhook_url"] == "https://shop/h"
+    assert (given["webhook_events"], given["metadata"]) == (["job.started"], {"order": "1=2"})
+    assert (default["webhook_url"], len(default["webhook_events"]), default["metadata"]) == (None, 4, {})
+
+
 def test_waiting_saves_the_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`--output` waits for the end and saves the picture; with `--json` stdout holds JSON alone."""
     done = reply(job("succeeded", outputs=[output()]))

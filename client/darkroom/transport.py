@@ -1,0 +1,132 @@
+"""Requests to the HTTP API with one key: retries, and problems as errors."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import httpx2
+import msgspec
+
+from darkroom.errors import ApiError, UnreachableError
+from darkroom_contracts.api import Problem, encode
+from darkroom_contracts.routes import Route
+
+T = TypeVar("T")
+
+TRIES = 4
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_RETRY_AFTER_SECONDS = 30.0
+TRY_AGAIN = frozenset({429, 502, 503, 504})
+NOT_CARRIED_OUT = frozenset({429})
+"""Those of them that say that the request had no effect."""
+NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+class Transport:
+    """The one HTTP client of a Client, retrying where that may help: four tries in all, with growing pauses.
+
+    Lost connections and the statuses 429, 502, 503 and 504 are retried. A request whose repetition would have a further
+    effect is sent `once`: it is retried only where it is certain that the last try had none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        timeout_seconds: float,
+        transport: httpx2.BaseTransport | None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._http = httpx2.Client(base_url=url, timeout=timeout_seconds, transport=transport)
+        # Not a default header: pictures are fetched by signed URLs, which allow no second authorization.
+        self._authorization = {"Authorization": f"Bearer {api_key}"}
+        self.sleep = sleep
+
+    def close(self) -> None:
+        self._http.close()
+
+    def call(self, route: Route, expected: type[T], **request: Any) -> T:
+        """Send as `execute` does and return the decoded body. Raises UnreachableError and ApiError."""
+        return _decode(self.execute(route, **request), expected)
+
+    def execute(
+        self,
+        route: Route,
+        *,
+        path: Mapping[str, object] | None = None,
+        query: Mapping[str, object] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        once: bool = False,
+    ) -> bytes:
+        """Send a request of the API and return the response's body. Raises UnreachableError and ApiError.
+
+        `path` has the route's parameters. Parameters of `query` that are None are left out. `body` is sent as JSON.
+        """
+        answer = self.send(
+            route.method,
+            route.template.format(**path or {}),
+            once=once,
+            params={name: str(value) for name, value in (query or {}).items() if value is not None} or None,
+            content=None if body is None else encode(body),
+            headers={**self._authorization, **_json(body), **(headers or {})},
+        )
+        if not answer.is_success:
+            raise ApiError(_problem(answer))
+        return answer.content
+
+    def send(self, method: str, url: str, *, once: bool = False, **request: Any) -> httpx2.Response:
+        """Send any request, without the key, and return any response. Raises UnreachableError."""
+        pause = FIRST_PAUSE_SECONDS
+        for tries_left in reversed(range(TRIES)):
+            try:
+                answer = self._http.request(method, url, **request)
+            except httpx2.TransportError as error:
+                if not tries_left or not _may_repeat(error, once):
+                    raise UnreachableError(_unreachable(self._http.base_url, error, once)) from error
+            else:
+                if not tries_left or answer.status_code not in (NOT_CARRIED_OUT if once else TRY_AGAIN):
+                    return answer
+                pause = max(pause, _retry_after(answer))
+            self.sleep(pause)
+            pause *= 2
+        raise AssertionError("the last try returns or raises")
+
+
+def _json(body: Any) -> dict[str, str]:
+    return {} if body is None else {"Content-Type": "application/json"}
+
+
+def _may_repeat(error: httpx2.TransportError, once: bool) -> bool:
+    return not isinstance(error, httpx2.UnsupportedProtocol) and (not once or isinstance(error, NOT_SENT))
+
+
+def _unreachable(url: httpx2.URL, error: httpx2.TransportError, once: bool) -> str:
+    reason = str(error).rstrip(".") or type(error).__name__
+    if once and not isinstance(error, (*NOT_SENT, httpx2.UnsupportedProtocol)):
+        return (
+            f"The response of {url} was lost: {reason}. The request may have been carried out; look before repeating."
+        )
+    return f"{url} can't be reached: {reason}. Check the URL, and that the server is running."
+
+
+def _decode(body: bytes, expected: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=expected)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreachableError(f"Unexpected response ({error}); the server may run an incompatible version.") from error
+
+
+def _problem(answer: httpx2.Response) -> Problem:
+    try:
+        return msgspec.json.decode(answer.content, type=Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreachableError(
+            f"Unexpected response (HTTP {answer.status_code}); check that the URL is the address of a Darkroom."
+        ) from error
+
+
+def _retry_after(answer: httpx2.Response) -> float:
+    text = answer.headers.get("Retry-After", "")
+    return min(float(text), LONGEST_RETRY_AFTER_SECONDS) if text.isdecimal() else 0.0

@@ -1,0 +1,48 @@
+from datetime import UTC, datetime, timedelta
+
+import click
+import pytest
+
+from darkroom.parameters import Assignment, Moment
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"), [("order=7", ("order", "7")), ("a=b=c", ("a", "b=c")), ("empty=", ("empty", ""))]
+)
+def test_an_assignment_has_a_key_and_a_value(text: str, pair: tuple[str, str]) -> None:
+    """The first equals sign ends the key; the value may be empty or contain further ones."""
+    assert Assignment().convert(text, None, None) == pair
+
+
+@pytest.mark.parametrize("text", ["secret", "=secret", ""])
+def test_an_assignment_that_is_malformed_is_not_quoted(text: str) -> None:
+    """The error says how to write it and does not repeat what may be a secret."""
+    with pytest.raises(click.BadParameter) as raised:
+        Assignment().convert(text, None, None)
+    assert raised.value.message == "Write KEY=VALUE."
+
+
+@pytest.mark.parametrize(
+    ("text", "ago"), [("30m", timedelta(minutes=30)), ("2h", timedelta(hours=2)), ("3d", timedelta(days=3))]
+)
+def test_a_duration_is_a_moment_before_now(text: str, ago: timedelta) -> None:
+    """Minutes, hours and days count back from now."""
+    before = datetime.now(UTC)
+    moment = Moment().convert(text, None, None)
+    assert before - ago <= moment <= datetime.now(UTC) - ago
+
+
+@pytest.mark.parametrize("text", ["2026-11-21T12:00Z", "2026-11-21T12:00:00", "2026-11-21T13:00+01:00"])
+def test_a_time_is_in_utc_unless_it_has_an_offset(text: str) -> None:
+    """ISO 8601 times with and without an offset become the same moment in UTC."""
+    assert Moment().convert(text, None, None) == datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("yesterday", "is not a time; write 30m, 2h, 3d or"), ("0h", "is not a time"), ("2999-01-01", "in the future")],
+)
+def test_another_text_is_refused_with_an_example(text: str, message: str) -> None:
+    """The error names the text and shows what to write."""
+    with pytest.raises(click.BadParameter, match=message):
+        Moment().convert(text, None, None)

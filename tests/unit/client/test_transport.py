@@ -1,0 +1,78 @@
+"""Requests whose repetition would have a further effect, and what all requests have in common."""
+
+import httpx2
+import pytest
+
+from darkroom import ApiError, UnreachableError
+from darkroom.transport import TRIES, Transport
+from darkroom_contracts.routes import CANCEL_JOB, GET_JOB
+from tests.unit.client.answers import JOB_ID, KEY, Script, problem
+
+
+def transport(script: Script) -> Transport:
+    mocked = httpx2.MockTransport(script)
+    return Transport("http://edge", KEY, timeout_seconds=30, transport=mocked, sleep=script.pauses.append)
+
+
+def once(script: Script) -> bytes:
+    return transport(script).execute(CANCEL_JOB, path={"id": JOB_ID}, once=True)
+
+
+@pytest.mark.parametrize("lost", [httpx2.ReadTimeout("slow"), httpx2.RemoteProtocolError("closed")])
+def test_a_lost_response_is_not_asked_for_twice(lost: httpx2.TransportError) -> None:
+    """A request that is sent once may have had its effect, and the error says so."""
+    script = Script(lost)
+    with pytest.raises(UnreachableError, match=r"was lost: \w+\. The request may have been carried out; look before"):
+        once(script)
+    assert (len(script.requests), script.pauses) == (1, [])
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_unknown_outcome_is_raised(status: int) -> None:
+    """A request that is sent once is not repeated after a status that leaves its effect open."""
+    with pytest.raises(ApiError, match="Away"):
+        once(Script(problem(status, "unavailable", "Away.")))
+
+
+@pytest.mark.parametrize(
+    "refusal", [httpx2.ConnectError("refused"), httpx2.ConnectTimeout("slow"), problem(429, "quota_exceeded", "Full.")]
+)
+def test_a_request_that_had_no_effect_is_repeated(refusal: httpx2.Response | httpx2.TransportError) -> None:
+    """A request that is sent once is repeated where it certainly had no effect."""
+    script = Script(refusal, httpx2.Response(204))
+    assert once(script) == b""
+    assert script.pauses == [0.5]
+
+
+def test_a_wrong_url_is_not_tried_again() -> None:
+    """A scheme that no server has is an error at once."""
+    script = Script(httpx2.UnsupportedProtocol("no scheme"))
+    with pytest.raises(UnreachableError, match="can't be reached: no scheme"):
+        once(script)
+    assert script.pauses == []
+
+
+def test_parameters_that_are_none_are_left_out() -> None:
+    """The query has the parameters that were given, encoded."""
+    script = Script(httpx2.Response(204), httpx2.Response(204))
+    requests = transport(script)
+    requests.execute(GET_JOB, path={"id": JOB_ID}, query={"limit": 2, "cursor": None, "event": "a&b"})
+    requests.execute(GET_JOB, path={"id": JOB_ID}, query={"cursor": None})
+    assert [request.url.query for request in script.requests] == [b"limit=2&event=a%26b", b""]
+
+
+def test_a_body_is_json() -> None:
+    """The body is encoded and typed; a request without one has neither."""
+    script = Script(httpx2.Response(204), httpx2.Response(204))
+    requests = transport(script)
+    requests.execute(CANCEL_JOB, path={"id": JOB_ID}, body={"since": 1})
+    requests.execute(CANCEL_JOB, path={"id": JOB_ID})
+    assert [request.content for request in script.requests] == [b'{"since":1}', b""]
+    assert [request.headers.get("Content-Type") for request in script.requests] == ["application/json", None]
+
+
+def test_a_body_is_sent_with_every_try() -> None:
+    """A repeated request is the same request."""
+    script = Script(*[httpx2.ReadTimeout("slow")] * (TRIES - 1), httpx2.Response(204))
+    transport(script).execute(CANCEL_JOB, path={"id": JOB_ID}, body={"since": 1})
+    assert [request.content for request in script.requests] == [b'{"since":1}'] * TRIES
