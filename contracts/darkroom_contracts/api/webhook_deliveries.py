@@ -158,7 +158,7 @@ class RecoverReply(msgspec.Struct, frozen=True, kw_only=True):
     kept_since: Annotated[
         Timestamp | None,
         Meta(
-            description="When the event of the endpoint's oldest delivery happened; earlier ones were removed because of"
-            " their age. Null without deliveries."
+            description="When the event of the endpoint's oldest delivery happened; earlier ones were removed because"
+            " of their age. Null without deliveries."
         ),
     ] = None
