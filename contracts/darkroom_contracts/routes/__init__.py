@@ -1,0 +1,41 @@
+"""The whole HTTP API as data: every endpoint with its service, scope, bodies and problems.
+
+The services' routing, the tables of docs/api.md and the edge's configuration are held to it.
+"""
+
+from darkroom_contracts.routes.health import HEALTH_ROUTES
+from darkroom_contracts.routes.jobs import (
+    CANCEL_JOB,
+    DELETE_JOB,
+    GET_JOB,
+    GET_OUTPUT,
+    JOB_ROUTES,
+    LIST_MODELS,
+    RETRY_JOB,
+    SUBMIT_JOB,
+    job_urls,
+    output_path,
+)
+from darkroom_contracts.routes.route import Header, Kind, Response, Route, Service
+
+ROUTES = JOB_ROUTES
+"""The routes that the edge exposes."""
+
+__all__ = [
+    "CANCEL_JOB",
+    "DELETE_JOB",
+    "GET_JOB",
+    "GET_OUTPUT",
+    "HEALTH_ROUTES",
+    "LIST_MODELS",
+    "RETRY_JOB",
+    "ROUTES",
+    "SUBMIT_JOB",
+    "Header",
+    "Kind",
+    "Response",
+    "Route",
+    "Service",
+    "job_urls",
+    "output_path",
+]
