@@ -1,4 +1,4 @@
-"""`darkroom webhooks`."""
+"""`darkroom webhooks listen`."""
 
 import signal
 import sys
@@ -14,12 +14,7 @@ from darkroom.webhooks import check_secret
 SECRET_VARIABLE = "DARKROOM_WEBHOOK_SECRET"  # noqa: S105 - the name of the variable
 
 
-@click.group()
-def webhooks() -> None:
-    """Receive webhooks."""
-
-
-@webhooks.command()
+@click.command()
 @click.option("--port", type=click.IntRange(0, 65535), required=True, help="Port to listen on; 0 takes a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--secret", envvar=SECRET_VARIABLE, help=f"The endpoint's secret. Default: {SECRET_VARIABLE}.")
