@@ -4,10 +4,10 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from chassis.decoding import invalid
 from chassis.targets import Policy, TargetRefusedError, parse_target
 from darkroom_contracts.api import MAX_SEED, JobInput, JobInputRequest
 from darkroom_contracts.models import Catalogue, Model, OutOfBoundsError, UnknownModelError
-from gateway.decoding import invalid
 
 
 def find_model(catalogue: Catalogue, name: str | None) -> Model:

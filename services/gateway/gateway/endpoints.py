@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chassis.auth import Caller
+from chassis.decoding import invalid
 from chassis.errors import DatabaseError
 from chassis.http import Endpoint, read_body, reply
 from chassis.problems import ProblemError
@@ -16,7 +17,6 @@ from darkroom_contracts.api import MAX_BODY_BYTES
 from darkroom_contracts.errors import ApiError
 from gateway import metrics
 from gateway.cancel import CancelJob
-from gateway.decoding import invalid
 from gateway.delete import DeleteJob
 from gateway.retry import RetryJob
 from gateway.submission import Accepted
