@@ -22,8 +22,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 
 def print_json(value: Any) -> None:
-    """Print a value that msgspec can encode as indented JSON."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
+    """Print a value that msgspec can encode as indented JSON. Control characters and the like are escaped."""
+    sys.stdout.write(_escaped(msgspec.json.format(msgspec.json.encode(value)).decode()) + "\n")
+
+
+def _escaped(json: str) -> str:
+    """Escape what a terminal might interpret, such as bidirectional overrides; JSON itself allows it in strings."""
+    return "".join(char if char.isprintable() or char == "\n" else _escape(char) for char in json)
+
+
+def _escape(char: str) -> str:
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
