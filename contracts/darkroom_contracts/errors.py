@@ -20,9 +20,34 @@ class ApiError(StrEnum):
     INVALID_JSON = "invalid_json", 400, "The body is not well-formed JSON."
     UNAUTHENTICATED = "unauthenticated", 401, "The request has no valid API key."
     FORBIDDEN = "forbidden", 403, "The API key's scope does not include the request."
-    NOT_FOUND = "not_found", 404, "The address does not exist, or the tenant has no such job or picture."
+    NOT_FOUND = "not_found", 404, "The address does not exist, or the tenant has nothing of that id."
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The address has other methods; see the `Allow` header."
     JOB_NOT_FINISHED = "job_not_finished", 409, "Only a job that has ended can be retried or deleted."
+    ENDPOINT_LIMIT = (
+        "endpoint_limit",
+        409,
+        "The tenant has as many webhook endpoints as it can have. Delete one, or change one.",
+    )
+    IMPLICIT_ENDPOINT = (
+        "implicit_endpoint",
+        409,
+        "The endpoint of all jobs' `webhook_url`s has no URL of its own: it can't be deleted or tested.",
+    )
+    ENDPOINT_INACTIVE = (
+        "endpoint_inactive",
+        409,
+        "The webhook endpoint is disabled, or was deleted. Enable it first, if it exists.",
+    )
+    ROTATION_UNDER_WAY = (
+        "rotation_under_way",
+        409,
+        "The secret before the current one is still valid. Rotate when it has ended, or with `end_previous=true`.",
+    )
+    DELIVERY_IN_FLIGHT = (
+        "delivery_in_flight",
+        409,
+        "An attempt is under way; try again when it has ended.",
+    )
     GONE = (
         "gone",
         410,

@@ -17,8 +17,9 @@ from darkroom_contracts.routes.jobs import (
     output_path,
 )
 from darkroom_contracts.routes.route import Header, Kind, Response, Route, Service
+from darkroom_contracts.routes.webhooks import IMPLICIT, WEBHOOK_ROUTES
 
-ROUTES = JOB_ROUTES
+ROUTES = (*JOB_ROUTES, *WEBHOOK_ROUTES)
 """The routes that the edge exposes."""
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "GET_JOB",
     "GET_OUTPUT",
     "HEALTH_ROUTES",
+    "IMPLICIT",
     "LIST_MODELS",
     "RETRY_JOB",
     "ROUTES",

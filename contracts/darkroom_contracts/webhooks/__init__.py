@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class WebhookEvent(StrEnum):
-    """The change of state that an event reports."""
+    """The change of state of a job that an event reports."""
 
     STARTED = "job.started"
     CANCELED = "job.canceled"
@@ -18,3 +18,16 @@ class WebhookEvent(StrEnum):
 
 TERMINAL_EVENTS = tuple(event for event in WebhookEvent if event is not WebhookEvent.STARTED)
 """The events that report the end of a job."""
+
+
+class OperatorEvent(StrEnum):
+    """What an event reports to operators."""
+
+    ENDPOINT_FAILING = "webhook_endpoint.failing"
+    """A standing endpoint did nothing but fail for half of the time after which it is disabled."""
+    ENDPOINT_DISABLED = "webhook_endpoint.disabled"
+    """A standing endpoint was disabled, because its receiver is gone or did nothing but fail."""
+
+
+TEST_EVENT = "webhook_endpoint.test"
+"""The event that is sent to an endpoint on request, whichever events it asked for."""
