@@ -15,12 +15,22 @@ IMPOSSIBLE_ENDPOINTS = [
     ),
     ("disabled_has_a_reason", {"status": "'disabled'"}),
     ("disabled_has_a_reason", {"disabled_reason": "'gone'"}),
+    ("static_headers_have_a_key", {"headers": "'x'"}),
+    ("static_headers_have_a_key", {"headers_key": "'first'"}),
+    ("static_headers_have_a_key", {"header_names": "'{x-team}'"}),
+    ("static_headers_have_a_key", {"headers": "'x'", "headers_key": "'first'"}),
+    ("a_previous_secret_has_a_key", {"previous_until": "now()", "rotation": "1"}),
+    ("a_previous_secret_has_a_key", {"previous_master_key": "'first'", "rotation": "1"}),
+    ("a_previous_secret_has_a_key", {"previous_until": "now()", "previous_master_key": "'first'"}),
+    ("only_the_failing_are_warned_of", {"warned_at": "now()"}),
+    ("the_implicit_never_fail", {"implicit": "true", "url": "NULL", "failing_since": "now()"}),
 ]
 
 DELIVERY = """
     INSERT INTO webhook_deliveries (endpoint_id, event, url, snapshot)
     VALUES (gen_random_uuid(), 'job.failed', 'https://example.com/', '{}') RETURNING id
 """
+JOB = {"job_id": "gen_random_uuid()", "job_version": "2"}
 LEASED = {"lease_token": "gen_random_uuid()", "lease_expires_at": "now()"}
 SENT = {"attempt": "1", "snapshot": "NULL", "body": "'x'"}
 IMPOSSIBLE_DELIVERIES = [
@@ -28,6 +38,8 @@ IMPOSSIBLE_DELIVERIES = [
     ("webhook_deliveries_body_check", {"snapshot": "NULL", "body": "repeat('x', 20001)::bytea"}),
     ("a_delivery_has_one_content", {"snapshot": "NULL"}),
     ("a_delivery_has_one_content", {"body": "'x'"}),
+    ("a_delivery_has_one_content", {"snapshot": "NULL", "job_id": "gen_random_uuid()"}),
+    ("a_delivery_has_one_content", {"snapshot": "NULL", "event": "'job.started'"} | JOB),
     ("pending_means_due", {"next_attempt_at": "NULL"}),
     ("pending_means_due", {"status": "'failed'", "finished_at": "now()"}),
     ("not_pending_means_finished", {"finished_at": "now()"}),
@@ -42,6 +54,8 @@ IMPOSSIBLE_DELIVERIES = [
     ),
     ("delivery_attempts_are_counted", {"failures": "1"}),
     ("delivery_attempts_are_counted", {"failures": "-1"}),
+    ("delivery_attempts_are_counted", {"losses": "1"}),
+    ("delivery_attempts_are_counted", {"losses": "-1"}),
 ]
 
 _ATTEMPT = """

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx2
+import msgspec
 import pytest
 
 from chassis.postgres import Database
@@ -201,11 +202,12 @@ async def test_other_jobs_stay_whole(client: httpx2.AsyncClient, rows: asyncpg.C
 
 
 async def test_its_deliveries_go_on(client: httpx2.AsyncClient, rows: asyncpg.Connection, job: dict[str, Any]) -> None:
-    """Recorded webhook deliveries are still sent."""
-    before = await rows.fetch("SELECT * FROM webhook_deliveries")
+    """Recorded webhook deliveries are still sent, with the job as it was."""
+    assert await rows.fetchval("SELECT snapshot FROM webhook_deliveries") is None
     await delete(client, job)
-    assert await rows.fetch("SELECT * FROM webhook_deliveries") == before
-    assert len(before) == 1
+    [delivery] = await rows.fetch("SELECT status, url, snapshot FROM webhook_deliveries")
+    assert (delivery["status"], delivery["url"]) == ("pending", "https://example.com/hook?token=secret")
+    assert msgspec.json.decode(delivery["snapshot"])["input"]["prompt"] == job["input"]["prompt"]
 
 
 async def test_its_objects_are_swept(client: httpx2.AsyncClient, rows: asyncpg.Connection, job: dict[str, Any]) -> None:

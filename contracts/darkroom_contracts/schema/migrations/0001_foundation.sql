@@ -195,18 +195,22 @@ CREATE TABLE webhook_endpoints (
     audience        text NOT NULL DEFAULT 'client' CHECK (audience IN ('client', 'operator')),
     implicit        boolean NOT NULL DEFAULT false,
     url             text,
+    description     text NOT NULL DEFAULT '',
     events          text[] NOT NULL DEFAULT '{}',       -- the events of a standing endpoint
     metadata_filter jsonb NOT NULL DEFAULT '{}',        -- metadata that its jobs must have
     header_names    text[] NOT NULL DEFAULT '{}',       -- names of the static headers
-    headers         bytea,                              -- the same with their values, encrypted under the master key
+    headers         bytea,                              -- the same with their values, encrypted
+    headers_key     text,                               -- id of the master key that encrypted them
     ed25519         boolean NOT NULL DEFAULT false,     -- whether deliveries also have a v1a signature
     rotation        integer NOT NULL DEFAULT 0,         -- increases with every rotation of the secret
+    master_key      text,                               -- id of the secret's master key; null until the first use
     previous_until  timestamptz,                        -- until when deliveries also have the previous secret's signature
-    master_key      text,                               -- id of the master key; null until the endpoint is first used
+    previous_master_key text,                           -- id of the previous secret's master key
     status          text NOT NULL DEFAULT 'enabled' CHECK (status IN ('enabled', 'paused', 'disabled')),
     disabled_reason text,
-    failing_since   timestamptz,                        -- null after a success
-    warned_at       timestamptz,
+    failing_since   timestamptz,                        -- the first failure after the last success, if standing
+    warned_at       timestamptz,                        -- when operators were warned of that
+    resumed_at      timestamptz,                        -- when it was last enabled again
     created_at      timestamptz NOT NULL DEFAULT now(),
     updated_at      timestamptz NOT NULL DEFAULT now(),
     deleted_at      timestamptz,
@@ -214,10 +218,18 @@ CREATE TABLE webhook_endpoints (
     CONSTRAINT the_implicit_have_no_url CHECK (implicit = (url IS NULL)),
     CONSTRAINT an_implicit_endpoint_has_a_tenant CHECK (NOT implicit OR tenant_id IS NOT NULL),
     CONSTRAINT disabled_has_a_reason CHECK ((status = 'disabled') = (disabled_reason IS NOT NULL)),
+    CONSTRAINT static_headers_have_a_key CHECK (
+        (headers IS NULL) = (headers_key IS NULL) AND (headers IS NULL) = (header_names = '{}')),
+    CONSTRAINT a_previous_secret_has_a_key CHECK (
+        (previous_until IS NULL) = (previous_master_key IS NULL) AND (previous_until IS NULL OR rotation >= 1)),
+    CONSTRAINT only_the_failing_are_warned_of CHECK (warned_at IS NULL OR failing_since IS NOT NULL),
+    CONSTRAINT the_implicit_never_fail CHECK (NOT implicit OR failing_since IS NULL),
     CONSTRAINT webhook_endpoints_rotation_check CHECK (rotation >= 0)
 );
 CREATE UNIQUE INDEX webhook_endpoints_implicit ON webhook_endpoints (tenant_id) WHERE implicit;
 CREATE INDEX webhook_endpoints_of_tenant ON webhook_endpoints (tenant_id) WHERE deleted_at IS NULL;
+CREATE INDEX webhook_endpoints_by_tenant ON webhook_endpoints (tenant_id);   -- their log outlives them
+CREATE INDEX webhook_endpoints_deleted ON webhook_endpoints (deleted_at) WHERE deleted_at IS NOT NULL;
 
 CREATE FUNCTION make_implicit_endpoint() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -240,40 +252,49 @@ RETURN left(lower(split_part(url, '/', 1) || '//' || url_authority(url) || CASE
     ELSE ':80'
 END), 500);
 
--- One row for each event and endpoint. Its body is encoded from the snapshot at the first claim and never changes; a row
--- holds one or the other. Dispatchers lease due rows; their writes are fenced by the lease token, like a worker's.
+-- One row for each event and endpoint. Its body is encoded at the first claim and never changes. Until then its content
+-- is in the snapshot or, for a job that has ended and was not changed since, in the job's row (docs/decisions/0042).
+-- Dispatchers lease due rows; their writes are fenced by the lease token, like a worker's.
 CREATE TABLE webhook_deliveries (
-    id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    id               uuid PRIMARY KEY DEFAULT uuidv7(),
     endpoint_id      uuid NOT NULL,                     -- without foreign keys: every settle would pay for them
     tenant_id        uuid,
     job_id           uuid,                              -- null for an event that is not a job's; retention removes both
     job_version      integer,
     event            text NOT NULL,
-    url              text NOT NULL,
+    url              text NOT NULL,                     -- the last one used; a standing endpoint's may have changed since
     origin           text NOT NULL GENERATED ALWAYS AS (url_origin(url)) STORED,
-    snapshot         jsonb,                             -- the job as it was, see record_delivery()
+    snapshot         jsonb,                             -- job_snapshot(), or the data of an event that is not a job's
     body             bytea CHECK (octet_length(body) <= 20000),
     status           text NOT NULL DEFAULT 'pending'
         CHECK (status IN ('pending', 'succeeded', 'failed', 'retired', 'canceled')),
     attempt          integer NOT NULL DEFAULT 0,        -- number of the latest attempt
     failures         integer NOT NULL DEFAULT 0,        -- failed attempts since the schedule began
+    losses           integer NOT NULL DEFAULT 0,        -- attempts that were lost in a row
+    dead_lettered    boolean NOT NULL DEFAULT false,    -- whether a letter is open or replaying, see note_letter()
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),   -- of the event
+    scheduled_at     timestamptz NOT NULL DEFAULT clock_timestamp(),   -- of the event or the last redelivery
     next_attempt_at  timestamptz DEFAULT now(),         -- null when the delivery is finished
     finished_at      timestamptz,
     lease_token      uuid,
     lease_expires_at timestamptz,
     CONSTRAINT webhook_deliveries_once UNIQUE (job_id, job_version, endpoint_id),
-    CONSTRAINT a_delivery_has_one_content CHECK ((snapshot IS NULL) <> (body IS NULL)),
+    CONSTRAINT a_delivery_has_one_content CHECK (
+        num_nonnulls(snapshot, body) = 1
+        OR (num_nonnulls(snapshot, body) = 0 AND num_nulls(job_id, job_version) = 0 AND event <> 'job.started')),
     CONSTRAINT pending_means_due CHECK ((status = 'pending') = (next_attempt_at IS NOT NULL)),
     CONSTRAINT not_pending_means_finished CHECK ((status = 'pending') = (finished_at IS NULL)),
     CONSTRAINT a_delivery_s_lease_expires CHECK ((lease_token IS NULL) = (lease_expires_at IS NULL)),
     CONSTRAINT only_the_begun_are_leased CHECK (
         lease_token IS NULL OR (status = 'pending' AND attempt >= 1 AND body IS NOT NULL)),
-    CONSTRAINT delivery_attempts_are_counted CHECK (failures BETWEEN 0 AND attempt)
+    CONSTRAINT delivery_attempts_are_counted CHECK (failures BETWEEN 0 AND attempt AND losses BETWEEN 0 AND attempt)
 );
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint_id, origin, next_attempt_at)
     WHERE status = 'pending' AND lease_token IS NULL;
 CREATE INDEX webhook_deliveries_leased ON webhook_deliveries (lease_expires_at) WHERE lease_token IS NOT NULL;
+CREATE INDEX webhook_deliveries_of_endpoint ON webhook_deliveries (endpoint_id, id);
+CREATE INDEX webhook_deliveries_undelivered ON webhook_deliveries (endpoint_id, status, id)
+    WHERE status IN ('failed', 'retired', 'canceled');
 CREATE INDEX webhook_deliveries_done ON webhook_deliveries (created_at) WHERE next_attempt_at IS NULL;
 ALTER TABLE webhook_deliveries SET (autovacuum_vacuum_scale_factor = 0.02);
 
@@ -308,14 +329,15 @@ CREATE INDEX object_sweeps_due ON object_sweeps (due_at);
 
 CREATE TABLE dead_letters (
     id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    kind        text NOT NULL CHECK (kind IN ('job', 'undecodable', 'orphan')),
+    kind        text NOT NULL CHECK (kind IN ('job', 'undecodable', 'orphan', 'webhook')),
                                                         -- orphan: a message whose job is not in the database
     status      text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'replaying', 'replayed', 'discarded')),
     job_id      uuid,                                   -- no foreign key: letters outlive jobs, orphans have no job
+    delivery_id uuid,                                   -- of kind webhook; the delivery is kept until it is resolved
     tenant_id   uuid,
     generation  integer,
     model       text,
-    reason      text NOT NULL,                          -- errors.JobErrorCode
+    reason      text NOT NULL,                          -- errors.JobErrorCode, or 'webhook_exhausted'
     error       jsonb NOT NULL,                         -- api.JobError
     fingerprint text NOT NULL,                          -- equal for failures of the same kind
     body        bytea,                                  -- the exact bytes of the message, if there was one
@@ -328,13 +350,17 @@ CREATE TABLE dead_letters (
         kind NOT IN ('job', 'orphan') OR (job_id IS NOT NULL AND generation IS NOT NULL AND model IS NOT NULL)),
     CONSTRAINT an_undecodable_letter_has_bytes CHECK (kind <> 'undecodable' OR (body IS NOT NULL AND body_sha256 IS NOT NULL)),
     CONSTRAINT an_orphan_has_bytes CHECK (kind <> 'orphan' OR body IS NOT NULL),
+    CONSTRAINT a_webhook_s_letter_names_its_delivery CHECK (
+        (kind = 'webhook') = (delivery_id IS NOT NULL) AND (kind <> 'webhook' OR generation IS NULL)),
     CONSTRAINT resolved_means_closed CHECK ((status IN ('replayed', 'discarded')) = (resolved_at IS NOT NULL))
 );
-CREATE UNIQUE INDEX dead_letters_once_per_generation ON dead_letters (job_id, generation) WHERE kind = 'job';
-CREATE UNIQUE INDEX dead_letters_once_per_orphan ON dead_letters (job_id, generation) WHERE kind = 'orphan';
+CREATE UNIQUE INDEX dead_letters_once_per_generation ON dead_letters (job_id, generation, kind)
+    WHERE kind IN ('job', 'orphan');
 CREATE UNIQUE INDEX dead_letters_once_per_body ON dead_letters (body_sha256) WHERE kind = 'undecodable';
-CREATE INDEX dead_letters_newest ON dead_letters (created_at DESC, id);
-CREATE INDEX dead_letters_open ON dead_letters (created_at DESC, id) WHERE status = 'open';
+CREATE UNIQUE INDEX dead_letters_once_per_delivery ON dead_letters (delivery_id)
+    WHERE kind = 'webhook' AND status IN ('open', 'replaying');
+CREATE INDEX dead_letters_newest ON dead_letters (kind, created_at DESC, id);
+CREATE INDEX dead_letters_open ON dead_letters (kind, created_at DESC, id) WHERE status = 'open';
 CREATE INDEX dead_letters_resolved ON dead_letters (resolved_at) WHERE resolved_at IS NOT NULL;
 
 CREATE TABLE audit_log (
@@ -387,34 +413,98 @@ CREATE FUNCTION cancel_channel(worker text) RETURNS text LANGUAGE sql IMMUTABLE 
     SELECT 'darkroom_cancel_' || md5(worker);
 $$;
 
+-- Wake a dispatcher of webhooks. Of concurrent transactions only one notifies, because notifying transactions commit one
+-- by one; a dispatcher that was woken polls for a while and finds the others' rows.
+CREATE FUNCTION wake_dispatcher() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_try_advisory_xact_lock(hashtext('darkroom_webhooks')) THEN
+        PERFORM pg_notify('darkroom_webhooks', '');
+    END IF;
+END $$;
+
+-- Return the job as a webhook's body shows it, with the fields of chassis.jobs.row.JobRow.
+CREATE FUNCTION job_snapshot(job jobs) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT jsonb_build_object(
+        'id', job.id, 'tenant_id', job.tenant_id, 'user_id', job.user_id, 'model', job.queue,
+        'input', merged_input(job), 'edits', job.overrides, 'metadata', job.metadata,
+        'retried_from', job.retried_from, 'status', job.status, 'version', job.version,
+        'generation', job.generation, 'attempt', job.attempt, 'max_attempts', job.max_attempts,
+        'created_at', job.created_at, 'queued_at', job.queued_at, 'started_at', job.started_at,
+        'completed_at', job.completed_at, 'expires_at', job.expires_at, 'deadline_at', job.deadline_at,
+        'next_attempt_at', job.next_attempt_at, 'session_id', job.session_id, 'step', job.step,
+        'steps', job.steps, 'error', job.error)
+    || jsonb_build_object(
+        'outputs', coalesce(job.outputs, '[]'), 'outputs_removed_at', job.outputs_removed_at,
+        'receipt', job.receipt, 'metrics', coalesce(job.metrics, '{}'), 'dead_lettered', job.dead_lettered);
+$$;
+
 -- Insert a webhook delivery for each endpoint of the tenant that is to receive the event: the implicit one if the
--- submission asked for it, standing ones by their filters. The snapshot has the fields of chassis.jobs.row.JobRow. Operators'
--- endpoints receive no jobs. A notification wakes a dispatcher. Of concurrent transactions only one notifies, because
--- notifying transactions commit one by one; a dispatcher that was woken polls for a while and finds the others' rows.
+-- submission asked for it, standing ones by their filters. Operators' endpoints receive no jobs. A job that has ended is
+-- rarely changed, so its deliveries are inserted without a snapshot, which costs most; freeze_deliveries() adds it.
 CREATE FUNCTION record_delivery(job jobs, the_event text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO webhook_deliveries (endpoint_id, tenant_id, job_id, job_version, event, url, snapshot)
     SELECT endpoint.id, job.tenant_id, job.id, job.version, the_event, coalesce(endpoint.url, job.webhook_url),
-        jsonb_build_object(
-            'id', job.id, 'tenant_id', job.tenant_id, 'user_id', job.user_id, 'model', job.queue,
-            'input', merged_input(job), 'edits', job.overrides, 'metadata', job.metadata,
-            'retried_from', job.retried_from, 'status', job.status, 'version', job.version,
-            'generation', job.generation, 'attempt', job.attempt, 'max_attempts', job.max_attempts,
-            'created_at', job.created_at, 'queued_at', job.queued_at, 'started_at', job.started_at,
-            'completed_at', job.completed_at, 'expires_at', job.expires_at, 'deadline_at', job.deadline_at,
-            'next_attempt_at', job.next_attempt_at, 'session_id', job.session_id, 'step', job.step,
-            'steps', job.steps, 'error', job.error)
-        || jsonb_build_object(
-            'outputs', coalesce(job.outputs, '[]'), 'outputs_removed_at', job.outputs_removed_at,
-            'receipt', job.receipt, 'metrics', coalesce(job.metrics, '{}'), 'dead_lettered', job.dead_lettered)
+        CASE WHEN job.completed_at IS NULL THEN job_snapshot(job) END
     FROM webhook_endpoints AS endpoint
     WHERE endpoint.tenant_id = job.tenant_id AND deleted_at IS NULL AND endpoint.status <> 'disabled' AND CASE
         WHEN implicit THEN job.webhook_url IS NOT NULL AND the_event = ANY (job.webhook_events)
         ELSE the_event = ANY (endpoint.events) AND job.metadata @> endpoint.metadata_filter
     END;
-    IF FOUND AND pg_try_advisory_xact_lock(hashtext('darkroom_webhooks')) THEN
-        PERFORM pg_notify('darkroom_webhooks', '');
+    IF FOUND THEN
+        PERFORM wake_dispatcher();
     END IF;
+END $$;
+
+-- Keep a job that has ended as it was, for the deliveries of its end that were not claimed yet. A claim that is under way
+-- holds their locks, and this transaction waits for it: it has read the job before this change.
+CREATE FUNCTION freeze_deliveries() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE webhook_deliveries SET snapshot = job_snapshot(OLD)
+    WHERE job_id = OLD.id AND job_version = OLD.version AND body IS NULL AND snapshot IS NULL;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER freeze_deliveries AFTER UPDATE OR DELETE ON jobs
+    FOR EACH ROW WHEN (OLD.completed_at IS NOT NULL) EXECUTE FUNCTION freeze_deliveries();
+
+-- Insert a delivery of an event that is not a job's to one standing endpoint, whatever events it receives. Returns its
+-- id, or null if the endpoint is disabled, deleted or implicit.
+CREATE FUNCTION record_event(the_endpoint uuid, the_event text, data jsonb) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    recorded uuid;
+BEGIN
+    INSERT INTO webhook_deliveries (endpoint_id, tenant_id, event, url, snapshot)
+    SELECT id, tenant_id, the_event, url, data FROM webhook_endpoints
+    WHERE id = the_endpoint AND NOT implicit AND deleted_at IS NULL AND status <> 'disabled'
+    RETURNING id INTO recorded;
+    IF FOUND THEN
+        PERFORM wake_dispatcher();
+    END IF;
+    RETURN recorded;
+END $$;
+
+-- Insert a delivery for each operators' endpoint that receives the event.
+CREATE FUNCTION record_operators_event(the_event text, data jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM record_event(id, the_event, data) FROM webhook_endpoints
+    WHERE tenant_id IS NULL AND deleted_at IS NULL AND the_event = ANY (events);
+END $$;
+
+-- Send a delivery again, in a new schedule: the only way back to 'pending'. Its open letter becomes 'replaying'. Returns
+-- false, and writes nothing, while an attempt is in flight.
+CREATE FUNCTION redeliver(the_delivery uuid) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE webhook_deliveries SET
+        status = 'pending', failures = 0, losses = 0, scheduled_at = clock_timestamp(),
+        next_attempt_at = clock_timestamp(), finished_at = NULL
+    WHERE id = the_delivery AND lease_token IS NULL;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE dead_letters SET status = 'replaying'
+    WHERE delivery_id = the_delivery AND kind = 'webhook' AND status = 'open';
+    PERFORM wake_dispatcher();
+    RETURN true;
 END $$;
 
 -- Return a value that is equal for failures of the same kind: a hash of code, stage and message without numbers and
@@ -423,6 +513,32 @@ CREATE FUNCTION error_fingerprint(error jsonb) RETURNS text LANGUAGE sql IMMUTAB
     SELECT md5(concat_ws('|', error ->> 'code', error ->> 'stage',
         regexp_replace(error ->> 'message', '[0-9a-fA-F]{8}[0-9a-fA-F-]*|[0-9]+', '#', 'g')));
 $$;
+
+-- End the letter that a redelivery answered. Called with the ends of deliveries that have `dead_lettered`.
+CREATE FUNCTION resolve_delivery(the_delivery uuid) RETURNS void LANGUAGE sql AS $$
+    UPDATE dead_letters SET status = 'replayed', resolved_at = clock_timestamp()
+    WHERE delivery_id = the_delivery AND kind = 'webhook' AND status = 'replaying';
+$$;
+
+-- Insert the dead letter of a delivery that ended without having been received, in the same transaction.
+CREATE FUNCTION bury_delivery(the_delivery uuid, the_message text) RETURNS void LANGUAGE sql AS $$
+    SELECT resolve_delivery(the_delivery);
+    INSERT INTO dead_letters (kind, delivery_id, job_id, tenant_id, reason, error, fingerprint)
+    SELECT 'webhook', delivery.id, delivery.job_id, delivery.tenant_id, error ->> 'code', error, error_fingerprint(error)
+    FROM webhook_deliveries AS delivery CROSS JOIN jsonb_build_object(
+        'code', 'webhook_exhausted', 'message', the_message, 'retryable', true, 'stage', 'delivery') AS error
+    WHERE delivery.id = the_delivery;
+$$;
+
+-- Keep `dead_lettered` equal to whether the delivery has a letter that is not resolved.
+CREATE FUNCTION note_letter() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE webhook_deliveries SET dead_lettered = (NEW.resolved_at IS NULL)
+    WHERE id = NEW.delivery_id AND dead_lettered <> (NEW.resolved_at IS NULL);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_letter AFTER INSERT OR UPDATE OF status ON dead_letters
+    FOR EACH ROW WHEN (NEW.kind = 'webhook') EXECUTE FUNCTION note_letter();
 
 -- Make a terminal transition. With a lease token the job must be running under that token; without one it must be
 -- queued. In both cases the generation must match. Also writes the end of the attempt, the webhook deliveries and, for a

@@ -38,6 +38,13 @@ CROSS JOIN LATERAL (
 ) AS due
 WHERE endpoint.status = 'enabled' AND endpoint.deleted_at IS NULL;
 
+-- name: read_jobs(deliveries)
+-- Snapshots of the jobs of deliveries that have none, in a statement of its own: it begins when the deliveries are locked,
+-- from when on freeze_deliveries() lets no change of a job be committed.
+SELECT delivery.id, job_snapshot(job) AS snapshot
+FROM webhook_deliveries AS delivery JOIN jobs AS job ON job.id = job_id AND job.version = job_version
+WHERE delivery.id = ANY (:deliveries::uuid[]);
+
 -- name: adopt_master_key(endpoints, key)!
 -- An endpoint keeps the master key that it was first used with.
 UPDATE webhook_endpoints SET master_key = :key WHERE id = ANY (:endpoints::uuid[]) AND master_key IS NULL;

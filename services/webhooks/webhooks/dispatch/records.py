@@ -47,7 +47,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Due(msgspec.Struct, frozen=True):
-    """A delivery that is locked to be claimed. It has a snapshot until its first claim, and a body from then on."""
+    """A delivery that is locked to be claimed. It has a body from its first claim on."""
 
     id: UUID
     endpoint: Endpoint
@@ -57,6 +57,7 @@ class Due(msgspec.Struct, frozen=True):
     failures: int
     created_at: datetime
     snapshot: bytes | None
+    """None if the content is the body, or the row of a job that has not changed."""
     body: bytes | None
 
 

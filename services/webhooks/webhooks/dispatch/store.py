@@ -37,6 +37,11 @@ async def lock_due(connection: Connection, shares: Sequence[Share]) -> list[Due]
     return [_due(row) async for row in rows]
 
 
+async def read_jobs(connection: Connection, deliveries: Sequence[UUID]) -> dict[UUID, bytes]:
+    """Return the snapshots of the jobs of deliveries that are locked and have none themselves."""
+    return {row["id"]: row["snapshot"] async for row in queries.read_jobs(connection, deliveries=deliveries)}
+
+
 async def adopt_master_key(connection: Connection, endpoints: Sequence[UUID], key: str) -> None:
     """Record the master key of endpoints that have none."""
     await queries.adopt_master_key(connection, endpoints=endpoints, key=key)
