@@ -7,6 +7,7 @@ import httpcore2
 
 from chassis.targets import Target
 from webhooks.sending.outcome import FailureKind, Progress, Response, SendError
+from webhooks.sending.request import origin_of
 from webhooks.sending.stream import Stream
 
 MAX_BODY = 16 * 1024
@@ -58,8 +59,6 @@ class Connection:
         started = monotonic()
         try:
             return await self._receive(await self._http.handle_async_request(request), progress)
-        except httpcore2.LocalProtocolError as error:
-            raise SendError(FailureKind.PROTOCOL, "A header of the request is not valid in HTTP/1.1.") from error
         except (httpcore2.NetworkError, httpcore2.RemoteProtocolError) as error:
             raise self._failure(error) from error
         finally:
@@ -85,11 +84,6 @@ class Connection:
         return SendError(
             FailureKind.PROTOCOL, f"The response of {host} is not valid HTTP/1.1, or its head is longer than 32 kB."
         )
-
-
-def origin_of(target: Target) -> httpcore2.Origin:
-    """Return the target's origin, as httpcore2 has it."""
-    return httpcore2.Origin(target.scheme.encode(), target.host.encode(), target.port)
 
 
 async def _read_capped(response: httpcore2.Response) -> bytearray:

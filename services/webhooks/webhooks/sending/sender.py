@@ -10,16 +10,15 @@ from typing import Self
 import httpcore2
 
 from chassis.targets import Policy, Target
-from webhooks.sending.connection import Connection, origin_of
+from webhooks.sending.connection import Connection
 from webhooks.sending.dialing import Dialer
 from webhooks.sending.outcome import Failure, FailureKind, Outcome, Progress, Response, SendError
 from webhooks.sending.pool import Limits, Pool
+from webhooks.sending.request import build_request
 from webhooks.sending.resolving import Resolver
 
 SECONDS = 15.0
 """The time that a receiver has, from the resolution of its name to the end of its response."""
-_DROPPED_HEADERS = frozenset({"connection", "transfer-encoding"})
-"""Headers that would change how the request is framed."""
 
 
 class Sender:
@@ -49,9 +48,10 @@ class Sender:
         progress = Progress()
         started = monotonic()
         try:
+            request = build_request(target, headers, body)
             with self._pool.place(target.origin):
                 async with asyncio.timeout(self._seconds):
-                    return await self._exchange(target, _request(target, headers, body), progress)
+                    return await self._exchange(target, request, progress)
         except SendError as error:
             return Failure(error.kind, error.sentence, progress.timings)
         except TimeoutError:
@@ -89,14 +89,3 @@ class Sender:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def _request(target: Target, headers: Mapping[str, str], body: bytes) -> httpcore2.Request:
-    origin = origin_of(target)
-    url = httpcore2.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target.path.encode())
-    own = {"host": target.authority, "content-length": str(len(body)), "accept-encoding": "identity"}
-    given = {name.lower(): value for name, value in headers.items() if name.lower() not in _DROPPED_HEADERS}
-    merged = {"user-agent": "Darkroom"} | given | own
-    return httpcore2.Request(
-        "POST", url, headers=[(name.encode(), value.encode()) for name, value in merged.items()], content=body
-    )
