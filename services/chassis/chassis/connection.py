@@ -20,6 +20,11 @@ class Connection:
 
     def __init__(self, driver: asyncpg.Connection) -> None:
         self._driver = driver
+        self._released = False
+
+    def release(self) -> None:
+        """Note that the pool has the connection back: from then on a use is a mistake, not an outage."""
+        self._released = True
 
     async def fetch(self, sql: str, *arguments: Any) -> list[Row]:
         """Run a statement and return its rows."""
@@ -62,8 +67,8 @@ class Connection:
     def _is_closed(self) -> bool:
         try:
             return bool(self._driver.is_closed())
-        except asyncpg.InterfaceError:  # it was released to the pool: using it is a mistake, not an outage
-            return False
+        except asyncpg.InterfaceError:  # the pool took it back, because it was released or because it was lost
+            return not self._released
 
 
 class StandingConnection(Connection):

@@ -134,9 +134,11 @@ class Database:
         """Take a connection from the pool. One is free for each turn, so a timeout means that Postgres is away."""
         with translated_errors(in_doubt=False):
             driver = await self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
+        connection = Connection(driver)
         try:
-            yield Connection(driver)
+            yield connection
         finally:
+            connection.release()
             with translated_errors():
                 await self._pool.release(driver, timeout=RELEASE_TIMEOUT_SECONDS)
 

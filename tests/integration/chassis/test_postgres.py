@@ -1,7 +1,7 @@
 """The Postgres pool, its errors, and named queries."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -9,12 +9,14 @@ import asyncpg
 import pytest
 
 from chassis.errors import BadDataError, DatabaseBusyError, DatabaseUnavailableError, TransactionClashError
-from chassis.postgres import Database, connect_alone, load_queries
+from chassis.postgres import Connection, Database, connect_alone, load_queries
 from chassis.settings import DatabaseSettings
 from darkroom_local.ports import LOOPBACK
 from tests.integration.chassis.wire import wire_to
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
+
+Loss = Callable[[Connection, Database], Awaitable[None]]
 
 
 def pool_on(url: str, connections: int = 4) -> Database:
@@ -130,6 +132,34 @@ async def test_a_connection_that_was_ended_is_replaced(pool: Database, database:
     with pytest.raises(DatabaseUnavailableError):
         async with pool.connection() as connection:
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    await pool.check()
+
+
+async def lose_during_a_statement(connection: Connection, others: Database) -> None:
+    await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def lose_between_statements(connection: Connection, others: Database) -> None:
+    await lose_before_the_commit(connection, others)
+    await connection.execute("SELECT 1")
+
+
+async def lose_before_the_commit(connection: Connection, others: Database) -> None:
+    backend = await connection.fetchval("SELECT pg_backend_pid()")
+    async with others.connection() as other:
+        await other.execute("SELECT pg_terminate_backend($1)", backend)
+        alive = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1"
+        while await other.fetchval(alive, backend):
+            pass
+
+
+@pytest.mark.parametrize("lose", [lose_during_a_statement, lose_between_statements, lose_before_the_commit])
+async def test_a_connection_that_ends_in_a_transaction_is_an_outage(pool: Database, database: str, lose: Loss) -> None:
+    """Wherever it ends; the pool goes on with another connection."""
+    async with pool_on(database) as others:
+        with pytest.raises(DatabaseUnavailableError):
+            async with pool.transaction() as connection:
+                await lose(connection, others)
     await pool.check()
 
 
