@@ -10,6 +10,8 @@ import httpx2
 
 from darkroom.errors import BrokenDownloadError, StillRunningError
 from darkroom.transport import Transport
+from darkroom.webhook_deliveries import WebhookDeliveries
+from darkroom.webhook_endpoints import WebhookEndpoints
 from darkroom_contracts.api import CancelReply, Job, JobInputRequest, JobRequest, Output, OutputFormat
 from darkroom_contracts.routes import CANCEL_JOB, GET_JOB, SUBMIT_JOB
 from darkroom_contracts.states import TERMINAL, JobStatus
@@ -22,9 +24,9 @@ LONGEST_POLL_SECONDS = 2.0
 class Client:
     """Client with one API key. Use it as a context manager, and from one thread only.
 
-    Every request is safe to repeat (a submission carries an Idempotency-Key), so lost connections and the statuses 429,
-    502, 503 and 504 are retried with growing pauses, four tries in all. Every method that sends a request raises
-    UnreachableError and ApiError.
+    Lost connections and the statuses 429, 502, 503 and 504 are retried with growing pauses, four tries in all, since
+    requests are safe to repeat: a submission carries an Idempotency-Key. The few that are not say so. Every method that
+    sends a request raises UnreachableError and ApiError.
     """
 
     def __init__(
@@ -38,6 +40,8 @@ class Client:
     ) -> None:
         """`url` is the origin, such as http://127.0.0.1:8080. `transport` and `sleep` are for tests."""
         self._api = Transport(url, api_key, timeout_seconds=timeout_seconds, transport=transport, sleep=sleep)
+        self.webhook_endpoints = WebhookEndpoints(self._api)
+        self.webhook_deliveries = WebhookDeliveries(self._api)
 
     def __enter__(self) -> Self:
         return self

@@ -20,6 +20,11 @@ from darkroom_contracts.api import Job
 from darkroom_contracts.states import JobStatus
 from darkroom_contracts.webhooks import WebhookEvent
 
+URL = "DARKROOM_URL"
+CLIENT_KEY = "DARKROOM_API_KEY"
+OPERATOR_KEY = "DARKROOM_OPERATOR_KEY"
+"""The environment variables that name the API and its keys."""
+
 
 @click.command()
 @click.argument("prompt")
@@ -101,15 +106,17 @@ def cancel(job_id: UUID, as_json: bool) -> None:
 
 
 @contextmanager
-def connected() -> Iterator[Client]:
-    """Yield a client of DARKROOM_URL with DARKROOM_API_KEY. Its errors are raised as CommandError."""
-    url, key = (os.environ.get(name, "") for name in ("DARKROOM_URL", "DARKROOM_API_KEY"))
+def connected(*, operator: bool = False) -> Iterator[Client]:
+    """Yield a client of DARKROOM_URL with DARKROOM_API_KEY, or with the operator's key.
+
+    Its errors are raised as CommandError.
+    """
+    name = OPERATOR_KEY if operator else CLIENT_KEY
+    url, key = (os.environ.get(variable, "") for variable in (URL, name))
     if not url or not key:
-        raise CommandError(
-            "Set DARKROOM_URL and DARKROOM_API_KEY. For a stack that `make up` started, run `. .darkroom/env`."
-        )
+        raise CommandError(f"Set {URL} and {name}. For a stack that `make up` started, run `. .darkroom/env`.")
     if not (key.isascii() and key.isprintable()):
-        raise CommandError("DARKROOM_API_KEY holds characters that no API key has; copy the key again.")
+        raise CommandError(f"{name} holds characters that no API key has; copy the key again.")
     try:
         with Client(url, key) as client:
             yield client
@@ -180,7 +187,7 @@ def _print_job(job: Job, as_json: bool) -> None:
     if job.error:
         fields.append(("error", f"{job.error.message} ({job.error.code})"))
     # A server without a public URL gives paths.
-    origin = os.environ["DARKROOM_URL"]
+    origin = os.environ[URL]
     fields += [(f"picture {output.index}", urljoin(origin, output.url)) for output in job.outputs]
     if job.outputs_removed_at:
         fields.append(("pictures", f"removed by retention at {job.outputs_removed_at:%Y-%m-%d %H:%M} UTC"))

@@ -55,20 +55,21 @@ class Transport:
         route: Route,
         *,
         path: Mapping[str, object] | None = None,
-        query: Mapping[str, object] | None = None,
+        query: Any = None,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         once: bool = False,
     ) -> bytes:
         """Send a request of the API and return the response's body. Raises UnreachableError and ApiError.
 
-        `path` has the route's parameters. Parameters of `query` that are None are left out. `body` is sent as JSON.
+        `path` has the route's parameters. `query` is a mapping or a Struct, whose parameters are left out where they
+        are None. `body` is sent as JSON.
         """
         answer = self.send(
             route.method,
             route.template.format(**path or {}),
             once=once,
-            params={name: str(value) for name, value in (query or {}).items() if value is not None} or None,
+            params=_parameters(query),
             content=None if body is None else encode(body),
             headers={**self._authorization, **_json(body), **(headers or {})},
         )
@@ -92,6 +93,16 @@ class Transport:
             self.sleep(pause)
             pause *= 2
         raise AssertionError("the last try returns or raises")
+
+
+def _parameters(query: Any) -> dict[str, str]:
+    """Return the parameters as text."""
+    given: dict[str, object] = msgspec.to_builtins(query or {})
+    return {name: _text(value) for name, value in given.items() if value is not None}
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _json(body: Any) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """`darkroom webhooks listen`."""
 
+import os
 import signal
 import sys
 
@@ -7,7 +8,10 @@ import click
 import httpx2
 import msgspec
 
+from darkroom.commands import CLIENT_KEY, URL, connected
 from darkroom.console import UNKNOWN, CommandError, printable
+from darkroom.webhook_commands.options import EndpointType, operator_option
+from darkroom.webhook_endpoints import EndpointId
 from darkroom.webhook_listener import Listener, Received
 from darkroom.webhooks import check_secret
 
@@ -17,24 +21,57 @@ SECRET_VARIABLE = "DARKROOM_WEBHOOK_SECRET"  # noqa: S105 - the name of the vari
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), required=True, help="Port to listen on; 0 takes a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--secret", envvar=SECRET_VARIABLE, help=f"The endpoint's secret. Default: {SECRET_VARIABLE}.")
+@click.option("--secret", help=f"The endpoint's secret. Default: {SECRET_VARIABLE}.")
+@click.option(
+    "--endpoint",
+    type=EndpointType(),
+    help="Take the secret of this endpoint from the API. Default: `implicit`, where no secret is given, and"
+    f" {URL} and {CLIENT_KEY} are set.",
+)
+@operator_option
 @click.option("--forward", metavar="URL", help="Send each delivery to this URL too, and answer with its status.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per delivery, for programs.")
-def listen(port: int, host: str, secret: str | None, forward: str | None, as_json: bool) -> None:
+def listen(
+    port: int,
+    host: str,
+    secret: str | None,
+    endpoint: EndpointId | None,
+    operator: bool,
+    forward: str | None,
+    as_json: bool,
+) -> None:
     """Receive webhooks on this machine, verify them and print a line for each.
 
     The response is 204 for a delivery that is verified, 401 for one that is not, and 400 for one that can't be read;
     with --forward it is the application's. Without a secret nothing is verified. Ctrl-C ends the command.
     """
-    _check(secret, forward)
+    chosen = _secret(secret, endpoint, operator)
+    _check(chosen, forward)
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell ignores it for commands in the background
         signal.signal(number, signal.default_int_handler)
     try:
-        with _listener(host, port, secret, forward, as_json) as listener:
+        with _listener(host, port, chosen, forward, as_json) as listener:
             click.echo(f"Listening on {listener.url}", err=True)
             listener.serve_forever()
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
+
+
+def _secret(given: str | None, endpoint: EndpointId | None, operator: bool) -> str | None:
+    """Return the secret: the given one, that of the endpoint, or a default."""
+    if given and endpoint:
+        raise CommandError("--secret and --endpoint exclude each other; give one of them.")
+    given = given or (None if endpoint else os.environ.get(SECRET_VARIABLE))
+    if given or not (endpoint or all(os.environ.get(name) for name in (URL, CLIENT_KEY))):
+        return given
+    return _secret_of(endpoint or "implicit", operator)
+
+
+def _secret_of(endpoint: EndpointId, operator: bool) -> str:
+    with connected(operator=operator) as client:
+        secret = client.webhook_endpoints.get(endpoint).secret
+    click.echo(f"Verifying with the secret of the endpoint {endpoint}; --secret gives another one.", err=True)
+    return secret
 
 
 def _check(secret: str | None, forward: str | None) -> None:

@@ -1,0 +1,161 @@
+"""`darkroom webhooks deliveries`."""
+
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import click
+import msgspec
+
+from darkroom.commands import connected
+from darkroom.console import json_option, print_fields, print_json, print_table
+from darkroom.webhook_commands.options import EndpointType, audience, operator_option
+from darkroom.webhook_endpoints import EndpointId
+from darkroom_contracts.api.webhook_deliveries import WebhookAttempt, WebhookDelivery, WebhookDeliveryDetail
+from darkroom_contracts.states import DeliveryOutcome, DeliveryStatus
+
+
+@click.group()
+def deliveries() -> None:
+    """Read the log of deliveries and their attempts."""
+
+
+@deliveries.command("list")
+@click.option("--endpoint", type=EndpointType(), help="Only deliveries of this endpoint; `implicit` is allowed.")
+@click.option("--job", type=click.UUID, metavar="ID", help="Only deliveries of this job.")
+@click.option(
+    "--status", type=click.Choice([str(status) for status in DeliveryStatus]), help="Only deliveries of this status."
+)
+@click.option("--event", metavar="TYPE", help="Only deliveries of this type of event, such as job.failed.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Number of deliveries, the newest first.",
+)
+@operator_option
+@json_option
+def list_(
+    endpoint: EndpointId | None,
+    job: UUID | None,
+    status: str | None,
+    event: str | None,
+    limit: int,
+    operator: bool,
+    as_json: bool,
+) -> None:
+    """List deliveries, the newest first."""
+    with connected(operator=operator) as client:
+        wanted = DeliveryStatus(status) if status else None
+        found = client.webhook_deliveries.list(
+            job=job, endpoint=endpoint, status=wanted, event=event, audience=audience(operator)
+        )
+        shown = list(islice(found, limit))
+    if as_json:
+        print_json(shown)
+    elif shown:
+        print_deliveries(shown)
+    else:
+        click.echo("There are no such deliveries.")
+
+
+@deliveries.command()
+@click.argument("delivery_id", metavar="ID", type=click.UUID)
+@operator_option
+@json_option
+def show(delivery_id: UUID, operator: bool, as_json: bool) -> None:
+    """Show a delivery: its attempts, why they failed, and the body."""
+    with connected(operator=operator) as client:
+        delivery = client.webhook_deliveries.get(delivery_id)
+    if as_json:
+        print_json(delivery)
+    else:
+        _print_delivery(delivery)
+
+
+def print_deliveries(shown: list[WebhookDelivery]) -> None:
+    """Print a table of deliveries."""
+    print_table(
+        ("id", "event", "status", "attempts", "created", "next attempt", "last attempt"),
+        (
+            (item.id, item.event, item.status, item.attempts_made, item.created_at, _next(item), result(item))
+            for item in shown
+        ),
+    )
+
+
+def result(delivery: WebhookDelivery) -> str | None:
+    """Return how the latest attempt ended, for people; None before the first."""
+    return None if delivery.last_attempt is None else _result(delivery.last_attempt)
+
+
+def _result(attempt: WebhookAttempt) -> str:
+    if attempt.outcome is None:
+        return "in flight"
+    if attempt.error:
+        return attempt.error
+    return str(attempt.outcome) if attempt.status is None else f"HTTP {attempt.status}"
+
+
+def _next(delivery: WebhookDelivery) -> Any:
+    return "in flight" if delivery.in_flight else delivery.next_attempt_at
+
+
+def _print_delivery(delivery: WebhookDeliveryDetail) -> None:
+    print_fields(_fields(delivery))
+    if delivery.attempts:
+        click.echo()
+        _print_attempts(delivery.attempts)
+    if delivery.body is not None:
+        click.echo()
+        print_fields([("body", _indented(delivery.body))])
+
+
+def _fields(delivery: WebhookDeliveryDetail) -> list[tuple[str, object]]:
+    fields: list[tuple[str, object]] = [
+        ("id", delivery.id),
+        ("event", delivery.event),
+        ("status", delivery.status),
+        ("endpoint", delivery.endpoint_id),
+        ("job", None if delivery.job_id is None else f"{delivery.job_id} version {delivery.job_version}"),
+        ("url", delivery.url),
+        ("created", delivery.created_at),
+        (
+            "attempts",
+            f"{delivery.attempts_made}, {delivery.failures} failed since {delivery.scheduled_at:%Y-%m-%d %H:%M:%SZ}",
+        ),
+    ]
+    if delivery.status == DeliveryStatus.PENDING:
+        fields.append(("next attempt", _next(delivery)))
+    else:
+        fields.append(("finished", delivery.finished_at))
+    if delivery.dead_lettered:
+        fields.append(("dead letter", f"yes; `darkroom webhooks redeliver {delivery.id}` sends it again"))
+    return fields
+
+
+def _print_attempts(attempts: list[WebhookAttempt]) -> None:
+    print_table(
+        ("attempt", "started", "outcome", "HTTP", "DNS ms", "connect", "TLS", "first byte", "total", "error"),
+        (
+            (
+                attempt.number,
+                attempt.started_at,
+                attempt.outcome or "in flight",
+                attempt.status,
+                *map(_milliseconds, (attempt.dns_ms, attempt.connect_ms, attempt.tls_ms)),
+                *map(_milliseconds, (attempt.first_byte_ms, attempt.total_ms)),
+                attempt.error if attempt.outcome != DeliveryOutcome.SUCCEEDED else None,
+            )
+            for attempt in attempts
+        ),
+    )
+
+
+def _milliseconds(value: float | None) -> str | None:
+    return None if value is None else f"{value:.1f}"
+
+
+def _indented(body: str) -> str:
+    return msgspec.json.format(body, indent=2)
