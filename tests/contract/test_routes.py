@@ -23,10 +23,12 @@ def test_each_route_has_one_owner() -> None:
 
 
 def test_writes_go_to_the_gateway() -> None:
-    """The gateway answers the writes of jobs, and status answers the reads."""
+    """The gateway answers the writes of jobs, and status answers the reads. Webhooks and operations answer both."""
+    owners = {"/v1/operations": Service.OPERATIONS, "/v1/webhook-": Service.WEBHOOKS}
     for route in ROUTES:
-        if not route.path.startswith("/v1/operations"):
-            assert route.service == (Service.STATUS if route.method == "GET" else Service.GATEWAY)
+        of_jobs = Service.STATUS if route.method == "GET" else Service.GATEWAY
+        prefix = next((prefix for prefix in owners if route.path.startswith(prefix)), None)
+        assert route.service == (owners[prefix] if prefix else of_jobs)
 
 
 def test_only_health_is_public() -> None:
@@ -58,6 +60,14 @@ def test_a_route_with_a_body_lists_the_problems_of_bodies(route: Route) -> None:
     """Only a route with a body can refuse it as too large, malformed or of another type."""
     of_bodies = {ApiError.INVALID_JSON, ApiError.BODY_TOO_LARGE, ApiError.UNSUPPORTED_MEDIA_TYPE}
     assert of_bodies & {*route.problems} == (of_bodies if route.request else set())
+
+
+@every_route
+def test_a_route_with_a_query_refuses_wrong_ones(route: Route) -> None:
+    """The problem of a wrong parameter is that of a wrong field, and an unknown one is wrong."""
+    if route.query is not None:
+        assert ApiError.INVALID_REQUEST in route.problems
+        assert route.query.__struct_config__.forbid_unknown_fields
 
 
 def test_a_template_has_no_types_in_its_parameters() -> None:

@@ -17,7 +17,7 @@ from darkroom_contracts.routes.jobs import (
     output_path,
 )
 from darkroom_contracts.routes.route import Header, Kind, Response, Route, Service
-from darkroom_contracts.routes.webhooks import IMPLICIT, WEBHOOK_ROUTES
+from darkroom_contracts.routes.webhooks import GET_ENDPOINT, IMPLICIT, WEBHOOK_ROUTES
 
 ROUTES = (*JOB_ROUTES, *WEBHOOK_ROUTES)
 """The routes that the edge exposes."""
@@ -25,6 +25,7 @@ ROUTES = (*JOB_ROUTES, *WEBHOOK_ROUTES)
 __all__ = [
     "CANCEL_JOB",
     "DELETE_JOB",
+    "GET_ENDPOINT",
     "GET_JOB",
     "GET_OUTPUT",
     "HEALTH_ROUTES",

@@ -162,5 +162,13 @@ REDELIVER = Route(
     problems=(*_OF_ONE, ApiError.DELIVERY_IN_FLIGHT, ApiError.ENDPOINT_INACTIVE),
 )
 
-WEBHOOK_ROUTES: tuple[Route, ...] = ()
+WEBHOOK_ROUTES = (
+    CREATE_ENDPOINT,
+    LIST_ENDPOINTS,
+    GET_ENDPOINT,
+    CHANGE_ENDPOINT,
+    DELETE_ENDPOINT,
+    TEST_ENDPOINT,
+    ROTATE_SECRET,
+)
 """The routes that the service answers."""

@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from chassis.auth import Authenticator
 from chassis.health import Health
-from chassis.http import build_health_app
-from chassis.postgres import Database
+from chassis.http import build_app
 from chassis.service import App
+from darkroom_contracts.routes import Service
+from webhooks.connections import Connections
 from webhooks.dispatch.allotment import Limits
 from webhooks.dispatch.completing import Completer
 from webhooks.dispatch.dispatcher import Dispatcher
@@ -14,6 +16,8 @@ from webhooks.dispatch.flights import Flights
 from webhooks.dispatch.reaping import Reaper
 from webhooks.dispatch.sampling import DeliveryMetrics
 from webhooks.dispatch.waking import Listener
+from webhooks.endpoints import Endpoints
+from webhooks.registry.registry import Registry
 from webhooks.secrets import MasterKeys
 from webhooks.sending.sender import Sender
 from webhooks.settings import DispatchSettings, Settings
@@ -24,20 +28,22 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
     """Open webhooks. On exit its connections are closed."""
     keys = MasterKeys(settings.webhooks_master_keys)
     policy = settings.targets.policy
-    async with Database(settings.database, "webhooks") as database, Sender(policy) as sender:
-        flights = Flights(sender, policy, keys, Completer(database))
+    async with Connections(settings.database) as connections, Sender(policy) as sender:
+        database = connections.dispatch
         dispatcher = Dispatcher(
             database,
-            flights,
+            Flights(sender, policy, keys, Completer(database)),
             _limits(settings.dispatch),
             public_origin=settings.links.origin,
             master_key=keys.primary,
         )
         listener = Listener(settings.database, dispatcher.notice)
-        health = Health({"database": database.check})
         loops = [dispatcher, listener, Reaper(database, dispatcher.wake), DeliveryMetrics(database)]
+        health = Health({"database": connections.http.check})
+        endpoints = Endpoints(Registry(connections.http, keys, policy)).by_name()
+        http = build_app(Service.WEBHOOKS, endpoints, Authenticator(connections.http), health)
         try:
-            yield App(build_health_app(health), health, loops)
+            yield App(http, health, loops)
         finally:
             listener.close()
 

@@ -16,6 +16,20 @@ from chassis.settings import (
 from webhooks.secrets import MasterKeys
 
 
+class WebhooksDatabaseSettings(DatabaseSettings, frozen=True, kw_only=True):
+    """PostgreSQL, with the connections that webhooks needs. See connections.py."""
+
+    database_connections: Annotated[
+        int,
+        Meta(
+            ge=5,
+            le=100,
+            description="Most connections of a process: two are for requests and one for the readiness check, the"
+            " others send.",
+        ),
+    ] = 8
+
+
 class DispatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How many deliveries a process has in flight."""
 
@@ -33,7 +47,7 @@ class DispatchSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Settings(ServiceSettings, frozen=True, kw_only=True):
     """The settings of webhooks."""
 
-    database: DatabaseSettings
+    database: WebhooksDatabaseSettings
     links: LinkSettings
     targets: WebhookTargetSettings
     dispatch: DispatchSettings
@@ -41,8 +55,9 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(
             min_length=1,
-            description="Keys from which the secrets of endpoints are derived, each as an id, a colon and 32 random"
-            " bytes in hexadecimal. New endpoints use the first one; keep the others as long as an endpoint uses them.",
+            description="Keys that derive the secrets of endpoints and encrypt their headers, each as an id, a colon"
+            " and 32 random bytes in hexadecimal. The first one is for what is new; keep the others as long as an"
+            " endpoint uses them.",
         ),
     ]
     webhooks_host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"

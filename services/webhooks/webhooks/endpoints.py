@@ -1,0 +1,84 @@
+"""The endpoints of the service's HTTP API, which are about webhook endpoints and deliveries."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chassis.auth import Caller
+from chassis.decoding import BodyDecoder, decode_query
+from chassis.http import Endpoint, read_body, reply
+from darkroom_contracts.api import MAX_BODY_BYTES
+from darkroom_contracts.api.webhook_endpoints import (
+    RotationQuery,
+    TestEventReply,
+    WebhookEndpointChange,
+    WebhookEndpointQuery,
+    WebhookEndpointRequest,
+)
+from darkroom_contracts.routes import GET_ENDPOINT
+from webhooks.registry.registry import Registry
+
+NO_STORE = {"Cache-Control": "no-store"}
+"""Responses hold secrets."""
+_WORDING = {
+    "matching regex '^https": "must be an http or https URL without user, password or spaces",
+    "matching regex '^[A-Za-z0-9_.-]": "has a name that is not 1 to 64 letters, digits, dots, dashes or underscores",
+    "matching regex '^[!#": "has a name that is not a token of letters, digits and !#$%&'*+.^_`|~-",
+    "matching regex '^[\\x21": "has a value that is not of visible ASCII characters with spaces only between them",
+    "matching regex": "must not hold NUL characters",
+}
+
+
+class Endpoints:
+    """Answers the routes of webhooks."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._decode_new = BodyDecoder(WebhookEndpointRequest, _WORDING)
+        self._decode_change = BodyDecoder(WebhookEndpointChange, _WORDING)
+
+    def by_name(self) -> dict[str, Endpoint]:
+        """Return the endpoints by the names of their routes."""
+        return {
+            "create_endpoint": self.create,
+            "list_endpoints": self.list,
+            "get_endpoint": self.get,
+            "change_endpoint": self.change,
+            "delete_endpoint": self.delete,
+            "test_endpoint": self.test,
+            "rotate_secret": self.rotate_secret,
+        }
+
+    async def create(self, request: Request, caller: Caller) -> Response:
+        """Create a standing endpoint."""
+        new = self._decode_new(await read_body(request, MAX_BODY_BYTES))
+        created = await self._registry.create(caller, new)
+        return reply(created, 201, {"Location": GET_ENDPOINT.template.format(id=created.id), **NO_STORE})
+
+    async def list(self, request: Request, caller: Caller) -> Response:
+        """Return the caller's endpoints."""
+        query = decode_query(request.query_params.multi_items(), WebhookEndpointQuery)
+        return reply(await self._registry.list(caller, query.audience), headers=NO_STORE)
+
+    async def get(self, request: Request, caller: Caller) -> Response:
+        """Return an endpoint with its secret."""
+        return reply(await self._registry.get(caller, request.path_params["id"]), headers=NO_STORE)
+
+    async def change(self, request: Request, caller: Caller) -> Response:
+        """Change the given fields of an endpoint."""
+        change = self._decode_change(await read_body(request, MAX_BODY_BYTES))
+        return reply(await self._registry.change(caller, request.path_params["id"], change), headers=NO_STORE)
+
+    async def delete(self, request: Request, caller: Caller) -> Response:
+        """Delete a standing endpoint."""
+        await self._registry.delete(caller, request.path_params["id"])
+        return Response(status_code=204)
+
+    async def test(self, request: Request, caller: Caller) -> Response:
+        """Send a test event to an endpoint."""
+        return reply(TestEventReply(await self._registry.test(caller, request.path_params["id"])), 202, NO_STORE)
+
+    async def rotate_secret(self, request: Request, caller: Caller) -> Response:
+        """Replace an endpoint's secret."""
+        query = decode_query(request.query_params.multi_items(), RotationQuery)
+        rotated = await self._registry.rotate_secret(caller, request.path_params["id"], end_previous=query.end_previous)
+        return reply(rotated, headers=NO_STORE)

@@ -1,0 +1,1 @@
+"""Webhook endpoints: create, list, change, delete, test, rotate, count."""

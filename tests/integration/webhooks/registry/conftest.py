@@ -1,0 +1,38 @@
+"""The API, and clients of it."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import httpx2
+import pytest
+
+from darkroom_contracts.api import Scope
+from tests.integration.webhooks.http_api import Api, open_api
+
+
+@pytest.fixture
+async def api(database: str, rows: asyncpg.Connection) -> AsyncIterator[Api]:
+    """Open the API with one master key, `old`."""
+    async with open_api(database, rows) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield a client of a tenant."""
+    async with api.client("shop") as http:
+        yield http
+
+
+@pytest.fixture
+async def stranger(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield a client of another tenant."""
+    async with api.client("stranger") as http:
+        yield http
+
+
+@pytest.fixture
+async def operator(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield a client with an operator's key, which belongs to a third tenant."""
+    async with api.client("operators", Scope.OPERATOR) as http:
+        yield http
