@@ -64,9 +64,14 @@ async def receiving(
         await receiver.hang_up()
 
 
+async def read_head(reader: asyncio.StreamReader) -> bytes:
+    """Return the head of a request. Raises IncompleteReadError at the end of the connection."""
+    return await reader.readuntil(b"\r\n\r\n")
+
+
 async def read_request(reader: asyncio.StreamReader) -> bytes:
     """Return a whole request. Raises IncompleteReadError at the end of the connection."""
-    head = await reader.readuntil(b"\r\n\r\n")
+    head = await read_head(reader)
     length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length"))
     return head + await reader.readexactly(length)
 

@@ -49,12 +49,17 @@ class Target(msgspec.Struct, frozen=True):
     @property
     def origin(self) -> str:
         """Scheme, host and port, always with the port."""
-        return f"{self.scheme}://{self._bracketed}:{self.port}"
+        return f"{self.scheme}://{self.host_and_port}"
+
+    @property
+    def host_and_port(self) -> str:
+        """What CONNECT asks a proxy for, always with the port."""
+        return f"{self._bracketed}:{self.port}"
 
     @property
     def authority(self) -> str:
         """The value of the header Host."""
-        return self._bracketed if self.port == DEFAULT_PORTS[self.scheme] else f"{self._bracketed}:{self.port}"
+        return self._bracketed if self.port == DEFAULT_PORTS[self.scheme] else self.host_and_port
 
     @property
     def _bracketed(self) -> str:

@@ -10,9 +10,11 @@ from chassis.service import App
 from darkroom_contracts.routes import Service
 from webhooks.connections import Connections
 from webhooks.dispatch.allotment import Limits
+from webhooks.dispatch.claiming import Terms
 from webhooks.dispatch.completing import Completer
 from webhooks.dispatch.dispatcher import Dispatcher
 from webhooks.dispatch.flights import Flights
+from webhooks.dispatch.giving_up import GivingUp
 from webhooks.dispatch.reaping import Reaper
 from webhooks.dispatch.sampling import DeliveryMetrics
 from webhooks.dispatch.waking import Listener
@@ -28,15 +30,11 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
     """Open webhooks. On exit its connections are closed."""
     keys = MasterKeys(settings.webhooks_master_keys)
     policy = settings.targets.policy
-    async with Connections(settings.database) as connections, Sender(policy) as sender:
+    async with Connections(settings.database) as connections, Sender(policy, proxy=settings.egress.proxy) as sender:
         database = connections.dispatch
-        dispatcher = Dispatcher(
-            database,
-            Flights(sender, policy, keys, Completer(database)),
-            _limits(settings.dispatch),
-            public_origin=settings.links.origin,
-            master_key=keys.primary,
-        )
+        flights = Flights(sender, policy, keys, Completer(database))
+        terms = Terms(settings.links.origin, keys, settings.dispatch.lease)
+        dispatcher = Dispatcher(database, flights, _limits(settings.dispatch), terms)
         listener = Listener(settings.database, dispatcher.notice)
         loops = [dispatcher, listener, Reaper(database, dispatcher.wake), DeliveryMetrics(database)]
         health = Health({"database": connections.http.check})

@@ -1,5 +1,6 @@
 """The settings of webhooks."""
 
+from datetime import timedelta
 from typing import Annotated
 
 import msgspec
@@ -13,6 +14,7 @@ from chassis.settings import (
     ServiceSettings,
     WebhookTargetSettings,
 )
+from webhooks.egress import Proxy, choose_proxy
 from webhooks.secrets import MasterKeys
 
 
@@ -42,6 +44,47 @@ class DispatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     webhooks_in_flight_per_origin: Annotated[
         int, Meta(ge=1, le=64, description="Most of them that go to one scheme, host and port.")
     ] = 16
+    webhooks_lease_seconds: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=600,
+            description="Seconds until a delivery is taken back from a process that did not record its attempt. Above"
+            " the 15 that a receiver may take, or deliveries are repeated needlessly.",
+        ),
+    ] = 60.0
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.webhooks_lease_seconds)
+
+
+class EgressSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The proxy that webhooks are sent through. A proxy without the statement raises SettingsError, and the reverse."""
+
+    webhooks_egress_proxy: Annotated[
+        str | None,
+        Meta(
+            description="HTTP proxy that webhooks are sent through by CONNECT, as http://host:port or"
+            " http://user:password@host:port. It resolves the names of receivers, so it must refuse the addresses that"
+            " are not public itself. Proxies in the environment (HTTPS_PROXY) are never used.",
+        ),
+    ] = None
+    webhooks_egress_proxy_checks_addresses: Annotated[
+        bool,
+        Meta(
+            description="States that this proxy refuses private, loopback, link-local and metadata addresses. Without"
+            " that the service does not start behind a proxy.",
+        ),
+    ] = False
+
+    def __post_init__(self) -> None:
+        _ = self.proxy
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy, if there is one."""
+        return choose_proxy(self.webhooks_egress_proxy, checks_addresses=self.webhooks_egress_proxy_checks_addresses)
 
 
 class Settings(ServiceSettings, frozen=True, kw_only=True):
@@ -51,6 +94,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     links: LinkSettings
     targets: WebhookTargetSettings
     dispatch: DispatchSettings
+    egress: EgressSettings
     webhooks_master_keys: Annotated[
         tuple[str, ...],
         Meta(

@@ -10,10 +10,13 @@ from typing import Self
 import httpcore2
 
 from chassis.targets import Policy, Target
+from webhooks.egress import Proxy
 from webhooks.sending.connection import Connection
-from webhooks.sending.dialing import Dialer
+from webhooks.sending.dialing import Dialer, Way
+from webhooks.sending.direct import Direct
 from webhooks.sending.outcome import Failure, FailureKind, Outcome, Progress, Response, SendError
 from webhooks.sending.pool import Limits, Pool
+from webhooks.sending.proxied import Proxied
 from webhooks.sending.request import build_request
 from webhooks.sending.resolving import Resolver
 
@@ -24,14 +27,15 @@ SECONDS = 15.0
 class Sender:
     """Sends requests over connections that are kept for the next ones.
 
-    Redirects are not followed, compressed bodies are not decompressed, and no proxy is used, whatever the environment
-    says. Certificates are verified against those of the operating system.
+    Redirects are not followed, compressed bodies are not decompressed, and no proxy is used but the one that is given,
+    whatever the environment says. Certificates are verified against those of the operating system.
     """
 
     def __init__(
         self,
         policy: Policy,
         *,
+        proxy: Proxy | None = None,
         limits: Limits | None = None,
         resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -39,7 +43,7 @@ class Sender:
     ) -> None:
         context = ssl_context or httpcore2.default_ssl_context()
         context.set_alpn_protocols(["http/1.1"])
-        self._dialer = Dialer(policy, resolver or Resolver(), context)
+        self._dialer = Dialer(_way(policy, resolver or Resolver(), proxy), context)
         self._pool = Pool(limits or Limits())
         self._seconds = seconds
 
@@ -89,3 +93,7 @@ class Sender:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _way(policy: Policy, resolver: Resolver, proxy: Proxy | None) -> Way:
+    return Direct(policy, resolver) if proxy is None else Proxied(policy, resolver, proxy)

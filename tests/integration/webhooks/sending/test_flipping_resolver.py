@@ -10,6 +10,7 @@ from typing import Any, Self
 from chassis.targets import Policy, parse_target
 from tests.support.webhook_receivers import LOOPBACK, found, recorded_connects
 from webhooks.sending.dialing import Dialer
+from webhooks.sending.direct import Direct
 from webhooks.sending.outcome import FailureKind, Progress, SendError
 from webhooks.sending.resolving import Resolver
 
@@ -58,7 +59,7 @@ async def test_a_resolver_that_flips_leads_nowhere() -> None:
         Listener("127.0.0.2", allowed.port) as denied,
     ):
         target = parse_target(f"http://{NAMED}:{allowed.port}/", Policy.of([NAMED]))
-        dialer = Dialer(LOOPBACK, Resolver(flip), ssl.create_default_context())
+        dialer = Dialer(Direct(LOOPBACK, Resolver(flip)), ssl.create_default_context())
         for _ in range(FLIPS):
             try:
                 stream = await dialer.dial(target, Progress())

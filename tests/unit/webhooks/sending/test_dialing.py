@@ -136,7 +136,7 @@ async def test_a_closed_port_is_a_failure_to_connect() -> None:
 
 async def test_a_host_that_never_accepts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each address has its share of the time, so that the next one has its turn."""
-    monkeypatch.setattr("webhooks.sending.dialing.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("webhooks.sending.sockets.CONNECT_SECONDS", 0.2)
     policy = Policy.of(["127.0.0.0/29"])
     with socket.socket() as full:
         full.bind(("127.0.0.2", 0))

@@ -12,6 +12,7 @@ import trustme
 import uvloop
 
 from chassis.targets import Policy, Target, parse_target
+from tests.support.certificates import serving, trusting
 from tests.support.webhook_receivers import OK, Receiver, answering, found, healthy, receiving, silent
 from webhooks.sending.outcome import Failure, FailureKind, Outcome, Response
 from webhooks.sending.resolving import Resolver
@@ -25,20 +26,6 @@ POLICY = Policy.of(["127.0.0.1"])
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()
-
-
-def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    """Return the context of a server with this certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
-
-
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    """Return the context of a client that trusts this authority alone."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    authority.configure_trust(context)
-    return context
 
 
 def target_of(receiver: Receiver, host: str = HOST) -> Target:
