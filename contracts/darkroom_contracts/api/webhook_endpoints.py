@@ -156,14 +156,14 @@ class WebhookEndpointStats(msgspec.Struct, frozen=True, kw_only=True):
     ]
     deliveries: Annotated[dict[str, int], Meta(description="Deliveries by status.")]
     attempts: Annotated[
-        dict[str, int], Meta(description=f"Their newest {MAX_COUNTED:,} ended attempts at the most, by outcome.")
+        dict[str, int], Meta(description=f"Ended attempts of theirs, {MAX_COUNTED:,} at the most, by outcome.")
     ]
     success_share: Annotated[
         float | None,
         Meta(description="Share of `succeeded` among those that succeeded or failed; null without any."),
     ]
     delivery_ms_p50: Annotated[
-        float | None, Meta(description="Median of the milliseconds from an event to its successful delivery.")
+        float | None, Meta(description="Median of the milliseconds from an event, or its redelivery, to success.")
     ]
     delivery_ms_p95: Annotated[float | None, Meta(description="95th percentile of the same.")]
     attempt_ms_p50: Annotated[

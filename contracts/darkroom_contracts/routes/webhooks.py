@@ -170,5 +170,6 @@ WEBHOOK_ROUTES = (
     DELETE_ENDPOINT,
     TEST_ENDPOINT,
     ROTATE_SECRET,
+    GET_ENDPOINT_STATS,
 )
 """The routes that the service answers."""

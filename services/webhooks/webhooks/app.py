@@ -20,6 +20,7 @@ from webhooks.dispatch.sampling import DeliveryMetrics
 from webhooks.dispatch.waking import Listener
 from webhooks.endpoints import Endpoints
 from webhooks.registry.registry import Registry
+from webhooks.registry.statistics import Statistics
 from webhooks.secrets import MasterKeys
 from webhooks.sending.sender import Sender
 from webhooks.settings import DispatchSettings, Settings
@@ -38,7 +39,7 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         listener = Listener(settings.database, dispatcher.notice)
         loops = [dispatcher, listener, Reaper(database, dispatcher.wake), DeliveryMetrics(database)]
         health = Health({"database": connections.http.check})
-        endpoints = Endpoints(Registry(connections.http, keys, policy)).by_name()
+        endpoints = Endpoints(Registry(connections.http, keys, policy), Statistics(connections.http)).by_name()
         http = build_app(Service.WEBHOOKS, endpoints, Authenticator(connections.http), health)
         try:
             yield App(http, health, loops)

@@ -16,6 +16,7 @@ from darkroom_contracts.api.webhook_endpoints import (
 )
 from darkroom_contracts.routes import GET_ENDPOINT
 from webhooks.registry.registry import Registry
+from webhooks.registry.statistics import Statistics
 
 NO_STORE = {"Cache-Control": "no-store"}
 """Responses hold secrets."""
@@ -31,8 +32,9 @@ _WORDING = {
 class Endpoints:
     """Answers the routes of webhooks."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, statistics: Statistics) -> None:
         self._registry = registry
+        self._statistics = statistics
         self._decode_new = BodyDecoder(WebhookEndpointRequest, _WORDING)
         self._decode_change = BodyDecoder(WebhookEndpointChange, _WORDING)
 
@@ -46,6 +48,7 @@ class Endpoints:
             "delete_endpoint": self.delete,
             "test_endpoint": self.test,
             "rotate_secret": self.rotate_secret,
+            "get_endpoint_stats": self.stats,
         }
 
     async def create(self, request: Request, caller: Caller) -> Response:
@@ -82,3 +85,7 @@ class Endpoints:
         query = decode_query(request.query_params.multi_items(), RotationQuery)
         rotated = await self._registry.rotate_secret(caller, request.path_params["id"], end_previous=query.end_previous)
         return reply(rotated, headers=NO_STORE)
+
+    async def stats(self, request: Request, caller: Caller) -> Response:
+        """Return how an endpoint's deliveries went."""
+        return reply(await self._statistics(caller, request.path_params["id"]), headers=NO_STORE)

@@ -98,3 +98,32 @@ ORDER BY id LIMIT :at_most FOR NO KEY UPDATE SKIP LOCKED;
 UPDATE webhook_endpoints AS endpoint SET headers = fresh.headers, headers_key = :key
 FROM unnest(:ids::uuid[], :headers::bytea[]) AS fresh (id, headers)
 WHERE endpoint.id = fresh.id;
+
+-- name: count_deliveries(endpoint_id, period, at_most)^
+-- The newest of an endpoint and their attempts, so that the cost is bounded. The walks compare and order whole rows of
+-- their index, so that no other index looks as good to Postgres.
+WITH newest AS MATERIALIZED (
+    SELECT id, status, created_at, scheduled_at, finished_at FROM webhook_deliveries
+    WHERE (endpoint_id, id) >= (:endpoint_id, (SELECT uuidv7(-:period::interval))) AND endpoint_id <= :endpoint_id
+    ORDER BY endpoint_id DESC, id DESC LIMIT :at_most
+), tried AS MATERIALIZED (
+    SELECT outcome, total_ms FROM newest CROSS JOIN LATERAL (
+        SELECT outcome, total_ms FROM webhook_attempts WHERE delivery_id = newest.id AND ended_at IS NOT NULL
+        ORDER BY number DESC LIMIT :at_most
+    ) AS attempt LIMIT :at_most
+), waiting AS (
+    SELECT created_at FROM webhook_deliveries
+    WHERE status = 'pending' AND lease_token IS NULL AND endpoint_id = :endpoint_id
+    ORDER BY endpoint_id, origin, next_attempt_at LIMIT :at_most
+)
+SELECT
+    CASE WHEN (SELECT count(*) FROM newest) < :at_most THEN now() - :period::interval
+        ELSE (SELECT min(created_at) FROM newest) END AS since,
+    (SELECT jsonb_object_agg(status, count) FROM (SELECT status, count(*) FROM newest GROUP BY 1) AS a) AS deliveries,
+    (SELECT jsonb_object_agg(outcome, count) FROM (SELECT outcome, count(*) FROM tried GROUP BY 1) AS b) AS attempts,
+    (SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (
+            ORDER BY extract(epoch FROM finished_at - scheduled_at)::float8 * 1000)
+        FROM newest WHERE status = 'succeeded') AS delivery_ms,
+    (SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY total_ms::float8)
+        FROM tried WHERE outcome = 'succeeded') AS attempt_ms,
+    (SELECT min(created_at) FROM waiting) AS oldest_pending_at;

@@ -54,6 +54,19 @@ class NewEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     master_key: str
 
 
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How the newest deliveries of an endpoint went. Durations in milliseconds: the median and the 95th percentile."""
+
+    since: datetime
+    deliveries: dict[str, int]
+    """By status."""
+    attempts: dict[str, int]
+    """By outcome."""
+    delivery_ms: tuple[float | None, float | None]
+    attempt_ms: tuple[float | None, float | None]
+    oldest_pending_at: datetime | None
+
+
 class HeadersOf(msgspec.Struct, frozen=True):
     """The encrypted headers of an endpoint."""
 

@@ -9,10 +9,11 @@ import msgspec
 
 from chassis.postgres import Connection, Row, load_queries
 from darkroom_contracts.states import EndpointAudience, EndpointStatus
-from webhooks.registry.records import Endpoint, HeadersOf, KeyUse, NewEndpoint
+from webhooks.registry.records import Counts, Endpoint, HeadersOf, KeyUse, NewEndpoint
 
 queries = load_queries("webhooks.registry")
 _decode_filter = msgspec.json.Decoder(dict[str, str]).decode
+_decode_counts = msgspec.json.Decoder(dict[str, int]).decode
 
 
 async def find_endpoint(
@@ -94,6 +95,19 @@ async def record_event(connection: Connection, endpoint_id: UUID, event: str, da
     """Record a delivery for a standing endpoint. Return its id, or None if the endpoint is disabled or deleted."""
     delivery_id: UUID | None = await queries.record_event(connection, id=endpoint_id, event=event, data=data)
     return delivery_id
+
+
+async def count_deliveries(connection: Connection, endpoint_id: UUID, period: timedelta, at_most: int) -> Counts:
+    """Count the deliveries of an endpoint since a period, the newest ones if there are more than `at_most`."""
+    row = await queries.count_deliveries(connection, endpoint_id=endpoint_id, period=period, at_most=at_most)
+    return Counts(
+        since=row["since"],
+        deliveries=_decode_counts(row["deliveries"] or b"{}"),
+        attempts=_decode_counts(row["attempts"] or b"{}"),
+        delivery_ms=tuple(row["delivery_ms"] or (None, None)),
+        attempt_ms=tuple(row["attempt_ms"] or (None, None)),
+        oldest_pending_at=row["oldest_pending_at"],
+    )
 
 
 async def count_key_uses(connection: Connection) -> list[KeyUse]:
