@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from chassis.targets import Policy
+from chassis.targets import Policy, parse_networks
 from darkroom_contracts.models import Catalogue, load_catalogue
 
 PREFIX = "DARKROOM_"
@@ -162,17 +162,33 @@ class WebhookTargetSettings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[Port, ...],
         Meta(min_length=1, max_length=100, description="Ports that the URLs of webhooks may name at other hosts."),
     ] = (443,)
+    webhook_denied_networks: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(
+            max_length=1_000,
+            description="Further addresses and CIDRs that webhooks never reach: those that are public by their number"
+            " but internal here, such as the prefix of a NAT64 gateway. Private, loopback and other special networks"
+            " are always denied. Equal in gateway, webhooks and operations.",
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
-        try:
-            Policy.of(self.webhook_allowed_hosts)
-        except ValueError as error:
-            raise SettingsError(f"DARKROOM_WEBHOOK_ALLOWED_HOSTS: {error}") from error
+        mistakes = []
+        for variable, check in (
+            ("ALLOWED_HOSTS", lambda: Policy.of(self.webhook_allowed_hosts)),
+            ("DENIED_NETWORKS", lambda: parse_networks(self.webhook_denied_networks)),
+        ):
+            try:
+                check()
+            except ValueError as error:
+                mistakes.append(f"DARKROOM_WEBHOOK_{variable}: {error}")
+        if mistakes:
+            raise SettingsError("\n".join(mistakes))
 
     @property
     def policy(self) -> Policy:
         """The policy that these settings describe."""
-        return Policy.of(self.webhook_allowed_hosts, self.webhook_allowed_ports)
+        return Policy.of(self.webhook_allowed_hosts, self.webhook_allowed_ports, self.webhook_denied_networks)
 
 
 def load(settings: type[S], environ: Mapping[str, str] = os.environ) -> S:

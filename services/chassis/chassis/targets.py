@@ -70,18 +70,21 @@ class Policy(msgspec.Struct, frozen=True):
     """The hosts that webhooks may name, and the addresses that they may reach.
 
     A public address is reached over https at one of `ports`. A host in `names`, or an address in `networks`, is
-    reached over http too, at any port, and although the table of denied networks has its address.
+    reached over http too, at any port, and although its address is in the table of denied networks or in `denied`.
     """
 
     names: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
     ports: frozenset[int] = frozenset((443,))
+    denied: tuple[Network, ...] = ()
+    """Networks of the operator's that are not public, although the table does not have them."""
 
     @classmethod
-    def of(cls, hosts: Iterable[str], ports: Iterable[int] = (443,)) -> Self:
-        """Return the policy that allows these exact names, addresses and CIDRs.
+    def of(cls, hosts: Iterable[str], ports: Iterable[int] = (443,), denied: Iterable[str] = ()) -> Self:
+        """Return the policy that allows these exact names, addresses and CIDRs, and denies those.
 
-        Raises ValueError with the position of an entry that is neither, or of a network wider than private ones are.
+        Raises ValueError with the position of an allowed entry that is neither, or of a network wider than private
+        ones are; see `parse_networks` for the denied ones.
         """
         names: set[str] = set()
         networks: list[Network] = []
@@ -91,7 +94,7 @@ class Policy(msgspec.Struct, frozen=True):
                 names.add(allowed)
             else:
                 networks.append(allowed)
-        return cls(frozenset(names), tuple(networks), frozenset(ports))
+        return cls(frozenset(names), tuple(networks), frozenset(ports), parse_networks(denied))
 
     def allows(self, host: str, address: Address | None) -> bool:
         """Return whether the host or the address is among those that are named."""
@@ -103,8 +106,15 @@ class Policy(msgspec.Struct, frozen=True):
             return None
         if isinstance(address, IPv6Address) and address.scope_id is not None:
             return "a link-local network (RFC 4007)"
+        if any(address in network for network in self.denied):
+            return "a network that the operator denies"
         denied = find_denial(address)
         return None if denied is None else f"{denied.what} ({denied.source})"
+
+
+def parse_networks(entries: Iterable[str]) -> tuple[Network, ...]:
+    """Return the networks that these addresses and CIDRs are. Raises ValueError with the position of another entry."""
+    return tuple(_parse_network(entry, position) for position, entry in enumerate(entries, 1))
 
 
 def parse_target(url: str, policy: Policy) -> Target:
@@ -194,6 +204,15 @@ def _literal(host: str) -> Address | None:
         return ip_address(host)
     except ValueError:
         return None
+
+
+def _parse_network(entry: str, position: int) -> Network:
+    try:
+        if "%" not in entry:
+            return ip_network(entry)
+    except ValueError:
+        pass
+    raise ValueError(f"entry {position} is neither an address nor a CIDR whose bits after the prefix are zero")
 
 
 def _parse_allowed(entry: str, position: int) -> str | Network:

@@ -155,6 +155,21 @@ def test_webhooks_are_never_allowed_everywhere() -> None:
             load(WebhookTargetSettings, {"DARKROOM_WEBHOOK_ALLOWED_HOSTS": hosts})
 
 
+def test_networks_that_are_internal_here_can_be_denied() -> None:
+    """Mistakes in both lists are reported at once."""
+    environ = {"DARKROOM_WEBHOOK_DENIED_NETWORKS": "2a00:64::/96, 93.184.216.34"}
+    assert load(WebhookTargetSettings, environ).policy == Policy.of([], denied=["2a00:64::/96", "93.184.216.34"])
+    with pytest.raises(SettingsError) as raised:
+        load(
+            WebhookTargetSettings,
+            {"DARKROOM_WEBHOOK_DENIED_NETWORKS": "10.0.0.1/8", "DARKROOM_WEBHOOK_ALLOWED_HOSTS": "*"},
+        )
+    assert [line.partition(": entry 1 is")[0] for line in str(raised.value).split("\n")] == [
+        "DARKROOM_WEBHOOK_ALLOWED_HOSTS",
+        "DARKROOM_WEBHOOK_DENIED_NETWORKS",
+    ]
+
+
 @pytest.mark.parametrize("url", ["https://darkroom.example", "http://127.0.0.1:8080"])
 def test_a_public_url_is_an_origin(url: str) -> None:
     """It precedes paths, so it has none itself; without it nothing precedes them."""

@@ -152,3 +152,38 @@ def test_ports_are_configured() -> None:
     policy = Policy.of([], ports=(443, 8443))
     assert parse_target("https://example.com:8443/", policy).port == 8443
     assert refusal("https://example.com:444/", policy) == "must not name port 444; allowed: 443, 8443"
+
+
+NAT64 = Policy.of(["receiver", "2a00:64::7f00:0/112"], denied=["2a00:64::/96", "93.184.216.0/24", "8.8.8.8"])
+
+
+@pytest.mark.parametrize("address", ["2a00:64::", "2a00:64::a00:1", "2a00:64::ffff:ffff", "93.184.216.34", "8.8.8.8"])
+def test_an_operator_denies_further_networks(address: str) -> None:
+    """They are refused in URLs and at the dial, without the setting's name."""
+    assert NAT64.refusal("example.com", ip_address(address)) == "a network that the operator denies"
+    assert PUBLIC.refusal("example.com", ip_address(address)) is None
+    literal = f"[{address}]" if ":" in address else address
+    assert refusal(f"https://{literal}/", NAT64) == "must not name an address of a network that the operator denies"
+
+
+@pytest.mark.parametrize("address", ["2a00:64:0:0:0:1::", "93.184.217.0", "8.8.8.9"])
+def test_the_neighbours_of_denied_networks_are_reached(address: str) -> None:
+    """What is denied ends where the operator says."""
+    assert NAT64.refusal("example.com", ip_address(address)) is None
+
+
+def test_what_is_allowed_precedes_what_is_denied() -> None:
+    """As it precedes the table: a host by its name, or a part of a denied network."""
+    assert NAT64.refusal("receiver", ip_address("2a00:64::a00:1")) is None
+    assert NAT64.refusal("example.com", ip_address("2a00:64::7f00:1")) is None
+    everything = Policy.of(["receiver"], denied=["0.0.0.0/0", "::/0"])
+    assert everything.refusal("receiver", ip_address("1.1.1.1")) is None
+    assert everything.refusal("example.com", ip_address("1.1.1.1")) is not None
+
+
+@pytest.mark.parametrize("entry", ["10.0.0.1/8", "example.com", "10.0.0.0/33", "0x7f.1", "*", "fe80::1%lo", "[::1]"])
+def test_a_denied_network_is_an_address_or_a_cidr(entry: str) -> None:
+    """Another entry is a mistake, since it would deny nothing."""
+    with pytest.raises(ValueError, match="entry 2 is neither an address nor a CIDR") as refused:
+        Policy.of([], denied=["10.0.0.0/8", entry])
+    assert entry not in str(refused.value)

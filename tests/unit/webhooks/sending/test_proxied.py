@@ -292,7 +292,7 @@ async def test_a_proxy_that_is_away_is_the_operators_to_mend(look_up: Callable[.
 
 
 async def test_the_name_of_the_proxy_is_resolved() -> None:
-    """The proxy may have a name, and an address that receivers may not have."""
+    """The proxy may have a name, and an address that receivers must not have."""
     async with receiving(healthy) as receiver, proxying(ConnectProxy(KNOWN)) as running:
         proxy = choose_proxy(f"http://proxy.internal:{running.port}", checks_addresses=True)
         async with sending(POLICY, proxy=proxy, resolver=Resolver(_leads_here)) as sender:
