@@ -29,3 +29,8 @@ LATENCY = Histogram(
     "Time from an event to its successful delivery at the first attempt.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
+REDELIVERIES = Counter(
+    "darkroom_webhook_redeliveries_total",
+    "Deliveries that their owners sent again: one at a time, or by a recovery of an endpoint.",
+    ["by"],
+)
