@@ -52,7 +52,7 @@ def counts() -> list[tuple[str, str, int]]:
         (operations.count_jobs.sql, str(AT_MOST), WAITING + RUNNING + SKIPPED),
         (operations.count_jobs.sql, "1000", 1000 * len(MODELS) + RUNNING + SKIPPED),
         (operations.measure_outbox.sql, "1000", 1000 + len(MODELS) + SKIPPED),
-        (operations.count_open_letters.sql, str(AT_MOST), OPEN_LETTERS),
+        (operations.count_open_letters.sql, f"{AT_MOST}, ARRAY['job', 'undecodable']", OPEN_LETTERS),
         (gateway.count_waiting.sql, f"{models}, {AT_MOST}", WAITING),
         (gateway.count_waiting.sql, f"{models}, 1000", 1000 * len(MODELS)),
         (status.sample_queue.sql, "'tiny'", WAITING // 2),

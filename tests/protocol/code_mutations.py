@@ -15,6 +15,7 @@ from gpu_consumer.job.store import JobStore
 from gpu_consumer.job.verdict import Obsolete, Verdict
 from gpu_consumer.waiting import until_answered
 from gpu_consumer.worker.session import Session
+from tests.protocol import openings
 from tests.protocol.mutations import LOST
 
 
@@ -27,8 +28,8 @@ class CodeMutation:
     attribute: str
     without: Callable[..., Any]
     breach: str
-    rare: bool = False
-    """As `Mutation.rare`."""
+    opening: openings.Opening = ()
+    """As `Mutation.opening`."""
 
 
 async def _do_nothing(*_: object) -> None:
@@ -79,9 +80,17 @@ IN_CODE = (
         "_find_out",
         _claim_whatever_was_found_out,
         "attempts of job .* failed, of .* that met a failure",
-        rare=True,
+        opening=openings.FAILED_TWICE,
     ),
-    CodeMutation("a failure without a job acks", JobStore, "look", _not_ours, LOST),
+    CodeMutation("a failure without a job acks", JobStore, "look", _not_ours, LOST, openings.FAILED_WITHOUT_A_CLAIM),
+    CodeMutation(
+        "a park is not noted",
+        JobStore,
+        "note_parked",
+        _do_nothing,
+        "a message that waits in a lane counts as lost",
+        openings.PARKED_AND_NOTED,
+    ),
     CodeMutation(
         "a render does not look at its deadline",
         Lease,

@@ -19,6 +19,7 @@ FAIR = {
     "claim": Answer.HEARD,
     "rendered claim": Answer.HEARD,
     "look": Answer.HEARD,
+    "note": Answer.HEARD,
     "heartbeat": Answer.HEARD,
     "settle": Answer.HEARD,
     "render": Ending.DONE,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Sequence, Set
 from typing import Any, TypeVar
 
 from darkroom_contracts.webhooks import WebhookEvent
@@ -30,6 +30,11 @@ class Stage:
         """What the product logged as an error: nothing here may surprise it."""
         self.seen: Counter[str] = Counter()
         self.steps = 0
+
+    @property
+    def reached(self) -> Set[str]:
+        """What happened at least once."""
+        return (+self.seen).keys()
 
     def notice(self, before: Snapshot, now: Snapshot) -> None:
         """Count what a step brought about."""

@@ -5,6 +5,7 @@ from random import Random, SystemRandom
 
 from tests.protocol.events import Happening, draw, events_of
 from tests.protocol.machine import Stage
+from tests.protocol.openings import Opening
 from tests.protocol.operations_rules import OperationsRules
 from tests.protocol.outer_rules import OuterRules
 from tests.protocol.stack_rules import StackRules
@@ -23,15 +24,15 @@ BEGINNING = Protocol.two_workers_and_some_jobs.__name__
 Source = Callable[[Protocol], Iterable[Happening]]
 
 
-def play(stage: Stage, runs: int, *, repeatable: bool = True, shorten: bool = True) -> None:
-    """Play the protocol from its beginning, `runs` times. Raises what the first broken run raised.
+def play(stage: Stage, runs: int, *, opening: Opening = (), repeatable: bool = True, shorten: bool = True) -> None:
+    """Play the protocol `runs` times, from the opening or its beginning. Raises what the first broken run raised.
 
     Its notes tell the events that led to it, and fewer of them that do, where some could be left out.
     """
     first = 0 if repeatable else SystemRandom().randrange(2**32)
     for seed in range(first, first + runs):
         story: list[Happening] = []
-        error = _perform(stage, _drawn(Random(seed)), story)
+        error = _perform(stage, _drawn(Random(seed), opening), story)
         if error is None:
             continue
         error.add_note(f"Seed {seed}:{_told(story)}")
@@ -40,9 +41,9 @@ def play(stage: Stage, runs: int, *, repeatable: bool = True, shorten: bool = Tr
         raise error
 
 
-def _drawn(random: Random) -> Source:
+def _drawn(random: Random, opening: Opening) -> Source:
     def source(machine: Protocol) -> Iterable[Happening]:
-        yield draw(machine, {BEGINNING: EVENTS[BEGINNING]}, random)
+        yield from opening or [draw(machine, {BEGINNING: EVENTS[BEGINNING]}, random)]
         for _ in range(EVENTS_A_RUN):
             yield draw(machine, EVENTS, random)
 

@@ -34,6 +34,8 @@ from tests.support.models import picture, ready, rendered
 
 READY = ready()
 IMAGE = RenderedImage(64, 64, 7, b"")
+NO_LEASE = UUID(int=0)
+"""The token of a statement that needs no lease."""
 
 
 class Ending(Enum):
@@ -142,10 +144,11 @@ class PuppetStore:
 
     async def look(self, message: RenderMessage) -> Any:
         key = message.job_id, message.generation
-        return await self._strings.ask("look", key, UUID(int=0), lambda: self._store.look(message))
+        return await self._strings.ask("look", key, NO_LEASE, lambda: self._store.look(message))
 
     async def note_parked(self, message: RenderMessage, wait: timedelta) -> None:
-        await self._store.note_parked(message, wait)
+        key = message.job_id, message.generation
+        await self._strings.ask("note", key, NO_LEASE, lambda: self._store.note_parked(message, wait))
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         """Everything else is a write of a holder: heartbeat, succeed, fail, cancel, expire, retry, release."""

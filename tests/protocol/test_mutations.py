@@ -16,16 +16,14 @@ RUNS = 1000
 
 
 def _case(*values: Any) -> Any:
-    mutation = values[-1]
-    marks = [pytest.mark.long, pytest.mark.timeout(1200)] if mutation.rare else []
-    return pytest.param(*values, id=mutation.name, marks=marks)
+    return pytest.param(*values, id=values[-1].name)
 
 
 @pytest.mark.parametrize("mutation", [_case(mutation) for mutation in IN_SCHEMA])
 def test_a_spoilt_function_is_found_out(open_stage: OpenStage, mutation: Mutation) -> None:
     """Each rule that a database function carries is missed when it is gone."""
     with open_stage(sabotage(mutation)) as stage, pytest.raises(BrokenPromiseError, match=mutation.breach):
-        play(stage, RUNS, shorten=False)
+        play(stage, RUNS, opening=mutation.opening, shorten=False)
 
 
 @pytest.mark.parametrize("mutation", [_case(mutation) for mutation in IN_CODE])
@@ -35,7 +33,7 @@ def test_spoilt_code_is_found_out(
     """Each rule that a service's code carries is missed when it is gone."""
     monkeypatch.setattr(mutation.owner, mutation.attribute, mutation.without)
     with open_stage() as stage, pytest.raises(BrokenPromiseError, match=mutation.breach):
-        play(stage, RUNS, shorten=False)
+        play(stage, RUNS, opening=mutation.opening, shorten=False)
 
 
 @pytest.mark.parametrize(("store", "mutation"), [_case(*each) for each in IN_QUERIES])
@@ -45,4 +43,4 @@ def test_a_spoilt_query_is_found_out(
     """Each rule that a service's query carries is missed when it is gone."""
     spoil_queries(monkeypatch, store, mutation)
     with open_stage() as stage, pytest.raises(BrokenPromiseError, match=mutation.breach):
-        play(stage, RUNS, shorten=False)
+        play(stage, RUNS, opening=mutation.opening, shorten=False)

@@ -42,8 +42,9 @@ class WorkerRules(Frame):
         """Check that a claim takes a job whose guards hold, and changes nothing else."""
         worker, pause = self.pick(index, self.world.pauses("claim"))
         before = self.now
-        self.end(pause, answer)
         assert pause.key is not None
+        renders = _renders(worker, pause.key[0])
+        self.end(pause, answer)
         if before.is_purged(pause.key[0]) and before.find(pause.key[0]) is None:
             rejected = any(other.key == pause.key for other in worker.strings.pauses if other.kind == "reject")
             self.promise(not rejected, "the message of a purged job is rejected")
@@ -52,7 +53,7 @@ class WorkerRules(Frame):
             self.promise(self.is_as(before), "a claim took what it must not")
         else:
             self.promise(self.now.job(pause.key[0]).lease_token == pause.token, "a claim did not take its job")
-            self.stage.seen["claim while rendering"] += _renders(worker, pause.key[0])
+            self.stage.seen["claim while rendering"] += renders
 
     @event(4, lambda self: self.world.pauses("rendered claim"), index=PICK, answer=ANSWERS)
     def claim_of_what_is_rendered_is_answered(self, index: int, answer: Answer) -> None:
@@ -75,6 +76,18 @@ class WorkerRules(Frame):
         self.stage.seen["failure of another's"] += 1
         self.end(self.pick(index, self.world.pauses("look"))[1], answer)
         self.promise(self.is_as(before), "a look changed something")
+
+    @event(4, lambda self: self.world.pauses("note"), index=PICK, answer=ANSWERS)
+    def park_is_noted(self, index: int, answer: Answer) -> None:
+        """Check that a parked message does not count as lost once its job's row says that it waits."""
+        before = self.now
+        _, pause = self.pick(index, self.world.pauses("note"))
+        self.end(pause, answer)
+        self.promise(self.is_as(before), "the note of a park changed more than times")
+        if answer is not Answer.NOT_SENT:
+            waits = {job.id for job in self.now.having("queued") if job.key == pause.key}
+            self.promise(waits.isdisjoint(self.now.lost), "a message that waits in a lane counts as lost")
+            self.stage.seen["park"] += len(waits)
 
     @event(4, lambda self: self.world.pauses("render"), index=PICK, ending=one_of(*Ending))
     def render_ends(self, index: int, ending: Ending) -> None:

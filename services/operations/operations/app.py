@@ -20,6 +20,7 @@ from operations.retention.pruning import (
     ExpirePictures,
     PruneAttempts,
     PruneDeliveries,
+    PruneEndpoints,
     PruneKeys,
     PruneLetters,
 )
@@ -60,6 +61,7 @@ def _retention(settings: RetentionSettings, database: Database) -> list[Loop]:
         PruneKeys(database, timedelta(hours=settings.idempotency_hours)),
         PruneLetters(database, timedelta(days=settings.retain_letters_days)),
         PruneDeliveries(database, timedelta(days=settings.retain_deliveries_days)),
+        PruneEndpoints(database, timedelta(days=settings.retain_deliveries_days)),
         PruneAttempts(database, timedelta(days=settings.retain_attempts_days)),
         ExpirePictures(database, timedelta(days=settings.retain_pictures_days)),
         PurgeJobs(database, timedelta(days=settings.retain_jobs_days)),

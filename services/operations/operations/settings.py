@@ -38,9 +38,13 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
     retain_letters_days: Annotated[
         float, _days("Days that dead letters are kept from their resolution. Open ones stay.")
     ] = 90.0
-    retain_deliveries_days: Annotated[float, _days("Days that webhook deliveries are kept. Unfinished ones stay.")] = (
-        30.0
-    )
+    retain_deliveries_days: Annotated[
+        float,
+        _days(
+            "Days that webhook deliveries are kept from their end, and endpoints from their deletion. Unfinished"
+            " deliveries stay, and those with an open dead letter."
+        ),
+    ] = 30.0
     idempotency_hours: Annotated[
         float, Meta(ge=1, le=24 * 365, description="Hours that Idempotency-Keys are kept.")
     ] = 24.0

@@ -12,7 +12,7 @@ import pytest
 
 from chassis.postgres import Database
 from darkroom_contracts.models import Catalogue
-from operations.replays.outcome import Replayed, ReplayRefusedError
+from operations.replays.outcome import Redelivered, Replayed, ReplayRefusedError
 from operations.replays.replay import replay
 from tests.integration.gateway.acts import START, SUCCEED, cancel
 from tests.integration.gateway.clients import bearer, submit
@@ -40,6 +40,11 @@ FAIL = """
     SELECT finish_job($1, generation, $2, 'failed', $3, the_body => 'a lighthouse that nobody may see',
         the_headers => '{"darkroom-job-id": "it"}')
     FROM jobs WHERE id = $1
+"""
+
+GIVE_UP = """
+    UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL, finished_at = now()
+    WHERE job_id = $1 RETURNING id
 """
 
 
@@ -190,6 +195,21 @@ async def test_its_orphan_s_bytes_go_too(client: httpx2.AsyncClient, rows: async
     await delete(client, made)
     row = await rows.fetchrow("SELECT status, body FROM dead_letters WHERE kind = 'orphan'")
     assert tuple(row) == ("replayed", b"")
+
+
+async def test_the_letter_of_its_webhook_stays_open(
+    client: httpx2.AsyncClient, rows: asyncpg.Connection, pool: Database
+) -> None:
+    """The delivery goes on after the deletion, so an operator can send it again."""
+    made = await dead_job(client, rows)
+    delivery = await rows.fetchval(GIVE_UP, UUID(made["id"]))
+    await rows.execute("SELECT bury_delivery($1, 'The receiver answered 500.')", delivery)
+    assert await delete(client, made) == 204
+    kinds = await rows.fetch("SELECT kind, status FROM dead_letters ORDER BY kind")
+    assert [tuple(row) for row in kinds] == [("job", "discarded"), ("webhook", "open")]
+    letter = await rows.fetchval("SELECT id FROM dead_letters WHERE kind = 'webhook'")
+    assert await replay(pool, letter, "test", no_catalogue) == Redelivered(letter, delivery, endpoint_paused=False)
+    assert "lighthouse" in await rows.fetchval("SELECT snapshot FROM webhook_deliveries")
 
 
 async def test_other_jobs_stay_whole(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:

@@ -44,6 +44,19 @@ SETTLE_DELIVERIES = """
 UNSETTLE_DELIVERY = """
     UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = now(), finished_at = NULL WHERE job_id = $1
 """
+GIVE_UP = """
+    WITH attempt AS (
+        INSERT INTO webhook_attempts (delivery_id, number, lease_token, ended_at, outcome, status_code, dns_ms,
+            connect_ms, tls_ms, first_byte_ms, total_ms, error, response)
+        SELECT delivery.id, n, gen_random_uuid(), now(), 'failed', 500, 1, 2, 3, 4.25, 5,
+            'The receiver answered 500.', $3
+        FROM webhook_deliveries AS delivery, generate_series(1, $2) AS n WHERE job_id = $1
+    )
+    UPDATE webhook_deliveries SET
+        status = 'failed', attempt = $2, failures = $2, body = '{}', snapshot = NULL, next_attempt_at = NULL,
+        finished_at = now()
+    WHERE job_id = $1 RETURNING id
+"""
 FINISH = "SELECT finish_job($1, generation, $2, $3, $4, $5, the_body => $6) FROM jobs WHERE id = $1"
 
 
@@ -162,6 +175,13 @@ class Jobs:
     async def unsettle_delivery(self, job_id: UUID) -> None:
         """Make a job's webhook delivery due again."""
         await self._connection.execute(UNSETTLE_DELIVERY, job_id)
+
+    async def given_up(self, job_id: UUID, attempts: int = 2, response: bytes | None = b"broken") -> UUID:
+        """Give a job's webhook delivery up, after attempts that failed. Return the id of its dead letter."""
+        delivery = await self.value(GIVE_UP, job_id, attempts, response)
+        await self.execute("SELECT bury_delivery($1, 'The receiver answered 500.')", delivery)
+        letter: UUID = await self.value("SELECT id FROM dead_letters WHERE delivery_id = $1", delivery)
+        return letter
 
     async def ids(self) -> set[UUID]:
         """Return the ids of all jobs."""

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from darkroom_contracts.api import JobError
-from darkroom_contracts.states import AttemptOutcome, JobStatus
+from darkroom_contracts.states import AttemptOutcome, DeliveryOutcome, DeliveryStatus, EndpointStatus, JobStatus
 
 
 class LetterKind(StrEnum):
@@ -18,14 +18,16 @@ class LetterKind(StrEnum):
     """The message of a job that this database does not know."""
     UNDECODABLE = "undecodable"
     """A message that can't be decoded."""
+    WEBHOOK = "webhook"
+    """A webhook delivery that was given up: each attempt failed."""
 
 
 class LetterStatus(StrEnum):
     OPEN = "open"
     REPLAYING = "replaying"
-    """Its job is queued or running again."""
+    """Its job is queued or running again, or its delivery is due again."""
     REPLAYED = "replayed"
-    """The replayed job has ended."""
+    """The replayed job or delivery has ended."""
     DISCARDED = "discarded"
 
 
@@ -37,6 +39,7 @@ class LetterSummary(msgspec.Struct, frozen=True):
     status: LetterStatus
     job_id: UUID | None
     generation: int | None
+    delivery_id: UUID | None
     model: str | None
     reason: str
     """A JobErrorCode, or a code that a later version added."""
@@ -59,8 +62,44 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     error: msgspec.Raw | None
 
 
+class DeliveryAttempt(msgspec.Struct, frozen=True):
+    """An attempt of a webhook delivery. Durations in milliseconds."""
+
+    number: int
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: DeliveryOutcome | None
+    status_code: int | None
+    dns_ms: float | None
+    connect_ms: float | None
+    tls_ms: float | None
+    first_byte_ms: float | None
+    total_ms: float | None
+    error: str | None
+    response: bytes | None
+    """The beginning of the body that the receiver answered with; base64 in JSON."""
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """The webhook delivery of a dead letter."""
+
+    id: UUID
+    endpoint_id: UUID
+    endpoint_status: EndpointStatus | None
+    """None if the endpoint was removed."""
+    endpoint_deleted: bool
+    event: str
+    url: str
+    status: DeliveryStatus
+    next_attempt_at: datetime | None
+    attempt: int
+    """Number of its latest attempt."""
+    attempts: list[DeliveryAttempt]
+    """The latest attempts, the oldest first."""
+
+
 class Letter(msgspec.Struct, frozen=True):
-    """A dead letter with its message and every attempt of its job."""
+    """A dead letter with its message and every attempt of its job, or with its webhook delivery."""
 
     id: UUID
     kind: LetterKind
@@ -84,6 +123,10 @@ class Letter(msgspec.Struct, frozen=True):
     created_at: datetime
     resolved_at: datetime | None
     attempts: list[AttemptRecord]
+    """Of the job; empty for the letter of a webhook delivery."""
+    delivery_id: UUID | None
+    delivery: Delivery | None
+    """None if retention removed it, or if the letter is not a webhook delivery's."""
 
 
 class Orphan(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """The table `dead_letters`, as the ingest writes it and as operators read it."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -7,9 +8,11 @@ import msgspec
 
 from chassis.postgres import Connection, Row, load_queries
 from darkroom_contracts.api import JobError
-from darkroom_contracts.states import AttemptOutcome, JobStatus
+from darkroom_contracts.states import AttemptOutcome, DeliveryOutcome, DeliveryStatus, EndpointStatus, JobStatus
 from operations.letters.records import (
     AttemptRecord,
+    Delivery,
+    DeliveryAttempt,
     Letter,
     LetterKind,
     LetterStatus,
@@ -18,6 +21,9 @@ from operations.letters.records import (
 )
 
 queries = load_queries("operations.letters")
+
+MOST_ATTEMPTS = 200
+"""Attempts of a delivery that are shown; each may hold 16 KiB of a receiver's answer."""
 
 
 async def fail_undeliverable(
@@ -54,36 +60,58 @@ async def insert_orphan(connection: Connection, orphan: Orphan) -> bool:
     return made is not None
 
 
-async def list_letters(connection: Connection, status: LetterStatus | None, at_most: int) -> list[LetterSummary]:
-    """Return the newest dead letters, those of every status if `status` is None."""
-    return [_summary(row) async for row in queries.list_letters(connection, status=status, at_most=at_most)]
+async def list_letters(
+    connection: Connection, kinds: Collection[LetterKind], status: LetterStatus | None, at_most: int
+) -> list[LetterSummary]:
+    """Return the newest dead letters of some kinds, those of every status if `status` is None."""
+    rows = queries.list_letters(connection, kinds=list(kinds), status=status, at_most=at_most)
+    return [_summary(row) async for row in rows]
 
 
 async def find_letter(connection: Connection, letter_id: UUID) -> Letter | None:
-    """Return a dead letter with every attempt of its job, or None if it does not exist."""
+    """Return a dead letter with every attempt of its job, or with its delivery, or None if it does not exist."""
     row = await queries.find_letter(connection, id=letter_id)
     if row is None:
         return None
-    return _letter(row, [_attempt(row) async for row in queries.list_attempts(connection, job_id=row["job_id"])])
+    if row["kind"] == LetterKind.WEBHOOK:
+        return _letter(row, [], await _find_delivery(connection, row["delivery_id"]))
+    attempts = [_attempt(each) async for each in queries.list_attempts(connection, job_id=row["job_id"])]
+    return _letter(row, attempts, None)
+
+
+async def _find_delivery(connection: Connection, delivery_id: UUID) -> Delivery | None:
+    row = await queries.find_delivery(connection, id=delivery_id)
+    if row is None:
+        return None
+    latest = queries.list_delivery_attempts(connection, id=delivery_id, at_most=MOST_ATTEMPTS)
+    attempts = [_delivery_attempt(each) async for each in latest]
+    endpoint_status = EndpointStatus(row["endpoint_status"]) if row["endpoint_status"] else None
+    decoded = {"status": DeliveryStatus(row["status"]), "endpoint_status": endpoint_status}
+    return Delivery(**{**row, **decoded}, attempts=attempts[::-1])
 
 
 def _summary(row: Row) -> LetterSummary:
     return LetterSummary(**{**row, "kind": LetterKind(row["kind"]), "status": LetterStatus(row["status"])})
 
 
-def _letter(row: Row, attempts: list[AttemptRecord]) -> Letter:
+def _letter(row: Row, attempts: list[AttemptRecord], delivery: Delivery | None) -> Letter:
     decoded = {
         "kind": LetterKind(row["kind"]),
         "status": LetterStatus(row["status"]),
         "job_status": JobStatus(row["job_status"]) if row["job_status"] else None,
         **{column: _json(row[column]) for column in ("error", "headers", "x_death")},
     }
-    return Letter(**{**row, **decoded}, body_text=_text(row["body"]), attempts=attempts)
+    return Letter(**{**row, **decoded}, body_text=_text(row["body"]), attempts=attempts, delivery=delivery)
 
 
 def _attempt(row: Row) -> AttemptRecord:
     outcome = AttemptOutcome(row["outcome"]) if row["outcome"] else None
     return AttemptRecord(**{**row, "outcome": outcome, "error": _json(row["error"])})
+
+
+def _delivery_attempt(row: Row) -> DeliveryAttempt:
+    outcome = DeliveryOutcome(row["outcome"]) if row["outcome"] else None
+    return DeliveryAttempt(**{**row, "outcome": outcome})
 
 
 def _json(column: bytes | None) -> msgspec.Raw | None:

@@ -33,7 +33,12 @@ SELECT
     (SELECT count(*) FROM (SELECT FROM outbox ORDER BY id LIMIT :at_most) AS waiting) AS depth,
     coalesce(extract(epoch FROM now() - (SELECT min(available_at) FROM firsts)), 0)::float8 AS age;
 
--- name: count_open_letters(at_most)
-SELECT kind, count(*) FROM (
-    SELECT kind FROM dead_letters WHERE status = 'open' ORDER BY created_at DESC, id LIMIT :at_most
-) AS open GROUP BY kind;
+-- name: count_open_letters(kinds, at_most)
+-- Each kind is counted on its own, so that many letters of one kind don't hide those of another.
+SELECT kind, (
+    SELECT count(*) FROM (
+        SELECT FROM dead_letters WHERE status = 'open' AND dead_letters.kind = wanted.kind
+        ORDER BY created_at DESC, id LIMIT :at_most
+    ) AS open
+) AS count
+FROM unnest(:kinds::text[]) AS wanted (kind);

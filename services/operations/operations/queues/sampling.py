@@ -21,13 +21,13 @@ class QueueMetrics(Loop):
         async with self._database.index_walk() as connection:
             jobs = await store.count_jobs(connection, COUNT_AT_MOST)
             depth, age = await store.measure_outbox(connection, COUNT_AT_MOST)
-            letters = await store.count_open_letters(connection, COUNT_AT_MOST)
+            letters = await store.count_open_letters(connection, list(LetterKind), COUNT_AT_MOST)
         JOBS.clear()
         for (status, model), count in jobs.items():
             JOBS.labels(status, model).set(count)
         OUTBOX_DEPTH.set(depth)
         OUTBOX_AGE.set(age)
-        for kind in LetterKind:
-            OPEN_LETTERS.labels(kind).set(letters.get(kind, 0))
+        for kind, count in letters.items():
+            OPEN_LETTERS.labels(kind).set(count)
         SAMPLED_AT.set_to_current_time()
         return False

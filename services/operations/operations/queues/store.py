@@ -1,5 +1,7 @@
 """Counts of waiting rows, each up to a bound. Every `connection` comes from `Database.index_walk`."""
 
+from collections.abc import Sequence
+
 from chassis.postgres import Connection, load_queries
 
 queries = load_queries("operations.queues")
@@ -17,6 +19,7 @@ async def measure_outbox(connection: Connection, at_most: int) -> tuple[int, flo
     return row["depth"], max(0.0, row["age"])
 
 
-async def count_open_letters(connection: Connection, at_most: int) -> dict[str, int]:
-    """Count open dead letters by kind, up to `at_most` in total."""
-    return {row["kind"]: row["count"] async for row in queries.count_open_letters(connection, at_most=at_most)}
+async def count_open_letters(connection: Connection, kinds: Sequence[str], at_most: int) -> dict[str, int]:
+    """Count the open dead letters of each kind, up to `at_most`."""
+    rows = queries.count_open_letters(connection, kinds=kinds, at_most=at_most)
+    return {row["kind"]: row["count"] async for row in rows}

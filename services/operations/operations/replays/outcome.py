@@ -1,4 +1,4 @@
-"""The two outcomes of a replay."""
+"""The outcomes of a replay."""
 
 from uuid import UUID
 
@@ -14,6 +14,15 @@ class Replayed(msgspec.Struct, frozen=True):
     job_id: UUID
     generation: int
     """The job's new generation."""
+
+
+class Redelivered(msgspec.Struct, frozen=True):
+    """The webhook delivery is due again, under its old id, and its schedule begins again."""
+
+    dead_letter_id: UUID
+    delivery_id: UUID
+    endpoint_paused: bool
+    """Whether it waits until its endpoint is resumed."""
 
 
 class ReplayRefusedError(ConflictError):

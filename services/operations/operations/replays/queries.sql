@@ -1,7 +1,8 @@
--- A replay is one transaction of these steps. The job is locked before its letters, as by every other writer.
+-- A replay is one transaction of these steps. The job or the delivery is locked before its letters, as by every other
+-- writer.
 
 -- name: find_candidate(id)^
-SELECT id, kind, job_id, generation, body FROM dead_letters WHERE id = :id;
+SELECT id, kind, job_id, generation, body, delivery_id FROM dead_letters WHERE id = :id;
 
 -- name: lock_job(id)^
 SELECT status, generation, deleted_at IS NOT NULL AS deleted FROM jobs WHERE id = :id FOR UPDATE;
@@ -30,7 +31,8 @@ SELECT id FROM tenants WHERE id = :id;
 
 -- name: newest_orphan(job_id)^
 -- The latest generation among a job's orphan letters, and the latest among all its letters.
-SELECT id, generation, (SELECT max(generation) FROM dead_letters WHERE job_id = :job_id) AS latest
+SELECT id, generation, (
+    SELECT max(generation) FROM dead_letters WHERE job_id = :job_id AND kind IN ('job', 'orphan')) AS latest
 FROM dead_letters WHERE job_id = :job_id AND kind = 'orphan'
 ORDER BY generation DESC LIMIT 1;
 
@@ -63,3 +65,13 @@ SELECT job_id FROM restored;
 -- name: mark_orphans_replaying(job_id)!
 -- The same replay covers the earlier generations.
 UPDATE dead_letters SET status = 'replaying' WHERE job_id = :job_id AND kind = 'orphan' AND status = 'open';
+
+-- name: lock_delivery(id)^
+SELECT delivery.status, lease_token IS NOT NULL AS in_flight, endpoint.status AS endpoint_status,
+    endpoint.deleted_at IS NOT NULL AS endpoint_deleted, disabled_reason
+FROM webhook_deliveries AS delivery JOIN webhook_endpoints AS endpoint ON endpoint.id = endpoint_id
+WHERE delivery.id = :id FOR UPDATE OF delivery;
+
+-- name: redeliver(id)$
+-- Also moves its open letter to replaying. False while an attempt is in flight.
+SELECT redeliver(:id);

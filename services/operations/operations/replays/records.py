@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from darkroom_contracts.api import JobInput
-from darkroom_contracts.states import JobStatus
+from darkroom_contracts.states import DeliveryStatus, EndpointStatus, JobStatus
 from darkroom_contracts.webhooks import WebhookEvent
 
 
@@ -32,7 +32,14 @@ class UndecodableLetter(msgspec.Struct, frozen=True):
     id: UUID
 
 
-Candidate = JobLetter | OrphanLetter | UndecodableLetter
+class WebhookLetter(msgspec.Struct, frozen=True):
+    """The dead letter of a webhook delivery that was given up."""
+
+    id: UUID
+    delivery_id: UUID
+
+
+Candidate = JobLetter | OrphanLetter | UndecodableLetter | WebhookLetter
 """A dead letter that is to be replayed, read without a lock."""
 
 
@@ -42,6 +49,17 @@ class LockedJob(msgspec.Struct, frozen=True):
     status: JobStatus
     generation: int
     deleted: bool
+
+
+class LockedDelivery(msgspec.Struct, frozen=True):
+    """The state of a dead letter's delivery, and of its endpoint."""
+
+    status: DeliveryStatus
+    in_flight: bool
+    """Whether an attempt of it is being sent."""
+    endpoint_status: EndpointStatus
+    endpoint_deleted: bool
+    disabled_reason: str | None
 
 
 class NewestOrphan(msgspec.Struct, frozen=True):

@@ -1,4 +1,7 @@
-"""Replay a dead letter: its job is queued again, or made again from its message if the database does not know it."""
+"""Replay a dead letter.
+
+A job is queued again, or made again from its message if the database does not know it; a webhook delivery is due again.
+"""
 
 from uuid import UUID
 
@@ -10,8 +13,9 @@ from operations.letters.inspection import UnknownLetterError
 from operations.letters.records import LetterStatus
 from operations.replays import store
 from operations.replays.orphans import CatalogueLoader, revive
-from operations.replays.outcome import Replayed, ReplayRefusedError
-from operations.replays.records import JobLetter, LockedJob, OrphanLetter, UndecodableLetter
+from operations.replays.outcome import Redelivered, Replayed, ReplayRefusedError
+from operations.replays.records import JobLetter, LockedJob, OrphanLetter, UndecodableLetter, WebhookLetter
+from operations.replays.redelivery import redeliver
 from operations.retention import objects
 
 PUBLIC_TARGETS = Policy()
@@ -23,20 +27,23 @@ async def replay(
     actor: str,
     catalogue: CatalogueLoader,
     webhook_targets: Policy = PUBLIC_TARGETS,
-) -> Replayed:
+) -> Replayed | Redelivered:
     """Queue the job of an open dead letter again: in its next generation, with no attempts and a new time to live.
 
     An orphan's job is made again from its message, within the bounds of the current catalogue and of
-    `webhook_targets`. A second replay of a letter raises ReplayRefusedError. Raises UnknownLetterError and what
-    `catalogue` raises.
+    `webhook_targets`. A webhook delivery becomes due, and its schedule begins again. A second replay of a letter raises
+    ReplayRefusedError. Raises UnknownLetterError and what `catalogue` raises.
     """
     async with database.transaction() as connection:
         letter = await store.find_candidate(connection, letter_id)
+        replayed: Replayed | Redelivered
         match letter:
             case JobLetter():
                 replayed = await _requeue(connection, letter)
             case OrphanLetter():
                 replayed = await revive(connection, letter, catalogue, webhook_targets)
+            case WebhookLetter():
+                replayed = await redeliver(connection, letter)
             case UndecodableLetter():
                 raise ReplayRefusedError(
                     "The message can't be decoded, so there is no job to replay; fix the program that sent it."

@@ -1,18 +1,24 @@
-"""The steps of a replay, which share a transaction. The job is locked before its letters, as by every other writer."""
+"""The steps of a replay, which share a transaction.
+
+The job or the delivery is locked before its letters, as by every other writer.
+"""
 
 from uuid import UUID
 
 from chassis.jobs.row import decode_columns
 from chassis.postgres import Connection, Row, load_queries
+from darkroom_contracts.states import DeliveryStatus, EndpointStatus
 from operations.letters.records import LetterKind, LetterStatus
 from operations.replays.records import (
     Candidate,
     JobLetter,
+    LockedDelivery,
     LockedJob,
     NewestOrphan,
     OrphanLetter,
     RevivedJob,
     UndecodableLetter,
+    WebhookLetter,
 )
 
 queries = load_queries("operations.replays")
@@ -84,6 +90,20 @@ async def mark_orphans_replaying(connection: Connection, job_id: UUID) -> None:
     await queries.mark_orphans_replaying(connection, job_id=job_id)
 
 
+async def lock_delivery(connection: Connection, delivery_id: UUID) -> LockedDelivery | None:
+    """Lock a webhook delivery. Return None if it does not exist."""
+    row = await queries.lock_delivery(connection, id=delivery_id)
+    if row is None:
+        return None
+    decoded = {"status": DeliveryStatus(row["status"]), "endpoint_status": EndpointStatus(row["endpoint_status"])}
+    return LockedDelivery(**{**row, **decoded})
+
+
+async def redeliver(connection: Connection, delivery_id: UUID) -> bool:
+    """Make a delivery due again, and move its open letter to replaying. Return False while an attempt is in flight."""
+    return bool(await queries.redeliver(connection, id=delivery_id))
+
+
 def _candidate(row: Row) -> Candidate:
     match LetterKind(row["kind"]):
         case LetterKind.JOB:
@@ -92,6 +112,8 @@ def _candidate(row: Row) -> Candidate:
             return OrphanLetter(row["id"], row["job_id"], row["body"])
         case LetterKind.UNDECODABLE:
             return UndecodableLetter(row["id"])
+        case LetterKind.WEBHOOK:
+            return WebhookLetter(row["id"], row["delivery_id"])
 
 
 def _job(row: Row) -> LockedJob:

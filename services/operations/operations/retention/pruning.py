@@ -12,7 +12,7 @@ from chassis.loops import Loop
 from chassis.postgres import Connection, Database
 from operations.metrics import SWEPT
 from operations.retention import store
-from operations.retention.records import AttemptPosition, Batch
+from operations.retention.records import FIRST_ID, AttemptPosition, Batch
 
 log = structlog.get_logger()
 
@@ -80,13 +80,14 @@ class PruneLetters(Pruning):
         return await store.prune_letters(connection, self.batch, self._age)
 
 
-class PruneDeliveries(Pruning):
-    """Remove webhook deliveries that will not be sent again."""
+class PruneEndpoints(Pruning):
+    """Remove deleted endpoints of webhooks once their deliveries are gone."""
 
-    name = "prune-deliveries"
+    name = "prune-endpoints"
+    interval = PASS_SECONDS
 
     async def prune(self, connection: Connection) -> int:
-        return await store.prune_deliveries(connection, self.batch, self._age)
+        return await store.prune_endpoints(connection, self.batch, self._age)
 
 
 class ExpirePictures(Pruning):
@@ -114,4 +115,22 @@ class PruneAttempts(Retention):
             if done.visited < self.batch:
                 self._position = AttemptPosition()
                 await store.prune_sessions(connection, self.batch, self._age)
+        return done
+
+
+class PruneDeliveries(Retention):
+    """Remove webhook deliveries that ended, with their attempts, unless a dead letter may send them again."""
+
+    name = "prune-deliveries"
+    interval = PASS_SECONDS
+
+    def __init__(self, database: Database, age: timedelta) -> None:
+        super().__init__(database, age)
+        self._position = FIRST_ID
+
+    async def remove(self) -> Batch:
+        async with self._database.connection() as connection:
+            done, self._position = await store.prune_deliveries(connection, self._position, self.batch, self._age)
+        if done.visited < self.batch:
+            self._position = FIRST_ID
         return done

@@ -27,13 +27,15 @@ WITH pruned AS (
 )
 SELECT count(*) FROM pruned;
 
--- name: prune_deliveries(at_most, age)$
--- Deliveries that will not be sent again.
+-- name: prune_endpoints(at_most, age)$
+-- Endpoints of webhooks that were deleted long ago and have no deliveries, whose log is found through them. The look-up
+-- is the descent to an endpoint's first delivery: asked for any, Postgres would walk the table if most are one endpoint's.
 WITH pruned AS (
-    DELETE FROM webhook_deliveries WHERE id = ANY (ARRAY(
-        SELECT id FROM webhook_deliveries
-        WHERE next_attempt_at IS NULL AND created_at < now() - :age::interval
-        ORDER BY created_at LIMIT :at_most FOR UPDATE SKIP LOCKED
+    DELETE FROM webhook_endpoints WHERE id = ANY (ARRAY(
+        SELECT id FROM webhook_endpoints AS endpoint
+        WHERE deleted_at < now() - :age::interval AND endpoint.id IS DISTINCT FROM (
+            SELECT endpoint_id FROM webhook_deliveries WHERE endpoint_id >= endpoint.id ORDER BY endpoint_id, id LIMIT 1)
+        ORDER BY deleted_at LIMIT :at_most FOR UPDATE SKIP LOCKED
     ))
     RETURNING 1
 )
@@ -104,6 +106,24 @@ WITH visited AS MATERIALIZED (
 SELECT (SELECT count(*) FROM visited) AS visited, (SELECT count(*) FROM pruned) AS removed,
     (SELECT started_at FROM last) AS last_time, (SELECT lease_token FROM last) AS last_token;
 
+-- name: prune_deliveries(after, at_most, age)^
+-- Deliveries that ended, except those with an unresolved dead letter. Their ids are ordered by time (UUIDv7). A foreign
+-- key removes their attempts.
+WITH visited AS MATERIALIZED (
+    SELECT id FROM webhook_deliveries
+    WHERE id > :after AND id < (SELECT uuidv7(-:age::interval))
+    ORDER BY id LIMIT :at_most
+), pruned AS (
+    DELETE FROM webhook_deliveries WHERE id = ANY (ARRAY(
+        SELECT id FROM webhook_deliveries
+        WHERE id = ANY (ARRAY(SELECT id FROM visited)) AND finished_at < now() - :age AND NOT dead_lettered
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM visited) AS visited, (SELECT count(*) FROM pruned) AS removed,
+    (SELECT id FROM visited ORDER BY id DESC LIMIT 1) AS last_id;
+
 -- name: hold_purge()!
 -- Until the transaction ends, `purged_before` stays where it is.
 SELECT FROM instance FOR SHARE;
@@ -119,8 +139,9 @@ UPDATE instance SET purged_before = greatest(purged_before, least(now() - :age::
 RETURNING purged_before;
 
 -- name: purge_jobs(after, before, at_most, age)^
--- Jobs that ended long ago, unless something holds them: an unresolved letter, an unfinished delivery, an Idempotency-Key
--- that refers to them. Foreign keys remove their attempts, and those of their deliveries.
+-- Jobs that ended long ago, unless something holds them: an unresolved letter of their own, an unfinished delivery, an
+-- Idempotency-Key that refers to them. Foreign keys remove their attempts, and those of their deliveries. A delivery with
+-- an unresolved letter stays, and keeps what it needs of the job (freeze_deliveries).
 WITH visited AS MATERIALIZED (
     SELECT id FROM jobs WHERE id > :after AND id < :before ORDER BY id LIMIT :at_most
 ), due AS (
@@ -146,7 +167,7 @@ WITH visited AS MATERIALIZED (
 ), unpublished AS (
     DELETE FROM outbox WHERE job_id = ANY (ARRAY(SELECT id FROM purged))
 ), delivered AS (
-    DELETE FROM webhook_deliveries WHERE job_id = ANY (ARRAY(SELECT id FROM purged))
+    DELETE FROM webhook_deliveries WHERE job_id = ANY (ARRAY(SELECT id FROM purged)) AND NOT dead_lettered
 ), to_sweep AS (
     INSERT INTO object_sweeps (job_id, due_at) SELECT id, now() FROM purged WHERE was_tried AND NOT was_swept
     ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, empty_since = NULL

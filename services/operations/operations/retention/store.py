@@ -20,9 +20,9 @@ async def prune_letters(connection: Connection, at_most: int, age: timedelta) ->
     return int(await queries.prune_letters(connection, at_most=at_most, age=age))
 
 
-async def prune_deliveries(connection: Connection, at_most: int, age: timedelta) -> int:
-    """Remove old webhook deliveries that will not be sent again. Return how many there were."""
-    return int(await queries.prune_deliveries(connection, at_most=at_most, age=age))
+async def prune_endpoints(connection: Connection, at_most: int, age: timedelta) -> int:
+    """Remove endpoints of webhooks that were deleted long ago and have no deliveries. Return how many there were."""
+    return int(await queries.prune_endpoints(connection, at_most=at_most, age=age))
 
 
 async def prune_sessions(connection: Connection, at_most: int, age: timedelta) -> int:
@@ -44,6 +44,13 @@ async def prune_attempts(
     )
     batch = Batch(row["visited"], row["removed"])
     return batch, AttemptPosition(row["last_time"], row["last_token"]) if batch.visited else after
+
+
+async def prune_deliveries(connection: Connection, after: UUID, at_most: int, age: timedelta) -> tuple[Batch, UUID]:
+    """Visit the next deliveries of a pass and remove those that may go. Return the pass's new position as well."""
+    row = await queries.prune_deliveries(connection, after=after, at_most=at_most, age=age)
+    batch = Batch(row["visited"], row["removed"])
+    return batch, row["last_id"] if batch.visited else after
 
 
 async def hold_purge(connection: Connection) -> None:

@@ -1,3 +1,4 @@
+from base64 import b64decode
 from pathlib import Path
 
 import msgspec
@@ -52,10 +53,51 @@ async def test_people_can_read_what_is_printed(database: str, pool: Database, jo
     assert "[31mred" in raw.out
 
 
-async def test_an_empty_list_is_a_sentence(database: str) -> None:
-    """An empty list is a sentence."""
-    finished = await darkroom("dead-letters", "list", DARKROOM_DATABASE_URL=database)
-    assert (finished.exit_code, finished.out) == (0, "There are no dead letters that are open.\n")
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ((), "There are no dead letters that are open."),
+        (("--kind", "webhook"), "There are no dead letters of kind webhook that are open."),
+        (("--status", "any"), "There are no dead letters."),
+    ],
+)
+async def test_an_empty_list_is_a_sentence(database: str, options: tuple[str, ...], sentence: str) -> None:
+    """An empty list is a sentence that says what was looked for."""
+    finished = await darkroom("dead-letters", "list", *options, DARKROOM_DATABASE_URL=database)
+    assert (finished.exit_code, finished.out) == (0, f"{sentence}\n")
+
+
+async def test_an_operator_lists_shows_and_replays_a_webhook(database: str, jobs: Jobs) -> None:
+    """The commands list the letter by its kind, show what the receiver answered, and replay it once."""
+    await jobs.dead()
+    letter = str(await jobs.given_up(await jobs.ended("succeeded"), response=b"\x1b[31mno \xe2\x80\xaeway"))
+    settings = {"DARKROOM_DATABASE_URL": database}
+    [listed] = (await darkroom("dead-letters", "list", "--kind", "webhook", "--json", **settings)).json
+    assert (listed["id"], listed["reason"]) == (letter, "webhook_exhausted")
+    shown = await darkroom("dead-letters", "show", letter, **settings)
+    for text in (
+        "job.succeeded",
+        "https://example.com/hook",
+        "(enabled)",
+        "The receiver answered 500.",
+        " 4.2 ",
+        "way",
+    ):
+        assert text in shown.out
+    assert all(char.isprintable() or char == "\n" for char in shown.out)
+    whole = (await darkroom("dead-letters", "show", letter, "--json", **settings)).json
+    assert b64decode(whole["delivery"]["attempts"][1]["response"]) == b"\x1b[31mno \xe2\x80\xaeway"
+    first, second = [await darkroom("dead-letters", "replay", letter, **settings) for _ in range(2)]
+    assert first.out == f"Delivery {whole['delivery_id']} is due again.\n"
+    assert (second.exit_code, "replayed already" in second.err) == (1, True)
+
+
+async def test_a_replay_says_that_its_endpoint_is_paused(database: str, jobs: Jobs) -> None:
+    """Nothing is sent until somebody resumes it."""
+    letter = str(await jobs.given_up(await jobs.ended("succeeded")))
+    await jobs.execute("UPDATE webhook_endpoints SET status = 'paused'")
+    finished = await darkroom("dead-letters", "replay", letter, DARKROOM_DATABASE_URL=database)
+    assert finished.out.endswith("is due again, and waits until its endpoint is resumed.\n")
 
 
 @pytest.fixture

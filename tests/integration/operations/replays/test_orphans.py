@@ -100,7 +100,7 @@ async def test_only_the_latest_generation_is_replayed(pool: Database, jobs: Jobs
     last = await record_orphan(pool, jobs, job_id=job_id, generation=4)
     with pytest.raises(ReplayRefusedError, match=f"later generation .* replay dead letter {last['id']}"):
         await replay(pool, first["id"], ACTOR, lambda: tiny)
-    assert (await replay(pool, last["id"], ACTOR, lambda: tiny)).generation == 5
+    assert await replay(pool, last["id"], ACTOR, lambda: tiny) == Replayed(last["id"], job_id, 5)
     assert await jobs.value("SELECT count(*) FROM dead_letters WHERE status = 'replaying'") == 2
     await jobs.finish(job_id, await jobs.claim(job_id), "succeeded")
     assert await jobs.value("SELECT count(*) FROM dead_letters WHERE status = 'replayed'") == 2

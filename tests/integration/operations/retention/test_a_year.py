@@ -60,8 +60,10 @@ BELONGINGS = """
         completed_at, CASE WHEN completed_at IS NOT NULL THEN status END
     FROM jobs, generate_series(1, CASE traceparent WHEN 'year twice' THEN 2 ELSE 1 END) WHERE attempt > 0;
     INSERT INTO webhook_deliveries
-        (endpoint_id, job_id, event, job_version, url, snapshot, created_at, status, next_attempt_at, finished_at)
-    SELECT endpoint.id, jobs.id, 'job.' || jobs.status, 2, 'https://example.com/', '{}', completed_at,
+        (id, endpoint_id, job_id, event, job_version, url, origin, snapshot, created_at, status, next_attempt_at,
+        finished_at)
+    SELECT uuidv7(completed_at - now()), endpoint.id, jobs.id, 'job.' || jobs.status, 2, 'https://example.com/',
+        'https://example.com:443', '{}', completed_at,
         CASE WHEN unsent THEN 'pending' ELSE 'succeeded' END,
         CASE WHEN unsent THEN now() END, CASE WHEN NOT unsent THEN completed_at END
     FROM jobs JOIN webhook_endpoints AS endpoint USING (tenant_id),

@@ -16,7 +16,7 @@ from chassis.storage import Storage
 from darkroom_contracts.models import Catalogue
 from darkroom_contracts.objects import job_prefix, output_key
 from darkroom_local.ports import LOOPBACK
-from operations.replays.outcome import ReplayRefusedError
+from operations.replays.outcome import Replayed, ReplayRefusedError
 from operations.replays.replay import replay
 from operations.retention import objects
 from operations.retention.objects import BATCH, LOOK_AGAIN, SweepObjects
@@ -265,7 +265,7 @@ async def test_a_replay_waits_for_a_sweep_that_is_under_way(
     monkeypatch.setattr(Storage, "keys", meanwhile)
     await sweep.run_once()
     assert "are being removed; try again in five minutes" in refusals[0]
-    assert (await replay(pool, letter["id"], "test", no_catalogue)).generation == 2
+    assert await replay(pool, letter["id"], "test", no_catalogue) == Replayed(letter["id"], job_id, 2)
 
 
 async def test_a_replay_calls_a_sweep_off(pool: Database, sweep: SweepObjects, jobs: Jobs) -> None:

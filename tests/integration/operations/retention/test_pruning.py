@@ -5,12 +5,27 @@ from datetime import timedelta
 import pytest
 
 from chassis.postgres import Database
-from operations.retention.pruning import ExpirePictures, PruneAttempts, PruneDeliveries, PruneKeys, PruneLetters
+from operations.retention.pruning import (
+    ExpirePictures,
+    PruneAttempts,
+    PruneDeliveries,
+    PruneEndpoints,
+    PruneKeys,
+    PruneLetters,
+)
 from tests.integration.operations.jobs import Jobs
 from tests.integration.operations.retention.passes import AGE, OLD, YOUNG, run_pass
 
 RESOLVE = "UPDATE dead_letters SET status = 'replayed', resolved_at = now() - $2::interval WHERE job_id = $1"
-AGE_DELIVERY = "UPDATE webhook_deliveries SET created_at = now() - $2::interval WHERE job_id = $1"
+AGE_DELIVERY = """
+    UPDATE webhook_deliveries SET id = uuidv7(-$2::interval), created_at = now() - $2, finished_at = finished_at - $2
+    WHERE job_id = $1
+"""
+ATTEMPTS = "INSERT INTO webhook_attempts (delivery_id, number, lease_token) SELECT id, 1, id FROM webhook_deliveries"
+ENDPOINT = """
+    INSERT INTO webhook_endpoints (tenant_id, url, description, deleted_at)
+    VALUES ($1, 'https://example.com/', $2, now() - $3::interval)
+"""
 OUTPUTS = """'[{"index": 0, "key": "jobs/x/0-x.png", "content_type": "image/png", "width": 64, "height": 64,
     "size_bytes": 1, "sha256": "x", "seed": 1}]'"""
 
@@ -41,16 +56,81 @@ async def test_resolved_letters_go(pool: Database, jobs: Jobs) -> None:
 
 
 async def test_settled_deliveries_go(pool: Database, jobs: Jobs) -> None:
-    """Old finished deliveries are removed; unfinished ones stay at any age."""
+    """Old deliveries that ended are removed with their attempts; unfinished ones stay at any age."""
     old, young, unsent = [await jobs.ended("succeeded", OLD) for _ in range(3)]
     await jobs.settle_deliveries()
     await jobs.unsettle_delivery(unsent)
     for job_id, age in ((old, OLD), (young, YOUNG), (unsent, OLD)):
         await jobs.execute(AGE_DELIVERY, job_id, age)
-    await PruneDeliveries(pool, AGE).run_once()
+    await jobs.execute(ATTEMPTS)
+    await run_pass(PruneDeliveries(pool, AGE))
     left = {row["job_id"] for row in await jobs.fetch("SELECT job_id FROM webhook_deliveries")}
     assert left == {young, unsent}
+    assert await jobs.value("SELECT count(*) FROM webhook_attempts") == 2
     assert old in await jobs.ids()
+
+
+async def test_the_age_of_a_delivery_counts_from_its_end(pool: Database, jobs: Jobs) -> None:
+    """An old delivery that was sent again lately stays."""
+    job_id = await jobs.ended("succeeded", OLD)
+    await jobs.settle_deliveries()
+    await jobs.execute(AGE_DELIVERY, job_id, OLD)
+    await jobs.execute("UPDATE webhook_deliveries SET finished_at = now()")
+    await run_pass(PruneDeliveries(pool, AGE))
+    assert await jobs.value("SELECT count(*) FROM webhook_deliveries") == 1
+
+
+async def test_a_delivery_stays_as_long_as_its_letter_is_open(pool: Database, jobs: Jobs) -> None:
+    """Resolved, the letter no longer keeps it, and is kept itself."""
+    job_id = await jobs.ended("succeeded", OLD)
+    await jobs.execute(AGE_DELIVERY, job_id, OLD)
+    letter = await jobs.given_up(job_id)
+    await jobs.execute("UPDATE webhook_deliveries SET finished_at = finished_at - $1::interval", OLD)
+    await run_pass(PruneDeliveries(pool, AGE))
+    assert await jobs.value("SELECT count(*) FROM webhook_deliveries") == 1
+    await jobs.execute("UPDATE dead_letters SET status = 'discarded', resolved_at = now() WHERE id = $1", letter)
+    await run_pass(PruneDeliveries(pool, AGE))
+    assert await jobs.value("SELECT count(*) FROM webhook_deliveries") == 0
+    assert await jobs.value("SELECT count(*) FROM dead_letters") == 1
+
+
+async def test_kept_deliveries_are_looked_at_once_a_pass(
+    pool: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass visits every kept delivery once."""
+    monkeypatch.setattr(PruneDeliveries, "batch", 3)
+    for _ in range(7):
+        await jobs.execute(AGE_DELIVERY, await jobs.ended("succeeded", OLD), OLD)
+    last = await jobs.ended("succeeded", OLD)
+    await jobs.execute(
+        "UPDATE webhook_deliveries SET status = 'succeeded', next_attempt_at = NULL,"
+        " finished_at = now() WHERE job_id = $1",
+        last,
+    )
+    await jobs.execute(AGE_DELIVERY, last, OLD)
+    assert await run_pass(PruneDeliveries(pool, AGE)) == 3
+    assert await jobs.value("SELECT count(*) FROM webhook_deliveries") == 7
+    assert await jobs.value("SELECT count(*) FROM webhook_deliveries WHERE job_id = $1", last) == 0
+
+
+async def test_deleted_endpoints_go_after_their_deliveries(pool: Database, jobs: Jobs) -> None:
+    """A deleted endpoint stays while it has a delivery and until it is old; others stay."""
+    names = ("old", "young", "used", "alive")
+    for name in names:
+        await jobs.execute(ENDPOINT, jobs.tenant, name, {"young": YOUNG, "alive": None}.get(name, OLD))
+    await jobs.execute(
+        "INSERT INTO webhook_deliveries (endpoint_id, event, url, origin, snapshot)"
+        " SELECT id, 'webhook_endpoint.test', url, url_origin(url), '{}' FROM webhook_endpoints"
+        " WHERE description = 'used'"
+    )
+    await PruneEndpoints(pool, AGE).run_once()
+    left = await jobs.fetch("SELECT description FROM webhook_endpoints WHERE NOT implicit")
+    assert {row["description"] for row in left} == {"young", "used", "alive"}
+    await jobs.execute("DELETE FROM webhook_deliveries")
+    await PruneEndpoints(pool, AGE).run_once()
+    left = await jobs.fetch("SELECT description FROM webhook_endpoints WHERE NOT implicit")
+    assert {row["description"] for row in left} == {"young", "alive"}
+    assert await jobs.value("SELECT count(*) FROM webhook_endpoints WHERE implicit") == 1
 
 
 async def test_pictures_go_before_their_jobs(pool: Database, jobs: Jobs) -> None:

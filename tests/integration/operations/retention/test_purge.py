@@ -6,6 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from chassis.postgres import Database
+from darkroom_contracts.models import Catalogue
+from operations.replays.outcome import Redelivered
+from operations.replays.replay import replay
 from operations.retention import store
 from operations.retention.purge import PurgeJobs
 from tests.integration.operations.jobs import Jobs, complete_message
@@ -13,6 +16,10 @@ from tests.integration.operations.retention.passes import AGE, DAY, OLD, YOUNG, 
 from tests.support.ids import aged_id
 
 KEY = "INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id) VALUES ($1, $2, '', $3)"
+
+
+def no_catalogue() -> Catalogue:
+    raise AssertionError("only an orphan's job is held to the catalogue")
 
 
 async def test_old_jobs_go_with_all_that_is_theirs(pool: Database, jobs: Jobs) -> None:
@@ -93,6 +100,25 @@ async def test_what_something_holds_stays(pool: Database, jobs: Jobs) -> None:
     await jobs.execute("DELETE FROM idempotency_keys")
     await run_pass(PurgeJobs(pool, AGE))
     assert await jobs.ids() == set()
+
+
+async def test_an_open_webhook_letter_holds_its_delivery_and_not_its_job(pool: Database, jobs: Jobs) -> None:
+    """The delivery keeps what it needs of the job, and the attempts; a replay sends it after the purge."""
+    sent, unsent, resolved = [await jobs.ended("succeeded", OLD) for _ in range(3)]
+    letters = {job_id: await jobs.given_up(job_id) for job_id in (sent, unsent, resolved)}
+    await jobs.execute("UPDATE webhook_deliveries SET body = NULL WHERE job_id = $1", unsent)
+    await jobs.execute(
+        "UPDATE dead_letters SET status = 'discarded', resolved_at = now() WHERE id = $1", letters[resolved]
+    )
+    await run_pass(PurgeJobs(pool, AGE))
+    assert await jobs.ids() == set()
+    left = await jobs.fetch("SELECT job_id, body, snapshot ->> 'status' AS status FROM webhook_deliveries ORDER BY id")
+    assert [tuple(row) for row in left] == [(sent, b"{}", None), (unsent, None, "succeeded")]
+    assert await jobs.value("SELECT count(*) FROM webhook_attempts") == 4
+    for job_id in (sent, unsent):
+        replayed = await replay(pool, letters[job_id], "test", no_catalogue)
+        assert isinstance(replayed, Redelivered)
+    assert await jobs.value("SELECT count(*) FROM webhook_deliveries WHERE status = 'pending'") == 2
 
 
 async def test_a_key_that_stands_for_another_job_holds_none(pool: Database, jobs: Jobs) -> None:

@@ -22,9 +22,10 @@ BELONGINGS = """
     INSERT INTO attempts (lease_token, job_id, generation, attempt, worker, started_at, ended_at, outcome)
     SELECT gen_random_uuid(), id, 1, 1, 'ansel', started_at, now(), 'failed' FROM jobs;
     INSERT INTO webhook_deliveries
-        (endpoint_id, job_id, event, job_version, url, snapshot, created_at, status, next_attempt_at, finished_at)
-    SELECT endpoint.id, jobs.id, 'job.failed', 2, 'https://example.com/', '{}', completed_at, 'succeeded', NULL,
-        completed_at
+        (id, endpoint_id, job_id, event, job_version, url, origin, snapshot, created_at, status, next_attempt_at,
+        finished_at)
+    SELECT uuidv7(completed_at - now()), endpoint.id, jobs.id, 'job.failed', 2, 'https://example.com/',
+        'https://example.com:443', '{}', completed_at, 'succeeded', NULL, completed_at
     FROM jobs JOIN webhook_endpoints AS endpoint USING (tenant_id);
     INSERT INTO webhook_attempts (delivery_id, number, lease_token) SELECT id, 1, id FROM webhook_deliveries;
     INSERT INTO dead_letters
@@ -37,7 +38,8 @@ BELONGINGS = """
 STATEMENTS = {
     "prune_idempotency_keys": "'55 days', 100",
     "prune_letters": "'55 days', 100",
-    "prune_deliveries": "'55 days', 100",
+    "prune_deliveries": "'00000000-0000-0000-0000-000000000000', '55 days', 100",
+    "prune_endpoints": "'55 days', 100",
     "prune_sessions": "'55 days', 100",
     "expire_pictures": "'25 days', 100",
     "prune_attempts": "'55 days', '-infinity', '00000000-0000-0000-0000-000000000000', 100",
