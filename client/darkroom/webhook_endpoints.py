@@ -107,11 +107,11 @@ class WebhookEndpoints:
         """Enable a paused or disabled endpoint. What waited while it was paused is sent."""
         return self.change(endpoint, WebhookEndpointChange(status="enabled"))
 
-    def delete(self, endpoint: UUID) -> None:
+    def delete(self, endpoint: EndpointId) -> None:
         """Delete an endpoint; its waiting deliveries are canceled."""
         self._api.execute(DELETE_ENDPOINT, path={"id": endpoint})
 
-    def test(self, endpoint: UUID) -> UUID:
+    def test(self, endpoint: EndpointId) -> UUID:
         """Send a test event to the endpoint and return the id of its delivery."""
         return self._api.call(TEST_ENDPOINT, TestEventReply, path={"id": endpoint}, once=True).delivery_id
 

@@ -10,6 +10,8 @@ from darkroom_contracts.api.webhook_endpoints import (
     WebhookEndpointStats,
     WebhookEndpointWithSecret,
 )
+from darkroom_contracts.states import EndpointStatus
+from darkroom_contracts.webhooks import TERMINAL_EVENTS, WebhookEvent
 
 Fields = list[tuple[str, object]]
 
@@ -17,8 +19,8 @@ Fields = list[tuple[str, object]]
 def print_endpoints(found: Sequence[WebhookEndpoint]) -> None:
     """Print a line for each endpoint."""
     print_table(
-        ("id", "url", "status", "events", "failing since", "description"),
-        ((item.id, _url(item), item.status, _events(item), item.failing_since, item.description) for item in found),
+        ("id", "url", "status", "events", "description"),
+        ((item.id, _url(item), _short_status(item), _short_events(item), item.description) for item in found),
     )
 
 
@@ -76,11 +78,22 @@ def _secrets(endpoint: WebhookEndpoint) -> Fields:
 
 
 def _url(endpoint: WebhookEndpoint) -> str:
-    return endpoint.url or "implicit: the webhook URL of each job"
+    return endpoint.url or "implicit: the job's"
 
 
 def _events(endpoint: WebhookEndpoint) -> str:
-    return ", ".join(endpoint.events) or "those that each job names"
+    return ", ".join(endpoint.events) or "the job's"
+
+
+def _short_events(endpoint: WebhookEndpoint) -> str:
+    """Return the default at creation as a phrase: four events would make a table too wide."""
+    is_default = set(endpoint.events) == set(TERMINAL_EVENTS)
+    return f"all but {WebhookEvent.STARTED}" if is_default else _events(endpoint)
+
+
+def _short_status(endpoint: WebhookEndpoint) -> str:
+    is_failing = endpoint.failing_since is not None and endpoint.status != EndpointStatus.DISABLED
+    return f"{endpoint.status}, failing" if is_failing else endpoint.status
 
 
 def _status(endpoint: WebhookEndpoint) -> str:

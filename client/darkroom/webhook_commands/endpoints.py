@@ -1,7 +1,6 @@
 """`darkroom webhooks endpoints`."""
 
 from typing import Any
-from uuid import UUID
 
 import click
 from msgspec import UNSET, UnsetType
@@ -184,16 +183,16 @@ def resume(endpoint: EndpointId, operator: bool, as_json: bool) -> None:
 
 
 @endpoints.command()
-@click.argument("endpoint_id", metavar="ID", type=click.UUID)
+@endpoint_argument
 @click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
 @operator_option
-def delete(endpoint_id: UUID, yes: bool, operator: bool) -> None:
+def delete(endpoint: EndpointId, yes: bool, operator: bool) -> None:
     """Delete an endpoint. Its waiting deliveries are canceled, and its secret is lost."""
     if not yes:
-        _confirm(f"Delete endpoint {endpoint_id}, its waiting deliveries and its secret?")
+        _confirm(f"Delete endpoint {endpoint}, its waiting deliveries and its secret?")
     with connected(operator=operator) as client:
-        client.webhook_endpoints.delete(endpoint_id)
-    click.echo(f"Endpoint {endpoint_id} is deleted.")
+        client.webhook_endpoints.delete(endpoint)
+    click.echo(f"Endpoint {endpoint} is deleted.")
 
 
 @endpoints.command()

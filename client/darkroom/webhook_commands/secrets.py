@@ -58,12 +58,13 @@ def rotate(endpoint: EndpointId, end_previous: bool, public_key: bool, operator:
         except ApiError as error:
             if error.problem.code != Code.ROTATION_UNDER_WAY:
                 raise
-            raise CommandError(_UNDER_WAY.format(error=error, endpoint=endpoint)) from error
+            raise CommandError(_UNDER_WAY.format(endpoint=endpoint)) from error
     _print(rotated, public_key, as_json)
 
 
 _UNDER_WAY = (
-    "{error} `darkroom webhooks secret show {endpoint}` prints the current secret; --end-previous rotates all the same."
+    "The secret was rotated less than 24 hours ago; `darkroom webhooks secret show {endpoint}` prints it, and"
+    " --end-previous rotates again, which ends the secret before it at once."
 )
 
 

@@ -1,7 +1,6 @@
 """`darkroom webhooks endpoints test`."""
 
 from datetime import datetime
-from uuid import UUID
 
 import click
 
@@ -9,7 +8,8 @@ from darkroom.client import Client
 from darkroom.commands import connected
 from darkroom.console import CommandError, json_option, print_json
 from darkroom.webhook_commands.deliveries import result
-from darkroom.webhook_commands.options import operator_option
+from darkroom.webhook_commands.options import endpoint_argument, operator_option
+from darkroom.webhook_endpoints import EndpointId
 from darkroom_contracts.api.webhook_deliveries import WebhookDelivery
 from darkroom_contracts.states import DeliveryStatus, EndpointStatus
 
@@ -18,13 +18,13 @@ WAIT_SECONDS = 30.0
 
 
 @click.command()
-@click.argument("endpoint_id", metavar="ID", type=click.UUID)
+@endpoint_argument
 @operator_option
 @json_option
-def test(endpoint_id: UUID, operator: bool, as_json: bool) -> None:
+def test(endpoint: EndpointId, operator: bool, as_json: bool) -> None:
     """Send a test event to an endpoint, and wait for the outcome of its first attempt."""
     with connected(operator=operator) as client:
-        delivery = _tested(client, endpoint_id)
+        delivery = _tested(client, endpoint)
     if as_json:
         print_json(delivery)
     if delivery.status != DeliveryStatus.SUCCEEDED:
@@ -33,12 +33,12 @@ def test(endpoint_id: UUID, operator: bool, as_json: bool) -> None:
         click.echo(f"The receiver accepted delivery {delivery.id}: {result(delivery)}{_duration(delivery)}.")
 
 
-def _tested(client: Client, endpoint_id: UUID) -> WebhookDelivery:
-    delivery_id = client.webhook_endpoints.test(endpoint_id)
-    if client.webhook_endpoints.get(endpoint_id).status == EndpointStatus.PAUSED:
+def _tested(client: Client, endpoint: EndpointId) -> WebhookDelivery:
+    delivery_id = client.webhook_endpoints.test(endpoint)
+    if client.webhook_endpoints.get(endpoint).status == EndpointStatus.PAUSED:
         raise CommandError(
-            f"Endpoint {endpoint_id} is paused, so delivery {delivery_id} waits; `darkroom webhooks endpoints resume"
-            f" {endpoint_id}` sends it."
+            f"Endpoint {endpoint} is paused, so delivery {delivery_id} waits; `darkroom webhooks endpoints resume"
+            f" {endpoint}` sends it."
         )
     return client.webhook_deliveries.wait(delivery_id, timeout_seconds=WAIT_SECONDS)
 

@@ -7,8 +7,10 @@ import pytest
 
 import darkroom
 from darkroom import webhooks
+from darkroom_contracts.api.webhook_deliveries import RecoverReply, WebhookDeliveryList
 from tests.support.webhooks import BODY, DELIVERY_ID, JOB_ID, SECRET, signed
 from tests.unit.client.answers import PICTURE, Script, job, output, reply
+from tests.unit.client.webhook_answers import delivery, endpoint_with_secret
 
 README = Path(__file__).parents[3] / "client" / "README.md"
 
@@ -19,7 +21,7 @@ def examples() -> list[str]:
 
 def test_the_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python example of the client's README runs as it is and saves the picture."""
-    example, _ = examples()
+    example = examples()[0]
     done = reply(job("succeeded", outputs=[output()]))
     script = Script(reply(job(), 202), done, httpx2.Response(200, content=PICTURE))
     monkeypatch.setattr(darkroom, "Client", lambda url, key: script.client())
@@ -38,6 +40,22 @@ def test_the_example_of_a_receiver_works(monkeypatch: pytest.MonkeyPatch, capsys
     accepted, refused = capsys.readouterr().out.splitlines()
     assert accepted == f"{DELIVERY_ID}: job {JOB_ID} version 3 is succeeded"
     assert "No signature is valid" in refused
+
+
+def test_the_example_of_endpoints_works(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The example creates an endpoint, lists its deliveries and sends some again."""
+    script = Script(
+        reply(endpoint_with_secret(), 201),
+        reply(WebhookDeliveryList([delivery()])),
+        reply(RecoverReply(redelivered=2)),
+    )
+    monkeypatch.setattr(darkroom, "Client", lambda url, key: script.client())
+    exec(examples()[2], {})
+    assert capsys.readouterr().out.splitlines() == [
+        SECRET,
+        f"{DELIVERY_ID} job.succeeded pending",
+        "2 are sent again",
+    ]
 
 
 def test_the_errors_of_the_readme_are_those_of_the_client() -> None:

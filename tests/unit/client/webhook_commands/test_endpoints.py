@@ -6,6 +6,7 @@ import pytest
 
 from darkroom_contracts.api.webhook_endpoints import WebhookEndpointList
 from darkroom_contracts.states import EndpointStatus
+from darkroom_contracts.webhooks import TERMINAL_EVENTS
 from tests.support.webhooks import SECRET
 from tests.unit.client.answers import Script, problem, reply
 from tests.unit.client.webhook_answers import AT, ENDPOINT_ID, URL, endpoint, endpoint_with_secret, stats
@@ -21,10 +22,17 @@ def test_a_list_names_the_implicit_endpoint(webhooks: Commands) -> None:
     implicit = endpoint(implicit=True, url=None, events=[])
     script = Script(reply(WebhookEndpointList([implicit, endpoint(status=EndpointStatus.PAUSED)])))
     first, second = webhooks.run(script, "endpoints", "list").stdout.splitlines()[1:]
-    assert "implicit: the webhook URL of each job" in first
+    assert "implicit: the job's" in first
     assert [word in second for word in (str(ENDPOINT_ID), URL, "paused", "job.succeeded, job.failed", "the shop")] == [
         True
     ] * 5
+
+
+def test_a_list_is_short(webhooks: Commands) -> None:
+    """The default events are a phrase, and a failing endpoint is marked."""
+    found = [endpoint(events=list(TERMINAL_EVENTS), failing_since=AT), endpoint(status=EndpointStatus.DISABLED)]
+    shown = webhooks.run(Script(reply(WebhookEndpointList(found))), "endpoints", "list").stdout.splitlines()
+    assert ("enabled, failing  all but job.started" in shown[1], "disabled " in shown[2]) == (True, True)
 
 
 def test_an_empty_list_says_what_to_do(webhooks: Commands) -> None:

@@ -50,8 +50,8 @@ def test_a_second_rotation_is_refused_with_the_ways_out(webhooks: Commands) -> N
     result = webhooks.run(script, "secret", "rotate", ENDPOINT_ID)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        "Error: A rotation is under way until 12:00. `darkroom webhooks secret show"
-        f" {ENDPOINT_ID}` prints the current secret; --end-previous rotates all the same.\n"
+        "Error: The secret was rotated less than 24 hours ago; `darkroom webhooks secret show"
+        f" {ENDPOINT_ID}` prints it, and --end-previous rotates again, which ends the secret before it at once.\n"
     )
 
 
