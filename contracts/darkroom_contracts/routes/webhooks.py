@@ -171,5 +171,9 @@ WEBHOOK_ROUTES = (
     TEST_ENDPOINT,
     ROTATE_SECRET,
     GET_ENDPOINT_STATS,
+    RECOVER_ENDPOINT,
+    LIST_DELIVERIES,
+    GET_DELIVERY,
+    REDELIVER,
 )
 """The routes that the service answers."""

@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 from chassis.auth import Authenticator
 from chassis.health import Health
 from chassis.http import build_app
+from chassis.postgres import Database
 from chassis.service import App
+from chassis.targets import Policy
 from darkroom_contracts.routes import Service
 from webhooks.connections import Connections
 from webhooks.dispatch.allotment import Limits
@@ -19,6 +21,9 @@ from webhooks.dispatch.reaping import Reaper
 from webhooks.dispatch.sampling import DeliveryMetrics
 from webhooks.dispatch.waking import Listener
 from webhooks.endpoints import Endpoints
+from webhooks.history.deliveries import Deliveries
+from webhooks.history.recovery import Recovery
+from webhooks.history.redelivery import Redelivery
 from webhooks.registry.registry import Registry
 from webhooks.registry.statistics import Statistics
 from webhooks.secrets import MasterKeys
@@ -39,12 +44,22 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         listener = Listener(settings.database, dispatcher.notice)
         loops = [dispatcher, listener, Reaper(database, dispatcher.wake), DeliveryMetrics(database)]
         health = Health({"database": connections.http.check})
-        endpoints = Endpoints(Registry(connections.http, keys, policy), Statistics(connections.http)).by_name()
-        http = build_app(Service.WEBHOOKS, endpoints, Authenticator(connections.http), health)
+        endpoints = _endpoints(connections.http, keys, policy)
+        http = build_app(Service.WEBHOOKS, endpoints.by_name(), Authenticator(connections.http), health)
         try:
             yield App(http, health, loops)
         finally:
             listener.close()
+
+
+def _endpoints(database: Database, keys: MasterKeys, policy: Policy) -> Endpoints:
+    return Endpoints(
+        Registry(database, keys, policy),
+        Statistics(database),
+        Deliveries(database),
+        Redelivery(database),
+        Recovery(database),
+    )
 
 
 def _limits(settings: DispatchSettings) -> Limits:

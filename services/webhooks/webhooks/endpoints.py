@@ -7,6 +7,7 @@ from chassis.auth import Caller
 from chassis.decoding import BodyDecoder, decode_query
 from chassis.http import Endpoint, read_body, reply
 from darkroom_contracts.api import MAX_BODY_BYTES
+from darkroom_contracts.api.webhook_deliveries import RecoverRequest, WebhookDeliveryQuery
 from darkroom_contracts.api.webhook_endpoints import (
     RotationQuery,
     TestEventReply,
@@ -15,28 +16,46 @@ from darkroom_contracts.api.webhook_endpoints import (
     WebhookEndpointRequest,
 )
 from darkroom_contracts.routes import GET_ENDPOINT
+from webhooks.history.deliveries import Deliveries
+from webhooks.history.recovery import Recovery
+from webhooks.history.redelivery import Redelivery
 from webhooks.registry.registry import Registry
 from webhooks.registry.statistics import Statistics
 
 NO_STORE = {"Cache-Control": "no-store"}
 """Responses hold secrets."""
 _WORDING = {
-    "matching regex '^https": "must be an http or https URL without user, password or spaces",
-    "matching regex '^[A-Za-z0-9_.-]": "has a name that is not 1 to 64 letters, digits, dots, dashes or underscores",
-    "matching regex '^[!#": "has a name that is not a token of letters, digits and !#$%&'*+.^_`|~-",
-    "matching regex '^[\\x21": "has a value that is not of visible ASCII characters with spaces only between them",
+    "^https?": "must be an http or https URL without user, password or spaces",
+    "^[A-Za-z0-9_.-]": "has a name that is not 1 to 64 letters, digits, dots, dashes or underscores",
+    "^[!#": "has a name that is not a token of letters, digits and !#$%&'*+.^_`|~-",
+    "^[\\x21": "has a value that is not of visible ASCII characters with spaces only between them",
     "matching regex": "must not hold NUL characters",
+}
+_QUERY_WORDING = {
+    "matching regex '^(implicit": "must be the id of an endpoint, or `implicit`",
+    "matching regex": "must be a type of event, such as `job.failed`",
 }
 
 
 class Endpoints:
     """Answers the routes of webhooks."""
 
-    def __init__(self, registry: Registry, statistics: Statistics) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        statistics: Statistics,
+        deliveries: Deliveries,
+        redeliver: Redelivery,
+        recover: Recovery,
+    ) -> None:
         self._registry = registry
         self._statistics = statistics
+        self._deliveries = deliveries
+        self._redeliver = redeliver
+        self._recover = recover
         self._decode_new = BodyDecoder(WebhookEndpointRequest, _WORDING)
         self._decode_change = BodyDecoder(WebhookEndpointChange, _WORDING)
+        self._decode_recovery = BodyDecoder(RecoverRequest)
 
     def by_name(self) -> dict[str, Endpoint]:
         """Return the endpoints by the names of their routes."""
@@ -49,6 +68,10 @@ class Endpoints:
             "test_endpoint": self.test,
             "rotate_secret": self.rotate_secret,
             "get_endpoint_stats": self.stats,
+            "recover_endpoint": self.recover,
+            "list_deliveries": self.list_deliveries,
+            "get_delivery": self.get_delivery,
+            "redeliver": self.redeliver,
         }
 
     async def create(self, request: Request, caller: Caller) -> Response:
@@ -89,3 +112,21 @@ class Endpoints:
     async def stats(self, request: Request, caller: Caller) -> Response:
         """Return how an endpoint's deliveries went."""
         return reply(await self._statistics(caller, request.path_params["id"]), headers=NO_STORE)
+
+    async def recover(self, request: Request, caller: Caller) -> Response:
+        """Send an endpoint's deliveries since a moment again."""
+        wanted = self._decode_recovery(await read_body(request, MAX_BODY_BYTES))
+        return reply(await self._recover(caller, request.path_params["id"], wanted), headers=NO_STORE)
+
+    async def list_deliveries(self, request: Request, caller: Caller) -> Response:
+        """Return a page of the caller's deliveries."""
+        query = decode_query(request.query_params.multi_items(), WebhookDeliveryQuery, _QUERY_WORDING)
+        return reply(await self._deliveries.page(caller, query), headers=NO_STORE)
+
+    async def get_delivery(self, request: Request, caller: Caller) -> Response:
+        """Return a delivery with its attempts."""
+        return reply(await self._deliveries.find(caller, request.path_params["id"]), headers=NO_STORE)
+
+    async def redeliver(self, request: Request, caller: Caller) -> Response:
+        """Send a delivery again."""
+        return reply(await self._redeliver(caller, request.path_params["id"]), 202, NO_STORE)

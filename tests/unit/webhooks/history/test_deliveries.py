@@ -64,7 +64,7 @@ def test_a_page_looks_further_only_for_filters_without_an_index(query: WebhookDe
         ([9, 8, 7], [9], 7),  # all were looked at, one matched: the next page begins after them
         ([9, 8, 7], [], 7),
         ([9, 8], [9], None),
-        ([9, 8, 7], [9, 7], 7),  # the last one seen may not be the last one there is
+        ([9, 8, 7], [9, 7], 7),  # others can follow the last one that was seen
     ],
 )
 def test_a_cursor_says_whether_more_follow(seen: list[int], shown: list[int], last: int | None) -> None:

@@ -1,0 +1,161 @@
+"""The log over HTTP: queries, problems, and what no response holds."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx2
+import pytest
+
+from darkroom_contracts.api import Scope
+from tests.integration.webhooks.history.log import Log
+from tests.integration.webhooks.http_api import Api, open_api, refusal
+
+LIST = "/v1/webhook-deliveries"
+
+
+@pytest.fixture
+async def api(database: str, rows: asyncpg.Connection) -> AsyncIterator[Api]:
+    async with open_api(database, rows) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield a client of the tenant `ada`."""
+    async with api.client("ada") as http:
+        yield http
+
+
+@pytest.fixture
+async def log(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> Log:
+    """Return the log of the client's tenant."""
+    return Log(rows, await rows.fetchval("SELECT id FROM tenants WHERE name = 'ada'"))
+
+
+async def read(client: httpx2.AsyncClient, **query: Any) -> Any:
+    """Return the body of a page."""
+    response = await client.get(LIST, params=query)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def test_a_history_from_the_list_to_its_attempts(client: httpx2.AsyncClient, log: Log) -> None:
+    """Pages, one delivery, and the same delivery sent again."""
+    made = await log.deliver(await log.endpoint(), 3, "failed", job=(job := uuid4()))
+    page = await read(
+        client, limit=2, job=job, status="failed", event="job.failed", endpoint=(await log.row(made[0]))[1]
+    )
+    assert [item["id"] for item in page["deliveries"]] == [str(made[2]), str(made[1])]
+    following = await read(client, limit=2, cursor=page["next_cursor"])
+    assert [item["id"] for item in following["deliveries"]] == [str(made[0])]
+    assert following["next_cursor"] is None
+    item = following["deliveries"][0]
+    assert (item["status"], item["last_attempt"]["status"], item["attempts_made"]) == ("failed", 500, 1)
+    shown = (await client.get(f"{LIST}/{made[0]}")).json()
+    assert shown == item | {"attempts": [item["last_attempt"]], "body": '{"type":"job.failed"}'}
+    again = await client.post(f"{LIST}/{made[0]}/redeliver")
+    assert (again.status_code, again.json()["status"], again.json()["failures"]) == (202, "pending", 0)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"cursor": "newest"}, "cursor"),
+        ({"cursor": "A" * 101}, "cursor"),
+        ({"limit": "0"}, "limit"),
+        ({"limit": "101"}, "limit"),
+        ({"limit": "1.5"}, "limit"),
+        ({"job": "7"}, "job"),
+        ({"job": "null"}, "job"),
+        ({"status": "lost"}, "status"),
+        ({"event": "job failed"}, "event"),
+        ({"endpoint": "explicit"}, "endpoint"),
+        ({"audience": "all"}, "audience"),
+        ({"tenant": str(uuid4())}, "tenant"),
+        ([("limit", "1"), ("limit", "2")], "limit"),
+    ],
+)
+async def test_a_wrong_query_is_refused(client: httpx2.AsyncClient, query: Any, field: str) -> None:
+    """Malformed, out of bounds, unknown or repeated: the problem names the parameter."""
+    response = await client.get(LIST, params=query)
+    assert refusal(response) == (422, "invalid_request", field)
+    assert response.json()["detail"].startswith(field)
+
+
+async def test_problems_of_one_delivery(client: httpx2.AsyncClient, api: Api, log: Log) -> None:
+    """An unknown id, a stranger's, and an endpoint that receives nothing."""
+    endpoint = await log.endpoint()
+    [delivery] = await log.deliver(endpoint)
+    async with api.client("stranger") as stranger:
+        for path in (f"{LIST}/{delivery}", f"{LIST}/{uuid4()}"):
+            answers = [await stranger.get(path), await stranger.post(f"{path}/redeliver")]
+            assert [refusal(answer) for answer in answers] == [(404, "not_found", None)] * 2
+        assert (await read(stranger))["deliveries"] == []
+    await log.execute("UPDATE webhook_endpoints SET deleted_at = now() WHERE id = $1", endpoint)
+    assert refusal(await client.post(f"{LIST}/{delivery}/redeliver")) == (409, "endpoint_inactive", None)
+    assert (await client.get(f"{LIST}/{delivery}")).status_code == 200
+
+
+async def test_operators_deliveries_need_an_operator_and_the_audience(api: Api, log: Log) -> None:
+    """A client is refused; an operator's list is that of its tenant without the audience."""
+    operators = log.operators()
+    [delivery] = await operators.deliver(await operators.endpoint(), event="webhook_endpoint.failing")
+    async with api.client("ada") as client, api.client("ada", Scope.OPERATOR) as operator:
+        assert refusal(await client.get(LIST, params={"audience": "operator"}))[0] == 403
+        assert (await read(operator))["deliveries"] == []
+        [item] = (await read(operator, audience="operator"))["deliveries"]
+        assert item["id"] == str(delivery)
+        assert (await operator.post(f"{LIST}/{delivery}/redeliver")).status_code == 202
+
+
+async def test_a_recovery(client: httpx2.AsyncClient, log: Log) -> None:
+    """By id and by `implicit`; the answer says that nothing follows, and since when deliveries are kept."""
+    endpoint = await log.endpoint()
+    await log.deliver(endpoint, 3, "canceled")
+    body = {"since": "2000-01-01T00:00:00+02:00"}
+    recovered = await client.post(f"/v1/webhook-endpoints/{endpoint}/recover", json=body)
+    assert recovered.status_code == 200
+    reply = recovered.json()
+    assert (reply["redelivered"], reply["next_since"]) == (3, None)
+    assert reply["kept_since"].endswith("Z")
+    implicit = await client.post("/v1/webhook-endpoints/implicit/recover", json=body | {"include": "all"})
+    assert implicit.json() == {"redelivered": 0, "next_since": None, "kept_since": None}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "since"),
+        ({"since": "2999-01-01T00:00:00Z"}, "since"),
+        ({"since": "2026-01-01T00:00:00"}, "since"),
+        ({"since": "yesterday"}, "since"),
+        ({"since": "2026-01-01T00:00:00Z", "include": "pending"}, "include"),
+        ({"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"}, "until"),
+    ],
+)
+async def test_a_wrong_recovery_is_refused(client: httpx2.AsyncClient, body: Any, field: str) -> None:
+    """A moment needs a time zone and lies in the past; the problem names the field."""
+    response = await client.post("/v1/webhook-endpoints/implicit/recover", json=body)
+    assert refusal(response) == (422, "invalid_request", field)
+
+
+async def test_no_response_has_what_a_receiver_answered(client: httpx2.AsyncClient, log: Log) -> None:
+    """Nor a static header: tenants could read the insides of a network, or each other's secrets."""
+    endpoint = await log.endpoint()
+    await log.execute(
+        "UPDATE webhook_endpoints SET header_names = '{x-token}', headers = 'sealed', headers_key = 'old'"
+        " WHERE id = $1",
+        endpoint,
+    )
+    [delivery] = await log.deliver(endpoint, 1, "failed")
+    answers = [
+        await client.get(LIST),
+        await client.get(f"{LIST}/{delivery}"),
+        await client.post(f"{LIST}/{delivery}/redeliver"),
+    ]
+    for answer in answers:
+        assert answer.is_success
+        assert answer.headers["cache-control"] == "no-store"
+        assert not any(secret in answer.text for secret in ("internals", "sealed", "x-token"))
