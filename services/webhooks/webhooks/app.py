@@ -24,6 +24,8 @@ from webhooks.endpoints import Endpoints
 from webhooks.history.deliveries import Deliveries
 from webhooks.history.recovery import Recovery
 from webhooks.history.redelivery import Redelivery
+from webhooks.registry.key_use import MasterKeyUse
+from webhooks.registry.reencrypting import Reencrypting
 from webhooks.registry.registry import Registry
 from webhooks.registry.statistics import Statistics
 from webhooks.secrets import MasterKeys
@@ -43,11 +45,12 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         dispatcher = Dispatcher(database, flights, _limits(settings.dispatch), terms)
         listener = Listener(settings.database, dispatcher.notice)
         loops = [dispatcher, listener, Reaper(database, dispatcher.wake), DeliveryMetrics(database)]
-        health = Health({"database": connections.http.check})
+        key_use = MasterKeyUse(connections.http, keys)
+        health = Health({"database": connections.http.check, "master_keys": key_use.check})
         endpoints = _endpoints(connections.http, keys, policy)
         http = build_app(Service.WEBHOOKS, endpoints.by_name(), Authenticator(connections.http), health)
         try:
-            yield App(http, health, loops)
+            yield App(http, health, [*loops, key_use, Reencrypting(connections.http, keys)])
         finally:
             listener.close()
 

@@ -10,6 +10,14 @@ DUE = Gauge("darkroom_webhook_deliveries_due", "Those of the counted deliveries 
 OLDEST = Gauge(
     "darkroom_webhook_oldest_due_seconds", "Seconds for which the most overdue delivery of an enabled endpoint is due."
 )
+MASTER_KEY_USE = Gauge(
+    "darkroom_webhook_endpoints_by_master_key",
+    "Endpoints whose valid secrets or whose headers need a master key. Remove a key from the settings when it has 0.",
+    ["master_key"],
+)
+MASTER_KEY_MISSING = Gauge(
+    "darkroom_webhook_endpoints_without_master_key", "Endpoints that need a master key which is not in the settings."
+)
 IN_FLIGHT = Gauge("darkroom_webhook_deliveries_in_flight", "Attempts that this process has in flight.")
 ATTEMPTS = Counter(
     "darkroom_webhook_attempts_total", "Attempts that ended, by outcome and HTTP status class.", ["outcome", "status"]

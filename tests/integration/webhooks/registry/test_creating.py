@@ -112,6 +112,24 @@ async def test_a_wrong_field_is_named(client: httpx2.AsyncClient, rows: asyncpg.
     assert await rows.fetchval("SELECT count(*) FROM webhook_endpoints WHERE NOT implicit") == 0
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"url": "mailto:a@example.com"}, "an http or https URL"),
+        ({"description": "\0"}, "must not hold NUL"),
+        ({"metadata_filter": {"a b": ""}}, "a name that is not 1 to 64 letters"),
+        ({"headers": {"X A": "v"}}, "a name that is not a token"),
+        ({"headers": {"x-a": "v\n"}}, "a value that is not of visible ASCII"),
+        ({"headers": {"x-a": "v", "X-A": "w"}}, "the case of names does not matter"),
+        ({"events": ["job.lost"]}, "must be one of job.started, job.canceled"),
+    ],
+)
+async def test_a_refusal_says_what_is_allowed(client: httpx2.AsyncClient, fields: dict[str, Any], words: str) -> None:
+    """In words instead of patterns."""
+    response = await client.post(PATH, json={"url": URL} | fields)
+    assert words in response.json()["detail"]
+
+
 async def test_headers_within_bounds(client: httpx2.AsyncClient) -> None:
     """Cookies and credentials are allowed; the bounds are inclusive."""
     large = {"cookie": "a=b", "x-large": "v" * 1024, "n" * 64: "v"}
