@@ -7,6 +7,24 @@ import msgspec
 import pytest
 
 from darkroom_contracts.api import CancelReply, Job, JobRequest, ModelList, Problem, Readiness
+from darkroom_contracts.api.webhook_deliveries import (
+    RecoverReply,
+    RecoverRequest,
+    WebhookAttempt,
+    WebhookDeliveryDetail,
+    WebhookDeliveryList,
+    WebhookDeliveryQuery,
+)
+from darkroom_contracts.api.webhook_endpoints import (
+    RotationQuery,
+    TestEventReply,
+    WebhookEndpointChange,
+    WebhookEndpointList,
+    WebhookEndpointQuery,
+    WebhookEndpointRequest,
+    WebhookEndpointStats,
+    WebhookEndpointWithSecret,
+)
 from darkroom_local.services import Service, read_services
 from tools.docs.documents import DOCUMENTS, generated
 from tools.docs.fields import describe, fields_of
@@ -27,20 +45,18 @@ def test_every_setting_is_described(service: Service) -> None:
     assert [field.name for field in settings if not field.description.endswith(".")] == []
 
 
-@pytest.mark.parametrize(
-    "body", [JobRequest, Job, CancelReply, ModelList, Problem, Readiness], ids=lambda body: body.__name__
-)
-def test_every_field_of_the_api_has_a_type_in_words(body: type[msgspec.Struct]) -> None:
-    """A field that a table could not show would fail here first."""
-    assert [field.name for field in fields_of(body)] == list(body.__struct_fields__)
-
-
-BODIES = [JobRequest, Job, CancelReply, ModelList, Problem, Readiness]
+BODIES = [
+    *(JobRequest, Job, CancelReply, ModelList, Problem, Readiness),
+    *(WebhookEndpointRequest, WebhookEndpointChange, WebhookEndpointWithSecret, WebhookEndpointList),
+    *(WebhookEndpointQuery, RotationQuery, TestEventReply, WebhookEndpointStats),
+    *(RecoverRequest, RecoverReply, WebhookDeliveryQuery, WebhookDeliveryDetail, WebhookDeliveryList, WebhookAttempt),
+]
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
 def test_every_field_of_the_api_is_described(body: type[msgspec.Struct]) -> None:
     """In a sentence, where it is defined, with a type that has words."""
     fields = list(fields_of(body))
+    assert [field.name for field in fields] == list(body.__struct_fields__)
     assert [field.name for field in fields if not field.description.endswith(".")] == []
     assert all(describe(field.kind) for field in fields)

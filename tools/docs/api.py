@@ -1,17 +1,31 @@
 """The tables of docs/api.md."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from msgspec import inspect
 
 from darkroom_contracts.api import Job, JobInput, JobRequest, ModelView
+from darkroom_contracts.api.webhook_deliveries import (
+    RecoverReply,
+    RecoverRequest,
+    WebhookAttempt,
+    WebhookDeliveryDetail,
+)
+from darkroom_contracts.api.webhook_endpoints import (
+    WebhookEndpointChange,
+    WebhookEndpointRequest,
+    WebhookEndpointStats,
+    WebhookEndpointWithSecret,
+)
 from darkroom_contracts.errors import ApiError, JobErrorCode
 from darkroom_contracts.routes import ROUTES, Header, Route
 from tools.docs.fields import Field, code, describe, fields_of, plain, table
 
 EVERYWHERE = (ApiError.UNAUTHENTICATED, ApiError.FORBIDDEN, ApiError.UNAVAILABLE, ApiError.INTERNAL)
 """Problems that the text above the table names for all routes."""
+_SHOWN_ELSEWHERE = (JobInput, WebhookAttempt)
+"""Structs that have a table of their own."""
 
 
 def routes() -> str:
@@ -34,14 +48,20 @@ def headers() -> str:
     )
 
 
+def queries() -> str:
+    """Return the parameters of queries."""
+    rows = [
+        [_endpoint(route), *row]
+        for route in ROUTES
+        if route.query is not None
+        for row in _given(fields_of(route.query))
+    ]
+    return table(["endpoint", "parameter", "type and bounds", "default", ""], rows)
+
+
 def request() -> str:
     """Return the fields of a submission."""
-    rows = [
-        [code(path), describe(field.kind), "required" if field.default is None else field.default, field.description]
-        for path, field in _walk(JobRequest)
-        if not isinstance(field.kind, inspect.StructType)
-    ]
-    return table(["field", "type and bounds", "default", ""], rows)
+    return _request(JobRequest)
 
 
 def job() -> str:
@@ -52,6 +72,47 @@ def job() -> str:
 def model() -> str:
     """Return the fields of a model."""
     return _body(ModelView)
+
+
+def endpoint_request() -> str:
+    """Return the fields of the creation of a webhook endpoint."""
+    return _request(WebhookEndpointRequest)
+
+
+def endpoint_change() -> str:
+    """Return the fields of a change of a webhook endpoint."""
+    rows = [[code(path), describe(field.kind), field.description] for path, field in _walk(WebhookEndpointChange)]
+    return table(["field", "type and bounds", ""], rows)
+
+
+def endpoint() -> str:
+    """Return the fields of a webhook endpoint."""
+    return _body(WebhookEndpointWithSecret)
+
+
+def endpoint_stats() -> str:
+    """Return the fields of the statistics of a webhook endpoint."""
+    return _body(WebhookEndpointStats)
+
+
+def delivery() -> str:
+    """Return the fields of a webhook delivery."""
+    return _body(WebhookDeliveryDetail)
+
+
+def delivery_attempt() -> str:
+    """Return the fields of an attempt of a webhook delivery."""
+    return _body(WebhookAttempt)
+
+
+def recovery() -> str:
+    """Return the fields of the request of a recovery."""
+    return _request(RecoverRequest)
+
+
+def recovered() -> str:
+    """Return the fields of the response to a recovery."""
+    return _body(RecoverReply)
 
 
 def errors() -> str:
@@ -65,6 +126,19 @@ def job_errors() -> str:
     return table(["`error.code`", "attempted again", ""], rows)
 
 
+def _request(struct: type[msgspec.Struct]) -> str:
+    fields = (field._replace(name=path) for path, field in _walk(struct))
+    return table(["field", "type and bounds", "default", ""], list(_given(fields)))
+
+
+def _given(fields: Iterable[Field]) -> Iterator[list[str]]:
+    """Yield the rows of what a request gives: name, type with its bounds, default and description."""
+    for field in fields:
+        if not isinstance(field.kind, inspect.StructType):
+            default = "required" if field.default is None else field.default
+            yield [code(field.name), describe(field.kind), default, field.description]
+
+
 def _body(struct: type[msgspec.Struct]) -> str:
     rows = [[code(path), describe(field.kind), field.description] for path, field in _walk(struct)]
     return table(["field", "type", ""], rows)
@@ -76,7 +150,7 @@ def _walk(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[tuple[str,
         path = prefix + field.name
         yield path, field
         held = plain(field.kind.item_type) if isinstance(field.kind, inspect.ListType) else field.kind
-        if isinstance(held, inspect.StructType) and held.cls is not JobInput:
+        if isinstance(held, inspect.StructType) and held.cls not in _SHOWN_ELSEWHERE:
             yield from _walk(held.cls, path + ("[]." if held is not field.kind else "."))
 
 

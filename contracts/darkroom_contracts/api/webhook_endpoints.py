@@ -172,5 +172,5 @@ class WebhookEndpointStats(msgspec.Struct, frozen=True, kw_only=True):
     attempt_ms_p95: Annotated[float | None, Meta(description="95th percentile of the same.")]
     oldest_pending_at: Annotated[
         Timestamp | None,
-        Meta(description=f"The oldest event of the first {MAX_COUNTED:,} deliveries that wait, since whenever."),
+        Meta(description=f"The oldest event of the first {MAX_COUNTED:,} deliveries that wait, however old."),
     ]
