@@ -11,8 +11,8 @@ from darkroom.errors import UnreachableError
 from darkroom.transport import Transport
 from darkroom_contracts.api.webhook_deliveries import RecoverReply, RecoverRequest
 from darkroom_contracts.api.webhook_endpoints import (
+    EndpointTestReply,
     RotationQuery,
-    TestEventReply,
     WebhookEndpoint,
     WebhookEndpointChange,
     WebhookEndpointList,
@@ -113,7 +113,7 @@ class WebhookEndpoints:
 
     def test(self, endpoint: EndpointId) -> UUID:
         """Send a test event to the endpoint and return the id of its delivery."""
-        return self._api.call(TEST_ENDPOINT, TestEventReply, path={"id": endpoint}, once=True).delivery_id
+        return self._api.call(TEST_ENDPOINT, EndpointTestReply, path={"id": endpoint}, once=True).delivery_id
 
     def rotate_secret(self, endpoint: EndpointId, *, end_previous: bool = False) -> WebhookEndpointWithSecret:
         """Replace the secret and the key pair. The previous ones sign too, for 24 hours.

@@ -16,8 +16,8 @@ from darkroom_contracts.api.webhook_deliveries import (
     WebhookDeliveryQuery,
 )
 from darkroom_contracts.api.webhook_endpoints import (
+    EndpointTestReply,
     RotationQuery,
-    TestEventReply,
     WebhookEndpointChange,
     WebhookEndpointList,
     WebhookEndpointQuery,
@@ -48,7 +48,7 @@ def test_every_setting_is_described(service: Service) -> None:
 BODIES = [
     *(JobRequest, Job, CancelReply, ModelList, Problem, Readiness),
     *(WebhookEndpointRequest, WebhookEndpointChange, WebhookEndpointWithSecret, WebhookEndpointList),
-    *(WebhookEndpointQuery, RotationQuery, TestEventReply, WebhookEndpointStats),
+    *(WebhookEndpointQuery, RotationQuery, EndpointTestReply, WebhookEndpointStats),
     *(RecoverRequest, RecoverReply, WebhookDeliveryQuery, WebhookDeliveryDetail, WebhookDeliveryList, WebhookAttempt),
 ]
 

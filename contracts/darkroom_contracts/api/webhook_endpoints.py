@@ -136,7 +136,7 @@ class RotationQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = False
 
 
-class TestEventReply(msgspec.Struct, frozen=True):
+class EndpointTestReply(msgspec.Struct, frozen=True):
     """A test event that is to be sent."""
 
     delivery_id: Annotated[

@@ -12,8 +12,8 @@ from darkroom_contracts.api.webhook_deliveries import (
     WebhookDeliveryQuery,
 )
 from darkroom_contracts.api.webhook_endpoints import (
+    EndpointTestReply,
     RotationQuery,
-    TestEventReply,
     WebhookEndpoint,
     WebhookEndpointChange,
     WebhookEndpointList,
@@ -95,7 +95,7 @@ TEST_ENDPOINT = Route(
     summary="Send a test event, `webhook_endpoint.test`. A paused endpoint receives it when it is enabled.",
     service=Service.WEBHOOKS,
     scope=Scope.CLIENT,
-    responses={202: Response("The event is to be sent.", TestEventReply)},
+    responses={202: Response("The event is to be sent.", EndpointTestReply)},
     problems=(*_OF_ONE, ApiError.IMPLICIT_ENDPOINT, ApiError.ENDPOINT_INACTIVE),
 )
 ROTATE_SECRET = Route(

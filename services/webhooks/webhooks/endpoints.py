@@ -9,8 +9,8 @@ from chassis.http import Endpoint, read_body, reply
 from darkroom_contracts.api import MAX_BODY_BYTES
 from darkroom_contracts.api.webhook_deliveries import RecoverRequest, WebhookDeliveryQuery
 from darkroom_contracts.api.webhook_endpoints import (
+    EndpointTestReply,
     RotationQuery,
-    TestEventReply,
     WebhookEndpointChange,
     WebhookEndpointQuery,
     WebhookEndpointRequest,
@@ -101,7 +101,7 @@ class Endpoints:
 
     async def test(self, request: Request, caller: Caller) -> Response:
         """Send a test event to an endpoint."""
-        return reply(TestEventReply(await self._registry.test(caller, request.path_params["id"])), 202, NO_STORE)
+        return reply(EndpointTestReply(await self._registry.test(caller, request.path_params["id"])), 202, NO_STORE)
 
     async def rotate_secret(self, request: Request, caller: Caller) -> Response:
         """Replace an endpoint's secret."""

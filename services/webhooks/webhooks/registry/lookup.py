@@ -1,4 +1,4 @@
-"""Finding an endpoint for a caller: one that it may not see is answered like an unknown one."""
+"""Finding an endpoint for a caller: one of others is answered like an unknown one."""
 
 import re
 from uuid import UUID
