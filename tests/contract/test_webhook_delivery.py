@@ -43,7 +43,7 @@ def body(prompt: str) -> bytes:
 @pytest.mark.parametrize(("prompt", "truncated"), [("a lighthouse", ()), ("я" * 12_000, ("input",))])
 def test_the_client_reads_what_the_service_sends(prompt: str, truncated: tuple[str, ...]) -> None:
     """Whole or truncated, with either secret of a rotation."""
-    sent = delivery(endpoint=endpoint(rotation=1, has_previous_secret=True), body=body(prompt))
+    sent = delivery(endpoint=endpoint(rotation=1, previous_master_key="first"), body=body(prompt))
     headers = signed_headers(sent, KEYS)
     for rotation in (0, 1):
         event = webhooks.unwrap(headers, sent.body, KEYS.secret("first", sent.endpoint.id, rotation))

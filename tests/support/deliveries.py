@@ -17,7 +17,6 @@ def endpoint(**changes: Any) -> Endpoint:
         "tenant_id": uuid4(),
         "implicit": True,
         "rotation": 0,
-        "has_previous_secret": False,
         "master_key": "first",
     }
     return Endpoint(**values | changes)
@@ -43,10 +42,12 @@ def destination(tenant_id: UUID, origin: str = ORIGIN, **changes: Any) -> Destin
     """Return a destination with a due delivery, with changes."""
     values: dict[str, Any] = {
         "endpoint_id": uuid4(),
+        "recorded_origin": origin,
         "origin": origin,
         "tenant_id": tenant_id,
         "due_at": NOON,
         "ready": True,
         "abandoned": False,
+        "unsignable": False,
     }
     return Destination(**values | changes)

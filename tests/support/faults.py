@@ -88,7 +88,8 @@ POINTS = {
     "before_send": Point("webhooks.sending.sender", "Sender", "send", before),
     "after_send": Point("webhooks.sending.sender", "Sender", "send", after),
     "before_complete": Point("webhooks.dispatch.store", None, "complete", before),
-    "after_complete": Point("webhooks.dispatch.store", None, "complete", after),
+    "before_completion_is_committed": Point("webhooks.dispatch.store", None, "complete", after),
+    "after_complete": Point("webhooks.dispatch.completing", "Completer", "_complete", after),
 }
 
 

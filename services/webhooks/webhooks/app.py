@@ -44,7 +44,13 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         terms = Terms(settings.links.origin, keys, settings.dispatch.lease)
         dispatcher = Dispatcher(database, flights, _limits(settings.dispatch), terms)
         listener = Listener(settings.database, dispatcher.notice)
-        loops = [dispatcher, listener, Reaper(database, dispatcher.wake), DeliveryMetrics(database)]
+        loops = [
+            dispatcher,
+            listener,
+            Reaper(database, dispatcher.wake, terms.lease),
+            GivingUp(database, flights, keys.ids),
+            DeliveryMetrics(database),
+        ]
         key_use = MasterKeyUse(connections.http, keys)
         health = Health({"database": connections.http.check, "master_keys": key_use.check})
         endpoints = _endpoints(connections.http, keys, policy)

@@ -10,6 +10,10 @@ DUE = Gauge("darkroom_webhook_deliveries_due", "Those of the counted deliveries 
 OLDEST = Gauge(
     "darkroom_webhook_oldest_due_seconds", "Seconds for which the most overdue delivery of an enabled endpoint is due."
 )
+UNSIGNABLE = Gauge(
+    "darkroom_webhook_unsignable_endpoints",
+    "Endpoints with due deliveries that this process can't sign, because it lacks a master key of theirs.",
+)
 MASTER_KEY_USE = Gauge(
     "darkroom_webhook_endpoints_by_master_key",
     "Endpoints whose valid secrets or whose headers need a master key. Remove a key from the settings when it has 0.",

@@ -27,41 +27,35 @@ IMPOSSIBLE_ENDPOINTS = [
 ]
 
 DELIVERY = """
-    INSERT INTO webhook_deliveries (endpoint_id, event, url, snapshot)
-    VALUES (gen_random_uuid(), 'job.failed', 'https://example.com/', '{}') RETURNING id
+    INSERT INTO webhook_deliveries (endpoint_id, event, url, origin, snapshot)
+    VALUES (gen_random_uuid(), 'job.failed', 'https://example.com/', 'https://example.com:443', '{}') RETURNING id
 """
 JOB = {"job_id": "gen_random_uuid()", "job_version": "2"}
 LEASED = {"lease_token": "gen_random_uuid()", "lease_expires_at": "now()"}
 SENT = {"attempt": "1", "snapshot": "NULL", "body": "'x'"}
 IMPOSSIBLE_DELIVERIES = [
-    ("webhook_deliveries_status_check", {"status": "'sent'", "next_attempt_at": "NULL", "finished_at": "now()"}),
-    ("webhook_deliveries_body_check", {"snapshot": "NULL", "body": "repeat('x', 20001)::bytea"}),
+    ("a_delivery_has_one_content", {"snapshot": "NULL", "body": "repeat('x', 20001)::bytea"}),
     ("a_delivery_has_one_content", {"snapshot": "NULL"}),
     ("a_delivery_has_one_content", {"body": "'x'"}),
-    ("a_delivery_has_one_content", {"snapshot": "NULL", "job_id": "gen_random_uuid()"}),
     ("a_delivery_has_one_content", {"snapshot": "NULL", "event": "'job.started'"} | JOB),
+    ("a_delivery_has_one_content", LEASED | {"attempt": "1"}),
+    ("pending_means_due", {"status": "'sent'", "next_attempt_at": "NULL", "finished_at": "now()"}),
     ("pending_means_due", {"next_attempt_at": "NULL"}),
+    ("pending_means_due", {"finished_at": "now()"}),
     ("pending_means_due", {"status": "'failed'", "finished_at": "now()"}),
-    ("not_pending_means_finished", {"finished_at": "now()"}),
-    ("not_pending_means_finished", {"status": "'retired'", "next_attempt_at": "NULL"}),
-    ("a_delivery_s_lease_expires", SENT | {"lease_token": "gen_random_uuid()"}),
-    ("a_delivery_s_lease_expires", {"lease_expires_at": "now()"}),
-    ("only_the_begun_are_leased", SENT | LEASED | {"attempt": "0"}),
-    ("only_the_begun_are_leased", LEASED | {"attempt": "1"}),
-    (
-        "only_the_begun_are_leased",
-        SENT | LEASED | {"status": "'failed'", "next_attempt_at": "NULL", "finished_at": "now()"},
-    ),
+    ("pending_means_due", {"status": "'retired'", "next_attempt_at": "NULL"}),
+    ("pending_means_due", SENT | {"lease_token": "gen_random_uuid()"}),
+    ("pending_means_due", {"lease_expires_at": "now()"}),
+    ("pending_means_due", SENT | LEASED | {"status": "'failed'", "next_attempt_at": "NULL", "finished_at": "now()"}),
+    ("delivery_attempts_are_counted", SENT | LEASED | {"attempt": "0"}),
     ("delivery_attempts_are_counted", {"failures": "1"}),
-    ("delivery_attempts_are_counted", {"failures": "-1"}),
     ("delivery_attempts_are_counted", {"losses": "1"}),
-    ("delivery_attempts_are_counted", {"losses": "-1"}),
 ]
 
 _ATTEMPT = """
     WITH delivery AS (
-        INSERT INTO webhook_deliveries (endpoint_id, event, url, snapshot)
-        VALUES (gen_random_uuid(), 'job.failed', 'https://example.com/', '{{}}') RETURNING id
+        INSERT INTO webhook_deliveries (endpoint_id, event, url, origin, snapshot)
+        VALUES (gen_random_uuid(), 'job.failed', 'https://example.com/', 'https://example.com:443', '{{}}') RETURNING id
     )
     INSERT INTO webhook_attempts (delivery_id, number, lease_token, ended_at, outcome, response)
     SELECT id, {number}, gen_random_uuid(), {ended_at}, {outcome}, {response} FROM delivery

@@ -192,6 +192,6 @@ async def test_an_event_reaches_an_endpoint_once(connection: asyncpg.Connection)
     await cancel(connection, await submitted(connection))
     with pytest.raises(asyncpg.UniqueViolationError):
         await connection.execute(
-            "INSERT INTO webhook_deliveries (endpoint_id, job_id, job_version, event, url)"
-            " SELECT endpoint_id, job_id, job_version, event, url FROM webhook_deliveries"
+            "INSERT INTO webhook_deliveries (endpoint_id, job_id, job_version, event, url, origin)"
+            " SELECT endpoint_id, job_id, job_version, event, url, origin FROM webhook_deliveries"
         )

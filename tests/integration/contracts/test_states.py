@@ -54,7 +54,7 @@ async def test_the_database_knows_the_same_states(connection: asyncpg.Connection
     [
         ("webhook_endpoints_audience_check", EndpointAudience),
         ("webhook_endpoints_status_check", EndpointStatus),
-        ("webhook_deliveries_status_check", DeliveryStatus),
+        ("pending_means_due", DeliveryStatus),
         ("webhook_attempts_outcome_check", DeliveryOutcome),
     ],
 )

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
 from chassis.targets import Policy
 from webhooks.dispatch.allotment import Limits
+from webhooks.dispatch.claiming import Terms
 from webhooks.dispatch.completing import Completer
 from webhooks.dispatch.dispatcher import Dispatcher
 from webhooks.dispatch.flights import Flights
@@ -17,6 +19,7 @@ from webhooks.sending.sender import Sender
 
 MASTER_KEY = f"first:{'5e' * 32}"
 KEYS = MasterKeys([MASTER_KEY])
+LEASE = timedelta(seconds=60)
 LIMITS = Limits(total=64, per_tenant=32, per_origin=16)
 
 
@@ -37,16 +40,22 @@ class Dispatch:
 
 @asynccontextmanager
 async def open_dispatch(
-    url: str, *, limits: Limits = LIMITS, seconds: float = 5.0, allowed: Sequence[str] = ("127.0.0.1",)
+    url: str,
+    *,
+    limits: Limits = LIMITS,
+    seconds: float = 5.0,
+    allowed: Sequence[str] = ("127.0.0.1",),
+    keys: MasterKeys = KEYS,
 ) -> AsyncIterator[Dispatch]:
-    """Open a dispatcher that may send to `allowed` hosts. A receiver has some seconds to answer."""
+    """Open a dispatcher that may send to `allowed` hosts, with a reaper that does not wait.
+
+    A receiver has some seconds to answer.
+    """
     policy = Policy.of(allowed)
     async with Database(DatabaseSettings(database_url=url), "webhooks-test") as database:
         completer = Completer(database)
         async with Sender(policy, seconds=seconds) as sender:
-            flights = Flights(sender, policy, KEYS, completer)
-            dispatcher = Dispatcher(
-                database, flights, limits, public_origin="https://darkroom.example", master_key=KEYS.primary
-            )
-            yield Dispatch(dispatcher, flights, Reaper(database, dispatcher.wake), database)
+            flights = Flights(sender, policy, keys, completer)
+            dispatcher = Dispatcher(database, flights, limits, Terms("https://darkroom.example", keys, LEASE))
+            yield Dispatch(dispatcher, flights, Reaper(database, dispatcher.wake, timedelta(0)), database)
         await flights.drain()  # flights whose sender is closed end, and record that while there is a database

@@ -30,6 +30,7 @@ def settings(database: str) -> dict[str, str]:
         "DARKROOM_DATABASE_URL": database,
         "DARKROOM_WEBHOOKS_MASTER_KEYS": MASTER_KEY,
         "DARKROOM_WEBHOOK_ALLOWED_HOSTS": "127.0.0.1",
+        "DARKROOM_WEBHOOKS_LEASE_SECONDS": "3",
     }
 
 
@@ -56,6 +57,7 @@ def start_faulty(settings: dict[str, str], tmp_path: Path) -> Iterator[FaultySer
         ("before_send", ["lost", "succeeded"]),
         ("after_send", ["lost", "succeeded"]),
         ("before_complete", ["lost", "succeeded"]),
+        ("before_completion_is_committed", ["lost", "succeeded"]),
         ("after_complete", ["succeeded"]),
     ],
 )

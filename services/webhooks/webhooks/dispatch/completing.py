@@ -1,5 +1,6 @@
 """Completing: the ends of attempts are recorded in batches."""
 
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import structlog
@@ -7,17 +8,19 @@ import structlog
 from chassis.backoff import Backoff, retry
 from chassis.batching import Batcher, Group
 from chassis.errors import TransientDatabaseError
-from chassis.postgres import Database
-from webhooks.dispatch import store
-from webhooks.dispatch.records import Completion
+from chassis.postgres import Connection, Database
+from darkroom_contracts.states import DeliveryStatus
+from webhooks.dispatch import failing, letters, store
+from webhooks.dispatch.records import Completion, Ended
 
 log = structlog.get_logger()
 
 LARGEST_BATCH = 200
 BATCHES_IN_FLIGHT = 2
 BACKOFF = Backoff(first=0.1, longest=2.0)
-TRIES = 30
-"""About as long as a lease lasts; after that another process repeats the attempt."""
+TRIES = 300
+"""Ten minutes. Deliveries in flight are bounded, and no process takes them over before Postgres has been back for as
+long as a lease lasts."""
 
 
 class Completer:
@@ -48,8 +51,20 @@ class Completer:
             group.answer(group.item.id in held)
 
     async def _complete(self, completions: list[Completion]) -> set[UUID]:
-        async with self._database.connection() as connection:
-            return await store.complete(connection, completions)
+        async with self._database.transaction() as connection:
+            held = await store.complete(connection, completions)
+            recorded = [each for each in completions if each.id in held]
+            await _close_letters(connection, recorded, held)
+            await failing.note_outcomes(connection, recorded)
+        return set(held)
+
+
+async def _close_letters(connection: Connection, recorded: Sequence[Completion], held: Mapping[UUID, Ended]) -> None:
+    """Write the letters of exhausted deliveries, and resolve those of deliveries that ended otherwise."""
+    ended = [each for each in recorded if each.status is not DeliveryStatus.PENDING]
+    exhausted = {each.id: each.error or "" for each in ended if each.status is DeliveryStatus.FAILED and not each.gone}
+    await letters.bury_each(connection, exhausted)
+    await letters.resolve(connection, [held[each.id] for each in ended if each.id not in exhausted])
 
 
 def _report(error: Exception, pause: float) -> None:

@@ -6,18 +6,17 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
-from uuid import UUID
 
 import structlog
 
 from chassis.loops import Loop
 from chassis.postgres import Database
 from webhooks import metrics
-from webhooks.dispatch import store
+from webhooks.dispatch import letters, store
 from webhooks.dispatch.allotment import Limits, allot
-from webhooks.dispatch.claiming import claim
+from webhooks.dispatch.claiming import Terms, claim
 from webhooks.dispatch.flights import Flights
-from webhooks.dispatch.records import Destination
+from webhooks.dispatch.records import FIRST, Destination, place_of
 from webhooks.dispatch.retiring import retire_old_deliveries
 
 log = structlog.get_logger()
@@ -29,7 +28,7 @@ QUICK_POLL_SECONDS = 0.05
 QUICK_FOR_SECONDS = 2.0
 DESTINATIONS_PER_ROUND = 1000
 CANCEL_BATCH = 500
-FIRST = (UUID(int=0), "")
+UNSIGNABLE_LOG_SECONDS = 60.0
 
 
 class Dispatcher(Loop):
@@ -38,19 +37,16 @@ class Dispatcher(Loop):
     name: ClassVar[str] = "webhook-dispatcher"
     interval = POLL_SECONDS
 
-    def __init__(
-        self, database: Database, flights: Flights, limits: Limits, *, public_origin: str, master_key: str
-    ) -> None:
-        """`public_origin` makes links absolute; `master_key` is the id of the key for endpoints without one."""
+    def __init__(self, database: Database, flights: Flights, limits: Limits, terms: Terms) -> None:
         super().__init__()
         self._database = database
         self._flights = flights
         self._limits = limits
-        self._public_origin = public_origin
-        self._master_key = master_key
+        self._terms = terms
         self._after = FIRST
         self._has_started = False
         self._quick_until = 0.0
+        self._unsignable_logged = float("-inf")
         flights.landed = self.wake
 
     def notice(self) -> None:
@@ -79,22 +75,23 @@ class Dispatcher(Loop):
     async def _find_destinations(self) -> list[Destination]:
         """Return the next destinations, and begin again from the first one after the last."""
         async with self._database.index_walk() as connection:
-            destinations = await store.find_destinations(connection, self._after, DESTINATIONS_PER_ROUND)
+            destinations = await store.find_destinations(
+                connection, self._after, DESTINATIONS_PER_ROUND, self._terms.keys.ids
+            )
         is_whole = self._after == FIRST and len(destinations) < DESTINATIONS_PER_ROUND
         if is_whole:
-            _report_oldest(destinations)
-        self._after = FIRST
-        if len(destinations) == DESTINATIONS_PER_ROUND:
-            self._after = (destinations[-1].endpoint_id, destinations[-1].origin)
+            self._report(destinations)
+        self._after = place_of(destinations[-1]) if len(destinations) == DESTINATIONS_PER_ROUND else FIRST
         return destinations
 
     async def _claim(self, destinations: Sequence[Destination]) -> int:
         shuffled = random.sample(destinations, len(destinations))  # none is always the last to find room
-        shares = allot(shuffled, self._flights.in_flight, self._limits, self._flights.standing_of)
+        limits = self._flights.narrowed(self._limits)
+        shares = allot(shuffled, self._flights.in_flight, limits, self._flights.standing_of)
         if not shares:
             return 0
         async with self._database.index_walk() as connection:
-            claimed = await claim(connection, shares, self._public_origin, self._master_key)
+            claimed = await claim(connection, shares, self._terms)
         for delivery in claimed.deliveries:
             self._flights.start(delivery)
         return len(claimed.deliveries) + claimed.refused
@@ -103,12 +100,23 @@ class Dispatcher(Loop):
         canceled = 0
         for destination in destinations:
             if destination.abandoned:
-                async with self._database.connection() as connection:
-                    canceled += await store.cancel_destination(connection, destination, CANCEL_BATCH)
+                async with self._database.transaction() as connection:
+                    ended = await store.cancel_destination(connection, destination, CANCEL_BATCH)
+                    await letters.resolve(connection, ended)
+                canceled += len(ended)
         return canceled
 
-
-def _report_oldest(destinations: Sequence[Destination]) -> None:
-    now = datetime.now(UTC)
-    overdue = ((now - destination.due_at).total_seconds() for destination in destinations if destination.ready)
-    metrics.OLDEST.set(max(overdue, default=0.0))
+    def _report(self, destinations: Sequence[Destination]) -> None:
+        """Report how long the oldest delivery is due, and loudly what can't be sent for want of a master key."""
+        now = datetime.now(UTC)
+        overdue = ((now - destination.due_at).total_seconds() for destination in destinations if destination.ready)
+        metrics.OLDEST.set(max(overdue, default=0.0))
+        unsignable = {destination.endpoint_id for destination in destinations if destination.unsignable}
+        metrics.UNSIGNABLE.set(len(unsignable))
+        if unsignable and time.monotonic() - self._unsignable_logged >= UNSIGNABLE_LOG_SECONDS:
+            self._unsignable_logged = time.monotonic()
+            log.error(
+                "webhooks wait for a master key that is not in DARKROOM_WEBHOOKS_MASTER_KEYS; add it again",
+                endpoints=len(unsignable),
+                endpoint_id=str(min(unsignable)),
+            )

@@ -7,19 +7,20 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 import structlog
+from msgspec.structs import replace
 
 from chassis.backoff import Backoff
 from chassis.errors import DatabaseError
 from chassis.targets import Policy, Target, TargetRefusedError, parse_target
 from darkroom_contracts.states import DeliveryOutcome
 from webhooks import metrics
-from webhooks.dispatch.allotment import InFlight, Standing
+from webhooks.dispatch.allotment import InFlight, Limits, Standing
 from webhooks.dispatch.circuits import Circuits
 from webhooks.dispatch.completing import Completer
 from webhooks.dispatch.records import Delivery, Destination
 from webhooks.dispatch.signing import signed_headers
-from webhooks.dispatch.verdict import Verdict, judge
-from webhooks.secrets import MasterKeys, UnknownMasterKeyError
+from webhooks.dispatch.verdict import Verdict, judge, unsignable
+from webhooks.secrets import MasterKeyError, MasterKeys
 from webhooks.sending.outcome import Failure, FailureKind, Outcome, Timings
 
 log = structlog.get_logger()
@@ -58,6 +59,7 @@ class Flights:
         self._proven: dict[Use, None] = {}
         self._uses: Circuits[Use] = Circuits(Backoff(first=5, longest=60), threshold=FAILURES_IN_A_ROW)
         self._origins: Circuits[str] = Circuits(Backoff(first=1, longest=LONGEST_SLOWING_SECONDS))
+        self._way_out: Circuits[None] = Circuits(Backoff(first=1, longest=60))
 
     def start(self, delivery: Delivery) -> None:
         """Send a claimed delivery."""
@@ -74,6 +76,16 @@ class Flights:
         rooms = [self._uses.room(use), self._origins.room(destination.origin), None if proven else 1]
         return Standing(min((room for room in rooms if room is not None), default=None), proven)
 
+    def narrowed(self, limits: Limits) -> Limits:
+        """Return the limits while nothing can be sent to anybody, because the proxy is away: a probe at a time."""
+        room = self._way_out.room(None)
+        return limits if room is None else replace(limits, total=min(room, limits.total))
+
+    def skips(self, destination: Destination) -> bool:
+        """Return whether a destination is skipped, or probed, because its receiver does not work."""
+        rooms = (self._uses.room((destination.tenant_id, destination.origin)), self._origins.room(destination.origin))
+        return any(room is not None for room in rooms)
+
     async def drain(self) -> None:
         """Wait until the deliveries in flight are completed, for a bounded time."""
         if self._tasks:
@@ -83,7 +95,7 @@ class Flights:
 
     async def _fly(self, delivery: Delivery, proven: bool) -> None:
         try:
-            verdict = judge(delivery, await self._send(delivery))
+            verdict = await self._attempt(delivery)
             self._learn(delivery, verdict)
             await self._complete(verdict)
         except Exception:
@@ -92,16 +104,16 @@ class Flights:
             self._count(delivery, -1, proven)
             self.landed()
 
-    async def _send(self, delivery: Delivery) -> Outcome:
+    async def _attempt(self, delivery: Delivery) -> Verdict:
         try:
             target = parse_target(delivery.url, self._policy)
             headers = signed_headers(delivery, self._keys)
         except TargetRefusedError as error:
-            return Failure(FailureKind.DENIED, f"The URL {error}.", Timings())
-        except UnknownMasterKeyError as error:
-            log.warning("webhook can't be signed", endpoint_id=str(delivery.endpoint.id), error=str(error))
-            return Failure(FailureKind.DENIED, "The service lacks the key that signs it; nothing was sent.", Timings())
-        return await self._sender.send(target, headers, delivery.body)
+            return judge(delivery, Failure(FailureKind.DENIED, f"The URL {error}.", Timings()))
+        except MasterKeyError as error:
+            _report_unsignable(delivery, error)
+            return unsignable(delivery)
+        return judge(delivery, await self._sender.send(target, headers, delivery.body))
 
     async def _complete(self, verdict: Verdict) -> None:
         completion = verdict.completion
@@ -120,6 +132,10 @@ class Flights:
         elif verdict.works is False:
             self._proven.pop(use, None)
             self._uses.failed(use)
+        if verdict.got_out:
+            self._way_out.worked(None)
+        elif verdict.got_out is False:
+            self._way_out.failed(None)
         if verdict.slows:
             self._origins.failed(delivery.origin, min(verdict.retry_after, LONGEST_SLOWING_SECONDS))
         _measure(delivery, verdict)
@@ -140,6 +156,10 @@ class Flights:
 
 def _use_of(delivery: Delivery) -> Use:
     return delivery.endpoint.tenant_id, delivery.origin
+
+
+def _report_unsignable(delivery: Delivery, error: MasterKeyError) -> None:
+    log.error("webhook can't be signed", endpoint_id=str(delivery.endpoint.id), error=str(error))
 
 
 def _measure(delivery: Delivery, verdict: Verdict) -> None:

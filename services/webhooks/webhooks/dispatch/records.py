@@ -10,20 +10,32 @@ from darkroom_contracts.states import DeliveryOutcome, DeliveryStatus
 
 NO_TENANT = UUID(int=0)
 """Stands for the operators, whose endpoints have no tenant."""
+FIRST = (UUID(int=0), "")
+"""The place before the first destination."""
 
 
 class Destination(msgspec.Struct, frozen=True):
     """The waiting deliveries of an endpoint to an origin."""
 
     endpoint_id: UUID
+    recorded_origin: str
+    """The origin that their rows have."""
     origin: str
+    """The origin that they are sent to: another one if the endpoint's URL was changed."""
     tenant_id: UUID
     due_at: datetime
     """When the first of them is due."""
     ready: bool
-    """Whether one is due and the endpoint is enabled."""
+    """Whether one is due, the endpoint is enabled and this process can sign for it."""
     abandoned: bool
     """Whether the endpoint was deleted or disabled, so that none will ever be sent."""
+    unsignable: bool
+    """Whether one would be ready, but for a master key that this process lacks."""
+
+
+def place_of(destination: Destination) -> tuple[UUID, str]:
+    """Return where a destination lies among all, so that the next ones can be asked for."""
+    return destination.endpoint_id, destination.recorded_origin
 
 
 class Share(NamedTuple):
@@ -33,17 +45,24 @@ class Share(NamedTuple):
     at_most: int
 
 
-class Endpoint(msgspec.Struct, frozen=True):
-    """What a delivery needs of its endpoint to be signed and judged."""
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a delivery needs of its endpoint to be signed and judged. Master keys are named by their ids."""
 
     id: UUID
     tenant_id: UUID
     implicit: bool
     rotation: int
-    has_previous_secret: bool
-    """Whether the secret before the latest rotation is still valid."""
     master_key: str | None
-    """Id of the master key; None for an endpoint that was never used."""
+    """The secret's; None for an endpoint that was never used."""
+    previous_master_key: str | None = None
+    """That of the secret before the latest rotation, while it is still valid."""
+    ed25519: bool = False
+    """Whether deliveries also have a v1a signature."""
+    headers: bytes | None = None
+    """The static headers, encrypted."""
+    headers_key: str | None = None
+    failing: bool = False
+    """Whether the attempts since its last success failed."""
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -82,14 +101,15 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """The end of an attempt, and what becomes of its delivery. Durations in milliseconds."""
 
     id: UUID
+    endpoint: Endpoint
     number: int
     token: UUID
     outcome: DeliveryOutcome
     status: DeliveryStatus
     pause: float | None = None
     """Seconds until the next attempt of a pending delivery."""
-    disables: bool = False
-    """Whether it disables its endpoint, if that is a standing one."""
+    gone: bool = False
+    """Whether the receiver said that it is gone for good, which disables a standing endpoint."""
     status_code: int | None = None
     dns_ms: float | None = None
     connect_ms: float | None = None
@@ -98,3 +118,30 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     total_ms: float | None = None
     error: str | None = None
     response: bytes | None = None
+
+
+class Ended(NamedTuple):
+    """A delivery that was not received and is not sent again."""
+
+    id: UUID
+    dead_lettered: bool
+    """Whether it has a dead letter, which its end may resolve."""
+
+
+class EndpointOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch of attempts showed of a standing endpoint."""
+
+    endpoint_id: UUID
+    works: bool
+    """Whether one of them succeeded."""
+    gone: bool = False
+    error: str | None = None
+    """Why the last of them failed."""
+
+
+class EndpointAlarm(NamedTuple):
+    """A standing endpoint that operators get an event about."""
+
+    endpoint_id: UUID
+    disabled: bool
+    reason: str

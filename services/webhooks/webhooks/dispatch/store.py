@@ -1,38 +1,59 @@
 """The statements of dispatch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 from chassis.postgres import Connection, Row, load_queries
-from webhooks.dispatch.records import NO_TENANT, Completion, Delivery, Destination, Due, Endpoint, Share
+from webhooks.dispatch.records import (
+    NO_TENANT,
+    Completion,
+    Delivery,
+    Destination,
+    Due,
+    Ended,
+    Endpoint,
+    EndpointAlarm,
+    EndpointOutcome,
+    Share,
+)
 
 queries = load_queries("webhooks.dispatch")
 
 
-async def find_destinations(connection: Connection, after: tuple[UUID, str], at_most: int) -> list[Destination]:
+async def find_destinations(
+    connection: Connection, after: tuple[UUID, str], at_most: int, master_keys: Sequence[str]
+) -> list[Destination]:
     """Return the destinations with waiting deliveries that follow `after`, in order."""
-    rows = queries.find_destinations(connection, after_endpoint=after[0], after_origin=after[1], at_most=at_most)
+    rows = queries.find_destinations(
+        connection, after_endpoint=after[0], after_origin=after[1], at_most=at_most, master_keys=master_keys
+    )
     return [
         Destination(
             row["endpoint_id"],
+            row["recorded_origin"],
             row["origin"],
             row["tenant_id"] or NO_TENANT,
             row["due_at"],
             row["ready"],
             row["abandoned"],
+            row["unsignable"],
         )
         async for row in rows
     ]
 
 
-async def lock_due(connection: Connection, shares: Sequence[Share]) -> list[Due]:
-    """Lock the deliveries that are due, within each destination's share, for the rest of the transaction."""
+async def lock_due(connection: Connection, shares: Sequence[Share], master_keys: Sequence[str]) -> list[Due]:
+    """Lock the deliveries that are due, within each destination's share, for the rest of the transaction.
+
+    Those of endpoints that need another master key stay where they are.
+    """
     rows = queries.lock_due(
         connection,
         endpoints=[share.destination.endpoint_id for share in shares],
-        origins=[share.destination.origin for share in shares],
+        origins=[share.destination.recorded_origin for share in shares],
         counts=[share.at_most for share in shares],
+        master_keys=master_keys,
     )
     return [_due(row) async for row in rows]
 
@@ -56,6 +77,8 @@ async def begin_attempts(
         connection,
         ids=list(tokens),
         tokens=list(tokens.values()),
+        urls=[each.url for each in due],
+        origins=[each.origin for each in due],
         bodies=[None if each.body is not None else bodies[each.id] for each in due],
         lease=lease,
     )
@@ -76,26 +99,61 @@ async def begin_attempts(
     ]
 
 
-async def refuse(connection: Connection, ids: Sequence[UUID], error: str) -> None:
+async def refuse(connection: Connection, ids: Sequence[UUID], error: str) -> list[Ended]:
     """End locked deliveries that can't be encoded, and log why."""
-    await queries.refuse(connection, ids=ids, error=error)
+    return await _ended(queries.refuse(connection, ids=ids, error=error))
 
 
-async def complete(connection: Connection, completions: Sequence[Completion]) -> set[UUID]:
-    """Record the ends of attempts. Return the ids of the deliveries that were still held."""
-    return {row["id"] async for row in queries.complete(connection, completions=completions)}
+async def complete(connection: Connection, completions: Sequence[Completion]) -> dict[UUID, Ended]:
+    """Record the ends of attempts. Return the deliveries that were still held, whether they end or not."""
+    return {each.id: each for each in await _ended(queries.complete(connection, completions=completions))}
 
 
-async def reap(connection: Connection, at_most: int, most_failures: int) -> int:
-    """Make deliveries whose lease expired due again. Return how many there were."""
-    return int(await queries.reap(connection, at_most=at_most, most_failures=most_failures))
+async def bury(connection: Connection, messages: Mapping[UUID, str]) -> None:
+    """Insert dead letters of deliveries that just ended, each with the reason."""
+    await queries.bury(connection, ids=list(messages), messages=list(messages.values()))
 
 
-async def cancel_destination(connection: Connection, destination: Destination, at_most: int) -> int:
-    """Cancel waiting deliveries of a destination. Return how many there were."""
-    return int(
-        await queries.cancel_destination(
-            connection, endpoint_id=destination.endpoint_id, origin=destination.origin, at_most=at_most
+async def resolve(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Resolve the dead letters of deliveries that were sent again and ended."""
+    await queries.resolve(connection, ids=ids)
+
+
+async def note_outcomes(
+    connection: Connection, outcomes: Sequence[EndpointOutcome], warn_hours: int, disable_hours: int
+) -> list[EndpointAlarm]:
+    """Note since when standing endpoints fail, and disable those that did nothing else for too long.
+
+    Return those that operators get an event about.
+    """
+    rows = queries.note_outcomes(connection, outcomes=outcomes, warn_hours=warn_hours, disable_hours=disable_hours)
+    return [EndpointAlarm(row["id"], row["disabled"], row["reason"]) async for row in rows]
+
+
+async def reap(connection: Connection, at_most: int, most_losses: int) -> tuple[int, list[Ended]]:
+    """Make deliveries whose lease expired due again. Return how many there were, and those that end."""
+    rows = [row async for row in queries.reap(connection, at_most=at_most, most_losses=most_losses)]
+    return len(rows), [Ended(row["id"], row["dead_lettered"]) for row in rows if row["exhausted"]]
+
+
+async def cancel_destination(connection: Connection, destination: Destination, at_most: int) -> list[Ended]:
+    """Cancel waiting deliveries of a destination."""
+    return await _ended(
+        queries.cancel_destination(
+            connection, endpoint_id=destination.endpoint_id, origin=destination.recorded_origin, at_most=at_most
+        )
+    )
+
+
+async def give_up(connection: Connection, destination: Destination, age: timedelta, at_most: int) -> list[Ended]:
+    """End due deliveries of a destination whose schedule began too long ago."""
+    return await _ended(
+        queries.give_up(
+            connection,
+            endpoint_id=destination.endpoint_id,
+            origin=destination.recorded_origin,
+            age=age,
+            at_most=at_most,
         )
     )
 
@@ -121,14 +179,22 @@ async def sample(connection: Connection, at_most: int) -> tuple[int, int]:
     return row["waiting"], row["due"]
 
 
+async def _ended(rows: AsyncIterable[Row]) -> list[Ended]:
+    return [Ended(row["id"], row["dead_lettered"]) async for row in rows]
+
+
 def _due(row: Row) -> Due:
     endpoint = Endpoint(
-        row["endpoint_id"],
-        row["tenant_id"] or NO_TENANT,
-        row["implicit"],
-        row["rotation"],
-        row["has_previous_secret"],
-        row["master_key"],
+        id=row["endpoint_id"],
+        tenant_id=row["tenant_id"] or NO_TENANT,
+        implicit=row["implicit"],
+        rotation=row["rotation"],
+        master_key=row["master_key"],
+        previous_master_key=row["previous_master_key"],
+        ed25519=row["ed25519"],
+        headers=row["headers"],
+        headers_key=row["headers_key"],
+        failing=row["failing"],
     )
     return Due(
         row["id"],

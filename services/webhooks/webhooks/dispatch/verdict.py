@@ -21,7 +21,9 @@ SLOWING = {
 """Answers by which a receiver asks for less."""
 LONGEST_RETRY_AFTER = 24 * 3600.0
 BUSY_PAUSE = 0.5
-"""Seconds until a delivery that was not sent is due again."""
+"""Seconds until a delivery that was not sent, because of the sender's own bounds, is due again."""
+MENDING_PAUSE = 60.0
+"""The same where an operator must do something first."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -34,6 +36,8 @@ class Verdict(msgspec.Struct, frozen=True):
     """Whether the whole origin is to receive less for a while."""
     retry_after: float = 0.0
     """Seconds that the receiver asked to wait."""
+    got_out: bool | None = None
+    """Whether this process can send at all; None if the outcome says nothing about it."""
 
 
 def judge(delivery: Delivery, outcome: Outcome) -> Verdict:
@@ -41,21 +45,29 @@ def judge(delivery: Delivery, outcome: Outcome) -> Verdict:
     if isinstance(outcome, Response):
         return _judge_response(delivery, outcome)
     if outcome.kind is FailureKind.BUSY:
-        return Verdict(_released(delivery, outcome.sentence), None)
+        return Verdict(_released(delivery, outcome.sentence, BUSY_PAUSE), works=None)
+    if outcome.kind is FailureKind.PROXY:
+        return Verdict(_released(delivery, outcome.sentence, MENDING_PAUSE), works=None, got_out=False)
     return Verdict(_failed(delivery, outcome.timings, outcome.sentence), works=False)
+
+
+def unsignable(delivery: Delivery) -> Verdict:
+    """Return the meaning of a delivery that can't be signed: the operator's mistake, and no failure of the receiver."""
+    sentence = "The service lacks a key that the endpoint needs; nothing was sent."
+    return Verdict(_released(delivery, sentence, MENDING_PAUSE), works=None)
 
 
 def _judge_response(delivery: Delivery, response: Response) -> Verdict:
     if 200 <= response.status < 300:
-        return Verdict(_succeeded(delivery, response), works=True)
+        return Verdict(_succeeded(delivery, response), works=True, got_out=True)
     if response.status == HTTPStatus.GONE:
-        return Verdict(_gone(delivery, response), works=True)
+        return Verdict(_gone(delivery, response), works=True, got_out=True)
     wait = retry_after(response)
     sentence = f"The receiver answered {response.status}."
     completion = _failed(delivery, response.timings, sentence, response, at_least=wait)
     slows = response.status in SLOWING or wait > 0
     works = response.status < 500 and not slows
-    return Verdict(completion, works, slows, wait)
+    return Verdict(completion, works, slows, wait, got_out=True)
 
 
 def retry_after(response: Response) -> float:
@@ -87,13 +99,13 @@ def _gone(delivery: Delivery, response: Response) -> Completion:
         response.timings,
         error=sentence,
         response=response,
-        disables=True,
+        gone=True,
     )
 
 
-def _released(delivery: Delivery, sentence: str) -> Completion:
+def _released(delivery: Delivery, sentence: str, pause: float) -> Completion:
     return _completion(
-        delivery, DeliveryOutcome.RELEASED, DeliveryStatus.PENDING, Timings(), pause=BUSY_PAUSE, error=sentence
+        delivery, DeliveryOutcome.RELEASED, DeliveryStatus.PENDING, Timings(), pause=pause, error=sentence
     )
 
 
@@ -117,16 +129,17 @@ def _completion(
     pause: float | None = None,
     error: str | None = None,
     response: Response | None = None,
-    disables: bool = False,
+    gone: bool = False,
 ) -> Completion:
     return Completion(
         id=delivery.id,
+        endpoint=delivery.endpoint,
         number=delivery.number,
         token=delivery.token,
         outcome=outcome,
         status=status,
         pause=pause,
-        disables=disables,
+        gone=gone,
         status_code=response.status if response else None,
         dns_ms=_milliseconds(timings.dns),
         connect_ms=_milliseconds(timings.connect),

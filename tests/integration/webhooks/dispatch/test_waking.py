@@ -85,7 +85,7 @@ async def test_the_first_start_retires_what_is_too_old(dispatch: Dispatch, shop:
     """A backlog from the time before webhooks were sent is not fired; younger deliveries are."""
     await shop.end(receiver.url, 3)
     old, young, _ = await shop.deliveries()
-    age = "UPDATE webhook_deliveries SET created_at = now() - $2::interval WHERE id = $1"
+    age = "UPDATE webhook_deliveries SET scheduled_at = now() - $2::interval WHERE id = $1"
     await shop.execute(age, old["id"], LENGTH * 1.01)
     await shop.execute(age, young["id"], LENGTH * 0.99)
     await dispatch.round()
@@ -97,7 +97,7 @@ async def test_a_later_start_retires_nothing(dispatch: Dispatch, shop: Shop, rec
     """What waited for a paused endpoint, or while no dispatcher ran, is sent."""
     await dispatch.round()
     await shop.end(receiver.url)
-    await shop.execute("UPDATE webhook_deliveries SET created_at = now() - $1::interval", LENGTH * 2)
+    await shop.execute("UPDATE webhook_deliveries SET scheduled_at = now() - $1::interval", LENGTH * 2)
     async with open_dispatch(database) as restarted:
         await restarted.round()
     assert await shop.count("succeeded") == 1

@@ -13,7 +13,7 @@ from darkroom_contracts.states import JobStatus
 from darkroom_contracts.webhooks.payload import MAX_PAYLOAD_BYTES, JobEvent
 from tests.support.deliveries import NOON
 from tests.support.models import job_input
-from webhooks.dispatch.body import UndecodableSnapshotError, encode_body
+from webhooks.dispatch.body import UndecodableContentError, encode_body
 
 
 def snapshot(**changes: Any) -> bytes:
@@ -76,7 +76,7 @@ def test_no_job_is_too_large() -> None:
 @pytest.mark.parametrize("row", [b"", b"{}", b"[]", snapshot().replace(b"failed", b"burnt")])
 def test_what_cant_be_decoded_is_not_sent(row: bytes) -> None:
     """The error quotes nothing of it."""
-    with pytest.raises(UndecodableSnapshotError) as refused:
+    with pytest.raises(UndecodableContentError) as refused:
         encode_body("job.failed", NOON, row, "")
     assert "burnt" not in str(refused.value)
     assert refused.value.__cause__ is None
@@ -84,5 +84,5 @@ def test_what_cant_be_decoded_is_not_sent(row: bytes) -> None:
 
 def test_an_unknown_event_is_not_sent() -> None:
     """Another version recorded it."""
-    with pytest.raises(UndecodableSnapshotError):
+    with pytest.raises(UndecodableContentError):
         encode_body("job.vanished", NOON, snapshot(), "")

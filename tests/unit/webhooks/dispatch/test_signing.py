@@ -25,7 +25,7 @@ def test_the_library_of_the_specification_accepts_them() -> None:
 
 def test_both_secrets_sign_while_one_replaces_the_other() -> None:
     """A receiver may know either."""
-    sent = delivery(endpoint=endpoint(rotation=3, has_previous_secret=True))
+    sent = delivery(endpoint=endpoint(rotation=3, previous_master_key="first"))
     headers = signed_headers(sent, KEYS)
     for rotation in (3, 2):
         Webhook(KEYS.secret("first", sent.endpoint.id, rotation)).verify(sent.body, headers)

@@ -37,7 +37,7 @@ def test_anything_else_is_tried_again(status: int) -> None:
     """Redirects too: they are not followed."""
     verdict = judge(delivery(), response(status))
     done = verdict.completion
-    assert (done.outcome, done.status, done.disables) == (DeliveryOutcome.FAILED, DeliveryStatus.PENDING, False)
+    assert (done.outcome, done.status, done.gone) == (DeliveryOutcome.FAILED, DeliveryStatus.PENDING, False)
     assert done.pause == pytest.approx(PAUSES[0], rel=0.2)
     assert done.error == f"The receiver answered {status}."
     assert (verdict.works, verdict.slows) == (status < 500, False)
@@ -48,7 +48,7 @@ def test_410_ends_the_delivery() -> None:
     verdict = judge(delivery(), response(410))
     done = verdict.completion
     assert (done.outcome, done.status, done.pause) == (DeliveryOutcome.FAILED, DeliveryStatus.FAILED, None)
-    assert done.disables
+    assert done.gone
     assert verdict.works
 
 
@@ -75,7 +75,7 @@ def test_the_tenth_failure_is_the_last() -> None:
     assert (done.outcome, done.status, done.pause) == (DeliveryOutcome.FAILED, DeliveryStatus.FAILED, None)
 
 
-@pytest.mark.parametrize("kind", sorted(set(FailureKind) - {FailureKind.BUSY}))
+@pytest.mark.parametrize("kind", sorted(set(FailureKind) - {FailureKind.BUSY, FailureKind.PROXY}))
 def test_no_answer_is_a_failure(kind: FailureKind) -> None:
     """The attempt keeps the sentence, storable, and how long it took."""
     verdict = judge(delivery(), Failure(kind, "It was\x00 reset.", TIMINGS))
