@@ -42,7 +42,7 @@ class LetterSummary(msgspec.Struct, frozen=True):
     delivery_id: UUID | None
     model: str | None
     reason: str
-    """A JobErrorCode, or a code that a later version added."""
+    """A JobErrorCode, `webhook_exhausted`, or a code that a later version added."""
     message: str
     fingerprint: str
     """Equal for failures of the same kind."""
