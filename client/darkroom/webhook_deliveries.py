@@ -10,6 +10,7 @@ from darkroom.transport import Transport
 from darkroom.webhook_endpoints import EndpointId
 from darkroom_contracts.api.webhook_deliveries import (
     MAX_PAGE,
+    EventType,
     WebhookDelivery,
     WebhookDeliveryDetail,
     WebhookDeliveryList,
@@ -36,7 +37,7 @@ class WebhookDeliveries:
         job: UUID | None = None,
         endpoint: EndpointId | None = None,
         status: DeliveryStatus | None = None,
-        event: str | None = None,
+        event: EventType | None = None,
         audience: EndpointAudience = EndpointAudience.CLIENT,
     ) -> Iterator[WebhookDelivery]:
         """Yield the deliveries that match, the newest first. Pages are requested as they are needed."""

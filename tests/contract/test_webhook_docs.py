@@ -1,10 +1,17 @@
 """docs/webhooks.md, held to the code."""
 
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import msgspec
+import pytest
 
+from darkroom.cli import main
+from darkroom.webhook_commands import webhooks
+from darkroom_contracts.api.webhook_endpoints import MAX_ENDPOINTS, MAX_HEADER_BYTES, MAX_HEADERS
 from darkroom_contracts.webhooks import WebhookEvent
 from darkroom_contracts.webhooks.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tests.support.webhooks import BODY
@@ -49,3 +56,45 @@ def test_the_schedule_is_the_sender_s() -> None:
     assert tuple(int(count) * SECONDS[unit] for _, count, unit in rows) == PAUSES
     assert f"varies by up to {JITTER:.0%}".replace("%", " %") in section("Retries")
     assert f"{sum(PAUSES) / 3600:.1f} hours" in section("Retries")
+
+
+def commands() -> list[list[str]]:
+    """Return the arguments of every `darkroom` command in the page's blocks and sentences."""
+    blocks = "\n".join(re.findall(r"```sh\n(.+?)```", DOCUMENT, re.DOTALL))
+    inline = re.findall(r"`(darkroom [^`]+)`", DOCUMENT)
+    lines = [*re.findall(r"\bdarkroom .+?(?=\)?$)", blocks, re.MULTILINE), *inline]
+    return [shlex.split(line)[1:] for line in lines]
+
+
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_the_commands_exist(arguments: list[str]) -> None:
+    """Every command that the page shows exists, and has the options that it shows."""
+    command: click.Command = main
+    rest = list(arguments)
+    while isinstance(command, click.Group) and rest:
+        found = command.get_command(click.Context(command), rest.pop(0))
+        assert found is not None
+        command = found
+    options = {option for param in command.params for option in param.opts}
+    assert {argument for argument in rest if argument.startswith("-")} <= options
+
+
+def test_the_options_that_it_names_exist() -> None:
+    """Options in its sentences belong to a command of webhooks."""
+    named = set(re.findall(r"`(?:\w+ )*(--[a-z0-9-]+)", DOCUMENT))
+    assert named
+    assert named <= {option for command in every(webhooks) for param in command.params for option in param.opts}
+
+
+def every(command: click.Command) -> Iterator[click.Command]:
+    """Yield a command and those below it."""
+    yield command
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            yield from every(below)
+
+
+def test_the_receivers_limits_are_those_of_the_code() -> None:
+    """The page names the numbers of endpoints, headers and hours that hold."""
+    assert f"A tenant can have {MAX_ENDPOINTS}." in DOCUMENT
+    assert f"Up to {MAX_HEADERS} headers with {MAX_HEADER_BYTES:,} bytes" in DOCUMENT

@@ -1,7 +1,8 @@
 """`darkroom webhooks deliveries`."""
 
+from datetime import timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import click
@@ -11,8 +12,11 @@ from darkroom.commands import connected
 from darkroom.console import json_option, print_fields, print_json, print_table
 from darkroom.webhook_commands.options import EndpointType, audience, operator_option
 from darkroom.webhook_endpoints import EndpointId
-from darkroom_contracts.api.webhook_deliveries import WebhookAttempt, WebhookDelivery, WebhookDeliveryDetail
+from darkroom_contracts.api.webhook_deliveries import EventType, WebhookAttempt, WebhookDelivery, WebhookDeliveryDetail
 from darkroom_contracts.states import DeliveryOutcome, DeliveryStatus
+
+A_MOMENT = timedelta(seconds=1)
+"""Longer than from an event to the beginning of its first schedule."""
 
 
 @click.group()
@@ -26,7 +30,12 @@ def deliveries() -> None:
 @click.option(
     "--status", type=click.Choice([str(status) for status in DeliveryStatus]), help="Only deliveries of this status."
 )
-@click.option("--event", metavar="TYPE", help="Only deliveries of this type of event, such as job.failed.")
+@click.option(
+    "--event",
+    type=click.Choice(get_args(EventType)),
+    metavar="TYPE",
+    help="Only deliveries of this type of event, such as job.failed.",
+)
 @click.option(
     "--limit",
     type=click.IntRange(1, 10_000),
@@ -40,7 +49,7 @@ def list_(
     endpoint: EndpointId | None,
     job: UUID | None,
     status: str | None,
-    event: str | None,
+    event: EventType | None,
     limit: int,
     operator: bool,
     as_json: bool,
@@ -121,10 +130,7 @@ def _fields(delivery: WebhookDeliveryDetail) -> list[tuple[str, object]]:
         ("job", None if delivery.job_id is None else f"{delivery.job_id} version {delivery.job_version}"),
         ("url", delivery.url),
         ("created", delivery.created_at),
-        (
-            "attempts",
-            f"{delivery.attempts_made}, {delivery.failures} failed since {delivery.scheduled_at:%Y-%m-%d %H:%M:%SZ}",
-        ),
+        ("attempts", _attempts(delivery)),
     ]
     if delivery.status == DeliveryStatus.PENDING:
         fields.append(("next attempt", _next(delivery)))
@@ -133,6 +139,12 @@ def _fields(delivery: WebhookDeliveryDetail) -> list[tuple[str, object]]:
     if delivery.dead_lettered:
         fields.append(("dead letter", f"yes; `darkroom webhooks redeliver {delivery.id}` sends it again"))
     return fields
+
+
+def _attempts(delivery: WebhookDelivery) -> str:
+    again = delivery.scheduled_at - delivery.created_at > A_MOMENT
+    since = f" since it was sent again at {delivery.scheduled_at:%Y-%m-%d %H:%M:%SZ}" if again else ""
+    return f"{delivery.attempts_made}, {delivery.failures} failed{since}"
 
 
 def _print_attempts(attempts: list[WebhookAttempt]) -> None:

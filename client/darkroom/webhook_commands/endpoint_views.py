@@ -44,7 +44,7 @@ def print_stats(found: WebhookEndpointStats) -> None:
             ("since", found.since),
             ("deliveries", _counts(found.deliveries)),
             ("attempts", _counts(found.attempts)),
-            ("success", share),
+            ("delivered", share),
             ("event to delivery", _percentiles(found.delivery_ms_p50, found.delivery_ms_p95)),
             ("attempt", _percentiles(found.attempt_ms_p50, found.attempt_ms_p95)),
             ("oldest waiting", found.oldest_pending_at),
@@ -110,7 +110,7 @@ def _lines(lines: Iterable[str]) -> str:
 
 
 def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or UNKNOWN
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or UNKNOWN
 
 
 def _percentiles(median: float | None, p95: float | None) -> str | None:

@@ -93,7 +93,7 @@ def _recover(endpoint: EndpointId, since: datetime, include: Include, operator: 
         return
     click.echo(f"{_count(recovered.redelivered)} due again.")
     if recovered.kept_since and recovered.kept_since > since > BEGINNING:
-        click.echo(f"The log begins at {_time(recovered.kept_since)}: earlier deliveries were removed.", err=True)
+        click.echo(f"The endpoint's log begins at {_time(recovered.kept_since)}.", err=True)
 
 
 def _followed(

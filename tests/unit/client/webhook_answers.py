@@ -46,7 +46,7 @@ _ENDPOINT: dict[str, Any] = {
 def stats(**changes: Any) -> WebhookEndpointStats:
     values: dict[str, Any] = {
         "since": AT,
-        "deliveries": {"succeeded": 1200, "failed": 3},
+        "deliveries": {"succeeded": 1200, "failed": 3, "retired": 0},
         "attempts": {"succeeded": 1200, "failed": 30},
         "success_share": 0.9975,
         "delivery_ms_p50": 12.5,

@@ -1,11 +1,12 @@
 import json
+from datetime import timedelta
 
 import pytest
 
 from darkroom_contracts.api.webhook_deliveries import WebhookDeliveryList
 from darkroom_contracts.states import DeliveryStatus
 from tests.unit.client.answers import JOB_ID, Script, reply
-from tests.unit.client.webhook_answers import DELIVERY_ID, accepted, delivery, detail, refused
+from tests.unit.client.webhook_answers import AT, DELIVERY_ID, accepted, delivery, detail, refused
 from tests.unit.client.webhook_commands.runner import Commands
 
 
@@ -51,11 +52,18 @@ def test_a_delivery_is_shown_with_its_attempts_and_its_body(webhooks: Commands) 
     found = detail(refused(1), accepted(2), body='{"type":"job.succeeded"}', status=DeliveryStatus.SUCCEEDED)
     shown = webhooks.run(Script(reply(found)), "deliveries", "show", DELIVERY_ID).stdout
     assert f"{JOB_ID} version 3" in shown
-    assert "2, 1 failed since 2026-11-21 12:00:00Z" in shown
+    assert "2, 1 failed\n" in shown
     first, second = (line for line in shown.splitlines() if line.startswith(("1 ", "2 ")))
     assert first.split()[-6:] == ["7.0", "HTTP", "503", "from", "the", "receiver."]
     assert second.split()[-6:] == ["0.5", "1.2", "-", "3.0", "3.5", "-"]
     assert '"type": "job.succeeded"' in shown
+
+
+def test_failures_are_counted_from_a_redelivery(webhooks: Commands) -> None:
+    """Attempts before it are not failures of the present schedule."""
+    found = detail(refused(), failures=0, scheduled_at=AT + timedelta(hours=1))
+    shown = webhooks.run(Script(reply(found)), "deliveries", "show", DELIVERY_ID).stdout
+    assert "1, 0 failed since it was sent again at 2026-11-21 13:00:00Z" in shown
 
 
 def test_a_dead_letter_says_who_can_replay_it(webhooks: Commands) -> None:

@@ -62,7 +62,7 @@ def test_a_recovery_counts_over_its_pages(webhooks: Commands) -> None:
     )
     result = webhooks.run(script, "recover", ENDPOINT_ID, *SINCE, "--all")
     assert result.stdout == "1 delivery is due again.\n"
-    assert result.stderr == "The log begins at 2026-11-21 13:00:00Z: earlier deliveries were removed.\n"
+    assert result.stderr == "The endpoint's log begins at 2026-11-21 13:00:00Z.\n"
     assert [body["include"] for body in bodies(script)] == ["all", "all"]
 
 
