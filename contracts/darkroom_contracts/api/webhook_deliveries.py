@@ -23,7 +23,17 @@ EndpointReference = Annotated[
     str, Meta(pattern=r"^(implicit|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$(?!\n)")
 ]
 """The id of an endpoint, or `implicit` for that of the jobs' `webhook_url`s."""
-EventName = Annotated[str, Meta(max_length=64, pattern=r"^[a-z_]+\.[a-z_]+$(?!\n)")]
+EventType = Literal[
+    "job.started",
+    "job.canceled",
+    "job.expired",
+    "job.failed",
+    "job.succeeded",
+    "webhook_endpoint.failing",
+    "webhook_endpoint.disabled",
+    "webhook_endpoint.test",
+]
+"""The types of events: WebhookEvent, OperatorEvent and TEST_EVENT."""
 
 
 class WebhookDeliveryQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,7 +48,7 @@ class WebhookDeliveryQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
         DeliveryStatus | None, Meta(description="Only deliveries of this status.", extra={"default": "any"})
     ] = None
     event: Annotated[
-        EventName | None, Meta(description="Only deliveries of this type of event.", extra={"default": "any"})
+        EventType | None, Meta(description="Only deliveries of this type of event.", extra={"default": "any"})
     ] = None
     audience: Annotated[
         EndpointAudience,

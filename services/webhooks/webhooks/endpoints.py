@@ -31,10 +31,7 @@ _WORDING = {
     "x21-": "has a value that is not of visible ASCII characters with spaces only between them",
     "matching regex": "must not hold NUL characters",
 }
-_QUERY_WORDING = {
-    "matching regex '^(implicit": "must be the id of an endpoint, or `implicit`",
-    "matching regex": "must be a type of event, such as `job.failed`",
-}
+_QUERY_WORDING = {"matching regex": "must be the id of an endpoint, or `implicit`"}
 
 
 class Endpoints:

@@ -7,6 +7,7 @@ from uuid import uuid4
 import asyncpg
 import httpx2
 import pytest
+from prometheus_client import REGISTRY
 
 from darkroom_contracts.api import Scope
 from tests.integration.webhooks.history.log import Log
@@ -70,7 +71,7 @@ async def test_a_history_from_the_list_to_its_attempts(client: httpx2.AsyncClien
         ({"job": "7"}, "job"),
         ({"job": "null"}, "job"),
         ({"status": "lost"}, "status"),
-        ({"event": "job failed"}, "event"),
+        ({"event": "job.exploded"}, "event"),
         ({"endpoint": "explicit"}, "endpoint"),
         ({"audience": "all"}, "audience"),
         ({"tenant": str(uuid4())}, "tenant"),
@@ -139,6 +140,20 @@ async def test_a_wrong_recovery_is_refused(client: httpx2.AsyncClient, body: Any
     """A moment needs a time zone and lies in the past; the problem names the field."""
     response = await client.post("/v1/webhook-endpoints/implicit/recover", json=body)
     assert refusal(response) == (422, "invalid_request", field)
+
+
+async def test_what_is_sent_again_is_counted(client: httpx2.AsyncClient, log: Log) -> None:
+    """Deliveries of a recovery apart from single ones; a refused one is not counted."""
+    before = {by: redeliveries(by) for by in ("one", "recovery")}
+    made = await log.deliver(await log.implicit(), 3, "failed")
+    await client.post(f"{LIST}/{made[0]}/redeliver")
+    await client.post(f"{LIST}/{uuid4()}/redeliver")
+    await client.post("/v1/webhook-endpoints/implicit/recover", json={"since": "2000-01-01T00:00:00Z"})
+    assert {by: redeliveries(by) - count for by, count in before.items()} == {"one": 1, "recovery": 2}
+
+
+def redeliveries(by: str) -> float:
+    return REGISTRY.get_sample_value("darkroom_webhook_redeliveries_total", {"by": by}) or 0.0
 
 
 async def test_no_response_has_what_a_receiver_answered(client: httpx2.AsyncClient, log: Log) -> None:

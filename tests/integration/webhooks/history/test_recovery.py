@@ -205,7 +205,7 @@ async def test_the_implicit_endpoint_recovers_too(recover: Recovery, log: Log) -
 
 
 async def test_the_answer_says_since_when_deliveries_are_kept(recover: Recovery, log: Log) -> None:
-    """What retention has removed can't be sent again, and a `since` before that is no mistake."""
+    """What retention has removed can't be sent again, and an earlier `since` is accepted."""
     endpoint = await log.endpoint()
     assert await recover(log.caller(), str(endpoint), RecoverRequest(LONG_AGO)) == RecoverReply(redelivered=0)
     made = await log.deliver(endpoint, 2, "failed")
