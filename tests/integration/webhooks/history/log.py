@@ -91,5 +91,8 @@ class Log:
         rows = await self._connection.fetch("SELECT id FROM webhook_deliveries WHERE status = $1 ORDER BY id", status)
         return [row["id"] for row in rows]
 
+    async def value(self, query: str) -> Any:
+        return await self._connection.fetchval(query)
+
     async def execute(self, statement: str, *arguments: Any) -> None:
         await self._connection.execute(statement, *arguments)
