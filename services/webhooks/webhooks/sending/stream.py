@@ -3,13 +3,16 @@
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from time import monotonic
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import httpcore2
 
 BUFFER = 16 * 1024
 """Bytes read ahead, after which the operating system holds the receiver back."""
+
+Opened: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Stream(httpcore2.AsyncNetworkStream):
@@ -28,10 +31,14 @@ class Stream(httpcore2.AsyncNetworkStream):
         cls, sock: socket.socket, ssl_context: ssl.SSLContext | None = None, hostname: str | None = None
     ) -> Self:
         """Take over a connected socket, with a TLS handshake if there is a context. Raises OSError."""
+        opening = asyncio.ensure_future(
+            asyncio.open_connection(sock=sock, limit=BUFFER, ssl=ssl_context, server_hostname=hostname)
+        )
         try:
-            reader, writer = await asyncio.open_connection(
-                sock=sock, limit=BUFFER, ssl=ssl_context, server_hostname=hostname
-            )
+            reader, writer = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            _abandon(opening, sock)
+            raise
         except BaseException:
             sock.close()
             raise
@@ -72,3 +79,21 @@ class Stream(httpcore2.AsyncNetworkStream):
     def is_closed(self) -> bool:
         """Whether the receiver closed the connection, or this side did."""
         return self._reader.at_eof() or self._reader.exception() is not None or self._writer.transport.is_closing()
+
+
+def _abandon(opening: asyncio.Future[Opened], sock: socket.socket) -> None:
+    """End an `open_connection` that nobody waits for by ending its connection.
+
+    It is not canceled itself: before its TLS handshake began, asyncio would leave its transport open (Python 3.11.7), and
+    the next connection that was given the same file descriptor would end in a RuntimeError.
+    """
+    with suppress(OSError):  # the connection has ended already
+        sock.shutdown(socket.SHUT_RDWR)
+    opening.add_done_callback(lambda _: _close(opening, sock))
+
+
+def _close(opening: asyncio.Future[Opened], sock: socket.socket) -> None:
+    if opening.cancelled() or opening.exception() is not None:
+        sock.close()
+    else:
+        opening.result()[1].transport.abort()

@@ -300,7 +300,7 @@ async def test_the_name_of_the_proxy_is_resolved() -> None:
 
 
 async def test_the_proxy_refuses_names_that_lead_inside() -> None:
-    """A name that the proxy does not let through is an address that webhooks may not reach."""
+    """A name that the proxy does not let through is an address that webhooks must not reach."""
     async with proxying(ConnectProxy({})) as proxy, sending(POLICY, proxy=proxy) as sender:
         outcome = await sender.send(target_of(443), {}, b"{}")
     assert isinstance(outcome, Failure)

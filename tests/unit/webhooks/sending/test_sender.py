@@ -137,26 +137,6 @@ async def test_no_proxy_is_taken_from_the_environment(monkeypatch: pytest.Monkey
         assert (proxy.accepted, receiver.accepted) == (0, 1)
 
 
-async def test_a_canceled_send_closes_its_connection() -> None:
-    """Cancellation closes the socket and frees the place."""
-    closed = asyncio.Event()
-
-    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        begun.set()
-        await reader.read()
-        closed.set()
-
-    begun = asyncio.Event()
-    async with receiving(behave) as receiver, sending() as sender:
-        request = asyncio.create_task(sender.send(receiver.target(), {}, BODY))
-        await asyncio.wait_for(begun.wait(), 5)
-        request.cancel()
-        await asyncio.wait([request])
-        assert request.cancelled()
-        await asyncio.wait_for(closed.wait(), 5)
-
-
 def test_the_loop_of_the_services_gives_the_same() -> None:
     """Services run on uvloop; sending does not depend on the kind of loop."""
 
