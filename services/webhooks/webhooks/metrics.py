@@ -8,7 +8,8 @@ COUNT_AT_MOST = 10_000
 WAITING = Gauge("darkroom_webhook_deliveries_waiting", f"Deliveries to send; counted up to {COUNT_AT_MOST}.")
 DUE = Gauge("darkroom_webhook_deliveries_due", "Those of the counted deliveries whose next attempt is due.")
 OLDEST = Gauge(
-    "darkroom_webhook_oldest_due_seconds", "Seconds for which the most overdue delivery of an enabled endpoint is due."
+    "darkroom_webhook_oldest_due_seconds",
+    "Seconds for which the most overdue delivery is due, of those to enabled endpoints whose receivers are not skipped.",
 )
 UNSIGNABLE = Gauge(
     "darkroom_webhook_unsignable_endpoints",

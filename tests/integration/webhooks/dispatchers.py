@@ -1,6 +1,7 @@
 """The parts of a dispatcher, whose rounds a test drives."""
 
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +13,7 @@ from webhooks.dispatch.allotment import Limits
 from webhooks.dispatch.claiming import Terms
 from webhooks.dispatch.completing import Completer
 from webhooks.dispatch.dispatcher import Dispatcher
+from webhooks.dispatch.failing import FailingEndpoints
 from webhooks.dispatch.flights import Flights
 from webhooks.dispatch.reaping import Reaper
 from webhooks.secrets import MasterKeys
@@ -46,16 +48,17 @@ async def open_dispatch(
     seconds: float = 5.0,
     allowed: Sequence[str] = ("127.0.0.1",),
     keys: MasterKeys = KEYS,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Dispatch]:
     """Open a dispatcher that may send to `allowed` hosts, with a reaper that does not wait.
 
-    A receiver has some seconds to answer.
+    A receiver has some seconds to answer. `clock` is that of what the process learns of receivers.
     """
     policy = Policy.of(allowed)
     async with Database(DatabaseSettings(database_url=url), "webhooks-test") as database:
-        completer = Completer(database)
+        completer = Completer(database, FailingEndpoints(clock))
         async with Sender(policy, seconds=seconds) as sender:
-            flights = Flights(sender, policy, keys, completer)
+            flights = Flights(sender, policy, keys, completer, clock)
             dispatcher = Dispatcher(database, flights, limits, Terms("https://darkroom.example", keys, LEASE))
             yield Dispatch(dispatcher, flights, Reaper(database, dispatcher.wake, timedelta(0)), database)
         await flights.drain()  # flights whose sender is closed end, and record that while there is a database

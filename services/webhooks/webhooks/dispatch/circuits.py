@@ -16,6 +16,8 @@ MOST_KEPT = 10_000
 
 class _Circuit(msgspec.Struct, frozen=True):
     failures: int
+    since: float
+    """The time of the first of them."""
     until: float
 
 
@@ -41,16 +43,23 @@ class Circuits(Generic[K]):
             return None
         return 0 if self._clock() < circuit.until else 1
 
+    def open_seconds(self, key: K) -> float | None:
+        """Return how long nothing has worked; None if the circuit is closed."""
+        circuit = self._circuits.get(key)
+        if circuit is None or circuit.failures < self._threshold:
+            return None
+        return self._clock() - circuit.since
+
     def failed(self, key: K, at_least_seconds: float = 0) -> None:
         """Count a failure, and open the circuit if it was one too many.
 
         Deliveries that were in flight when the circuit opened fail together, and count once.
         """
-        last = self._circuits.pop(key, None) or _Circuit(0, 0)
+        last = self._circuits.pop(key, None) or _Circuit(0, self._clock(), float("-inf"))
         skipped = self._clock() < last.until
         failures = last.failures if skipped else last.failures + 1
         until = last.until if skipped else self._clock() + self._pause(failures)
-        self._circuits[key] = _Circuit(failures, max(until, self._clock() + at_least_seconds))
+        self._circuits[key] = _Circuit(failures, last.since, max(until, self._clock() + at_least_seconds))
         if len(self._circuits) > MOST_KEPT:
             del self._circuits[next(iter(self._circuits))]
 

@@ -10,7 +10,8 @@ from chassis.batching import Batcher, Group
 from chassis.errors import TransientDatabaseError
 from chassis.postgres import Connection, Database
 from darkroom_contracts.states import DeliveryStatus
-from webhooks.dispatch import failing, letters, store
+from webhooks.dispatch import letters, store
+from webhooks.dispatch.failing import FailingEndpoints
 from webhooks.dispatch.records import Completion, Ended
 
 log = structlog.get_logger()
@@ -26,8 +27,9 @@ long as a lease lasts."""
 class Completer:
     """Records completions, again and again while Postgres is away. Each waits for its batch."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, failing: FailingEndpoints | None = None) -> None:
         self._database = database
+        self._failing = failing or FailingEndpoints()
         self._batches: Batcher[Completion, bool] = Batcher(
             self._record, largest=LARGEST_BATCH, in_flight=BATCHES_IN_FLIGHT, key=lambda completion: completion.token
         )
@@ -55,7 +57,7 @@ class Completer:
             held = await store.complete(connection, completions)
             recorded = [each for each in completions if each.id in held]
             await _close_letters(connection, recorded, held)
-            await failing.note_outcomes(connection, recorded)
+            await self._failing.note(connection, recorded)
         return set(held)
 
 

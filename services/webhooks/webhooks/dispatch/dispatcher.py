@@ -109,8 +109,8 @@ class Dispatcher(Loop):
     def _report(self, destinations: Sequence[Destination]) -> None:
         """Report how long the oldest delivery is due, and loudly what can't be sent for want of a master key."""
         now = datetime.now(UTC)
-        overdue = ((now - destination.due_at).total_seconds() for destination in destinations if destination.ready)
-        metrics.OLDEST.set(max(overdue, default=0.0))
+        served = (each for each in destinations if each.ready and self._flights.skipped_seconds(each) is None)
+        metrics.OLDEST.set(max(((now - each.due_at).total_seconds() for each in served), default=0.0))
         unsignable = {destination.endpoint_id for destination in destinations if destination.unsignable}
         metrics.UNSIGNABLE.set(len(unsignable))
         if unsignable and time.monotonic() - self._unsignable_logged >= UNSIGNABLE_LOG_SECONDS:

@@ -1,7 +1,8 @@
 """Standing endpoints that do nothing but fail: operators are warned, and then they are disabled."""
 
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import structlog
@@ -15,34 +16,54 @@ log = structlog.get_logger()
 
 DISABLE_AFTER_HOURS = 120
 WARN_AFTER_HOURS = DISABLE_AFTER_HOURS // 2
+CONFIRMED_SECONDS = 3600.0
+"""For so long this process must have seen an endpoint fail: while no dispatcher ran, nothing could succeed."""
+MOST_KEPT = 10_000
+"""Failing endpoints that are remembered; beyond that the one that began first is forgotten."""
 
 
-async def note_outcomes(connection: Connection, completions: Sequence[Completion]) -> None:
-    """Note what attempts showed of their endpoints, in the transaction that records them."""
-    outcomes = outcomes_of(completions)
-    if not outcomes:
-        return
-    for alarm in await store.note_outcomes(connection, outcomes, WARN_AFTER_HOURS, DISABLE_AFTER_HOURS):
-        what = "webhook endpoint was disabled" if alarm.disabled else "webhook endpoint does nothing but fail"
-        log.warning(what, endpoint_id=str(alarm.endpoint_id), reason=alarm.reason)
+class FailingEndpoints:
+    """Since when this process has seen standing endpoints do nothing but fail."""
 
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen_since: dict[UUID, float] = {}
 
-def outcomes_of(completions: Sequence[Completion]) -> list[EndpointOutcome]:
-    """Return what is to be noted of standing endpoints. A success of one that works changes nothing."""
-    by_endpoint: defaultdict[UUID, list[Completion]] = defaultdict(list)
-    for completion in completions:
-        if not completion.endpoint.implicit:
-            by_endpoint[completion.endpoint.id].append(completion)
-    outcomes = [_outcome_of(endpoint_id, group) for endpoint_id, group in by_endpoint.items()]
-    return [outcome for outcome in outcomes if outcome is not None]
+    async def note(self, connection: Connection, completions: Sequence[Completion]) -> None:
+        """Note what attempts showed of their endpoints, in the transaction that records them."""
+        outcomes = self._outcomes_of(completions)
+        if not outcomes:
+            return
+        for alarm in await store.note_outcomes(connection, outcomes, WARN_AFTER_HOURS, DISABLE_AFTER_HOURS):
+            what = "webhook endpoint was disabled" if alarm.disabled else "webhook endpoint does nothing but fail"
+            log.warning(what, endpoint_id=str(alarm.endpoint_id), reason=alarm.reason)
 
+    def _outcomes_of(self, completions: Sequence[Completion]) -> list[EndpointOutcome]:
+        """Return what is to be noted. A success of an endpoint that works changes nothing."""
+        by_endpoint: defaultdict[UUID, list[Completion]] = defaultdict(list)
+        for completion in completions:
+            if not completion.endpoint.implicit:
+                by_endpoint[completion.endpoint.id].append(completion)
+        outcomes = [self._outcome_of(endpoint_id, group) for endpoint_id, group in by_endpoint.items()]
+        return [outcome for outcome in outcomes if outcome is not None]
 
-def _outcome_of(endpoint_id: UUID, completions: Sequence[Completion]) -> EndpointOutcome | None:
-    works = any(each.outcome is DeliveryOutcome.SUCCEEDED for each in completions)
-    failures = [each for each in completions if each.outcome is DeliveryOutcome.FAILED]
-    if any(each.gone for each in failures):
-        return EndpointOutcome(endpoint_id=endpoint_id, works=False, gone=True)
-    if works:
-        was_failing = any(each.endpoint.failing for each in completions)
-        return EndpointOutcome(endpoint_id=endpoint_id, works=True) if was_failing else None
-    return EndpointOutcome(endpoint_id=endpoint_id, works=False, error=failures[-1].error) if failures else None
+    def _outcome_of(self, endpoint_id: UUID, completions: Sequence[Completion]) -> EndpointOutcome | None:
+        works = any(each.outcome is DeliveryOutcome.SUCCEEDED for each in completions)
+        failures = [each for each in completions if each.outcome is DeliveryOutcome.FAILED]
+        if any(each.gone for each in failures):
+            return EndpointOutcome(endpoint_id=endpoint_id, works=False, gone=True)
+        if works:
+            self._seen_since.pop(endpoint_id, None)
+            was_failing = any(each.endpoint.failing for each in completions)
+            return EndpointOutcome(endpoint_id=endpoint_id, works=True) if was_failing else None
+        if not failures:
+            return None
+        confirmed = self._is_confirmed(endpoint_id)
+        return EndpointOutcome(endpoint_id=endpoint_id, works=False, confirmed=confirmed, error=failures[-1].error)
+
+    def _is_confirmed(self, endpoint_id: UUID) -> bool:
+        """Note a failure, and return whether the first one without a success since was long ago."""
+        since = self._seen_since.setdefault(endpoint_id, self._clock())
+        if len(self._seen_since) > MOST_KEPT:
+            del self._seen_since[next(iter(self._seen_since))]
+        return self._clock() - since >= CONFIRMED_SECONDS

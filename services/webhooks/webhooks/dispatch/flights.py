@@ -47,7 +47,14 @@ class Sends(Protocol):
 class Flights:
     """The deliveries that this process has in flight, and what it learned of their receivers."""
 
-    def __init__(self, sender: Sends, policy: Policy, keys: MasterKeys, completer: Completer) -> None:
+    def __init__(
+        self,
+        sender: Sends,
+        policy: Policy,
+        keys: MasterKeys,
+        completer: Completer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.in_flight = InFlight()
         self.landed: Callable[[], None] = lambda: None
         """Called after each delivery."""
@@ -57,9 +64,9 @@ class Flights:
         self._completer = completer
         self._tasks: set[asyncio.Task[None]] = set()
         self._proven: dict[Use, None] = {}
-        self._uses: Circuits[Use] = Circuits(Backoff(first=5, longest=60), threshold=FAILURES_IN_A_ROW)
-        self._origins: Circuits[str] = Circuits(Backoff(first=1, longest=LONGEST_SLOWING_SECONDS))
-        self._way_out: Circuits[None] = Circuits(Backoff(first=1, longest=60))
+        self._uses: Circuits[Use] = Circuits(Backoff(5, 60), threshold=FAILURES_IN_A_ROW, clock=clock)
+        self._origins: Circuits[str] = Circuits(Backoff(1, LONGEST_SLOWING_SECONDS), clock=clock)
+        self._way_out: Circuits[None] = Circuits(Backoff(1, 60), clock=clock)
 
     def start(self, delivery: Delivery) -> None:
         """Send a claimed delivery."""
@@ -81,10 +88,11 @@ class Flights:
         room = self._way_out.room(None)
         return limits if room is None else replace(limits, total=min(room, limits.total))
 
-    def skips(self, destination: Destination) -> bool:
-        """Return whether a destination is skipped, or probed, because its receiver does not work."""
-        rooms = (self._uses.room((destination.tenant_id, destination.origin)), self._origins.room(destination.origin))
-        return any(room is not None for room in rooms)
+    def skipped_seconds(self, destination: Destination) -> float | None:
+        """Return for how long a destination's receiver has not worked; None unless it is skipped for that."""
+        use = (destination.tenant_id, destination.origin)
+        seconds = (self._uses.open_seconds(use), self._origins.open_seconds(destination.origin))
+        return max((each for each in seconds if each is not None), default=None)
 
     async def drain(self) -> None:
         """Wait until the deliveries in flight are completed, for a bounded time."""

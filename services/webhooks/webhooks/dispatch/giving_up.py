@@ -17,13 +17,15 @@ log = structlog.get_logger()
 AGE = timedelta(hours=DISABLE_AFTER_HOURS)
 DESTINATIONS_PER_ROUND = 1000
 BATCH = 500
+CONFIRMED_SECONDS = 3600.0
+"""For so long nothing must have worked: after a stop of all dispatchers the whole backlog is old."""
 MESSAGE = f"The receiver did not work while the delivery waited, which was for more than {DISABLE_AFTER_HOURS} hours."
 
 
 class KnowsReceivers(Protocol):
-    """Knows which receivers are skipped, because they don't work."""
+    """Knows which receivers are skipped, because they don't work, and for how many seconds they have not."""
 
-    def skips(self, destination: Destination) -> bool: ...
+    def skipped_seconds(self, destination: Destination) -> float | None: ...
 
 
 class GivingUp(Loop):
@@ -48,7 +50,7 @@ class GivingUp(Loop):
         async with self._database.index_walk() as connection:
             found = await store.find_destinations(connection, self._after, DESTINATIONS_PER_ROUND, self._master_keys)
         for destination in found:
-            if destination.ready and self._receivers.skips(destination):
+            if destination.ready and (self._receivers.skipped_seconds(destination) or 0) >= CONFIRMED_SECONDS:
                 await self._give_up(destination)
         self._after = place_of(found[-1]) if len(found) == DESTINATIONS_PER_ROUND else FIRST
         return self._after != FIRST

@@ -122,14 +122,16 @@ SELECT resolve_delivery(id) FROM unnest(:ids::uuid[]) AS ended (id);
 
 -- name: note_outcomes(outcomes, warn_hours, disable_hours)
 -- A standing endpoint is failing from its first failed attempt after a success until the next success. Rows are written
--- where that changes, locked in the order of their ids, and returned if operators get an event about them.
+-- where that changes, locked in the order of their ids, and returned if operators get an event about them. Only `confirmed`
+-- failures have consequences.
 WITH outcomes AS (
-    SELECT * FROM jsonb_to_recordset(:outcomes) AS outcome (endpoint_id uuid, works boolean, gone boolean, error text)
+    SELECT * FROM jsonb_to_recordset(:outcomes) AS outcome (
+        endpoint_id uuid, works boolean, gone boolean, confirmed boolean, error text)
 ), judged AS (
     SELECT endpoint.id, works,
-        gone OR (NOT works AND failing_since < now() - make_interval(hours => :disable_hours)) AS disables, CASE
+        gone OR (confirmed AND failing_since < now() - make_interval(hours => :disable_hours)) AS disables, CASE
             WHEN gone THEN 'The receiver answered 410 (Gone).'
-            WHEN works THEN NULL
+            WHEN NOT confirmed THEN NULL
             WHEN failing_since < now() - make_interval(hours => :disable_hours)
             THEN format('Every attempt failed for %s hours. The last one: %s', :disable_hours::integer, error)
             WHEN warned_at IS NULL AND failing_since < now() - make_interval(hours => :warn_hours)
@@ -138,8 +140,9 @@ WITH outcomes AS (
     FROM webhook_endpoints AS endpoint JOIN outcomes ON outcomes.endpoint_id = endpoint.id
     WHERE NOT implicit AND deleted_at IS NULL AND status <> 'disabled' AND CASE
         WHEN works THEN failing_since IS NOT NULL
-        ELSE gone OR failing_since IS NULL OR failing_since < now() - make_interval(hours => :disable_hours)
-            OR (warned_at IS NULL AND failing_since < now() - make_interval(hours => :warn_hours))
+        ELSE gone OR failing_since IS NULL OR (confirmed AND (
+            failing_since < now() - make_interval(hours => :disable_hours)
+            OR (warned_at IS NULL AND failing_since < now() - make_interval(hours => :warn_hours))))
     END
     ORDER BY endpoint.id FOR UPDATE OF endpoint
 ), changed AS (

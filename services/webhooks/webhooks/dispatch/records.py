@@ -135,6 +135,8 @@ class EndpointOutcome(msgspec.Struct, frozen=True, kw_only=True):
     works: bool
     """Whether one of them succeeded."""
     gone: bool = False
+    confirmed: bool = False
+    """Whether this process has seen nothing but failures for a while."""
     error: str | None = None
     """Why the last of them failed."""
 
