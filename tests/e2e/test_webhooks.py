@@ -4,68 +4,23 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from itertools import count
-from typing import Any
+from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook
 
 from darkroom import webhooks
+from darkroom_contracts.api import Scope
 from darkroom_contracts.webhooks.signing import SIGNATURE_HEADER
-from tests.support.commands import Finished, darkroom
 from tests.support.edge import Edge, run_edge_of
-from tests.support.receiver import Received, Receiver, accept, always, open_receiver
-from tests.support.stack import IDLE_MODEL, MODEL, Stack
+from tests.support.listening import Listening
+from tests.support.receiver import Received, accept, always, open_receiver
+from tests.support.stack import MODEL, Stack
 from tests.support.waiting import eventually
+from tests.support.webhook_tenant import Tenant
 
 pytestmark = pytest.mark.timeout(300)
 _tenants = count()
-
-
-class Tenant:
-    """A tenant with its key, its commands and its receiver."""
-
-    def __init__(self, edge: Edge, key: str, receiver: Receiver) -> None:
-        self.environment = {"DARKROOM_URL": edge.url, "DARKROOM_API_KEY": key}
-        self.receiver = receiver
-
-    async def run(self, *arguments: str, **environment: str) -> Finished:
-        """Run `darkroom`, whatever its outcome."""
-        return await darkroom(*arguments, **self.environment, **environment)
-
-    async def out(self, *arguments: str, **environment: str) -> str:
-        """Run `darkroom webhooks` and return its output. Fails when the command does."""
-        finished = await self.run("webhooks", *arguments, **environment)
-        assert finished.exit_code == 0, finished.err
-        return finished.out
-
-    async def json(self, *arguments: str, **environment: str) -> Any:
-        """As `out`, decoded."""
-        return (await self.run("webhooks", *arguments, "--json", **environment)).json
-
-    async def endpoint(self, *options: str, path: str = "/", **environment: str) -> dict[str, Any]:
-        """Create an endpoint at the receiver."""
-        created: dict[str, Any] = await self.json(
-            "endpoints", "create", self.receiver.url + path, *options, **environment
-        )
-        return created
-
-    async def canceled_job(self, *options: str) -> str:
-        """Submit a job and cancel it, and return its id."""
-        submitted = await self.run("submit", "a red circle", "--model", IDLE_MODEL, "--json", *options)
-        job_id = str(submitted.json["id"])
-        assert (await self.run("cancel", job_id)).exit_code == 0
-        return job_id
-
-    async def ended(self, delivery_id: object) -> dict[str, Any]:
-        """Wait until a delivery is not pending, and return it."""
-        found: dict[str, Any] = {}
-
-        async def over() -> bool:
-            found.update(await self.json("deliveries", "show", str(delivery_id)))
-            return bool(found["status"] != "pending")
-
-        await eventually(over, what=f"the delivery {delivery_id} ends", seconds=30)
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +45,8 @@ def is_verified(request: Received, secret: str) -> bool:
 
 
 @pytest.mark.usefixtures("workers")
-async def test_a_standing_endpoint_receives_what_matches(tenant: Tenant) -> None:
-    """A rendered job with the metadata is delivered once, signed and with the headers; others are not."""
+async def test_a_standing_endpoint_receives_what_matches(tenant: Tenant, stack: Stack, edge: Edge) -> None:
+    """A rendered job with the metadata is delivered once, signed and with the headers; no log has a secret."""
     options = ("--event", "job.succeeded", "--metadata", "shop=lisbon", "--header-env", "Authorization=TOKEN")
     endpoint = await tenant.endpoint(*options, TOKEN="Bearer of-the-shop", path="/hook")
     await tenant.canceled_job("--metadata", "shop=lisbon")
@@ -107,6 +62,10 @@ async def test_a_standing_endpoint_receives_what_matches(tenant: Tenant) -> None
     shown = await tenant.ended(request.delivery_id)
     assert (shown["status"], shown["body"].encode()) == ("succeeded", request.body)
     assert "of-the-shop" not in await tenant.out("endpoints", "show", endpoint["id"], "--json")
+    logs = "".join(log.read_text() for log in (edge.log, *stack.places.logs.glob("*.log")))
+    assert "/v1/webhook-endpoints" in logs
+    secrets = (endpoint["secret"].removeprefix("whsec_"), "of-the-shop", tenant.environment["DARKROOM_API_KEY"])
+    assert [secret for secret in secrets if secret in logs] == []
 
 
 async def test_a_paused_endpoint_catches_up(tenant: Tenant) -> None:
@@ -197,6 +156,48 @@ async def test_the_webhook_urls_of_jobs_share_a_secret(tenant: Tenant) -> None:
     assert await tenant.out("recover", "implicit", "--since", "1h") == "0 deliveries are due again.\n"
     assert (await tenant.json("recover", "implicit", "--since", "1h", "--all"))["redelivered"] == 1
     assert {request.delivery_id for request in await tenant.receiver.received(3)} == {request.delivery_id}
+
+
+async def test_from_nothing_to_a_verified_delivery(tenant: Tenant, tmp_path: Path) -> None:
+    """The walk of docs/webhooks.md: `listen` takes the secret from the API, and verifies a job's delivery."""
+    listening = Listening(tmp_path, **tenant.environment)
+    try:
+        job_id = await tenant.canceled_job("--webhook-url", await listening.url())
+        assert "job.canceled" in await listening.line(f"job {job_id} version 2, verified, HTTP 204")
+    finally:
+        listening.child.kill_tree()
+
+
+async def test_a_standing_endpoint_s_deliveries_are_verified(tenant: Tenant, tmp_path: Path) -> None:
+    """`listen --endpoint` verifies what is sent to that endpoint, and refuses what another secret signed."""
+    endpoint, other = await tenant.endpoint(), await tenant.endpoint()
+    listening = Listening(tmp_path, "--endpoint", endpoint["id"], **tenant.environment)
+    try:
+        for each in (endpoint, other):
+            await tenant.out("endpoints", "update", each["id"], "--url", await listening.url())
+        accepted = await tenant.json("endpoints", "test", endpoint["id"])
+        assert "webhook_endpoint.test" in await listening.line(f"id {accepted['id']}, verified, HTTP 204")
+        refused = await tenant.run("webhooks", "endpoints", "test", other["id"])
+        assert (refused.exit_code, "401" in refused.err) == (1, True)
+        assert "No signature is valid" in await listening.line("HTTP 401")
+    finally:
+        listening.child.kill_tree()
+
+
+async def test_operators_have_endpoints_that_no_tenant_sees(tenant: Tenant, stack: Stack) -> None:
+    """`--operator` creates, lists and tests them with the operator's key; for a tenant they are unknown."""
+    key = {"DARKROOM_OPERATOR_KEY": await stack.key("operators", Scope.OPERATOR)}
+    endpoint = await tenant.endpoint("--operator", **key)
+    assert endpoint["events"] == ["webhook_endpoint.failing", "webhook_endpoint.disabled"]
+    assert endpoint["id"] in [each["id"] for each in await tenant.json("endpoints", "list", "--operator", **key)]
+    await tenant.out("endpoints", "test", endpoint["id"], "--operator", **key)
+    (request,) = tenant.receiver.requests
+    assert is_verified(request, endpoint["secret"])
+    listed = await tenant.json("deliveries", "list", "--operator", "--endpoint", endpoint["id"], **key)
+    assert [each["id"] for each in listed] == [str(request.delivery_id)]
+    unknown = await tenant.run("webhooks", "endpoints", "show", endpoint["id"])
+    assert (unknown.exit_code, "There is no such webhook endpoint" in unknown.err) == (1, True)
+    await tenant.out("endpoints", "delete", endpoint["id"], "--operator", "--yes", **key)
 
 
 async def test_endpoints_are_listed_changed_and_deleted(tenant: Tenant) -> None:

@@ -1,7 +1,6 @@
 """`darkroom webhooks listen` as a process."""
 
 import json
-import re
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -10,39 +9,19 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from darkroom_local.program import base_environment
-from tests.support.children import Child
-from tests.support.commands import DARKROOM, darkroom
-from tests.support.waiting import eventually
+from tests.support.commands import darkroom
+from tests.support.listening import Listening
 from tests.support.webhooks import BODY, JOB_ID, OTHER_SECRET, SECRET, signed
 
 
-class Listening:
-    """The command in a process of its own."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        environment = {**base_environment(), "DARKROOM_WEBHOOK_SECRET": SECRET}
-        command = (str(DARKROOM), "webhooks", "listen", "--port", "0", *options)
-        self.child = Child(command, environment, folder, folder / "listen.log")
-
-    @property
-    def lines(self) -> list[str]:
-        return self.child.log.read_text().splitlines()
-
-    async def url(self) -> str:
-        await eventually(lambda: bool(self.lines), what="the command listens", seconds=60)
-        found = re.search(r"Listening on (http://127\.0\.0\.1:\d+/)", self.lines[0])
-        assert found, self.lines
-        return found[1]
-
-    async def post(self, headers: dict[str, str]) -> int:
-        async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
-            return (await http.post(await self.url(), content=BODY, headers=headers)).status_code
+async def post(listening: Listening, headers: dict[str, str]) -> int:
+    async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
+        return (await http.post(await listening.url(), content=BODY, headers=headers)).status_code
 
 
 @pytest.fixture
 async def listening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Listening]:
-    running = Listening(tmp_path, *getattr(request, "param", ()))
+    running = Listening(tmp_path, *getattr(request, "param", ()), DARKROOM_WEBHOOK_SECRET=SECRET)
     yield running
     running.child.kill_tree()
 
@@ -50,7 +29,7 @@ async def listening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_line_for_each_delivery_until_a_signal(listening: Listening, number: signal.Signals) -> None:
     """Each line says what was delivered and whether it is verified; the signal ends the command with exit code 0."""
-    assert [await listening.post(signed()), await listening.post(signed(BODY, OTHER_SECRET))] == [204, 401]
+    assert [await post(listening, signed()), await post(listening, signed(BODY, OTHER_SECRET))] == [204, 401]
     listening.child.send(number)
     assert await listening.child.wait() == 0
     _, verified, refused, stopped = listening.lines
@@ -63,7 +42,7 @@ async def test_a_line_for_each_delivery_until_a_signal(listening: Listening, num
 @pytest.mark.parametrize("listening", [("--json",)], indirect=True)
 async def test_programs_read_an_object_for_each_delivery(listening: Listening) -> None:
     """`--json` prints one JSON object a line, at once."""
-    await listening.post(signed())
+    await post(listening, signed())
     received = json.loads(listening.lines[1])
     assert (received["job"], received["version"], received["verified"]) == (str(JOB_ID), 3, True)
     assert (received["status"], received["size_bytes"]) == (204, len(BODY))
