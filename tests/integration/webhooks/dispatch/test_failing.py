@@ -146,7 +146,7 @@ async def test_an_implicit_endpoint_is_never_failing(
 
 
 async def test_an_operators_endpoint_can_fail_too(dispatch: Dispatch, shop: Shop, receiver: Receiver) -> None:
-    """It has no tenant, and its events are no jobs."""
+    """It has no tenant, and its events are not of jobs."""
     receiver.behave = always(500)
     endpoint = await shop.operators(receiver.url, "webhook_endpoint.disabled")
     assert await shop.value("SELECT record_event($1, 'webhook_endpoint.test', '{}')", endpoint)

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from chassis.postgres import Database
+from darkroom_contracts.models import Catalogue
 from gateway.store import JobStore
 from operations.replays.replay import replay
 from operations.retention.pruning import ExpirePictures
@@ -29,7 +30,7 @@ WAITING_FOR_LOCKS = """
 """
 
 
-async def no_catalogue() -> Any:
+def no_catalogue() -> Catalogue:
     raise AssertionError("only orphans need the catalogue")
 
 
