@@ -35,6 +35,11 @@ UNKNOWN_PATHS = (
     "/readyz",
     "/metrics",
     "/v1/operations/nothing",
+    "/v1/webhook-nothing",
+    "/v1/webhook-endpoints/",
+    "/v1/webhook-endpoints/{id}/nothing",
+    "/v1/webhook-endpoints/{id}/test/nothing",
+    "/v1/webhook-deliveries/{id}/test",
     "/another-bucket/jobs/picture.png",
 )
 
