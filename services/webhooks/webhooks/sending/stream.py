@@ -21,6 +21,7 @@ class Stream(httpcore2.AsyncNetworkStream):
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._unsent: list[bytes] = []
         self.first_byte_at: float | None = None
         """When the first byte was read since `expect_response`, by `time.monotonic`."""
         self.has_ended = False
@@ -49,7 +50,8 @@ class Stream(httpcore2.AsyncNetworkStream):
         self.first_byte_at = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Return some bytes, or none at the end. Raises httpcore2.ReadError."""
+        """Send what was written, then return some bytes, or none at the end. Raises httpcore2.ReadError."""
+        await self._flush()
         try:
             data = await self._reader.read(max_bytes)
         except OSError as error:
@@ -60,12 +62,17 @@ class Stream(httpcore2.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Write all bytes. Raises httpcore2.WriteError."""
-        try:
-            self._writer.write(buffer)
+        """Keep the bytes until the response is awaited, so that head and body of a request are one segment."""
+        self._unsent.append(buffer)
+
+    async def _flush(self) -> None:
+        """Send what was written. A receiver that closes before it reads all may have answered, which is read next."""
+        if not self._unsent:
+            return
+        unsent, self._unsent = b"".join(self._unsent), []
+        with suppress(OSError):
+            self._writer.write(unsent)
             await self._writer.drain()
-        except OSError as error:
-            raise httpcore2.WriteError(str(error)) from error
 
     async def aclose(self) -> None:
         """Close at once. Nothing of value is in flight: a connection is closed after a response, or given up."""
@@ -84,8 +91,8 @@ class Stream(httpcore2.AsyncNetworkStream):
 def _abandon(opening: asyncio.Future[Opened], sock: socket.socket) -> None:
     """End an `open_connection` that nobody waits for by ending its connection.
 
-    It is not canceled itself: before its TLS handshake began, asyncio would leave its transport open (Python 3.11.7), and
-    the next connection that was given the same file descriptor would end in a RuntimeError.
+    It is not canceled itself: before its TLS handshake began, asyncio (Python 3.11.7) would leave its transport open,
+    and the next connection that was given the same file descriptor would end in a RuntimeError.
     """
     with suppress(OSError):  # the connection has ended already
         sock.shutdown(socket.SHUT_RDWR)
