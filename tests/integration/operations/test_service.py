@@ -138,6 +138,7 @@ async def test_it_tells_how_the_queues_stand(operations: ServiceProcess, jobs: J
                 "darkroom_outbox_messages 3.0",
                 'darkroom_dead_letters_open{kind="job"} 1.0',
                 'darkroom_dead_letters_open{kind="undecodable"} 0.0',
+                'darkroom_dead_letters_open{kind="webhook"} 0.0',
             )
         )
 

@@ -91,7 +91,10 @@ async def test_a_discarded_letter_is_refused(pool: Database, jobs: Jobs) -> None
     ("change", "reason"),
     [
         ("deleted_at = now()", "its endpoint was deleted"),
-        ("status = 'disabled', disabled_reason = 'The receiver is gone.'", "is disabled: The receiver is gone. It must"),
+        (
+            "status = 'disabled', disabled_reason = 'The receiver is gone.'",
+            "is disabled: The receiver is gone. It must",
+        ),
     ],
 )
 async def test_an_endpoint_that_receives_nothing_is_a_reason(

@@ -32,7 +32,7 @@ LONGEST_STATEMENT_SECONDS = 2.0
 # A job each 36 minutes. The offset keeps every age a quarter of an hour away from every bound.
 KINDS = (
     *("plain", "twice", "letter open", "letter closed", "letter closed lately", "canceled", "expired"),
-    *("unsent", "deleted", "queued", "running", "key", "young key"),
+    *("unsent", "undelivered", "deleted", "queued", "running", "key", "young key"),
 )
 YEAR = """
     INSERT INTO jobs (id, tenant_id, model, input, traceparent, ttl, expires_at, created_at, queued_at, announced_at,
@@ -64,7 +64,7 @@ BELONGINGS = """
         finished_at)
     SELECT uuidv7(completed_at - now()), endpoint.id, jobs.id, 'job.' || jobs.status, 2, 'https://example.com/',
         'https://example.com:443', '{}', completed_at,
-        CASE WHEN unsent THEN 'pending' ELSE 'succeeded' END,
+        CASE WHEN unsent THEN 'pending' WHEN traceparent = 'year undelivered' THEN 'failed' ELSE 'succeeded' END,
         CASE WHEN unsent THEN now() END, CASE WHEN NOT unsent THEN completed_at END
     FROM jobs JOIN webhook_endpoints AS endpoint USING (tenant_id),
         LATERAL (SELECT traceparent = 'year unsent' AS unsent) AS state
@@ -76,6 +76,8 @@ BELONGINGS = """
         CASE traceparent WHEN 'year letter open' THEN 'open' ELSE 'replayed' END, created_at,
         CASE traceparent WHEN 'year letter closed' THEN completed_at WHEN 'year letter closed lately' THEN now() END
     FROM jobs WHERE status = 'failed';
+    INSERT INTO dead_letters (kind, job_id, delivery_id, reason, error, fingerprint, created_at)
+    SELECT 'webhook', job_id, id, 'x', '{}', '', created_at FROM webhook_deliveries WHERE status = 'failed';
     INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id, created_at)
     SELECT tenant_id, idempotency_key, '', id, CASE traceparent WHEN 'year key' THEN created_at ELSE now() END
     FROM jobs WHERE traceparent IN ('year key', 'year young key');
@@ -180,10 +182,12 @@ async def _check_belongings(jobs: Jobs, year: dict[UUID, Any], kept: set[UUID], 
         if year[job_id]["age"] < ATTEMPTS_AGE or year[job_id]["kind"] in ("letter open", "running")
     }
     ended = {job_id for job_id, row in year.items() if row["kind"] not in ("queued", "running")}
-    assert await owners("webhook_deliveries") == others | {
+    undelivered = {job_id for job_id, row in year.items() if row["kind"] == "undelivered"}
+    assert undelivered - kept
+    assert await owners("webhook_deliveries") == others | undelivered | {
         job_id for job_id in kept & ended if year[job_id]["age"] < DELIVERIES_AGE or year[job_id]["kind"] == "unsent"
     }
-    assert await owners("dead_letters") == others | {
+    assert await owners("dead_letters") == others | undelivered | {
         job_id
         for job_id, row in year.items()
         if row["kind"] in ("letter open", "letter closed lately")
@@ -198,7 +202,7 @@ async def _check_belongings(jobs: Jobs, year: dict[UUID, Any], kept: set[UUID], 
 
 async def _check_objects(pool: Database, jobs: Jobs, bucket: Bucket, year: dict[UUID, Any], kept: set[UUID]) -> None:
     """Check that old successes have no pictures any more, and that every job with objects is swept."""
-    succeeded = {"plain", "twice", "unsent", "deleted", "key", "young key"}
+    succeeded = {"plain", "twice", "unsent", "undelivered", "deleted", "key", "young key"}
     expired = {row["id"] for row in await jobs.fetch("SELECT id FROM jobs WHERE outputs_removed_at IS NOT NULL")}
     assert expired == {
         job_id for job_id in kept if year[job_id]["kind"] in succeeded and year[job_id]["age"] > PICTURES_AGE
