@@ -142,6 +142,22 @@ async def test_a_failed_delivery_is_explained_and_sent_again(tenant: Tenant) -> 
     assert is_verified(second, endpoint["secret"])
 
 
+async def test_a_receiver_that_is_gone_is_disabled_until_it_is_resumed(tenant: Tenant) -> None:
+    """410 disables the endpoint at once; a redelivery says so, and succeeds once it is resumed."""
+    endpoint = await tenant.endpoint()
+    tenant.receiver.behave = always(410)
+    await tenant.canceled_job()
+    (request,) = await tenant.receiver.received(1)
+    assert (await tenant.ended(request.delivery_id))["status"] == "failed"
+    assert "disabled: " in await tenant.out("endpoints", "show", endpoint["id"])
+    refused = await tenant.run("webhooks", "redeliver", str(request.delivery_id))
+    assert (refused.exit_code, "`darkroom webhooks endpoints resume ENDPOINT`" in refused.err) == (1, True)
+    tenant.receiver.behave = accept
+    await tenant.out("endpoints", "resume", endpoint["id"])
+    assert await tenant.out("recover", endpoint["id"], "--since", "1h") == "1 delivery is due again.\n"
+    assert (await tenant.ended(request.delivery_id))["status"] == "succeeded"
+
+
 async def test_the_webhook_urls_of_jobs_share_a_secret(tenant: Tenant) -> None:
     """`implicit` names their endpoint: its secret verifies, and what it refused for good is sent again."""
     secret = (await tenant.out("secret", "show", "implicit")).strip()

@@ -8,9 +8,9 @@ from uuid import UUID
 import click
 import msgspec
 
-from darkroom.commands import connected
 from darkroom.console import json_option, print_fields, print_json, print_table
 from darkroom.webhook_commands.options import EndpointType, audience, operator_option
+from darkroom.webhook_commands.session import webhook_api
 from darkroom.webhook_endpoints import EndpointId
 from darkroom_contracts.api.webhook_deliveries import EventType, WebhookAttempt, WebhookDelivery, WebhookDeliveryDetail
 from darkroom_contracts.states import DeliveryOutcome, DeliveryStatus
@@ -55,7 +55,7 @@ def list_(
     as_json: bool,
 ) -> None:
     """List deliveries, the newest first."""
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         wanted = DeliveryStatus(status) if status else None
         found = client.webhook_deliveries.list(
             job=job, endpoint=endpoint, status=wanted, event=event, audience=audience(operator)
@@ -75,7 +75,7 @@ def list_(
 @json_option
 def show(delivery_id: UUID, operator: bool, as_json: bool) -> None:
     """Show a delivery: its attempts, why they failed, and the body."""
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         delivery = client.webhook_deliveries.get(delivery_id)
     if as_json:
         print_json(delivery)

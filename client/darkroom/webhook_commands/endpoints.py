@@ -5,12 +5,12 @@ from typing import Any
 import click
 from msgspec import UNSET, UnsetType
 
-from darkroom.commands import connected
 from darkroom.console import CommandError, json_option, print_json
 from darkroom.parameters import Assignment
 from darkroom.webhook_commands.endpoint_views import print_endpoint, print_endpoints, print_stats, without_secret
 from darkroom.webhook_commands.headers import header_options, headers_of
 from darkroom.webhook_commands.options import audience, endpoint_argument, operator_option
+from darkroom.webhook_commands.session import webhook_api
 from darkroom.webhook_commands.testing import test
 from darkroom.webhook_endpoints import EndpointId
 from darkroom_contracts.api.webhook_endpoints import WebhookEndpointChange
@@ -50,7 +50,7 @@ endpoints.add_command(test)
 @json_option
 def list_(operator: bool, as_json: bool) -> None:
     """List the endpoints."""
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         found = client.webhook_endpoints.list(audience(operator))
     if as_json:
         print_json(found)
@@ -66,7 +66,7 @@ def list_(operator: bool, as_json: bool) -> None:
 @json_option
 def show(endpoint: EndpointId, operator: bool, as_json: bool) -> None:
     """Show an endpoint, without its secret."""
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         found = client.webhook_endpoints.get(endpoint)
     print_endpoint(without_secret(found), as_json)
 
@@ -92,7 +92,7 @@ def create(
 ) -> None:
     """Create an endpoint that receives events at URL, and print its secret."""
     chosen = headers_of(**headers)
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         created = client.webhook_endpoints.create(
             url,
             description=description or "",
@@ -146,7 +146,7 @@ def update(
     )
     if change == WebhookEndpointChange():
         raise CommandError("Nothing is to be changed; `darkroom webhooks endpoints update --help` lists the options.")
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         changed = client.webhook_endpoints.change(endpoint, change)
     print_endpoint(changed, as_json)
 
@@ -157,7 +157,7 @@ def update(
 @json_option
 def pause(endpoint: EndpointId, operator: bool, as_json: bool) -> None:
     """Keep the endpoint's deliveries until it is resumed."""
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         paused = client.webhook_endpoints.pause(endpoint)
     if as_json:
         print_json(paused)
@@ -171,7 +171,7 @@ def pause(endpoint: EndpointId, operator: bool, as_json: bool) -> None:
 @json_option
 def resume(endpoint: EndpointId, operator: bool, as_json: bool) -> None:
     """Enable a paused or disabled endpoint, and send what waited while it was paused."""
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         resumed = client.webhook_endpoints.resume(endpoint)
     if as_json:
         print_json(resumed)
@@ -190,7 +190,7 @@ def delete(endpoint: EndpointId, yes: bool, operator: bool) -> None:
     """Delete an endpoint. Its waiting deliveries are canceled, and its secret is lost."""
     if not yes:
         _confirm(f"Delete endpoint {endpoint}, its waiting deliveries and its secret?")
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         client.webhook_endpoints.delete(endpoint)
     click.echo(f"Endpoint {endpoint} is deleted.")
 
@@ -201,7 +201,7 @@ def delete(endpoint: EndpointId, yes: bool, operator: bool) -> None:
 @json_option
 def stats(endpoint: EndpointId, operator: bool, as_json: bool) -> None:
     """Show how the deliveries of the last 24 hours went."""
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         found = client.webhook_endpoints.stats(endpoint)
     if as_json:
         print_json(found)

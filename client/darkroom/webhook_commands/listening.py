@@ -8,9 +8,10 @@ import click
 import httpx2
 import msgspec
 
-from darkroom.commands import CLIENT_KEY, URL, connected
+from darkroom.commands import CLIENT_KEY, URL
 from darkroom.console import UNKNOWN, CommandError, printable
 from darkroom.webhook_commands.options import EndpointType, operator_option
+from darkroom.webhook_commands.session import webhook_api
 from darkroom.webhook_endpoints import EndpointId
 from darkroom.webhook_listener import Listener, Received
 from darkroom.webhooks import check_secret
@@ -68,7 +69,7 @@ def _secret(given: str | None, endpoint: EndpointId | None, operator: bool) -> s
 
 
 def _secret_of(endpoint: EndpointId, operator: bool) -> str:
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         secret = client.webhook_endpoints.get(endpoint).secret
     click.echo(f"Verifying with the secret of the endpoint {endpoint}; --secret gives another one.", err=True)
     return secret

@@ -9,11 +9,11 @@ import click
 from rich.console import Console
 
 from darkroom.client import Client
-from darkroom.commands import connected
 from darkroom.console import CommandError, json_option, print_json
 from darkroom.errors import ApiError, DarkroomError
 from darkroom.parameters import Moment
 from darkroom.webhook_commands.options import EndpointType, endpoint_argument, operator_option
+from darkroom.webhook_commands.session import explained, webhook_api
 from darkroom.webhook_endpoints import EndpointId, Include, Recovered
 from darkroom_contracts.api.webhook_deliveries import WebhookDelivery
 
@@ -63,13 +63,13 @@ def _redeliver(delivery_ids: tuple[UUID, ...], operator: bool, as_json: bool) ->
     """Redeliver each, and fail at the end if one was refused."""
     done: list[WebhookDelivery] = []
     refused = 0
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         for delivery_id in delivery_ids:
             try:
                 done.append(client.webhook_deliveries.redeliver(delivery_id))
             except ApiError as error:
                 refused += 1
-                click.echo(f"Delivery {delivery_id} is not sent again: {error}", err=True)
+                click.echo(f"Delivery {delivery_id} is not sent again: {explained(error)}", err=True)
     if as_json:
         print_json(done)
     else:
@@ -86,7 +86,7 @@ def _print_redelivered(done: list[WebhookDelivery]) -> None:
 
 
 def _recover(endpoint: EndpointId, since: datetime, include: Include, operator: bool, as_json: bool) -> None:
-    with connected(operator=operator) as client, _progress_line(quiet=as_json) as show:
+    with webhook_api(operator=operator) as client, _progress_line(quiet=as_json) as show:
         recovered = _followed(client, endpoint, since, include, show)
     if as_json:
         print_json(recovered)
@@ -112,12 +112,17 @@ def _followed(
     except (DarkroomError, KeyboardInterrupt) as error:
         if not so_far.redelivered or so_far.next_since is None:
             raise
-        reason = "Stopped." if isinstance(error, KeyboardInterrupt) else str(error)
         more = " --all" if include == "all" else ""
         raise CommandError(
-            f"{reason} {_count(so_far.redelivered)} due again so far; `darkroom webhooks recover {endpoint} --since"
-            f" {so_far.next_since.isoformat()}{more}` continues."
+            f"{_reason(error)} {_count(so_far.redelivered)} due again so far; `darkroom webhooks recover {endpoint}"
+            f" --since {so_far.next_since.isoformat()}{more}` continues."
         ) from error
+
+
+def _reason(error: DarkroomError | KeyboardInterrupt) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "Stopped."
+    return explained(error) if isinstance(error, ApiError) else str(error)
 
 
 @contextmanager

@@ -6,10 +6,10 @@ from uuid import UUID
 import click
 import msgspec
 
-from darkroom.commands import connected
 from darkroom.console import CommandError, json_option, print_json
 from darkroom.errors import ApiError
 from darkroom.webhook_commands.options import endpoint_argument, operator_option
+from darkroom.webhook_commands.session import webhook_api
 from darkroom.webhook_endpoints import EndpointId
 from darkroom_contracts.api.webhook_endpoints import WebhookEndpointWithSecret
 from darkroom_contracts.errors import ApiError as Code
@@ -34,7 +34,7 @@ def secret() -> None:
 @json_option
 def show(endpoint: EndpointId, public_key: bool, operator: bool, as_json: bool) -> None:
     """Print the secret of an endpoint."""
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         found = client.webhook_endpoints.get(endpoint)
     _print(found, public_key, as_json)
 
@@ -52,7 +52,7 @@ def rotate(endpoint: EndpointId, end_previous: bool, public_key: bool, operator:
 
     Deliveries are signed with both secrets for 24 hours: put the new one into the receiver within that time.
     """
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         try:
             rotated = client.webhook_endpoints.rotate_secret(endpoint, end_previous=end_previous)
         except ApiError as error:

@@ -5,10 +5,10 @@ from datetime import datetime
 import click
 
 from darkroom.client import Client
-from darkroom.commands import connected
 from darkroom.console import CommandError, json_option, print_json
 from darkroom.webhook_commands.deliveries import result
 from darkroom.webhook_commands.options import endpoint_argument, operator_option
+from darkroom.webhook_commands.session import webhook_api
 from darkroom.webhook_endpoints import EndpointId
 from darkroom_contracts.api.webhook_deliveries import WebhookDelivery
 from darkroom_contracts.states import DeliveryStatus, EndpointStatus
@@ -23,7 +23,7 @@ WAIT_SECONDS = 30.0
 @json_option
 def test(endpoint: EndpointId, operator: bool, as_json: bool) -> None:
     """Send a test event to an endpoint, and wait for the outcome of its first attempt."""
-    with connected(operator=operator) as client:
+    with webhook_api(operator=operator) as client:
         delivery = _tested(client, endpoint)
     if as_json:
         print_json(delivery)

@@ -75,7 +75,7 @@ def test_programs_get_the_result_of_a_recovery(webhooks: Commands) -> None:
 
 @pytest.mark.parametrize(
     ("end", "reason"),
-    [(KeyboardInterrupt(), "Stopped."), (problem(409, "endpoint_inactive", "It is disabled."), "It is disabled.")],
+    [(KeyboardInterrupt(), "Stopped."), (problem(404, "not_found", "It was deleted."), "It was deleted.")],
 )
 def test_an_interrupted_recovery_says_how_to_continue(
     webhooks: Commands, end: httpx2.Response | BaseException, reason: str
