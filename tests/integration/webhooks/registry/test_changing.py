@@ -185,6 +185,18 @@ async def test_a_deleted_endpoint_is_gone(client: httpx2.AsyncClient, rows: asyn
     assert row["deleted_at"] is not None
 
 
+async def test_changes_do_not_revive_a_deleted_endpoint(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
+    """Those that waited for the deletion find nothing, and leave no credentials behind."""
+    made = await make(client, headers={"authorization": "Bearer t"})
+    path, body = f"{PATH}/{made['id']}", {"headers": {"authorization": "Bearer u"}, "status": "paused"}
+    requests = [client.delete(path), *(client.patch(path, json=body) for _ in range(6)), client.delete(path)]
+    statuses = [response.status_code for response in await asyncio.gather(*requests)]
+    assert sorted((statuses[0], statuses[-1])) == [204, 404]
+    assert set(statuses[1:-1]) <= {200, 404}
+    row = await rows.fetchrow("SELECT deleted_at, headers FROM webhook_endpoints WHERE id = $1", made["id"])
+    assert (row["deleted_at"] is None, row["headers"]) == (False, None)
+
+
 async def test_the_implicit_endpoint_can_t_be_deleted(client: httpx2.AsyncClient) -> None:
     """It can be paused instead."""
     implicit = await read(client, "implicit")
