@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.targets import Policy, TargetRefusedError, parse_target
-from tests.unit.chassis.spellings import ACCEPTED, REFUSED_HOSTS, REFUSED_URLS
+from tests.support.webhook_spellings import ACCEPTED, REFUSED_HOSTS, REFUSED_URLS
 
 PUBLIC = Policy()
 DEVELOPMENT = Policy.of(["127.0.0.1", "10.1.0.0/16", "receiver", "My_App", "fd00::/8"])

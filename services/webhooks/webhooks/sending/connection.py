@@ -65,9 +65,9 @@ class Connection:
             if self._stream.first_byte_at is not None:
                 progress.timings.first_byte = self._stream.first_byte_at - started
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close at once."""
-        await self._http.aclose()
+        self._stream.close()
 
     async def _receive(self, response: httpcore2.Response, progress: Progress) -> Response:
         progress.stage = "the response's body was being received"

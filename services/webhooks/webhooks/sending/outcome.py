@@ -31,6 +31,7 @@ class Timings(msgspec.Struct):
 
     dns: float | None = None
     connect: float | None = None
+    """Through a proxy: until the proxy has connected."""
     tls: float | None = None
     first_byte: float | None = None
     """From the beginning of the request to the first byte of the response."""

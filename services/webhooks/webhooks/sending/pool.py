@@ -40,7 +40,6 @@ class Pool:
         self._idle: defaultdict[str, list[Connection]] = defaultdict(list)
         self._timers: dict[Connection, asyncio.TimerHandle] = {}
         """The idle connections, the longest idle first."""
-        self._closing: set[asyncio.Task[None]] = set()
 
     @contextmanager
     def place(self, origin: str) -> Iterator[None]:
@@ -64,13 +63,13 @@ class Pool:
             self._remove(connection)
             if connection.is_reusable:
                 return connection
-            self._close_soon(connection)
+            connection.close()
         return None
 
-    async def give_back(self, connection: Connection) -> None:
+    def give_back(self, connection: Connection) -> None:
         """Keep the connection for the next request, or close it."""
         if not connection.is_reusable or connection.age > MAX_AGE_SECONDS or not self._limits.idle:
-            await connection.close()
+            connection.close()
             return
         if len(self._timers) >= self._limits.idle:
             self._expire(next(iter(self._timers)))
@@ -78,15 +77,14 @@ class Pool:
         loop = asyncio.get_running_loop()
         self._timers[connection] = loop.call_later(self._limits.idle_seconds, self._expire, connection)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Close the idle connections."""
         for connection in list(self._timers):
             self._expire(connection)
-        await asyncio.gather(*self._closing)
 
     def _expire(self, connection: Connection) -> None:
         self._remove(connection)
-        self._close_soon(connection)
+        connection.close()
 
     def _remove(self, connection: Connection) -> None:
         self._timers.pop(connection).cancel()
@@ -94,8 +92,3 @@ class Pool:
         of_origin.remove(connection)
         if not of_origin:
             del self._idle[connection.origin]
-
-    def _close_soon(self, connection: Connection) -> None:
-        task = asyncio.get_running_loop().create_task(connection.close())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)

@@ -80,11 +80,7 @@ class Sender:
         try:
             return await connection.exchange(request, progress)
         finally:
-            await self._pool.give_back(connection)
-
-    async def aclose(self) -> None:
-        """Close the idle connections."""
-        await self._pool.aclose()
+            self._pool.give_back(connection)
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,7 +88,7 @@ class Sender:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.aclose()
+        self._pool.close()
 
 
 def _way(policy: Policy, resolver: Resolver, proxy: Proxy | None) -> Way:

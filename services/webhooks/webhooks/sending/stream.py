@@ -74,9 +74,13 @@ class Stream(httpcore2.AsyncNetworkStream):
             self._writer.write(unsent)
             await self._writer.drain()
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Close at once. Nothing of value is in flight: a connection is closed after a response, or given up."""
         self._writer.transport.abort()
+
+    async def aclose(self) -> None:
+        """Close at once, for httpcore2."""
+        self.close()
 
     def get_extra_info(self, info: str) -> Any:
         """Return what httpcore2 asks for: whether an idle connection was closed by the receiver."""

@@ -66,7 +66,7 @@ async def test_a_resolver_that_flips_leads_nowhere() -> None:
             except SendError as error:
                 denials.append(error.kind)
             else:
-                await stream.aclose()
+                stream.close()
     assert next(look_ups) == FLIPS
     assert denials == [FailureKind.DENIED] * (FLIPS // 4)
     assert denied.accepted == 0

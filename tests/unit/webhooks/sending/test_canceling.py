@@ -72,7 +72,7 @@ async def _cancel_at_every_step(secure: bool, proxied: bool) -> None:
 
 
 async def _is_over_after(sender: Sender, target: Target, steps: int) -> bool:
-    """Begin to send, let the loop run so many steps, cancel, and return whether that was too late."""
+    """Begin to send, let the loop run for `steps` steps, cancel, and return whether that was too late."""
     request = asyncio.create_task(sender.send(target, {}, BODY))
     for _ in range(steps):
         await asyncio.sleep(0)
