@@ -16,6 +16,7 @@ from webhooks.dispatch.dispatcher import Dispatcher
 from webhooks.dispatch.failing import FailingEndpoints
 from webhooks.dispatch.flights import Flights
 from webhooks.dispatch.reaping import Reaper
+from webhooks.egress import Proxy
 from webhooks.secrets import MasterKeys
 from webhooks.sending.sender import Sender
 
@@ -49,6 +50,7 @@ async def open_dispatch(
     allowed: Sequence[str] = ("127.0.0.1",),
     keys: MasterKeys = KEYS,
     clock: Callable[[], float] = time.monotonic,
+    proxy: Proxy | None = None,
 ) -> AsyncIterator[Dispatch]:
     """Open a dispatcher that may send to `allowed` hosts, with a reaper that does not wait.
 
@@ -57,7 +59,7 @@ async def open_dispatch(
     policy = Policy.of(allowed)
     async with Database(DatabaseSettings(database_url=url), "webhooks-test") as database:
         completer = Completer(database, FailingEndpoints(clock))
-        async with Sender(policy, seconds=seconds) as sender:
+        async with Sender(policy, seconds=seconds, proxy=proxy) as sender:
             flights = Flights(sender, policy, keys, completer, clock)
             dispatcher = Dispatcher(database, flights, limits, Terms("https://darkroom.example", keys, LEASE))
             yield Dispatch(dispatcher, flights, Reaper(database, dispatcher.wake, timedelta(0)), database)

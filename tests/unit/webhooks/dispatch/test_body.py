@@ -10,7 +10,7 @@ import pytest
 from chassis.jobs.row import JobRow
 from darkroom_contracts.api import JobError
 from darkroom_contracts.states import JobStatus
-from darkroom_contracts.webhooks.payload import MAX_PAYLOAD_BYTES, JobEvent
+from darkroom_contracts.webhooks.payload import MAX_PAYLOAD_BYTES, Event, JobEvent
 from tests.support.deliveries import NOON
 from tests.support.models import job_input
 from webhooks.dispatch.body import UndecodableContentError, encode_body
@@ -80,6 +80,16 @@ def test_what_cant_be_decoded_is_not_sent(row: bytes) -> None:
         encode_body("job.failed", NOON, row, "")
     assert "burnt" not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+def test_other_events_have_their_data() -> None:
+    """Whatever their type is; data that does not fit is refused instead of truncated."""
+    body = encode_body("webhook_endpoint.test", NOON, b'{"endpoint_id": "a"}', "")
+    event = msgspec.json.decode(body, type=Event)
+    assert (event.type, event.timestamp, event.data) == ("webhook_endpoint.test", NOON, {"endpoint_id": "a"})
+    for content in (b"", b"[]", msgspec.json.encode({"long": "x" * MAX_PAYLOAD_BYTES})):
+        with pytest.raises(UndecodableContentError):
+            encode_body("webhook_endpoint.test", NOON, content, "")
 
 
 def test_an_unknown_event_is_not_sent() -> None:

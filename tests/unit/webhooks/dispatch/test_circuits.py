@@ -77,3 +77,18 @@ def test_memory_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Non
     for key in "abcad":
         circuits.failed(key)
     assert [circuits.room(key) for key in "abcd"] == [0, None, 0, 0]
+
+
+def test_an_open_circuit_knows_since_when_nothing_worked(clock: Clock) -> None:
+    """Since the first failure, not since it opened."""
+    circuits = breaker(clock, threshold=2)
+    circuits.failed("a")
+    clock.now += 5
+    assert circuits.open_seconds("a") is None
+    circuits.failed("a")
+    clock.now += 100
+    assert circuits.open_seconds("a") == 105
+    circuits.worked("a")
+    circuits.failed("a")
+    circuits.failed("a")
+    assert circuits.open_seconds("a") == 0

@@ -8,7 +8,7 @@ import pytest
 from darkroom_contracts.states import DeliveryOutcome, DeliveryStatus
 from tests.support.deliveries import delivery
 from webhooks.dispatch.schedule import PAUSES
-from webhooks.dispatch.verdict import LONGEST_RETRY_AFTER, judge, retry_after
+from webhooks.dispatch.verdict import LONGEST_RETRY_AFTER, judge, retry_after, unsignable
 from webhooks.sending.outcome import Failure, FailureKind, Response, Timings
 
 TIMINGS = Timings(dns=0.001, connect=0.002, tls=0.003, first_byte=0.25, total=0.5)
@@ -83,6 +83,17 @@ def test_no_answer_is_a_failure(kind: FailureKind) -> None:
     assert (done.outcome, done.status, done.status_code) == (DeliveryOutcome.FAILED, DeliveryStatus.PENDING, None)
     assert (done.error, done.total_ms) == ("It was\N{REPLACEMENT CHARACTER} reset.", 500)
     assert verdict.works is False
+
+
+def test_what_an_operator_must_mend_does_not_count() -> None:
+    """A proxy that is away concerns every receiver, a missing key its endpoint alone; both wait for a minute."""
+    away = judge(delivery(failures=3), Failure(FailureKind.PROXY, "The proxy is away.", Timings()))
+    lacking = unsignable(delivery(failures=3))
+    for verdict in (away, lacking):
+        done = verdict.completion
+        assert (done.outcome, done.status, done.pause) == (DeliveryOutcome.RELEASED, DeliveryStatus.PENDING, 60)
+        assert verdict.works is None
+    assert (away.got_out, lacking.got_out, judge(delivery(), response(500)).got_out) == (False, None, True)
 
 
 def test_what_was_not_sent_does_not_count() -> None:
