@@ -23,6 +23,10 @@ class ApiError(DarkroomError):
         self.problem = problem
 
 
+class NotTextError(DarkroomError):
+    """A text of the request is not valid Unicode: a command line or a variable held other bytes than UTF-8."""
+
+
 class StillRunningError(DarkroomError):
     """The job did not end within the timeout. It continues."""
 

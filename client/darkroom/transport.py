@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import httpx2
 import msgspec
 
-from darkroom.errors import ApiError, UnreachableError
+from darkroom.errors import ApiError, NotTextError, UnreachableError
 from darkroom_contracts.api import Problem, encode
 from darkroom_contracts.routes import Route
 
@@ -70,7 +70,7 @@ class Transport:
             route.template.format(**path or {}),
             once=once,
             params=_parameters(query),
-            content=None if body is None else encode(body),
+            content=None if body is None else _encoded(body),
             headers={**self._authorization, **_json(body), **(headers or {})},
         )
         if not answer.is_success:
@@ -103,6 +103,13 @@ def _parameters(query: Any) -> dict[str, str]:
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _encoded(body: Any) -> bytes:
+    try:
+        return encode(body)
+    except UnicodeEncodeError as error:
+        raise NotTextError("A text of the request holds bytes that are not UTF-8; enter it again.") from error
 
 
 def _json(body: Any) -> dict[str, str]:

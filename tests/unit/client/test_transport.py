@@ -4,6 +4,7 @@ import httpx2
 import pytest
 
 from darkroom import ApiError, UnreachableError
+from darkroom.errors import NotTextError
 from darkroom.transport import TRIES, Transport
 from darkroom_contracts.routes import CANCEL_JOB, GET_JOB
 from tests.unit.client.answers import JOB_ID, KEY, Script, problem
@@ -69,6 +70,12 @@ def test_a_body_is_json() -> None:
     requests.execute(CANCEL_JOB, path={"id": JOB_ID})
     assert [request.content for request in script.requests] == [b'{"since":1}', b""]
     assert [request.headers.get("Content-Type") for request in script.requests] == ["application/json", None]
+
+
+def test_a_text_that_is_not_unicode_is_refused() -> None:
+    """Bytes of a command line that are not UTF-8 arrive as lone surrogates, which JSON can't hold."""
+    with pytest.raises(NotTextError, match="not UTF-8; enter it again"):
+        transport(Script()).execute(CANCEL_JOB, path={"id": JOB_ID}, body={"prompt": "\udcff"})
 
 
 def test_a_body_is_sent_with_every_try() -> None:
