@@ -97,7 +97,7 @@ async def test_a_replay_that_fails_again_has_a_letter_of_its_own(
 
 
 async def test_operators_and_the_tenant_at_once_send_once(dispatch: Dispatch, shop: Shop, receiver: Receiver) -> None:
-    """Whoever comes first makes the delivery due; everybody else finds it so."""
+    """The first one makes the delivery due; the others find it so."""
     letter = await given_up(dispatch, shop, receiver)
     sent = len(receiver.requests)
     receiver.behave = always(204)
