@@ -33,6 +33,8 @@ def _table(*lines: tuple[str, str, str]) -> tuple[DeniedNetwork, ...]:
 
 _IPV4 = _table(
     ("168.63.129.16/32", "a cloud's internal services", "Azure: the platform's virtual public address"),
+    ("161.26.0.0/16", "a cloud's internal services", "IBM Cloud: infrastructure endpoints of a VPC"),
+    ("166.8.0.0/14", "a cloud's internal services", "IBM Cloud: Cloud Service Endpoints"),
     (
         "169.254.169.254/32",
         "a cloud's metadata service",
