@@ -155,6 +155,11 @@ check: lint typecheck test ## Run lint, typecheck and test
 bench: setup ## Run the benchmarks and record the figures under bench/results (ARGS="compare --against FOLDER")
 	@deploy/local/ensure-package wrk
 	@$(BIN)/python -m bench $(ARGS)
+	@$(if $(ARGS),,$(MAKE) --no-print-directory bench-webhooks)
+
+.PHONY: bench-webhooks
+bench-webhooks: setup ## Measure webhooks alone: rate, latency, memory, and what they cost a settle (ARGS=--quick)
+	@$(BIN)/python -m bench.webhooks $(ARGS)
 
 .PHONY: bench-backlog
 bench-backlog: setup ## Measure the effect of the republish sweep on a million waiting jobs
