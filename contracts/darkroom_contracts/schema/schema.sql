@@ -191,6 +191,13 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_of_job ON attempts (job_id, started_at);
 CREATE INDEX attempts_by_time ON attempts (started_at);
 
+-- The master keys that webhooks were sent with. Their fingerprints tell nothing about them, but show that another key has
+-- taken an id: every secret derived under that id would be another one.
+CREATE TABLE webhook_master_keys (
+    id          text PRIMARY KEY,
+    fingerprint bytea NOT NULL
+);
+
 -- Where webhooks are sent. A standing endpoint has a URL. The implicit endpoint of a tenant, which a trigger makes with
 -- the tenant, stands for all `webhook_url`s of its jobs: they share its secret. Endpoints without a tenant are the
 -- operators'. Secrets are derived from a master key, the endpoint's id and its rotation, and are not stored.

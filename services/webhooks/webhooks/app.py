@@ -24,6 +24,7 @@ from webhooks.endpoints import Endpoints
 from webhooks.history.deliveries import Deliveries
 from webhooks.history.recovery import Recovery
 from webhooks.history.redelivery import Redelivery
+from webhooks.registry.key_guard import KeyGuard
 from webhooks.registry.key_use import MasterKeyUse
 from webhooks.registry.reencrypting import Reencrypting
 from webhooks.registry.registry import Registry
@@ -39,6 +40,8 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
     keys = MasterKeys(settings.webhooks_master_keys)
     policy = settings.targets.policy
     async with Connections(settings.database) as connections, Sender(policy, proxy=settings.egress.proxy) as sender:
+        guard = KeyGuard(connections.http, keys)
+        await guard.check()
         database = connections.dispatch
         flights = Flights(sender, policy, keys, Completer(database))
         terms = Terms(settings.links.origin, keys, settings.dispatch.lease)
@@ -56,7 +59,7 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         endpoints = _endpoints(connections.http, keys, policy)
         http = build_app(Service.WEBHOOKS, endpoints.by_name(), Authenticator(connections.http), health)
         try:
-            yield App(http, health, [*loops, key_use, Reencrypting(connections.http, keys)])
+            yield App(http, health, [*loops, guard, key_use, Reencrypting(connections.http, keys)])
         finally:
             listener.close()
 

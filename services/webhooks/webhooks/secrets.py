@@ -22,7 +22,9 @@ from darkroom_contracts.webhooks.signing import PUBLIC_KEY_PREFIX, SECRET_BYTES,
 
 _SETTING = "DARKROOM_WEBHOOKS_MASTER_KEYS"
 _KEY = re.compile("(?P<id>[a-z0-9-]{1,64}):(?P<key>[0-9a-fA-F]{64})")
-_SECRET, _ED25519, _HEADERS = (b"darkroom webhook %b\0" % purpose for purpose in (b"secret", b"ed25519", b"headers"))
+_SECRET, _ED25519, _HEADERS, _FINGERPRINT = (
+    b"darkroom webhook %b\0" % purpose for purpose in (b"secret", b"ed25519", b"headers", b"fingerprint")
+)
 _NONCE_BYTES = 12
 _SIGNING_KEYS_KEPT = 1024
 """Making one takes 0.1 ms."""
@@ -65,6 +67,11 @@ class MasterKeys:
     def ids(self) -> tuple[str, ...]:
         """The ids of all keys, the primary one first."""
         return tuple(self._keys)
+
+    @property
+    def fingerprints(self) -> dict[str, bytes]:
+        """What identifies each key without helping to find it, by id."""
+        return {key_id: self._derive(key_id, _FINGERPRINT) for key_id in self._keys}
 
     def secret(self, key_id: str, endpoint_id: UUID, rotation: int) -> str:
         """Return an endpoint's secret as Standard Webhooks writes it, `whsec_...`. Raises UnknownMasterKeyError."""

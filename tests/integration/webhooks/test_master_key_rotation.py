@@ -91,6 +91,24 @@ async def test_a_key_that_was_removed_too_early_is_named(
     assert {row["outcome"] for row in await shop.attempts()} == {"succeeded"}
 
 
+async def test_another_key_under_the_same_id_ends_the_service(
+    settings: dict[str, str], start_service: ServiceFactory, shop: Shop, receiver: Receiver
+) -> None:
+    """Before anything is signed with it. The old key, or another id, is accepted."""
+    service = await start_service("webhooks", settings | keys(OLD_KEY))
+    await service.stop()
+    await shop.end(receiver.url)
+    changed = f"old:{'77' * 32}"
+    for wrong in (keys(changed), keys(NEW_KEY, changed)):
+        ended = await start_service("webhooks", settings | wrong, wait_ready=False)
+        assert await ended.wait() == 64
+        assert "old named another key before" in ended.output()
+        assert "77" * 32 not in ended.output()
+    assert receiver.requests == []
+    await start_service("webhooks", settings | keys(OLD_KEY, f"other:{'77' * 32}"))
+    await receiver.received(1)
+
+
 async def _has_key(rows: asyncpg.Connection, column: str, key: str) -> bool:
     return bool(await rows.fetchval(f"SELECT count(*) FROM webhook_endpoints WHERE {column} = $1", key))
 

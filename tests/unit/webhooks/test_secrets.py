@@ -106,6 +106,14 @@ def test_headers_that_were_changed_or_moved_are_unreadable() -> None:
             keys.decrypt_headers(key_id, owner, content)
 
 
+def test_a_fingerprint_identifies_a_key() -> None:
+    """It is equal for the same key alone, under whatever id."""
+    renamed = MasterKeys([f"third:{'a1' * 32}"]).fingerprints["third"]
+    prints = MasterKeys([FIRST, SECOND]).fingerprints
+    assert prints["first"] == renamed != prints["second"]
+    assert "a1" * 32 not in renamed.hex()
+
+
 def test_every_use_of_a_missing_key_says_so() -> None:
     """Dispatch treats them alike."""
     keys, endpoint_id = MasterKeys([FIRST]), uuid4()

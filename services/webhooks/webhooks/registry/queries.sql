@@ -77,6 +77,14 @@ RETURNING *, previous_until > now() AS has_previous;
 -- name: record_event(id, event, data)$
 SELECT record_event(:id, :event, :data);
 
+-- name: note_master_keys(ids, fingerprints)!
+INSERT INTO webhook_master_keys (id, fingerprint) SELECT * FROM unnest(:ids::text[], :fingerprints::bytea[])
+ON CONFLICT (id) DO NOTHING;
+
+-- name: find_changed_keys(ids, fingerprints)
+SELECT id FROM webhook_master_keys JOIN unnest(:ids::text[], :fingerprints::bytea[]) AS given (id, fingerprint) USING (id)
+WHERE given.fingerprint <> webhook_master_keys.fingerprint ORDER BY id;
+
 -- name: count_key_uses()
 SELECT master_key, count(DISTINCT id) AS endpoints FROM (
     SELECT id, master_key FROM webhook_endpoints WHERE deleted_at IS NULL

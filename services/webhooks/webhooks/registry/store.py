@@ -1,6 +1,6 @@
 """The table `webhook_endpoints`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -108,6 +108,13 @@ async def count_deliveries(connection: Connection, endpoint_id: UUID, period: ti
         attempt_ms=tuple(row["attempt_ms"] or (None, None)),
         oldest_pending_at=row["oldest_pending_at"],
     )
+
+
+async def note_master_keys(connection: Connection, fingerprints: Mapping[str, bytes]) -> list[str]:
+    """Record master keys that are new. Return the ids of those that were recorded with another fingerprint."""
+    given = {"ids": list(fingerprints), "fingerprints": list(fingerprints.values())}
+    await queries.note_master_keys(connection, **given)
+    return [row["id"] async for row in queries.find_changed_keys(connection, **given)]
 
 
 async def count_key_uses(connection: Connection) -> list[KeyUse]:
