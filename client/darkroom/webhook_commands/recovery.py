@@ -62,20 +62,19 @@ def recover(endpoint: EndpointId, since: datetime, everything: bool, operator: b
 def _redeliver(delivery_ids: tuple[UUID, ...], operator: bool, as_json: bool) -> None:
     """Redeliver each, and fail at the end if one was refused."""
     done: list[WebhookDelivery] = []
-    refused = 0
+    refused: list[str] = []
     with webhook_api(operator=operator) as client:
         for delivery_id in delivery_ids:
             try:
                 done.append(client.webhook_deliveries.redeliver(delivery_id))
             except ApiError as error:
-                refused += 1
-                click.echo(f"Delivery {delivery_id} is not sent again: {explained(error)}", err=True)
+                refused.append(f"Delivery {delivery_id} is not sent again: {explained(error)}")
     if as_json:
         print_json(done)
     else:
         _print_redelivered(done)
     if refused:
-        raise CommandError(f"{refused} of {len(delivery_ids)} deliveries are not sent again.")
+        raise CommandError("\n".join(refused))
 
 
 def _print_redelivered(done: list[WebhookDelivery]) -> None:
