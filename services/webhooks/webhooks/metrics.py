@@ -9,7 +9,8 @@ WAITING = Gauge("darkroom_webhook_deliveries_waiting", f"Deliveries to send; cou
 DUE = Gauge("darkroom_webhook_deliveries_due", "Those of the counted deliveries whose next attempt is due.")
 OLDEST = Gauge(
     "darkroom_webhook_oldest_due_seconds",
-    "Seconds for which the most overdue delivery is due, of those to enabled endpoints whose receivers are not skipped.",
+    "Seconds for which the most overdue delivery is due. Those of endpoints that are paused, and of receivers that are"
+    " skipped because they don't work, are not counted.",
 )
 UNSIGNABLE = Gauge(
     "darkroom_webhook_unsignable_endpoints",

@@ -41,7 +41,7 @@ async def test_what_waited_too_long_behind_a_broken_receiver_ends(
         await shop.make_due()
         clock.seconds = CONFIRMED_SECONDS - 1
         await giving_up(dispatch).run_once()
-        assert await shop.count("failed") == 0, "a short outage is no reason"
+        assert await shop.count("failed") == 0, "an outage that is short gives nothing up"
         clock.seconds += 1
         await giving_up(dispatch).run_once()
     assert (await shop.count("failed"), await shop.count("pending")) == (3, 1)
