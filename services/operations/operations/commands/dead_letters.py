@@ -108,10 +108,9 @@ def _none_found(kind: LetterKind | None, status: LetterStatus | None) -> str:
 
 
 def _print_table(letters: list[LetterSummary]) -> None:
-    print_table(
-        ("id", "kind", "status", "reason", "model", "created", "message"),
-        ((item.id, item.kind, item.status, item.reason, item.model, item.created_at, item.message) for item in letters),
-    )
+    columns = ("id", "kind", "status", "reason", "tenant", "model", "created", "message")
+    fields = ("id", "kind", "status", "reason", "tenant", "model", "created_at", "message")
+    print_table(columns, ([getattr(letter, field) for field in fields] for letter in letters))
 
 
 def _catalogue() -> Catalogue:

@@ -33,14 +33,14 @@ RETURNING id;
 
 -- name: list_letters(kinds, status, at_most)
 -- Each kind is read along an index, so that many letters of one kind don't delay a list of another.
-SELECT letter.id, letter.kind, letter.status, job_id, generation, delivery_id, model, reason, error ->> 'message' AS message,
-    fingerprint, created_at, resolved_at
+SELECT letter.id, letter.kind, letter.status, tenants.name AS tenant, job_id, generation, delivery_id, model, reason,
+    error ->> 'message' AS message, fingerprint, letter.created_at, resolved_at
 FROM unnest(:kinds::text[]) AS wanted (kind) CROSS JOIN LATERAL (
     SELECT * FROM dead_letters
     WHERE dead_letters.kind = wanted.kind AND (:status::text IS NULL OR status = :status)
     ORDER BY created_at DESC, id LIMIT :at_most
-) AS letter
-ORDER BY created_at DESC, id LIMIT :at_most;
+) AS letter LEFT JOIN tenants ON tenants.id = letter.tenant_id
+ORDER BY letter.created_at DESC, letter.id LIMIT :at_most;
 
 -- name: find_letter(id)^
 SELECT letter.id, letter.kind, letter.status, letter.job_id, job.status AS job_status, job.generation AS job_generation,

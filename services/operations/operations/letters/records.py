@@ -37,6 +37,7 @@ class LetterSummary(msgspec.Struct, frozen=True):
     id: UUID
     kind: LetterKind
     status: LetterStatus
+    tenant: str | None
     job_id: UUID | None
     generation: int | None
     delivery_id: UUID | None

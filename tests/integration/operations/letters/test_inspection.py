@@ -23,6 +23,7 @@ async def test_letters_are_listed_by_kind_and_status(pool: Database, jobs: Jobs)
     assert [letter.id for letter in await list_letters(pool, None, LetterStatus.OPEN, 2)] == [every[0].id, orphan]
     [listed] = await list_letters(pool, LetterKind.WEBHOOK, LetterStatus.OPEN, 10)
     assert (listed.id, listed.reason, listed.message) == (webhook, "webhook_exhausted", "The receiver answered 500.")
+    assert [letter.tenant for letter in every] == [None, "default", "default", "default"]
     await jobs.execute("UPDATE dead_letters SET status = 'discarded', resolved_at = now() WHERE kind = 'job'")
     assert await list_letters(pool, LetterKind.JOB, LetterStatus.OPEN, 10) == []
     [discarded] = await list_letters(pool, None, LetterStatus.DISCARDED, 10)
