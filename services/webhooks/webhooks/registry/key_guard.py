@@ -25,7 +25,7 @@ class KeyGuard:
         self._done = False
 
     async def check(self) -> None:
-        """Raise SettingsError if an id names another key than before. Returns without a check while Postgres is away."""
+        """Raise SettingsError if an id names another key than before. Does nothing while Postgres is away."""
         try:
             async with self._database.connection() as connection:
                 changed = await store.note_master_keys(connection, self._keys.fingerprints)

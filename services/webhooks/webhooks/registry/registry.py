@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+import structlog
 from msgspec import UNSET
 
 from chassis.auth import Caller
@@ -30,6 +31,8 @@ from webhooks.registry.lookup import find_endpoint, lock_endpoint, owner_of
 from webhooks.registry.records import Endpoint, NewEndpoint
 from webhooks.registry.views import view, view_with_secret
 from webhooks.secrets import MasterKeys
+
+log = structlog.get_logger()
 
 OVERLAP = timedelta(hours=24)
 """How long the secret before a rotation is valid beside the new one."""
@@ -56,6 +59,7 @@ class Registry:
                     ApiError.ENDPOINT_LIMIT, f"There are {MAX_ENDPOINTS} endpoints already. Delete or change one."
                 )
             endpoint = await store.insert_endpoint(connection, new)
+        log.info("webhook endpoint created", endpoint_id=str(endpoint.id), audience=endpoint.audience)
         return view_with_secret(endpoint, self._keys)
 
     async def list(self, caller: Caller, audience: EndpointAudience) -> WebhookEndpointList:
@@ -80,6 +84,7 @@ class Registry:
             changed = await store.update_endpoint(connection, self._changed(endpoint, given))
             if changed.status is EndpointStatus.ENABLED:
                 await store.wake_dispatcher(connection)
+        log.info("webhook endpoint changed", endpoint_id=str(changed.id), fields=list(given), status=changed.status)
         return view(changed)
 
     async def delete(self, caller: Caller, reference: str) -> None:
@@ -88,6 +93,7 @@ class Registry:
             endpoint = await lock_endpoint(connection, caller, reference)
             _refuse_implicit(endpoint, "can't be deleted. Pause it instead")
             await store.delete_endpoint(connection, endpoint.id)
+        log.info("webhook endpoint deleted", endpoint_id=str(endpoint.id))
 
     async def test(self, caller: Caller, reference: str) -> UUID:
         """Record a test event. Return its delivery. Raises ProblemError: 404, 409."""
@@ -110,6 +116,7 @@ class Registry:
                 raise _under_way(endpoint)
             overlap = OVERLAP if endpoint.master_key in self._keys.ids else None
             rotated = await store.rotate_secret(connection, endpoint.id, self._keys.primary, overlap)
+        log.info("webhook secret rotated", endpoint_id=str(rotated.id), rotation=rotated.rotation)
         return view_with_secret(rotated, self._keys)
 
     def _new(self, owner: UUID | None, request: WebhookEndpointRequest) -> NewEndpoint:
