@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from darkroom_contracts.messages import encode_render
+from darkroom_contracts.messages import RenderMessage, encode_render
 from darkroom_contracts.topology import DEAD_QUEUE, LANE_HEADER
 from gpu_consumer.gate import DATABASE, OWN_DATABASE
 from tests.integration.gpu_consumer.line import Line
@@ -271,11 +271,28 @@ async def test_a_park_is_on_the_job_s_record(line: Line) -> None:
     shop = line.workshop
     message = await shop.add_job()
     await shop.execute(SET_NOT_DUE, message.job_id, timedelta(seconds=50))
+    assert timedelta(seconds=50) < await announced_after_park(line, message) < timedelta(seconds=80)
+
+
+async def test_a_park_leaves_a_later_announcement(line: Line) -> None:
+    """A newer message may wait for longer than the parked one: the record keeps the later moment."""
+    shop = line.workshop
+    message = await shop.add_job()
+    await shop.execute(SET_NOT_DUE, message.job_id, timedelta(seconds=50))
+    await shop.execute("UPDATE jobs SET announced_at = now() + interval '5 minutes'")
+    assert await announced_after_park(line, message) >= timedelta(minutes=5)
+
+
+async def announced_after_park(line: Line, message: RenderMessage) -> timedelta:
+    """Let the message be parked. Return how long after the job's creation it can reach its queue, by the record."""
+    shop = line.workshop
     await shop.publish(message)
     line.start()
     await shop.waiting_becomes(1, "darkroom.retry.1mb.v1")
+    await line.stop()
     job = await shop.job(message.job_id)
-    assert timedelta(seconds=50) < job["announced_at"] - job["created_at"] < timedelta(seconds=80)
+    wait: timedelta = job["announced_at"] - job["created_at"]
+    return wait
 
 
 async def test_the_message_of_a_dead_job_is_rejected(line: Line) -> None:

@@ -47,7 +47,8 @@ SELECT jobs.id, generation, status, lease_token, attempt, queue AS model, merged
 FROM instance LEFT JOIN jobs ON jobs.id = :job_id;
 
 -- name: note_parked(job_id, generation, wait)!
-UPDATE jobs SET announced_at = clock_timestamp() + :wait
+-- A newer message may reach the queue later than the parked one.
+UPDATE jobs SET announced_at = greatest(announced_at, clock_timestamp() + :wait)
 WHERE id = :job_id AND generation = :generation AND status = 'queued';
 
 -- name: heartbeat(job_id, token, lease, step, steps)^
