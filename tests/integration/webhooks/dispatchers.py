@@ -37,7 +37,9 @@ class Dispatch:
 
     async def round(self) -> None:
         """Claim and complete deliveries until none is due that has room."""
-        while await self.dispatcher.run_once():
+        more = True
+        while more:
+            more = await self.dispatcher.run_once()
             await self.flights.drain()
 
 

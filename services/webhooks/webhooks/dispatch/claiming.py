@@ -1,5 +1,6 @@
 """Claiming: the bodies of deliveries are encoded at their first claim, and kept."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
@@ -11,7 +12,7 @@ import structlog
 from chassis.postgres import Connection
 from webhooks.dispatch import letters, store
 from webhooks.dispatch.body import UndecodableContentError, encode_body
-from webhooks.dispatch.records import Delivery, Due, Share
+from webhooks.dispatch.records import Delivery, Due, Place, Share
 from webhooks.secrets import MasterKeys
 
 log = structlog.get_logger()
@@ -33,6 +34,8 @@ class Claimed(NamedTuple):
     deliveries: list[Delivery]
     refused: int
     """Deliveries that ended, because they can't be encoded."""
+    counts: Counter[Place]
+    """All of these by destination."""
 
 
 async def claim(connection: Connection, shares: Sequence[Share], terms: Terms) -> Claimed:
@@ -44,7 +47,8 @@ async def claim(connection: Connection, shares: Sequence[Share], terms: Terms) -
     refused = [each.id for each in due if each.id not in bodies]
     await _refuse(connection, refused)
     encoded = [each for each in due if each.id in bodies]
-    return Claimed(await store.begin_attempts(connection, encoded, bodies, terms.lease), len(refused))
+    counts = Counter((each.endpoint.id, each.recorded_origin) for each in due)
+    return Claimed(await store.begin_attempts(connection, encoded, bodies, terms.lease), len(refused), counts)
 
 
 async def _read_jobs(connection: Connection, due: Sequence[Due]) -> Mapping[UUID, bytes]:

@@ -3,36 +3,35 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import ClassVar
-
-import structlog
 
 from chassis.loops import Loop
 from chassis.postgres import Database
-from webhooks import metrics
 from webhooks.dispatch import letters, store
 from webhooks.dispatch.allotment import Limits, allot
-from webhooks.dispatch.claiming import Terms, claim
+from webhooks.dispatch.claiming import Claimed, Terms, claim
 from webhooks.dispatch.flights import Flights
-from webhooks.dispatch.records import FIRST, Destination, place_of
+from webhooks.dispatch.records import Destination, Share, place_of
 from webhooks.dispatch.retiring import retire_old_deliveries
-
-log = structlog.get_logger()
+from webhooks.dispatch.survey import Look, Survey
+from webhooks.dispatch.survey_gauges import SurveyGauges
 
 POLL_SECONDS = 1.0
 """Between two rounds while nothing happens, when no notification arrives."""
 QUICK_POLL_SECONDS = 0.05
 """The same while deliveries are recorded: of concurrent transactions only one notifies."""
 QUICK_FOR_SECONDS = 2.0
-DESTINATIONS_PER_ROUND = 1000
 CANCEL_BATCH = 500
-UNSIGNABLE_LOG_SECONDS = 60.0
+NOTHING = Claimed([], 0, Counter())
 
 
 class Dispatcher(Loop):
-    """Woken by notifications and by each delivery that ends; polls as a floor. Several processes may dispatch."""
+    """Woken by notifications, and by deliveries that end while others wait for room; polls as a floor.
+
+    Several processes may dispatch.
+    """
 
     name: ClassVar[str] = "webhook-dispatcher"
     interval = POLL_SECONDS
@@ -43,11 +42,12 @@ class Dispatcher(Loop):
         self._flights = flights
         self._limits = limits
         self._terms = terms
-        self._after = FIRST
+        self._survey = Survey(terms.keys.ids)
+        self._gauges = SurveyGauges(flights)
         self._has_started = False
         self._quick_until = 0.0
-        self._unsignable_logged = float("-inf")
-        flights.landed = self.wake
+        self._more_may_wait = False
+        flights.landed = self._landed
 
     def notice(self) -> None:
         """Start a round now, and poll quickly for a while."""
@@ -64,37 +64,44 @@ class Dispatcher(Loop):
         if not self._has_started:
             await retire_old_deliveries(self._database)
             self._has_started = True
-        destinations = await self._find_destinations()
-        claimed = await self._claim(destinations)
-        canceled = await self._cancel(destinations)
+        look, claimed = await self._look_and_claim()
+        canceled = await self._cancel(look.page)
+        self._gauges.note(look)
         if claimed:
             self._quick_until = time.monotonic() + QUICK_FOR_SECONDS
-        self.interval = QUICK_POLL_SECONDS if time.monotonic() < self._quick_until else POLL_SECONDS
-        return claimed > 0 or canceled > 0 or self._after != FIRST
+        is_quick = self._survey.is_walking or time.monotonic() < self._quick_until
+        self.interval = QUICK_POLL_SECONDS if is_quick else POLL_SECONDS
+        return (claimed > 0 and self._more_may_wait) or canceled > 0 or self._survey.may_go_on
 
-    async def _find_destinations(self) -> list[Destination]:
-        """Return the next destinations, and begin again from the first one after the last."""
+    async def _look_and_claim(self) -> tuple[Look, int]:
+        """Look for destinations, and claim what has room; return how many. They fly once that is committed."""
         async with self._database.index_walk() as connection:
-            destinations = await store.find_destinations(
-                connection, self._after, DESTINATIONS_PER_ROUND, self._terms.keys.ids
-            )
-        is_whole = self._after == FIRST and len(destinations) < DESTINATIONS_PER_ROUND
-        if is_whole:
-            self._report(destinations)
-        self._after = place_of(destinations[-1]) if len(destinations) == DESTINATIONS_PER_ROUND else FIRST
-        return destinations
-
-    async def _claim(self, destinations: Sequence[Destination]) -> int:
-        shuffled = random.sample(destinations, len(destinations))  # none is always the last to find room
-        limits = self._flights.narrowed(self._limits)
-        shares = allot(shuffled, self._flights.in_flight, limits, self._flights.standing_of)
-        if not shares:
-            return 0
-        async with self._database.index_walk() as connection:
-            claimed = await claim(connection, shares, self._terms)
+            look = await self._survey.look(connection)
+            shares = self._allot(look.candidates)
+            claimed = await claim(connection, shares, self._terms) if shares else NOTHING
+        self._remember(look.candidates, shares, claimed)
         for delivery in claimed.deliveries:
             self._flights.start(delivery)
-        return len(claimed.deliveries) + claimed.refused
+        return look, len(claimed.deliveries) + claimed.refused
+
+    def _allot(self, candidates: Sequence[Destination]) -> list[Share]:
+        shuffled = random.sample(candidates, len(candidates))  # none is always the last to find room
+        limits = self._flights.narrowed(self._limits)
+        return allot(shuffled, self._flights.in_flight, limits, self._flights.standing_of)
+
+    def _remember(self, candidates: Sequence[Destination], shares: Sequence[Share], claimed: Claimed) -> None:
+        """Keep the backlogs of receivers that work: destinations that had no room, or filled their share."""
+        filled = {
+            place_of(each.destination): claimed.counts[place_of(each.destination)] == each.at_most for each in shares
+        }
+        waiting = [each for each in candidates if filled.get(place_of(each), True)]
+        self._more_may_wait = bool(waiting)
+        self._survey.remember(filter(self._flights.is_proven, waiting))
+
+    def _landed(self) -> None:
+        """Start a round for what had no room."""
+        if self._more_may_wait:
+            self.wake()
 
     async def _cancel(self, destinations: Sequence[Destination]) -> int:
         canceled = 0
@@ -105,18 +112,3 @@ class Dispatcher(Loop):
                     await letters.resolve(connection, ended)
                 canceled += len(ended)
         return canceled
-
-    def _report(self, destinations: Sequence[Destination]) -> None:
-        """Report how long the oldest delivery is due, and loudly what can't be sent for want of a master key."""
-        now = datetime.now(UTC)
-        served = (each for each in destinations if each.ready and self._flights.skipped_seconds(each) is None)
-        metrics.OLDEST.set(max(((now - each.due_at).total_seconds() for each in served), default=0.0))
-        unsignable = {destination.endpoint_id for destination in destinations if destination.unsignable}
-        metrics.UNSIGNABLE.set(len(unsignable))
-        if unsignable and time.monotonic() - self._unsignable_logged >= UNSIGNABLE_LOG_SECONDS:
-            self._unsignable_logged = time.monotonic()
-            log.error(
-                "webhooks wait for a master key that is not in DARKROOM_WEBHOOKS_MASTER_KEYS; add it again",
-                endpoints=len(unsignable),
-                endpoint_id=str(min(unsignable)),
-            )

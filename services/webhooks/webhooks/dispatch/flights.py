@@ -79,9 +79,13 @@ class Flights:
     def standing_of(self, destination: Destination) -> Standing:
         """Return what is known of a destination. One delivery at a time, until an attempt works."""
         use = (destination.tenant_id, destination.origin)
-        proven = use in self._proven
+        proven = self.is_proven(destination)
         rooms = [self._uses.room(use), self._origins.room(destination.origin), None if proven else 1]
         return Standing(min((room for room in rooms if room is not None), default=None), proven)
+
+    def is_proven(self, destination: Destination) -> bool:
+        """Return whether the last attempt of the destination's use worked."""
+        return (destination.tenant_id, destination.origin) in self._proven
 
     def narrowed(self, limits: Limits) -> Limits:
         """Return the limits while nothing can be sent to anybody, because the proxy is away: a probe at a time."""

@@ -30,10 +30,24 @@ SELECT endpoint_id, recorded_origin, origin, tenant_id, due_at, due AND signable
     due AND NOT signable AS unsignable
 FROM judged ORDER BY endpoint_id, recorded_origin;
 
+-- name: find_recent(seconds, at_most)
+-- Destinations of deliveries that were recorded a moment ago: their ids are in the order of time. Whether they can be
+-- signed for is left to the claim.
+WITH recent AS (
+    SELECT endpoint_id, origin, min(next_attempt_at) AS due_at FROM webhook_deliveries
+    WHERE id > (SELECT uuidv7(make_interval(secs => -:seconds::float8)))
+        AND status = 'pending' AND lease_token IS NULL AND next_attempt_at <= now()
+    GROUP BY endpoint_id, origin LIMIT :at_most
+)
+SELECT recent.endpoint_id, recent.origin AS recorded_origin, coalesce(url_origin(endpoint.url), recent.origin) AS origin,
+    endpoint.tenant_id, due_at, true AS ready, false AS abandoned, false AS unsignable
+FROM recent JOIN webhook_endpoints AS endpoint ON endpoint.id = recent.endpoint_id
+WHERE endpoint.status = 'enabled' AND deleted_at IS NULL;
+
 -- name: lock_due(endpoints, origins, counts, master_keys)
 -- Deliveries of a standing endpoint go to its present URL, whatever it was when they were recorded.
 SELECT due.id, due.endpoint_id, due.event, coalesce(endpoint.url, due.url) AS url,
-    coalesce(url_origin(endpoint.url), due.origin) AS origin, due.failures, due.created_at, due.snapshot, due.body,
+    due.origin AS recorded_origin, coalesce(url_origin(endpoint.url), due.origin) AS origin, due.failures, due.created_at, due.snapshot, due.body,
     endpoint.tenant_id, implicit, rotation, master_key, CASE WHEN previous_until > now() THEN previous_master_key END
         AS previous_master_key, ed25519, headers, headers_key, failing_since IS NOT NULL AS failing
 FROM unnest(:endpoints::uuid[], :origins::text[], :counts::integer[]) AS share (endpoint_id, origin, at_most)

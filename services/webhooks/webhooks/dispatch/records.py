@@ -1,7 +1,7 @@
 """Destinations, deliveries and their completions, as dispatch handles them."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -10,7 +10,9 @@ from darkroom_contracts.states import DeliveryOutcome, DeliveryStatus
 
 NO_TENANT = UUID(int=0)
 """Stands for the operators, whose endpoints have no tenant."""
-FIRST = (UUID(int=0), "")
+Place: TypeAlias = tuple[UUID, str]
+"""Endpoint and recorded origin: where a destination lies among all."""
+FIRST: Place = (UUID(int=0), "")
 """The place before the first destination."""
 
 
@@ -33,7 +35,7 @@ class Destination(msgspec.Struct, frozen=True):
     """Whether one would be ready, but for a master key that this process lacks."""
 
 
-def place_of(destination: Destination) -> tuple[UUID, str]:
+def place_of(destination: Destination) -> Place:
     """Return where a destination lies among all, so that the next ones can be asked for."""
     return destination.endpoint_id, destination.recorded_origin
 
@@ -72,6 +74,7 @@ class Due(msgspec.Struct, frozen=True):
     endpoint: Endpoint
     event: str
     url: str
+    recorded_origin: str
     origin: str
     failures: int
     created_at: datetime

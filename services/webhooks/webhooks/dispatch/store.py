@@ -15,6 +15,7 @@ from webhooks.dispatch.records import (
     Endpoint,
     EndpointAlarm,
     EndpointOutcome,
+    Place,
     Share,
 )
 
@@ -22,25 +23,18 @@ queries = load_queries("webhooks.dispatch")
 
 
 async def find_destinations(
-    connection: Connection, after: tuple[UUID, str], at_most: int, master_keys: Sequence[str]
+    connection: Connection, after: Place, at_most: int, master_keys: Sequence[str]
 ) -> list[Destination]:
     """Return the destinations with waiting deliveries that follow `after`, in order."""
     rows = queries.find_destinations(
         connection, after_endpoint=after[0], after_origin=after[1], at_most=at_most, master_keys=master_keys
     )
-    return [
-        Destination(
-            row["endpoint_id"],
-            row["recorded_origin"],
-            row["origin"],
-            row["tenant_id"] or NO_TENANT,
-            row["due_at"],
-            row["ready"],
-            row["abandoned"],
-            row["unsignable"],
-        )
-        async for row in rows
-    ]
+    return [_destination(row) async for row in rows]
+
+
+async def find_recent(connection: Connection, seconds: float, at_most: int) -> list[Destination]:
+    """Return the destinations of the due deliveries that were recorded in the last `seconds`."""
+    return [_destination(row) async for row in queries.find_recent(connection, seconds=seconds, at_most=at_most)]
 
 
 async def lock_due(connection: Connection, shares: Sequence[Share], master_keys: Sequence[str]) -> list[Due]:
@@ -183,6 +177,19 @@ async def _ended(rows: AsyncIterable[Row]) -> list[Ended]:
     return [Ended(row["id"], row["dead_lettered"]) async for row in rows]
 
 
+def _destination(row: Row) -> Destination:
+    return Destination(
+        row["endpoint_id"],
+        row["recorded_origin"],
+        row["origin"],
+        row["tenant_id"] or NO_TENANT,
+        row["due_at"],
+        row["ready"],
+        row["abandoned"],
+        row["unsignable"],
+    )
+
+
 def _due(row: Row) -> Due:
     endpoint = Endpoint(
         id=row["endpoint_id"],
@@ -201,6 +208,7 @@ def _due(row: Row) -> Due:
         endpoint,
         row["event"],
         row["url"],
+        row["recorded_origin"],
         row["origin"],
         row["failures"],
         row["created_at"],

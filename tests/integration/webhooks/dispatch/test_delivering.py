@@ -238,7 +238,9 @@ async def test_more_destinations_than_a_round_sees(
     dispatch: Dispatch, shop: Shop, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rounds walk over all destinations in turn."""
-    monkeypatch.setattr("webhooks.dispatch.dispatcher.DESTINATIONS_PER_ROUND", 2)
+    monkeypatch.setattr("webhooks.dispatch.survey.PAGE", 2)
+    monkeypatch.setattr("webhooks.dispatch.survey.PAGE_SECONDS", 0)
+    monkeypatch.setattr("webhooks.dispatch.survey.WALK_SECONDS", 0)
     for _ in range(5):
         await (await shop.another()).end(receiver.url)
     for _ in range(4):
