@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from chassis.auth import Caller
+from chassis.cursor import MalformedCursorError, decode_cursor, encode_cursor
 from chassis.decoding import invalid
 from chassis.postgres import Connection, Database
 from darkroom_contracts.api.webhook_deliveries import (
@@ -16,7 +17,6 @@ from darkroom_contracts.api.webhook_deliveries import (
 from darkroom_contracts.routes import IMPLICIT
 from darkroom_contracts.states import DeliveryStatus
 from webhooks.history import store
-from webhooks.history.cursor import MalformedCursorError, decode_cursor, encode_cursor
 from webhooks.history.problems import NoSuchDeliveryError
 from webhooks.history.store import EndpointOfLog
 from webhooks.history.views import detail_view

@@ -11,12 +11,12 @@ import structlog
 from chassis.auth import Caller
 from chassis.decoding import invalid
 from chassis.errors import DatabaseError
+from chassis.moments import first_id_at, moment_of
 from chassis.postgres import Connection, Database
 from darkroom_contracts.api.webhook_deliveries import MAX_RECOVERED, RecoverReply, RecoverRequest
 from darkroom_contracts.states import EndpointStatus
 from webhooks import metrics
 from webhooks.history import store
-from webhooks.history.moments import first_id_at, moment_of
 from webhooks.history.problems import EndpointInactiveError
 from webhooks.registry.lookup import find_endpoint
 

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from chassis.errors import DatabaseUnavailableError
+from chassis.moments import first_id_at, moment_of
 from chassis.postgres import Connection, Database
 from chassis.problems import ProblemError
 from chassis.settings import DatabaseSettings
@@ -17,7 +18,6 @@ from darkroom_contracts.api.webhook_deliveries import RecoverReply, RecoverReque
 from tests.integration.webhooks.history.log import Log
 from tests.support.clocks import Clock
 from webhooks.history import recovery
-from webhooks.history.moments import first_id_at, moment_of
 from webhooks.history.recovery import Recovery
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)

@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from chassis.cursor import encode_cursor
 from darkroom_contracts.api.webhook_deliveries import WebhookDelivery, WebhookDeliveryQuery
 from darkroom_contracts.states import DeliveryStatus
-from webhooks.history.cursor import encode_cursor
 from webhooks.history.deliveries import LOOKED_AT, looks_at, next_cursor
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from webhooks.history.cursor import MalformedCursorError, decode_cursor, encode_cursor
+from chassis.cursor import MalformedCursorError, decode_cursor, encode_cursor
 
 ID = UUID("01993b5c-0007-7000-8000-00000000000d")
 CURSOR = "AQGZO1wAB3AAgAAAAAAAAA0"

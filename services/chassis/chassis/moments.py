@@ -1,4 +1,4 @@
-"""The time in the ids of deliveries, which Postgres makes with uuidv7().
+"""The time in ids that Postgres makes with uuidv7().
 
 Source: RFC 9562, section 5.7, and PostgreSQL 18's documentation of the function: 48 bits of milliseconds, 4 bits of
 version, 12 bits of a fraction of a millisecond.
@@ -13,9 +13,9 @@ _FRACTIONS = 1 << 12
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def moment_of(delivery_id: UUID) -> datetime:
-    """Return when a delivery was recorded, in whole microseconds that are not later."""
-    milliseconds, fraction = delivery_id.int >> 80, delivery_id.int >> 64 & _FRACTIONS - 1
+def moment_of(the_id: UUID) -> datetime:
+    """Return when an id was made, in whole microseconds that are not later."""
+    milliseconds, fraction = the_id.int >> 80, the_id.int >> 64 & _FRACTIONS - 1
     return EPOCH + timedelta(milliseconds=milliseconds, microseconds=fraction * 1000 // _FRACTIONS)
 
 

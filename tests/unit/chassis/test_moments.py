@@ -1,9 +1,9 @@
-"""The time in the ids of deliveries."""
+"""The time in ids."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
-from webhooks.history.moments import EPOCH, first_id_at, moment_of
+from chassis.moments import EPOCH, first_id_at, moment_of
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 FIRST_OF_A_MILLISECOND = UUID("01a1fdfa-4600-7000-0000-000000000000")

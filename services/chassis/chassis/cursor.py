@@ -14,12 +14,12 @@ class MalformedCursorError(ValueError):
 
 
 def encode_cursor(last: UUID) -> str:
-    """Return the cursor of a page whose last delivery is `last`: 23 characters that a URL holds unchanged."""
+    """Return the cursor of a page whose last item is `last`: 23 characters that a URL holds unchanged."""
     return base64.urlsafe_b64encode(_VERSION + last.bytes).decode().rstrip("=")
 
 
 def decode_cursor(text: str) -> UUID:
-    """Return the last delivery of the page that a cursor follows. Raises MalformedCursorError."""
+    """Return the last item of the page that a cursor follows. Raises MalformedCursorError."""
     if len(text) != _LENGTH:
         raise MalformedCursorError
     try:
