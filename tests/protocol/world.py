@@ -118,10 +118,10 @@ class World:
         return self.broker.keys() | at_hand
 
     def undecided(self) -> set[Key | None]:
-        """As `whereabouts`, without the messages whose acks are on their way."""
+        """As `whereabouts`, without the messages that are acked, or were parked and will be acked, whatever happens."""
         lying = {message.key for message in (*self.broker.work, *self.broker.waiting, *self.broker.dead)}
         at_hand = Counter(delivery.key for worker in self.workers for delivery in worker.line.at_hand)
-        acked = Counter(pause.key for _, pause in self.pauses("ack"))
+        acked = Counter(pause.key for _, pause in self.pauses("ack", "note"))
         return lying | (at_hand - acked).keys()
 
     def _give_up(self) -> None:
