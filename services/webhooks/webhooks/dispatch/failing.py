@@ -19,7 +19,7 @@ WARN_AFTER_HOURS = DISABLE_AFTER_HOURS // 2
 CONFIRMED_SECONDS = 3600.0
 """For so long this process must have seen an endpoint fail: while no dispatcher ran, nothing could succeed."""
 MOST_KEPT = 10_000
-"""Failing endpoints that are remembered; beyond that the one that began first is forgotten."""
+"""Failing endpoints that are remembered; beyond that the one that was tried longest ago is forgotten."""
 
 
 class FailingEndpoints:
@@ -31,14 +31,14 @@ class FailingEndpoints:
 
     async def note(self, connection: Connection, completions: Sequence[Completion]) -> None:
         """Note what attempts showed of their endpoints, in the transaction that records them."""
-        outcomes = self._outcomes_of(completions)
+        outcomes = self.outcomes_of(completions)
         if not outcomes:
             return
         for alarm in await store.note_outcomes(connection, outcomes, WARN_AFTER_HOURS, DISABLE_AFTER_HOURS):
             what = "webhook endpoint was disabled" if alarm.disabled else "webhook endpoint does nothing but fail"
             log.warning(what, endpoint_id=str(alarm.endpoint_id), reason=alarm.reason)
 
-    def _outcomes_of(self, completions: Sequence[Completion]) -> list[EndpointOutcome]:
+    def outcomes_of(self, completions: Sequence[Completion]) -> list[EndpointOutcome]:
         """Return what is to be noted. A success of an endpoint that works changes nothing."""
         by_endpoint: defaultdict[UUID, list[Completion]] = defaultdict(list)
         for completion in completions:
@@ -63,7 +63,8 @@ class FailingEndpoints:
 
     def _is_confirmed(self, endpoint_id: UUID) -> bool:
         """Note a failure, and return whether the first one without a success since was long ago."""
-        since = self._seen_since.setdefault(endpoint_id, self._clock())
+        since = self._seen_since.pop(endpoint_id, self._clock())
+        self._seen_since[endpoint_id] = since
         if len(self._seen_since) > MOST_KEPT:
             del self._seen_since[next(iter(self._seen_since))]
         return self._clock() - since >= CONFIRMED_SECONDS
