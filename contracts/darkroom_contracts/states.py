@@ -1,4 +1,4 @@
-"""States of jobs with their transitions, states of webhooks, and outcomes of attempts.
+"""States of jobs with their transitions, states of webhooks and dead letters, and outcomes of attempts.
 
 The database enforces the same values and transitions (the CHECKs and `jobs_guard_transition` in `schema/schema.sql`);
 tests prove them equal.
@@ -33,6 +33,30 @@ class AttemptOutcome(StrEnum):
     """Its lease expired."""
 
 
+class LetterKind(StrEnum):
+    """What a dead letter is about."""
+
+    JOB = "job"
+    """The job failed for good."""
+    ORPHAN = "orphan"
+    """The message of a job that this database does not know."""
+    UNDECODABLE = "undecodable"
+    """A message that can't be decoded."""
+    WEBHOOK = "webhook"
+    """A webhook delivery that was given up: each attempt failed."""
+
+
+class LetterStatus(StrEnum):
+    """The state of a dead letter."""
+
+    OPEN = "open"
+    REPLAYING = "replaying"
+    """Its job is queued or running again, or its delivery is due again."""
+    REPLAYED = "replayed"
+    """The replayed job or delivery has ended."""
+    DISCARDED = "discarded"
+
+
 class EndpointAudience(StrEnum):
     """Whose events a webhook endpoint receives."""
 
@@ -56,7 +80,7 @@ class DeliveryStatus(StrEnum):
     PENDING = "pending"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    """Every attempt of the schedule failed, or the receiver is gone."""
+    """It ended unreceived: its schedule is over, its receiver is gone, it was given up, or it can't be encoded."""
     RETIRED = "retired"
     """It was older than the schedule when the first dispatcher started, and was not sent."""
     CANCELED = "canceled"
@@ -69,9 +93,9 @@ class DeliveryOutcome(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     RELEASED = "released"
-    """It was not sent, because the process was at its limits; it does not count."""
+    """It was not sent, for reasons of the service's own; it does not count."""
     LOST = "lost"
-    """Its lease expired; whether it was sent is unknown."""
+    """Its lease expired; whether it was sent is unknown. It does not count as a failure."""
 
 
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
