@@ -2,7 +2,7 @@
 
 Looking at a destination costs a descent of an index. A round looks at all of them while they fit into a page. When
 there are more, because many receivers hang, it looks at a page of them at intervals, and in between at the deliveries
-of the last moments and at the backlogs of receivers that work, so that those who hang delay nobody.
+of the last moments and at the backlogs of receivers that work, so that the hung ones delay no other.
 """
 
 from collections.abc import Iterable, Sequence
