@@ -1,34 +1,32 @@
 """Dead letters as they are stored and shown."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from darkroom_contracts.api import JobError
-from darkroom_contracts.states import AttemptOutcome, DeliveryOutcome, DeliveryStatus, EndpointStatus, JobStatus
+from darkroom_contracts.states import (
+    AttemptOutcome,
+    DeliveryOutcome,
+    DeliveryStatus,
+    EndpointStatus,
+    JobStatus,
+    LetterKind,
+    LetterStatus,
+)
 
-
-class LetterKind(StrEnum):
-    JOB = "job"
-    """The job failed for good."""
-    ORPHAN = "orphan"
-    """The message of a job that this database does not know."""
-    UNDECODABLE = "undecodable"
-    """A message that can't be decoded."""
-    WEBHOOK = "webhook"
-    """A webhook delivery that was given up: each attempt failed."""
-
-
-class LetterStatus(StrEnum):
-    OPEN = "open"
-    REPLAYING = "replaying"
-    """Its job is queued or running again, or its delivery is due again."""
-    REPLAYED = "replayed"
-    """The replayed job or delivery has ended."""
-    DISCARDED = "discarded"
+__all__ = [
+    "AttemptRecord",
+    "Delivery",
+    "DeliveryAttempt",
+    "Letter",
+    "LetterKind",
+    "LetterStatus",
+    "LetterSummary",
+    "Orphan",
+]
 
 
 class LetterSummary(msgspec.Struct, frozen=True):
