@@ -5,7 +5,7 @@
 CREATE UNLOGGED TABLE IF NOT EXISTS bench_endings (number bigint PRIMARY KEY, job_id uuid NOT NULL, token uuid NOT NULL);
 
 -- name: empty()#
-TRUNCATE jobs, outbox, idempotency_keys, webhook_deliveries, dead_letters, object_sweeps, bench_endings CASCADE;
+TRUNCATE jobs, outbox, idempotency_keys, webhook_deliveries, dead_letters, dead_letter_deltas, object_sweeps, bench_endings CASCADE;
 DELETE FROM webhook_endpoints WHERE NOT implicit;
 
 -- name: add_tenants(count)

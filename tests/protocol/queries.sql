@@ -55,7 +55,7 @@ INSERT INTO tenants (name) VALUES ('default') ON CONFLICT (name) DO UPDATE SET n
 
 -- name: forget_everything()!
 TRUNCATE jobs, outbox, attempts, worker_sessions, paused_models, object_sweeps, webhook_deliveries, webhook_attempts,
-    dead_letters, idempotency_keys, audit_log, ledger RESTART IDENTITY;
+    dead_letters, dead_letter_deltas, idempotency_keys, ledger RESTART IDENTITY;
 
 -- name: forget_purges()!
 UPDATE instance SET purged_before = 'epoch';

@@ -6,6 +6,13 @@ import pytest
 from darkroom_contracts.schema import OUTSIDE, Migration, migrations, snapshot
 from darkroom_contracts.states import JobStatus
 from operations.migrations.migrate import migrate
+from tests.integration.contracts.impossible_desk import (
+    GROUP,
+    IMPOSSIBLE_DESK_ROWS,
+    IMPOSSIBLE_GROUPS,
+    IMPOSSIBLE_REPLAYS,
+    REPLAY,
+)
 from tests.integration.contracts.impossible_webhooks import (
     DELIVERY,
     ENDPOINT,
@@ -95,6 +102,11 @@ IMPOSSIBLE_ROWS = [
     ),
     ("api_keys_name_check", "INSERT INTO api_keys SELECT 'k', id, 'client', '', sha256('') FROM tenants"),
     ("api_keys_secret_hash_check", "INSERT INTO api_keys SELECT 'k', id, 'client', 'n', 'short' FROM tenants"),
+    (
+        "a_key_is_replaced_by_another",
+        "INSERT INTO api_keys (id, tenant_id, scope, name, secret_hash, replaced_by)"
+        " SELECT 'k', id, 'client', 'n', sha256(''), 'k' FROM tenants",
+    ),
     (
         "attempts_outcome_check",
         ATTEMPT.format("now()", "'vanished'"),
@@ -207,10 +219,34 @@ async def test_an_impossible_delivery_is_refused(
     assert refused.value.constraint_name == constraint
 
 
-@pytest.mark.parametrize(("constraint", "statement"), IMPOSSIBLE_ROWS + IMPOSSIBLE_ATTEMPTS)
+@pytest.mark.parametrize(("constraint", "columns"), IMPOSSIBLE_GROUPS)
+async def test_an_impossible_group_is_refused(
+    connection: asyncpg.Connection, constraint: str, columns: dict[str, str]
+) -> None:
+    """A group of dead letters with wrong counts, or with a note by nobody, can't be written."""
+    group_id = await connection.fetchval(GROUP)
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await update(connection, "dead_letter_groups", columns, group_id)
+    assert refused.value.constraint_name == constraint
+
+
+@pytest.mark.parametrize(("constraint", "columns"), IMPOSSIBLE_REPLAYS)
+async def test_an_impossible_replay_is_refused(
+    connection: asyncpg.Connection, constraint: str, columns: dict[str, str]
+) -> None:
+    """A replay that runs without having been started, or has the stages of no ramp, can't be written."""
+    replay_id = await connection.fetchval(REPLAY)
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await update(connection, "replays", columns, replay_id)
+    assert refused.value.constraint_name == constraint
+
+
+@pytest.mark.parametrize(("constraint", "statement"), IMPOSSIBLE_ROWS + IMPOSSIBLE_ATTEMPTS + IMPOSSIBLE_DESK_ROWS)
 async def test_an_impossible_row_is_refused(connection: asyncpg.Connection, constraint: str, statement: str) -> None:
-    """Keys, tenants and attempts, of jobs and of deliveries, are held to their shapes."""
+    """Keys, tenants, attempts, items of replays and alerts are held to their shapes."""
     await insert_job(connection, JobStatus.QUEUED)
+    await connection.execute(GROUP.partition("RETURNING")[0])
+    await connection.execute(REPLAY)
     with pytest.raises(asyncpg.CheckViolationError) as refused:
         await connection.execute(statement)
     assert refused.value.constraint_name == constraint
@@ -222,24 +258,23 @@ async def test_every_check_is_tried(connection: asyncpg.Connection) -> None:
         "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
     )
     webhooks = (*IMPOSSIBLE_ENDPOINTS, *IMPOSSIBLE_DELIVERIES, *IMPOSSIBLE_ATTEMPTS)
-    tried = {case[0] for case in (*IMPOSSIBLE_JOBS, *IMPOSSIBLE_LETTERS, *IMPOSSIBLE_ROWS, *webhooks)}
+    desk = (*IMPOSSIBLE_GROUPS, *IMPOSSIBLE_REPLAYS, *IMPOSSIBLE_DESK_ROWS)
+    tried = {case[0] for case in (*IMPOSSIBLE_JOBS, *IMPOSSIBLE_LETTERS, *IMPOSSIBLE_ROWS, *webhooks, *desk)}
     assert {row["conname"] for row in rows} == tried
 
 
-async def test_failures_of_one_kind_share_a_fingerprint(connection: asyncpg.Connection) -> None:
-    """Numbers and ids make no difference; code, stage and words do."""
-
-    async def fingerprint(code: str, stage: str, message: str) -> str:
-        error = f'{{"code": "{code}", "stage": "{stage}", "message": "{message}"}}'
-        return str(await connection.fetchval("SELECT error_fingerprint($1)", error))
-
-    first = await fingerprint("pipeline_error", "render", "Job 01993b5c-0000-7000-8000-000000000001 broke at step 7")
-    assert first == await fingerprint(
-        "pipeline_error", "render", "Job 0fffffff-0000-7000-8000-0000000000aa broke at step 12"
-    )
-    others = [
-        await fingerprint("out_of_memory", "render", "Job 1 broke at step 7"),
-        await fingerprint("pipeline_error", "store", "Job 1 broke at step 7"),
-        await fingerprint("pipeline_error", "render", "Job 1 failed at step 7"),
-    ]
-    assert len({first, *others}) == 4
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_log SET actor = 'other'",
+        "DELETE FROM audit_log",
+        "DELETE FROM audit_log WHERE false",
+        "TRUNCATE audit_log",
+    ],
+)
+async def test_the_audit_log_is_only_appended(connection: asyncpg.Connection, statement: str) -> None:
+    """Nobody changes or removes an entry, not even the owner of the table."""
+    await connection.execute("INSERT INTO audit_log (actor, action, subject) VALUES ('me', 'look', 'it')")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="only appended"):
+        await connection.execute(statement)
+    assert await connection.fetchval("SELECT actor FROM audit_log") == "me"

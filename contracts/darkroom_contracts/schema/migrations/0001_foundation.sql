@@ -20,12 +20,15 @@ CREATE TABLE tenants (
 CREATE TABLE api_keys (
     id          text PRIMARY KEY,                       -- the public part of dk_<scope>_<id>_<secret><checksum>
     tenant_id   uuid NOT NULL REFERENCES tenants,
-    scope       text NOT NULL CHECK (scope IN ('client', 'operator')),
+    scope       text NOT NULL CHECK (scope IN ('client', 'observer', 'operator')),
     name        text NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
     secret_hash bytea NOT NULL CHECK (octet_length(secret_hash) = 32),  -- SHA-256; the secret is not stored
     created_at  timestamptz NOT NULL DEFAULT now(),
     expires_at  timestamptz,
-    revoked_at  timestamptz
+    revoked_at  timestamptz,
+    last_used_at timestamptz,                           -- of the last minutes' requests, not of each
+    replaced_by text REFERENCES api_keys,               -- the key that a rotation made; this one works for a while
+    CONSTRAINT a_key_is_replaced_by_another CHECK (replaced_by <> id)
 );
 
 CREATE TABLE jobs (
@@ -161,7 +164,8 @@ CREATE TABLE worker_sessions (
     last_beat_at    timestamptz NOT NULL DEFAULT now(),
     ended_at        timestamptz,
     empty_at        timestamptz,                        -- when the queue last answered "empty" ...
-    empty_before_at timestamptz                         -- ... and the time before
+    empty_before_at timestamptz,                        -- ... and the time before
+    drain_requested_at timestamptz                      -- since when it is to finish its jobs and take no other
 );
 CREATE INDEX worker_sessions_open ON worker_sessions (worker) WHERE ended_at IS NULL;
 CREATE INDEX worker_sessions_ended ON worker_sessions (ended_at) WHERE ended_at IS NOT NULL;
@@ -338,7 +342,7 @@ CREATE TABLE object_sweeps (
 CREATE INDEX object_sweeps_due ON object_sweeps (due_at);
 
 CREATE TABLE dead_letters (
-    id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    id          uuid PRIMARY KEY DEFAULT uuidv7(),      -- ordered by time: lists walk ids
     kind        text NOT NULL CHECK (kind IN ('job', 'undecodable', 'orphan', 'webhook')),
                                                         -- orphan: a message whose job is not in the database
     status      text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'replaying', 'replayed', 'discarded')),
@@ -347,9 +351,14 @@ CREATE TABLE dead_letters (
     tenant_id   uuid,
     generation  integer,
     model       text,
+    worker      text,                                   -- of the attempt that failed, as the next column is
+    session_id  uuid,                                   -- worker_sessions
     reason      text NOT NULL,                          -- errors.JobErrorCode, or 'webhook_exhausted'
     error       jsonb NOT NULL,                         -- api.JobError
     fingerprint text NOT NULL,                          -- equal for failures of the same kind
+    group_id    uuid NOT NULL GENERATED ALWAYS AS
+        (md5(kind || '|' || coalesce(model, '') || '|' || fingerprint)::uuid) STORED,   -- dead_letter_groups
+    returns     smallint NOT NULL DEFAULT 0,            -- earlier letters of the same job or delivery
     body        bytea,                                  -- the exact bytes of the message, if there was one
     headers     jsonb,
     x_death     jsonb,                                  -- the broker's record, added by the ingest
@@ -369,17 +378,162 @@ CREATE UNIQUE INDEX dead_letters_once_per_generation ON dead_letters (job_id, ge
 CREATE UNIQUE INDEX dead_letters_once_per_body ON dead_letters (body_sha256) WHERE kind = 'undecodable';
 CREATE UNIQUE INDEX dead_letters_once_per_delivery ON dead_letters (delivery_id)
     WHERE kind = 'webhook' AND status IN ('open', 'replaying');
-CREATE INDEX dead_letters_newest ON dead_letters (kind, created_at DESC, id);
-CREATE INDEX dead_letters_open ON dead_letters (kind, created_at DESC, id) WHERE status = 'open';
+CREATE INDEX dead_letters_of_kind ON dead_letters (kind, id);
+CREATE INDEX dead_letters_open ON dead_letters (kind, id) WHERE status = 'open';
+CREATE INDEX dead_letters_of_group ON dead_letters (group_id, id);
+CREATE INDEX dead_letters_open_of_group ON dead_letters (group_id, id) WHERE status = 'open';
+CREATE INDEX dead_letters_of_tenant ON dead_letters (tenant_id, id);
+CREATE INDEX dead_letters_of_worker ON dead_letters (worker, id) WHERE worker IS NOT NULL;
+CREATE INDEX dead_letters_of_job_s_webhooks ON dead_letters (job_id, id) WHERE kind = 'webhook';
 CREATE INDEX dead_letters_resolved ON dead_letters (resolved_at) WHERE resolved_at IS NOT NULL;
 
+-- Return a message with each URL, path, hexadecimal id and word with digits (numbers, sizes, addresses, names of
+-- machines) as '#'.
+CREATE FUNCTION error_shape(message text) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN regexp_replace(message,
+    '\w[\w+.-]*://[^\s"''<>)]*'
+    '|[\w.~@%+-]*(?:/[\w.@%+=~-]+)+/?'
+    '|\m[0-9a-f]{8}[0-9a-f-]*'
+    '|\m[0-9a-f]{1,4}(?::[0-9a-f]{0,4}){2,7}'
+    '|[-+]?\w*[0-9]\w*(?:[-.,:+x] ?\w*[0-9]\w*)*(?: ?(?:bytes|[kmgt]i?b)\M)?', '#', 'gi');
+
+-- What changed in the groups of dead letters: appended by append_delta() in the transaction that changes a letter, moved
+-- into the groups by the folder. A row of the group itself, which is hot when one failure hits everybody, would make all
+-- settles wait for each other. Without constraints, since each settle of a failed job would parse them.
+CREATE TABLE dead_letter_deltas (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    group_id  uuid NOT NULL,
+    letter_id uuid NOT NULL,
+    change    smallint NOT NULL,                        -- of the number of open letters: 1, 0 or -1
+    is_new    boolean NOT NULL,                         -- whether the letter was inserted, at ...
+    at        timestamptz NOT NULL
+);
+ALTER TABLE dead_letter_deltas SET (
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+
+-- Letters of one kind, model and fingerprint. Written by the folder, which counts, and by operators' notes.
+CREATE TABLE dead_letter_groups (
+    id            uuid PRIMARY KEY,                     -- dead_letters.group_id
+    kind          text NOT NULL,
+    model         text,
+    reason        text NOT NULL,
+    fingerprint   text NOT NULL,
+    sample        jsonb NOT NULL,                       -- the error of one of its letters
+    shape         text GENERATED ALWAYS AS (lower(error_shape(sample ->> 'message'))) STORED,   -- for searches
+    open          bigint NOT NULL,
+    total         bigint NOT NULL,                      -- of all letters since the group was made
+    first_seen_at timestamptz NOT NULL,
+    last_seen_at  timestamptz NOT NULL,                 -- of the newest letter
+    note          text CHECK (length(note) BETWEEN 1 AND 2000),
+    note_by       text,
+    note_at       timestamptz,
+    known_until   timestamptz,                          -- until when the failure is expected
+    CONSTRAINT open_letters_are_counted CHECK (open BETWEEN 0 AND total),
+    CONSTRAINT a_group_is_seen_forwards CHECK (first_seen_at <= last_seen_at),
+    CONSTRAINT a_note_has_an_author CHECK (
+        (note IS NULL) = (note_by IS NULL) AND (note IS NULL) = (note_at IS NULL)
+        AND (known_until IS NULL OR note IS NOT NULL))
+);
+CREATE INDEX dead_letter_groups_newest ON dead_letter_groups ((open > 0), last_seen_at, id);
+ALTER TABLE dead_letter_groups SET (fillfactor = 70);
+
+-- How many letters of a group were made in an hour.
+CREATE TABLE dead_letter_hours (
+    group_id uuid NOT NULL REFERENCES dead_letter_groups ON DELETE CASCADE,
+    hour     timestamptz NOT NULL,
+    opened   integer NOT NULL CHECK (opened >= 1),
+    PRIMARY KEY (group_id, hour)
+);
+CREATE INDEX dead_letter_hours_age ON dead_letter_hours (hour);
+
+-- A bulk replay: planned letter by letter, then run at a pace, or in stages of a ramp.
+CREATE TABLE replays (
+    id             uuid PRIMARY KEY DEFAULT uuidv7(),
+    status         text NOT NULL DEFAULT 'planning'
+        CHECK (status IN ('planning', 'planned', 'running', 'paused', 'finished', 'canceled')),
+    scope          jsonb NOT NULL,                      -- the letters that were asked for
+    edit           jsonb,                               -- as jobs.overrides
+    pace           real CHECK (pace > 0),               -- letters a second; null for as fast as possible
+    ramp           integer[] CHECK (cardinality(ramp) >= 1 AND 1 <= ALL (ramp)),   -- sizes of its stages
+    stage          integer CHECK (stage >= 0),          -- index of the current one
+    stage_seconds  integer CHECK (stage_seconds >= 1),  -- time limit of a stage
+    stage_began_at timestamptz,
+    planned_to     uuid,                                -- the last letter that planning looked at
+    due_at         timestamptz,                         -- when the pace allows the next item
+    created_by     text NOT NULL,
+    reason         text,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    started_at     timestamptz,
+    finished_at    timestamptz,
+    paused_reason  text,
+    CONSTRAINT a_replay_has_a_pace_or_a_ramp CHECK (pace IS NULL OR ramp IS NULL),
+    CONSTRAINT only_ramps_have_stages CHECK (
+        (ramp IS NULL) = (stage IS NULL) AND (ramp IS NULL) = (stage_seconds IS NULL)
+        AND (stage_began_at IS NULL OR ramp IS NOT NULL)),
+    CONSTRAINT running_replays_were_started CHECK (CASE
+        WHEN status IN ('planning', 'planned') THEN started_at IS NULL
+        ELSE status = 'canceled' OR started_at IS NOT NULL
+    END),
+    CONSTRAINT ended_replays_have_finished CHECK ((status IN ('finished', 'canceled')) = (finished_at IS NOT NULL)),
+    CONSTRAINT paused_replays_have_a_reason CHECK ((status = 'paused') = (paused_reason IS NOT NULL))
+);
+CREATE INDEX replays_active ON replays (id) WHERE finished_at IS NULL;
+CREATE INDEX replays_finished ON replays (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE replay_items (
+    replay_id  uuid NOT NULL REFERENCES replays ON DELETE CASCADE,
+    position   integer NOT NULL CHECK (position >= 1),
+    letter_id  uuid NOT NULL,
+    verdict    text NOT NULL,                           -- what planning found: that it can be replayed, or why not
+    state      text NOT NULL CHECK (state IN ('pending', 'replayed', 'refused', 'succeeded', 'failed')),
+                                                        -- replayed: its job or delivery has not ended yet
+    job_id     uuid,
+    generation integer,                                 -- the one that the replay made
+    error      text,                                    -- why it was refused or failed
+    at         timestamptz,                             -- of the last change of its state
+    PRIMARY KEY (replay_id, position),
+    CONSTRAINT replay_items_once UNIQUE (letter_id, replay_id),
+    CONSTRAINT a_pending_item_did_nothing CHECK (state <> 'pending' OR (generation IS NULL AND error IS NULL)),
+    CONSTRAINT a_refused_item_made_no_generation CHECK (state <> 'refused' OR generation IS NULL)
+);
+CREATE INDEX replay_items_by_state ON replay_items (replay_id, state, position);
+
+-- What operators were warned of. One is open for each kind and subject, and each is sent once, when it opens and when it
+-- is resolved.
+CREATE TABLE alerts (
+    id          uuid PRIMARY KEY DEFAULT uuidv7(),
+    kind        text NOT NULL,
+    subject     text NOT NULL,
+    data        jsonb NOT NULL,
+    opened_at   timestamptz NOT NULL DEFAULT now(),
+    resolved_at timestamptz,
+    CONSTRAINT an_alert_is_resolved_after_it_opened CHECK (resolved_at >= opened_at)
+);
+CREATE UNIQUE INDEX alerts_open ON alerts (kind, subject) WHERE resolved_at IS NULL;
+CREATE INDEX alerts_resolved ON alerts (resolved_at) WHERE resolved_at IS NOT NULL;
+
+-- What operators did. Rows are only appended; a trigger refuses all else.
 CREATE TABLE audit_log (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    actor      text NOT NULL,
+    actor      text NOT NULL,                           -- the id of an API key, or command:<user>
     action     text NOT NULL,
-    subject    uuid NOT NULL,
+    subject    text NOT NULL,                           -- the id or name of what it acted on
+    reason     text,
+    before     jsonb,
+    after      jsonb,
     at         timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX audit_log_by_actor ON audit_log (actor, id);
+CREATE INDEX audit_log_by_action ON audit_log (action, id);
+CREATE INDEX audit_log_by_subject ON audit_log (subject, id);
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% of % is refused: its rows are only appended', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER audit_log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Enforce the transitions of darkroom_contracts.states for every writer.
 CREATE FUNCTION jobs_guard_transition() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -517,11 +671,12 @@ BEGIN
     RETURN true;
 END $$;
 
--- Return a value that is equal for failures of the same kind: a hash of code, stage and message without numbers and
--- ids.
+-- Return a value that is equal for failures of the same kind: a hash of code, stage and the shape of the message. The
+-- message of a lost worker says nothing but its name.
 CREATE FUNCTION error_fingerprint(error jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT md5(concat_ws('|', error ->> 'code', error ->> 'stage',
-        regexp_replace(error ->> 'message', '[0-9a-fA-F]{8}[0-9a-fA-F-]*|[0-9]+', '#', 'g')));
+    SELECT md5(concat_ws('|', error ->> 'code', error ->> 'stage', CASE
+        WHEN error ->> 'code' IS DISTINCT FROM 'worker_lost' THEN error_shape(error ->> 'message')
+    END));
 $$;
 
 -- End the letter that a redelivery answered. Called with the ends of deliveries that have `dead_lettered`.
@@ -530,11 +685,17 @@ CREATE FUNCTION resolve_delivery(the_delivery uuid) RETURNS void LANGUAGE sql AS
     WHERE delivery_id = the_delivery AND kind = 'webhook' AND status = 'replaying';
 $$;
 
--- Insert the dead letter of a delivery that ended without having been received, in the same transaction.
+-- Insert the dead letter of a delivery that ended without having been received, in the same transaction. The letter that
+-- its redelivery answered is resolved.
 CREATE FUNCTION bury_delivery(the_delivery uuid, the_message text) RETURNS void LANGUAGE sql AS $$
-    SELECT resolve_delivery(the_delivery);
-    INSERT INTO dead_letters (kind, delivery_id, job_id, tenant_id, reason, error, fingerprint)
-    SELECT 'webhook', delivery.id, delivery.job_id, delivery.tenant_id, error ->> 'code', error, error_fingerprint(error)
+    WITH resolved AS (
+        UPDATE dead_letters SET status = 'replayed', resolved_at = clock_timestamp()
+        WHERE delivery_id = the_delivery AND kind = 'webhook' AND status = 'replaying'
+        RETURNING returns
+    )
+    INSERT INTO dead_letters (kind, delivery_id, job_id, tenant_id, reason, error, fingerprint, returns)
+    SELECT 'webhook', delivery.id, delivery.job_id, delivery.tenant_id, error ->> 'code', error, error_fingerprint(error),
+        coalesce((SELECT max(returns) + 1 FROM resolved), 0)
     FROM webhook_deliveries AS delivery CROSS JOIN jsonb_build_object(
         'code', 'webhook_exhausted', 'message', the_message, 'retryable', true, 'stage', 'delivery') AS error
     WHERE delivery.id = the_delivery;
@@ -549,6 +710,30 @@ BEGIN
 END $$;
 CREATE TRIGGER note_letter AFTER INSERT OR UPDATE OF status ON dead_letters
     FOR EACH ROW WHEN (NEW.kind = 'webhook') EXECUTE FUNCTION note_letter();
+
+-- Append what a letter changes in its group. The triggers are of rows, because finish_job() updates no letter in most
+-- settles, and a trigger of the statement would be called nevertheless.
+CREATE FUNCTION append_delta() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    CASE TG_OP
+        WHEN 'INSERT' THEN
+            INSERT INTO dead_letter_deltas (group_id, letter_id, change, is_new, at)
+            VALUES (NEW.group_id, NEW.id, (NEW.status = 'open')::integer, true, NEW.created_at);
+        WHEN 'UPDATE' THEN
+            INSERT INTO dead_letter_deltas (group_id, letter_id, change, is_new, at)
+            VALUES (NEW.group_id, NEW.id, CASE NEW.status WHEN 'open' THEN 1 ELSE -1 END, false, clock_timestamp());
+        WHEN 'DELETE' THEN
+            INSERT INTO dead_letter_deltas (group_id, letter_id, change, is_new, at)
+            VALUES (OLD.group_id, OLD.id, -1, false, clock_timestamp());
+    END CASE;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER count_new_letter AFTER INSERT ON dead_letters
+    FOR EACH ROW EXECUTE FUNCTION append_delta();
+CREATE TRIGGER count_changed_letter AFTER UPDATE OF status ON dead_letters
+    FOR EACH ROW WHEN ((OLD.status = 'open') <> (NEW.status = 'open')) EXECUTE FUNCTION append_delta();
+CREATE TRIGGER count_removed_letter AFTER DELETE ON dead_letters
+    FOR EACH ROW WHEN (OLD.status = 'open') EXECUTE FUNCTION append_delta();
 
 -- Make a terminal transition. With a lease token the job must be running under that token; without one it must be
 -- queued. In both cases the generation must match. Also writes the end of the attempt, the webhook deliveries and, for a
@@ -586,9 +771,13 @@ BEGIN
     PERFORM record_delivery(job, 'job.' || job.status);
     IF job.status = 'failed' THEN
         INSERT INTO dead_letters
-            (kind, job_id, tenant_id, generation, model, reason, error, fingerprint, body, headers)
+            (kind, job_id, tenant_id, generation, model, worker, session_id, reason, error, fingerprint, returns, body, headers)
         VALUES ('job', job.id, job.tenant_id, job.generation, job.model,
-            job.error ->> 'code', job.error, error_fingerprint(job.error), the_body, the_headers);
+            CASE WHEN the_token IS NOT NULL THEN job.worker END, CASE WHEN the_token IS NOT NULL THEN job.session_id END,
+            job.error ->> 'code', job.error, error_fingerprint(job.error),
+            CASE WHEN job.generation > 1 THEN (
+                SELECT count(*) FROM dead_letters WHERE job_id = job.id AND kind IN ('job', 'orphan')) ELSE 0 END,
+            the_body, the_headers);
     END IF;
     UPDATE dead_letters SET status = 'replayed', resolved_at = clock_timestamp()
     WHERE job_id = job.id AND kind IN ('job', 'orphan') AND generation < job.generation AND status = 'replaying';

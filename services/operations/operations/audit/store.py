@@ -9,4 +9,4 @@ queries = load_queries("operations.audit")
 
 async def insert_entry(connection: Connection, actor: str, action: str, subject: UUID) -> None:
     """Append an entry."""
-    await queries.insert_entry(connection, actor=actor, action=action, subject=subject)
+    await queries.insert_entry(connection, actor=actor, action=action, subject=str(subject))

@@ -38,9 +38,9 @@ SELECT letter.id, letter.kind, letter.status, tenants.name AS tenant, job_id, ge
 FROM unnest(:kinds::text[]) AS wanted (kind) CROSS JOIN LATERAL (
     SELECT * FROM dead_letters
     WHERE dead_letters.kind = wanted.kind AND (:status::text IS NULL OR status = :status)
-    ORDER BY created_at DESC, id LIMIT :at_most
+    ORDER BY id DESC LIMIT :at_most
 ) AS letter LEFT JOIN tenants ON tenants.id = letter.tenant_id
-ORDER BY letter.created_at DESC, letter.id LIMIT :at_most;
+ORDER BY letter.id DESC LIMIT :at_most;
 
 -- name: find_letter(id)^
 SELECT letter.id, letter.kind, letter.status, letter.job_id, job.status AS job_status, job.generation AS job_generation,

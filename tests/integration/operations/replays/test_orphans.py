@@ -71,7 +71,7 @@ async def test_a_replayed_orphan_is_a_job_again(pool: Database, jobs: Jobs, tiny
     assert tuple(sent) == (job_id, 3, "tiny", None)
     assert (await jobs.letter(job_id))["status"] == "replaying"
     [audit] = await jobs.fetch("SELECT actor, action, subject FROM audit_log")
-    assert tuple(audit) == (ACTOR, "dead_letter.replay", letter["id"])
+    assert tuple(audit) == (ACTOR, "dead_letter.replay", str(letter["id"]))
 
 
 async def test_its_end_closes_the_letter(pool: Database, jobs: Jobs, tiny: Catalogue) -> None:

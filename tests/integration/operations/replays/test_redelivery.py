@@ -42,7 +42,7 @@ async def test_a_replay_makes_the_delivery_due(pool: Database, jobs: Jobs) -> No
     assert [after[column] for column in kept] == [before[column] for column in kept]
     assert await jobs.value("SELECT status FROM dead_letters WHERE id = $1", letter) == "replaying"
     [audit] = await jobs.fetch("SELECT actor, action, subject FROM audit_log")
-    assert tuple(audit) == (ACTOR, "dead_letter.replay", letter)
+    assert tuple(audit) == (ACTOR, "dead_letter.replay", str(letter))
 
 
 async def test_replaying_twice_sends_once(pool: Database, jobs: Jobs) -> None:

@@ -49,7 +49,7 @@ async def test_a_replay_leaves_a_message_and_an_audit_row(pool: Database, jobs: 
     [outbox] = await jobs.fetch("SELECT job_id, generation, lane FROM outbox")
     assert tuple(outbox) == (job_id, 2, None)
     [audit] = await jobs.fetch("SELECT actor, action, subject FROM audit_log")
-    assert tuple(audit) == (ACTOR, "dead_letter.replay", letter["id"])
+    assert tuple(audit) == (ACTOR, "dead_letter.replay", str(letter["id"]))
 
 
 async def test_replaying_twice_runs_once(pool: Database, jobs: Jobs) -> None:
