@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
 from uuid import UUID
 
 _VERSION = b"\x01"
@@ -32,3 +33,14 @@ def decode_cursor(text: str) -> UUID:
     if encode_cursor(last) != text:  # the last character has two bits that hold nothing
         raise MalformedCursorError
     return last
+
+
+def next_cursor(seen: Sequence[UUID], shown: Sequence[UUID], limit: int, at_most: int) -> str | None:
+    """Return the cursor after a page of `shown`, at most `limit`; None if it is the last one.
+
+    The page looked at `seen`, at most `at_most`, and shows those of them that match its filters.
+    """
+    if not seen:
+        return None
+    last = shown[-1] if len(shown) == limit else seen[-1]
+    return encode_cursor(last) if last != seen[-1] or len(seen) == at_most else None

@@ -1,11 +1,11 @@
-"""Cursors: opaque, versioned, and refused unless a list returned them."""
+"""Cursors: opaque, versioned, refused unless a list returned them, and null on the last page."""
 
 import base64
 from uuid import UUID, uuid4
 
 import pytest
 
-from chassis.cursor import MalformedCursorError, decode_cursor, encode_cursor
+from chassis.cursor import MalformedCursorError, decode_cursor, encode_cursor, next_cursor
 
 ID = UUID("01993b5c-0007-7000-8000-00000000000d")
 CURSOR = "AQGZO1wAB3AAgAAAAAAAAA0"
@@ -44,3 +44,25 @@ def test_any_other_text_is_refused(text: str) -> None:
     """Another length, alphabet, spelling or version."""
     with pytest.raises(MalformedCursorError):
         decode_cursor(text)
+
+
+def ids(*numbers: int) -> list[UUID]:
+    return [UUID(int=number) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("seen", "shown", "last"),
+    [
+        ([], [], None),
+        ([9, 8], [9, 8], None),
+        ([9, 8, 7], [9, 8], 8),  # one more was seen
+        ([9, 8, 7], [9], 7),  # all were looked at, one matched: the next page begins after them
+        ([9, 8, 7], [], 7),
+        ([9, 8], [9], None),
+        ([9, 8, 7], [9, 7], 7),  # others can follow the last one that was seen
+    ],
+)
+def test_a_cursor_says_whether_more_follow(seen: list[int], shown: list[int], last: int | None) -> None:
+    """Of a page of two that looks at three at the most. Nothing is shown twice or left out."""
+    expected = None if last is None else encode_cursor(UUID(int=last))
+    assert next_cursor(ids(*seen), ids(*shown), 2, 3) == expected

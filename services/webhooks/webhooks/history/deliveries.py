@@ -1,10 +1,9 @@
 """Reading the log: pages of deliveries, and one delivery with its attempts."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from chassis.auth import Caller
-from chassis.cursor import MalformedCursorError, decode_cursor, encode_cursor
+from chassis.cursor import MalformedCursorError, decode_cursor, next_cursor
 from chassis.decoding import invalid
 from chassis.postgres import Connection, Database
 from darkroom_contracts.api.webhook_deliveries import (
@@ -47,7 +46,7 @@ class Deliveries:
             found = await store.read_deliveries(
                 connection, ids, status=query.status, event=query.event, at_most=query.limit
             )
-        return WebhookDeliveryList(found, next_cursor(ids, found, query.limit, at_most))
+        return WebhookDeliveryList(found, next_cursor(ids, [each.id for each in found], query.limit, at_most))
 
     async def find(self, caller: Caller, delivery_id: UUID) -> WebhookDeliveryDetail:
         """Return a delivery with its attempts. Raises NoSuchDeliveryError."""
@@ -71,14 +70,6 @@ def looks_at(query: WebhookDeliveryQuery) -> int:
     """Return how many ids a page looks at. Where all of them match, one more than it shows says whether more follow."""
     indexed = query.event is None and (query.status is None or (query.status in UNDELIVERED and query.job is None))
     return query.limit + 1 if indexed else LOOKED_AT
-
-
-def next_cursor(ids: Sequence[UUID], found: Sequence[WebhookDelivery], limit: int, at_most: int) -> str | None:
-    """Return the cursor after a page of `found` that looked at `ids`, at most `at_most`; None if it is the last one."""
-    if not ids:
-        return None
-    last = found[-1].id if len(found) == limit else ids[-1]
-    return encode_cursor(last) if last != ids[-1] or len(ids) == at_most else None
 
 
 async def _walk(
