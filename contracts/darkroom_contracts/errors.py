@@ -22,6 +22,7 @@ class ApiError(StrEnum):
     FORBIDDEN = "forbidden", 403, "The API key's scope does not include the request."
     NOT_FOUND = "not_found", 404, "The address does not exist, or the tenant has nothing of that id."
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The address has other methods; see the `Allow` header."
+    CONFLICT = "conflict", 409, "The current state does not allow the request; `detail` says why."
     JOB_NOT_FINISHED = "job_not_finished", 409, "Only a job that has ended can be retried or deleted."
     ENDPOINT_LIMIT = (
         "endpoint_limit",

@@ -1,17 +1,30 @@
 """The errors of the use cases. Each face translates this tree in one place."""
 
+from typing import ClassVar
+
+from darkroom_contracts.errors import ApiError
+
 
 class OperationsError(Exception):
     """A use case can't do what was asked. The message is for the operator: what happened, then what to do."""
+
+    code: ClassVar[ApiError] = ApiError.INTERNAL
+    """The code of its problem over HTTP. A subclass may have one of its own."""
 
 
 class NotFoundError(OperationsError):
     """What the request names does not exist."""
 
+    code = ApiError.NOT_FOUND
+
 
 class InvalidRequestError(OperationsError):
     """The request is invalid in itself."""
 
+    code = ApiError.INVALID_REQUEST
+
 
 class ConflictError(OperationsError):
     """The current state does not allow the request."""
+
+    code = ApiError.CONFLICT
