@@ -36,6 +36,7 @@ IMPOSSIBLE_REPLAYS = [
     ("ended_replays_have_finished", _RUNNING | {"finished_at": "now()"}),
     ("paused_replays_have_a_reason", _RUNNING | {"status": "'paused'"}),
     ("paused_replays_have_a_reason", _RUNNING | {"paused_reason": "'x'"}),
+    ("items_are_counted", {"pending": "-1"}),
 ]
 
 _ITEM = (

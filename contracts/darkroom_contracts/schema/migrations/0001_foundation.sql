@@ -156,10 +156,11 @@ CREATE TABLE worker_sessions (
     id              uuid PRIMARY KEY,
     worker          text NOT NULL,
     model           text NOT NULL,
-    device          text,                               -- set when the model is warm, like the next three columns
+    device          text,                               -- set when the model is warm, like the next four columns
     gpu_id          text,
     model_revision  text,
     versions        jsonb,
+    memory_bytes    bigint,                             -- held by the warm model between jobs
     started_at      timestamptz NOT NULL DEFAULT now(),
     last_beat_at    timestamptz NOT NULL DEFAULT now(),
     ended_at        timestamptz,
@@ -460,12 +461,19 @@ CREATE TABLE replays (
     stage_began_at timestamptz,
     planned_to     uuid,                                -- the last letter that planning looked at
     due_at         timestamptz,                         -- when the pace allows the next item
+    pending        integer NOT NULL DEFAULT 0,          -- numbers of its items by state, changed together with them,
+    replayed       integer NOT NULL DEFAULT 0,          -- so that nobody counts items
+    refused        integer NOT NULL DEFAULT 0,
+    succeeded      integer NOT NULL DEFAULT 0,
+    failed         integer NOT NULL DEFAULT 0,
+    verdicts       jsonb NOT NULL DEFAULT '{}',         -- numbers of its items by verdict
     created_by     text NOT NULL,
     reason         text,
     created_at     timestamptz NOT NULL DEFAULT now(),
     started_at     timestamptz,
     finished_at    timestamptz,
     paused_reason  text,
+    CONSTRAINT items_are_counted CHECK (least(pending, replayed, refused, succeeded, failed) >= 0),
     CONSTRAINT a_replay_has_a_pace_or_a_ramp CHECK (pace IS NULL OR ramp IS NULL),
     CONSTRAINT only_ramps_have_stages CHECK (
         (ramp IS NULL) = (stage IS NULL) AND (ramp IS NULL) = (stage_seconds IS NULL)
