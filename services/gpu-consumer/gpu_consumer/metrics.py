@@ -37,6 +37,15 @@ class WorkerState(StrEnum):
 
 
 ATTEMPTS = Counter("darkroom_attempts_total", "Attempts that this worker ended.", ["outcome"])
+ATTEMPT_SECONDS = Histogram(
+    "darkroom_attempt_seconds",
+    "Time of an attempt, from its message's delivery to its settlement.",
+    ["model", "outcome"],
+    buckets=_SLOW,
+)
+ATTEMPT_ERRORS = Counter(
+    "darkroom_attempt_errors_total", "Attempts that failed, by the error's code.", ["model", "code"]
+)
 MESSAGES = Counter("darkroom_messages_total", "Messages that this worker was done with.", ["verdict"])
 STATE = Enum("darkroom_worker_state", "What the worker does.", states=[str(state) for state in WorkerState])
 PHASE_SECONDS = Histogram(

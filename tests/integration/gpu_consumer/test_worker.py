@@ -123,6 +123,36 @@ async def test_a_worker_of_a_paused_model_takes_nothing(workshop: Workshop, star
     await workshop.reached(job_id, "succeeded")
 
 
+async def test_a_drained_worker_finishes_and_stays(workshop: Workshop, start_service: ServiceFactory) -> None:
+    """It finishes its job, takes no other and goes on beating; resumed it works the queue off.
+
+    Started anew, it takes jobs.
+    """
+    drain = "UPDATE worker_sessions SET drain_requested_at = now() WHERE ended_at IS NULL"
+    worker = await start_service("gpu_consumer", workshop.environment, stand_in=True)
+    running = await workshop.submit(job_input(num_inference_steps=300))
+    await workshop.stepping(running)
+    await workshop.execute(drain)
+    await eventually(lambda: "the worker is drained" in worker.output(), what="the worker has read of its drain")
+    waiting = await workshop.submit()
+    await workshop.reached(running, "succeeded")
+    await workshop.execute("UPDATE worker_sessions SET last_beat_at = last_beat_at - interval '1 hour'")
+
+    async def beats() -> bool:
+        return bool(await workshop.rows("SELECT FROM worker_sessions WHERE last_beat_at > now() - interval '1 minute'"))
+
+    await eventually(beats, what="the drained worker beats")
+    assert await workshop.waiting() == 1
+    await workshop.execute("UPDATE worker_sessions SET drain_requested_at = NULL")
+    await workshop.reached(waiting, "succeeded")
+
+    await workshop.execute(drain)
+    await eventually(lambda: worker.output().count("the worker is drained") == 2, what="it has read of it again")
+    assert await worker.stop() == 0
+    await worker.restart()
+    await workshop.reached(await workshop.submit(), "succeeded")
+
+
 async def test_a_worker_on_a_wrong_database_is_not_ready(workshop: Workshop, start_service: ServiceFactory) -> None:
     """It rejects nothing, takes nothing more, and says why."""
     worker = await start_service("gpu_consumer", workshop.environment, stand_in=True)

@@ -119,7 +119,7 @@ class Pipeline:
 
     async def _settle(self, attempt: Attempt, lease: Lease, outcome: Outcome) -> Settled | Refusal:
         settled = await self._settling.settle(lease, outcome, attempt.letter)
-        telemetry.settled(lease.claimed, outcome, settled)
+        telemetry.settled(lease.claimed, outcome, settled, attempt.delivered_at)
         if isinstance(settled, Settled):
             self._losses.note_outcome(lease.claimed, outcome)
         return settled

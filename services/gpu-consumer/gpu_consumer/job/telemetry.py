@@ -8,7 +8,7 @@ import structlog
 from darkroom_contracts.errors import Stage
 from darkroom_contracts.messages import UndecodableMessageError
 from gpu_consumer import metrics
-from gpu_consumer.job.outcome import Finished, Outcome
+from gpu_consumer.job.outcome import Dead, Expired, Finished, Outcome, Retry
 from gpu_consumer.job.verdict import Claimed, Finding, Foreign, Obsolete, Orphan, Refusal, Settled, Unanswered
 from gpu_consumer.protocol import Rendered
 
@@ -63,10 +63,14 @@ def settle_seconds() -> AbstractContextManager[object]:
     return metrics.PHASE_SECONDS.labels(metrics.Phase.SETTLE).time()
 
 
-def settled(claim: Claimed, outcome: Outcome, finding: Settled | Refusal) -> None:
+def settled(claim: Claimed, outcome: Outcome, finding: Settled | Refusal, delivered_at: float) -> None:
     """Record the end of an attempt. After a refusal its outcome was discarded."""
     tag, status = _tag(type(outcome)), finding.status if isinstance(finding, Settled) else None
-    metrics.ATTEMPTS.labels(tag if status else "discarded").inc()
+    recorded = tag if status else "discarded"
+    metrics.ATTEMPTS.labels(recorded).inc()
+    metrics.ATTEMPT_SECONDS.labels(claim.model, recorded).observe(time.perf_counter() - delivered_at)
+    if status and isinstance(outcome, Retry | Dead | Expired):
+        metrics.ATTEMPT_ERRORS.labels(claim.model, outcome.error.code).inc()
     log.info("attempt ended", outcome=tag, job_status=status, attempt=claim.attempt)
 
 

@@ -12,6 +12,7 @@ from chassis.errors import TransientDatabaseError
 from gpu_consumer.gate import DATABASE, RESUMED, Gate
 from gpu_consumer.protocol import Ready
 from gpu_consumer.waiting import until_answered
+from gpu_consumer.worker.orders import Orders
 
 PROOF_SECONDS = 10.0
 """How old an answer must be to prove that no message announced before it is in the queue."""
@@ -49,9 +50,9 @@ class EmptyAnswers:
 class Sessions(Protocol):
     """What a session needs of the worker's store."""
 
-    async def open_session(self, model: str) -> bool: ...
+    async def open_session(self, model: str) -> Orders: ...
     async def describe_session(self, ready: Ready, gpu_id: str | None) -> None: ...
-    async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> bool | None: ...
+    async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> Orders | None: ...
     async def end_session(self) -> None: ...
 
 
@@ -77,11 +78,11 @@ class Session:
         self._gpu_id = gpu_id
         self._beat_seconds = beat_seconds
         self._described: Ready | None = None
-        self._paused: bool | None = None
+        self._orders = Orders(paused=False, drained=False)
 
     async def open(self) -> None:
         """Record the session, and find out whether the model is paused."""
-        self._obey(paused=await until_answered(lambda: self._store.open_session(self._model)))
+        self._obey(await until_answered(lambda: self._store.open_session(self._model)))
         self._gate.allow(DATABASE)
 
     async def run(self) -> None:
@@ -107,26 +108,26 @@ class Session:
             log.info("the session's end was not recorded", error=str(error))
 
     async def _beat(self) -> None:
-        paused = await self._store.beat_session(*self._empty_answers.ages())
-        if paused is None:  # the next beat describes it again, too
+        orders = await self._store.beat_session(*self._empty_answers.ages())
+        if orders is None:  # the next beat describes it again, too
             log.warning("the database has no such session: it was restored from a backup")
             self._described = None
-            paused = await self._store.open_session(self._model)
-        self._obey(paused=paused)
+            orders = await self._store.open_session(self._model)
+        self._obey(orders)
 
     async def _describe(self, ready: Ready | None) -> None:
         if ready is not None and ready is not self._described:
             await self._store.describe_session(ready, self._gpu_id)
             self._described = ready
 
-    def _obey(self, *, paused: bool) -> None:
-        """Take no messages while the model is paused. Attempts under way are finished."""
-        if paused == self._paused:
-            return
-        if paused or self._paused:
-            log.info("the model is paused" if paused else "the model is resumed")
-        self._paused = paused
-        if paused:
+    def _obey(self, orders: Orders) -> None:
+        """Take no messages while the model is paused or the worker is drained. Attempts under way are finished."""
+        if orders.paused != self._orders.paused:
+            log.info("the model is paused" if orders.paused else "the model is resumed")
+        if orders.drained != self._orders.drained:
+            log.info("the worker is drained" if orders.drained else "the worker is resumed")
+        self._orders = orders
+        if orders.paused or orders.drained:
             self._gate.forbid(RESUMED)
         else:
             self._gate.allow(RESUMED)

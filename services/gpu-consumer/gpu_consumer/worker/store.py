@@ -8,6 +8,7 @@ from uuid import UUID
 
 from chassis.postgres import Connection, Database, load_queries
 from gpu_consumer.protocol import Ready
+from gpu_consumer.worker.orders import Orders
 
 queries = load_queries("gpu_consumer.worker")
 
@@ -20,10 +21,12 @@ class SessionStore:
         self._worker = worker
         self._session_id = session_id
 
-    async def open_session(self, model: str) -> bool:
-        """Record this session and end those that the worker left open before. Return whether the model is paused."""
+    async def open_session(self, model: str) -> Orders:
+        """Record this session and end those that the worker left open before. Return what operators want of it."""
         async with self._database.connection() as connection:
-            return bool(await queries.open_session(connection, id=self._session_id, worker=self._worker, model=model))
+            return Orders(
+                **await queries.open_session(connection, id=self._session_id, worker=self._worker, model=model)
+            )
 
     async def describe_session(self, ready: Ready, gpu_id: str | None) -> None:
         """Record the device and the model that the session renders with."""
@@ -35,18 +38,19 @@ class SessionStore:
                 gpu_id=gpu_id,
                 model_revision=ready.model_revision,
                 versions=ready.versions,
+                memory_bytes=ready.memory_bytes,
             )
 
-    async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> bool | None:
+    async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> Orders | None:
         """Record that the session lives, and how many seconds ago its queue was empty.
 
-        Return whether the model is paused, or None when the database has no such session.
+        Return what operators want of it, or None when the database has no such session.
         """
         async with self._database.connection() as connection:
-            paused: bool | None = await queries.beat_session(
+            row = await queries.beat_session(
                 connection, id=self._session_id, empty_age=empty_age, empty_before_age=empty_before_age
             )
-        return paused
+        return Orders(**row) if row else None
 
     async def end_session(self) -> None:
         """Record the session's end."""

@@ -6,6 +6,7 @@ import pytest
 
 from chassis.errors import DatabaseUnavailableError
 from gpu_consumer.gate import DATABASE, RESUMED, Gate
+from gpu_consumer.worker.orders import Orders
 from gpu_consumer.worker.session import PROOF_SECONDS, EmptyAnswers, Session
 from tests.support.clocks import Clock
 from tests.support.models import ready
@@ -14,31 +15,32 @@ READY = ready()
 
 
 class Record:
-    """A store that keeps what the session writes, and answers whether the model is paused."""
+    """A store that keeps what the session writes, and answers what operators want."""
 
     def __init__(self) -> None:
         self.paused = False
+        self.drained = False
         self.away = False
         self.known = True
         self.written: list[tuple[Any, ...]] = []
 
-    async def open_session(self, model: str) -> bool:
+    async def open_session(self, model: str) -> Orders:
         return self._write("opened", model)
 
     async def describe_session(self, described: Any, gpu_id: str | None) -> None:
         self._write("described", described.device, gpu_id)
 
-    async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> bool | None:
+    async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> Orders | None:
         return self._write("beat", empty_age, empty_before_age) if self.known else None
 
     async def end_session(self) -> None:
         self._write("ended")
 
-    def _write(self, *what: Any) -> bool:
+    def _write(self, *what: Any) -> Orders:
         if self.away:
             raise DatabaseUnavailableError("away")
         self.written.append(what)
-        return self.paused
+        return Orders(self.paused, self.drained)
 
 
 @pytest.fixture
@@ -98,6 +100,17 @@ async def test_a_pause_closes_the_gate_until_it_is_over(session: Session, record
         await session.run_once()
         seen.append(gate.is_open)
     assert seen == [False, True, False]
+
+
+async def test_a_drained_worker_takes_nothing_until_it_is_resumed(session: Session, record: Record, gate: Gate) -> None:
+    """A drain has the effect of a pause, and each ends by itself."""
+    await session.open()
+    gate.allow(DATABASE)
+    seen = []
+    for record.paused, record.drained in ((False, True), (True, True), (True, False), (False, False)):
+        await session.run_once()
+        seen.append(gate.is_open)
+    assert seen == [False, False, False, True]
 
 
 async def test_a_session_says_once_what_it_renders_on(session: Session, record: Record) -> None:
