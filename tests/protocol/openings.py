@@ -86,6 +86,7 @@ RELEASED: Opening = (
     *_PUBLISHED,
     *_begun(),
     _event("worker_is_told_to_stop", index=0),
+    _event("message_is_fetched_ahead", index=0, message=0, waits=False),
     _event("time_to_finish_is_over", index=0),
     *_rendered(Ending.ABORTED),
 )

@@ -54,8 +54,8 @@ class Worker:
         self.losses = LossStreak()
         session_id = uuid4()
         self._sessions = SessionStore(database, name, session_id)
-        self.aborting = False
         self._stop = asyncio.Event()
+        self._time_is_over = asyncio.Event()
         declared = topology([MODEL], LANES)
         usage = Usage()
         jobs: Any = PuppetStore(self.strings, JobStore(database, name, session_id, AN_HOUR))
@@ -87,7 +87,13 @@ class Worker:
         for condition in (NAME, RENDERER, RESUMED, OWN_DATABASE):
             self.gate.allow(condition)
         await self._session.open()
-        self.strings.start(lambda: self._consumer.run(self._stop))
+        self.strings.start(self._consume)
+
+    async def _consume(self) -> None:
+        """As gpu_consumer.worker.worker.Worker: a fetch under way ends before the drain begins."""
+        await self._consumer.run(self._stop)
+        await self._time_is_over.wait()
+        await self._consumer.drain(0)
 
     @property
     def listens(self) -> bool:
@@ -130,10 +136,13 @@ class Worker:
         self._stop.set()
         self.gate.drain()
 
-    async def end_drain(self) -> None:
+    @property
+    def aborting(self) -> bool:
+        return self._time_is_over.is_set()
+
+    def end_drain(self) -> None:
         """End the time to drain: the running job is aborted and returned."""
-        self.aborting = True
-        self.strings.start(lambda: self._consumer.drain(0))
+        self._time_is_over.set()
 
     def lose_process(self) -> None:
         """Kill the render process between two renders."""

@@ -196,7 +196,8 @@ class WorkerRules(Frame):
     @event(5, lambda self: self.workers(lambda worker: worker.draining and not worker.aborting), index=PICK)
     def time_to_finish_is_over(self, index: int) -> None:
         draining = self.workers(lambda worker: worker.draining and not worker.aborting)
-        self.step(self.pick(index, draining).end_drain())
+        self.pick(index, draining).end_drain()
+        self.let_follow()
 
     @event(3, lambda self: self._unaware_of_the_pause(), index=PICK)
     def session_beats(self, index: int) -> None:
