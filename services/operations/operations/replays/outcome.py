@@ -1,10 +1,30 @@
 """The outcomes of a replay."""
 
+from enum import StrEnum
 from uuid import UUID
 
 import msgspec
 
+from darkroom_contracts.errors import ApiError
 from operations.errors import ConflictError
+
+
+class Verdict(StrEnum):
+    """Whether a dead letter can be replayed, or why not, in a few words."""
+
+    WILL_REPLAY = "will replay"
+    DISCARDED = "discarded"
+    REPLAYED = "replayed already"
+    MOVED_ON = "job moved on"
+    DELETED = "job deleted"
+    REMOVED = "removed because of its age"
+    SUPERSEDED = "a later generation exists"
+    UNDECODABLE = "undecodable"
+    UNFIT_MESSAGE = "message does not fit"
+    UNFIT_EDIT = "edit does not fit"
+    ENDPOINT_CLOSED = "endpoint receives nothing"
+    BUSY = "busy"
+    """Something that ends by itself is under way; a later replay succeeds."""
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -27,3 +47,16 @@ class Redelivered(msgspec.Struct, frozen=True):
 
 class ReplayRefusedError(ConflictError):
     """The dead letter can't be replayed, or not again. Nothing was changed."""
+
+    def __init__(self, verdict: Verdict, message: str) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+
+
+class UnfitEditError(ReplayRefusedError):
+    """The edited job could not be submitted today."""
+
+    code = ApiError.INVALID_REQUEST
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Verdict.UNFIT_EDIT, message)

@@ -10,13 +10,18 @@ SELECT status, generation, deleted_at IS NOT NULL AS deleted FROM jobs WHERE id 
 -- name: lock_letter(id)$
 SELECT status FROM dead_letters WHERE id = :id FOR UPDATE;
 
--- name: requeue_dead_job(job_id, generation)$
--- failed -> queued. Returns the new generation, or null if the job did not fail in the given one or was deleted.
+-- name: find_editable(id)^
+SELECT model, input, overrides AS edits FROM jobs WHERE id = :id;
+
+-- name: requeue_dead_job(job_id, generation, overrides, cost)$
+-- failed -> queued. Returns the new generation, or null if the job did not fail in the given one or was deleted. Without
+-- an edit, overrides and cost stay as they are.
 UPDATE jobs SET
     status = 'queued', generation = generation + 1, attempt = 0, dead_lettered = false,
     queued_at = now(), expires_at = now() + ttl, started_at = NULL, completed_at = NULL, next_attempt_at = NULL,
     cancel_requested_at = NULL, worker = NULL, session_id = NULL, step = NULL, steps = NULL,
-    error = NULL, receipt = NULL, metrics = NULL, deadline_at = now() + deadline, announced_at = now()
+    error = NULL, receipt = NULL, metrics = NULL, deadline_at = now() + deadline, announced_at = now(),
+    overrides = coalesce(:overrides::jsonb, overrides), cost = coalesce(:cost::bigint, cost)
 WHERE id = :job_id AND status = 'failed' AND generation = :generation AND deleted_at IS NULL
 RETURNING generation;
 
@@ -38,15 +43,15 @@ ORDER BY generation DESC LIMIT 1;
 
 -- name: revive_job(job)$
 -- Make a job again from its message, in a generation that no letter has. Null if the job exists or was purged.
-INSERT INTO jobs (id, tenant_id, key_id, user_id, model, input, metadata, webhook_url, webhook_events, traceparent,
+INSERT INTO jobs (id, tenant_id, key_id, user_id, model, input, overrides, metadata, webhook_url, webhook_events, traceparent,
     retried_from, idempotency_key, priority, cost, generation, created_at, ttl, expires_at, deadline, deadline_at)
-SELECT id, tenant_id, key_id, user_id, model, input, metadata, webhook_url, webhook_events, traceparent, retried_from,
-    idempotency_key, priority, cost, generation, greatest(least(created_at, now()), 'epoch'), make_interval(secs => ttl_seconds),
+SELECT id, tenant_id, key_id, user_id, model, input, overrides, metadata, webhook_url, webhook_events, traceparent,
+    retried_from, idempotency_key, priority, cost, generation, greatest(least(created_at, now()), 'epoch'), make_interval(secs => ttl_seconds),
     now() + make_interval(secs => ttl_seconds), make_interval(secs => deadline_seconds),
     now() + make_interval(secs => deadline_seconds)
 FROM jsonb_to_record(:job::jsonb) AS job (
-    id uuid, tenant_id uuid, key_id text, user_id text, model text, input jsonb, metadata jsonb, webhook_url text,
-    webhook_events text[], traceparent text, retried_from uuid, idempotency_key text, priority smallint, cost bigint,
+    id uuid, tenant_id uuid, key_id text, user_id text, model text, input jsonb, overrides jsonb, metadata jsonb,
+    webhook_url text, webhook_events text[], traceparent text, retried_from uuid, idempotency_key text, priority smallint, cost bigint,
     generation integer, created_at timestamptz, ttl_seconds integer, deadline_seconds integer)
 WHERE NOT is_purged(id)
 ON CONFLICT (id) DO NOTHING
@@ -75,3 +80,18 @@ WHERE delivery.id = :id FOR UPDATE OF delivery;
 -- name: redeliver(id)$
 -- Also moves its open letter to replaying. False while an attempt is in flight.
 SELECT redeliver(:id);
+
+-- Foresight: what a replay would find, without locks.
+
+-- name: look_at_letters(ids)
+-- Without bodies, of which many could fill the memory.
+SELECT letter.id, letter.kind, letter.status AS letter_status, letter.job_id, letter.generation, letter.delivery_id,
+    job.status, job.generation AS job_generation, job.deleted_at IS NOT NULL AS deleted, job.model, job.input,
+    job.overrides AS edits, delivery.status AS delivery_status, delivery.lease_token IS NOT NULL AS in_flight,
+    endpoint.status AS endpoint_status, endpoint.deleted_at IS NOT NULL AS endpoint_deleted, endpoint.disabled_reason
+FROM unnest(:ids::uuid[]) WITH ORDINALITY AS wanted (id, number)
+JOIN LATERAL (SELECT * FROM dead_letters WHERE id = wanted.id OFFSET 0) AS letter ON true
+LEFT JOIN LATERAL (SELECT * FROM jobs WHERE id = letter.job_id AND letter.kind <> 'webhook' OFFSET 0) AS job ON true
+LEFT JOIN LATERAL (SELECT * FROM webhook_deliveries WHERE id = letter.delivery_id OFFSET 0) AS delivery ON true
+LEFT JOIN webhook_endpoints AS endpoint ON endpoint.id = delivery.endpoint_id
+ORDER BY number;

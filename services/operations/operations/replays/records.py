@@ -1,12 +1,14 @@
 """Rows that decide on a replay, and the job that an orphan's replay makes."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from darkroom_contracts.api import JobInput
-from darkroom_contracts.states import DeliveryStatus, EndpointStatus, JobStatus
+from darkroom_contracts.states import DeliveryStatus, EndpointStatus, JobStatus, LetterKind, LetterStatus
 from darkroom_contracts.webhooks import WebhookEvent
 
 
@@ -51,6 +53,26 @@ class LockedJob(msgspec.Struct, frozen=True):
     deleted: bool
 
 
+class EditableJob(msgspec.Struct, frozen=True):
+    """What an edit changes of a job."""
+
+    model: str
+    """As submitted."""
+    input: JobInput
+    """As submitted."""
+    overrides: dict[str, Any] | None
+    """Of earlier edits, which stay unless a later one replaces them."""
+
+
+class EditedJob(msgspec.Struct, frozen=True):
+    """The columns of a job that an edit changes."""
+
+    overrides: dict[str, Any] | None
+    """None without an edit."""
+    cost: int
+    """Pixel steps of the edited input."""
+
+
 class LockedDelivery(msgspec.Struct, frozen=True):
     """The state of a dead letter's delivery, and of its endpoint."""
 
@@ -88,8 +110,25 @@ class RevivedJob(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None
     body_hash: bytes | None
     priority: int
+    overrides: dict[str, Any] | None
+    """An operator's edit."""
     cost: int
     generation: int
     created_at: datetime
     ttl_seconds: int
     deadline_seconds: int | None
+
+
+class Outlook(msgspec.Struct, frozen=True):
+    """A dead letter as a replay would find it, without locks and without its message."""
+
+    id: UUID
+    kind: LetterKind
+    status: LetterStatus
+    job_id: UUID | None
+    letter: JobLetter | WebhookLetter | None
+    """None for an orphan or an undecodable message."""
+    job: LockedJob | None
+    columns: Mapping[str, Any]
+    """The job's model, input and earlier edits, still encoded."""
+    delivery: LockedDelivery | None

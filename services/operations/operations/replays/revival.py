@@ -7,11 +7,13 @@ import msgspec
 
 from chassis.targets import Policy, TargetRefusedError, parse_target
 from darkroom_contracts.api import JobInput, JobRequest
+from darkroom_contracts.api.replays import ReplayEdit
 from darkroom_contracts.messages import UndecodableMessageError, decode_render, v2
 from darkroom_contracts.models import Catalogue, OutOfBoundsError, UnknownModelError
 from darkroom_contracts.webhooks import TERMINAL_EVENTS
-from operations.replays.outcome import ReplayRefusedError
-from operations.replays.records import RevivedJob
+from operations.replays.edits import Bounds, edit_job
+from operations.replays.outcome import ReplayRefusedError, Verdict
+from operations.replays.records import EditableJob, EditedJob, RevivedJob
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _PRIORITIES = range(-(2**15), 2**15)
@@ -24,7 +26,7 @@ class UnfitMessageError(ReplayRefusedError):
     """The message does not hold a job that could be submitted today."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The job can't be made again: its message {reason}.")
+        super().__init__(Verdict.UNFIT_MESSAGE, f"The job can't be made again: its message {reason}.")
 
 
 def read_message(body: bytes) -> v2.Render:
@@ -38,12 +40,12 @@ def read_message(body: bytes) -> v2.Render:
     return message
 
 
-def revived_job(message: v2.Render, generation: int, catalogue: Catalogue, webhook_targets: Policy) -> RevivedJob:
-    """Return the job of a message, checked as a submission. Raises UnfitMessageError."""
+def revived_job(message: v2.Render, generation: int, bounds: Bounds, edit: ReplayEdit | None = None) -> RevivedJob:
+    """Return the job of a message, edited, and checked as a submission. Raises UnfitMessageError, UnfitEditError."""
     request = _as_request(message)
-    _check_model(message.model, message.input, catalogue)
+    edited = _edited(message, bounds.catalogue(), edit)
     _check_key(message)
-    _check_webhook_url(request.webhook_url, webhook_targets)
+    _check_webhook_url(request.webhook_url, bounds.webhook_targets)
     if message.priority not in _PRIORITIES or generation > _LAST_GENERATION:
         raise UnfitMessageError("has a priority or a generation out of bounds")
     return RevivedJob(
@@ -61,7 +63,8 @@ def revived_job(message: v2.Render, generation: int, catalogue: Catalogue, webho
         idempotency_key=message.idempotency_key,
         body_hash=message.body_hash,
         priority=message.priority,
-        cost=message.input.cost,
+        overrides=edited.overrides,
+        cost=edited.cost,
         generation=generation,
         created_at=message.created_at,
         ttl_seconds=request.ttl_seconds,
@@ -85,6 +88,14 @@ def _as_request(message: v2.Render) -> JobRequest:
         return msgspec.convert(submission, JobRequest)
     except msgspec.ValidationError as error:
         raise UnfitMessageError(f"would not be accepted as a submission: {error}") from error
+
+
+def _edited(message: v2.Render, catalogue: Catalogue, edit: ReplayEdit | None) -> EditedJob:
+    """Return the edit and what the job then costs. The message's own model may be gone if the edit names another."""
+    if edit is not None:
+        return edit_job(edit, EditableJob(message.model, message.input, None), catalogue)
+    _check_model(message.model, message.input, catalogue)
+    return EditedJob(None, message.input.cost)
 
 
 def _check_model(name: str, wanted: JobInput, catalogue: Catalogue) -> None:

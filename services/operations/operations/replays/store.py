@@ -3,19 +3,24 @@
 The job or the delivery is locked before its letters, as by every other writer.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from chassis.jobs.row import decode_columns
 from chassis.postgres import Connection, Row, load_queries
-from darkroom_contracts.states import DeliveryStatus, EndpointStatus
+from darkroom_contracts.states import DeliveryStatus, EndpointStatus, JobStatus
 from operations.letters.records import LetterKind, LetterStatus
 from operations.replays.records import (
     Candidate,
+    EditableJob,
+    EditedJob,
     JobLetter,
     LockedDelivery,
     LockedJob,
     NewestOrphan,
     OrphanLetter,
+    Outlook,
     RevivedJob,
     UndecodableLetter,
     WebhookLetter,
@@ -42,12 +47,26 @@ async def lock_letter(connection: Connection, letter_id: UUID) -> LetterStatus |
     return LetterStatus(status) if status else None
 
 
-async def requeue_dead_job(connection: Connection, job_id: UUID, generation: int) -> int | None:
+async def find_editable(connection: Connection, job_id: UUID) -> Row:
+    """Return what an edit changes of a job, still encoded."""
+    row: Row = await queries.find_editable(connection, id=job_id)
+    return row
+
+
+async def requeue_dead_job(
+    connection: Connection, job_id: UUID, generation: int, edited: EditedJob | None
+) -> int | None:
     """Move a job that failed in `generation` to queued, with an outbox row.
 
     Return the new generation, or None if the job did not fail in `generation` or was deleted.
     """
-    renewed: int | None = await queries.requeue_dead_job(connection, job_id=job_id, generation=generation)
+    renewed: int | None = await queries.requeue_dead_job(
+        connection,
+        job_id=job_id,
+        generation=generation,
+        overrides=edited and edited.overrides,
+        cost=edited and edited.cost,
+    )
     if renewed is not None:
         await queries.enqueue_message(connection, job_id=job_id)
     return renewed
@@ -102,6 +121,39 @@ async def lock_delivery(connection: Connection, delivery_id: UUID) -> LockedDeli
 async def redeliver(connection: Connection, delivery_id: UUID) -> bool:
     """Make a delivery due again, and move its open letter to replaying. Return False while an attempt is in flight."""
     return bool(await queries.redeliver(connection, id=delivery_id))
+
+
+async def look_at_letters(connection: Connection, letter_ids: Sequence[UUID]) -> list[Outlook]:
+    """Return the dead letters as a replay would find them, in this order, without those that do not exist."""
+    return [_outlook(row) async for row in queries.look_at_letters(connection, ids=letter_ids)]
+
+
+def decode_editable(row: Mapping[str, Any]) -> EditableJob:
+    """Decode what an edit changes of a job. Raises UndecodableColumnError."""
+    columns = decode_columns(row, ["model", "input", "edits"])
+    return EditableJob(columns["model"], columns["input"], columns["edits"])
+
+
+def _outlook(row: Row) -> Outlook:
+    job: LockedJob | None = None
+    delivery: LockedDelivery | None = None
+    letter: JobLetter | WebhookLetter | None = None
+    kind = LetterKind(row["kind"])
+    if row["status"] is not None:
+        job = LockedJob(JobStatus(row["status"]), row["job_generation"], row["deleted"])
+    if row["endpoint_status"] is not None:
+        delivery = LockedDelivery(
+            DeliveryStatus(row["delivery_status"]),
+            row["in_flight"],
+            EndpointStatus(row["endpoint_status"]),
+            row["endpoint_deleted"],
+            row["disabled_reason"],
+        )
+    if kind is LetterKind.JOB:
+        letter = JobLetter(row["id"], row["job_id"], row["generation"])
+    elif kind is LetterKind.WEBHOOK:
+        letter = WebhookLetter(row["id"], row["delivery_id"])
+    return Outlook(row["id"], kind, LetterStatus(row["letter_status"]), row["job_id"], letter, job, row, delivery)
 
 
 def _candidate(row: Row) -> Candidate:
