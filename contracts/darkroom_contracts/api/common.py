@@ -8,9 +8,12 @@ from msgspec import UNSET, Meta, UnsetType
 
 
 class Scope(StrEnum):
-    """What an API key allows. An operator's key allows all that a client's does."""
+    """What an API key allows. An operator's key allows all that the others do."""
 
     CLIENT = "client"
+    """The jobs and webhooks of the key's tenant."""
+    OBSERVER = "observer"
+    """To look at what operators see, of all tenants; no tenant's jobs, and nothing that must be revealed."""
     OPERATOR = "operator"
 
 

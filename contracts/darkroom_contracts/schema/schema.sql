@@ -33,7 +33,9 @@ CREATE TABLE api_keys (
     revoked_at  timestamptz,
     last_used_at timestamptz,                           -- of the last minutes' requests, not of each
     replaced_by text REFERENCES api_keys,               -- the key that a rotation made; this one works for a while
-    CONSTRAINT a_key_is_replaced_by_another CHECK (replaced_by <> id)
+    cancels_jobs boolean NOT NULL DEFAULT false,        -- whether its unfinished jobs are being canceled
+    CONSTRAINT a_key_is_replaced_by_another CHECK (replaced_by <> id),
+    CONSTRAINT only_revoked_keys_cancel_jobs CHECK (revoked_at IS NOT NULL OR NOT cancels_jobs)
 );
 
 CREATE TABLE jobs (

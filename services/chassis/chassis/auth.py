@@ -1,5 +1,6 @@
 """Authentication: the bearer key of a request identifies its caller, or the request is refused."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -30,7 +31,7 @@ class Caller(msgspec.Struct, frozen=True):
     scope: Scope
 
     def may(self, scope: Scope) -> bool:
-        """Return whether the caller's key allows `scope`."""
+        """Return whether the caller's key allows `scope`. An operator's allows all; an observer's no client's."""
         return self.scope == scope or self.scope == Scope.OPERATOR
 
 
@@ -43,8 +44,10 @@ class _StoredKey(msgspec.Struct, frozen=True):
 class Authenticator:
     """Looks API keys up in Postgres and caches the result for CACHE_SECONDS, also for unknown keys."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, note_use: Callable[[str], None] | None = None) -> None:
+        """Look keys up in a pool, and pass the id of each key that is accepted to `note_use`."""
         self._database = database
+        self._note_use = note_use
         self._cache: TTLCache[str, _StoredKey | None] = TTLCache(_CACHE_SIZE, CACHE_SECONDS)
         self._look_ups = Coalescer(self._look_up)
 
@@ -64,6 +67,8 @@ class Authenticator:
                 " with `darkroom keys create`.",
                 headers={"WWW-Authenticate": 'Bearer realm="darkroom"'},
             )
+        if self._note_use is not None:
+            self._note_use(key.id)
         if not stored.caller.may(scope):
             raise ProblemError(
                 ApiError.FORBIDDEN,

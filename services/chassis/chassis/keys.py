@@ -17,8 +17,9 @@ from darkroom_contracts.api import Scope
 
 _ALPHABET = string.ascii_letters + string.digits
 _ID_LENGTH, _SECRET_LENGTH, _CHECKSUM_LENGTH = 12, 27, 6
+_SCOPES = "|".join(Scope)
 _KEY = re.compile(
-    rf"dk_(client|operator)_([A-Za-z0-9]{{{_ID_LENGTH}}})_([A-Za-z0-9]{{{_SECRET_LENGTH}}})([A-Za-z0-9]{{{_CHECKSUM_LENGTH}}})"
+    rf"dk_({_SCOPES})_([A-Za-z0-9]{{{_ID_LENGTH}}})_([A-Za-z0-9]{{{_SECRET_LENGTH}}})([A-Za-z0-9]{{{_CHECKSUM_LENGTH}}})"
 )
 
 

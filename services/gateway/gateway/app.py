@@ -7,6 +7,7 @@ from chassis.auth import Authenticator
 from chassis.broker import Broker
 from chassis.health import Health
 from chassis.http import build_app
+from chassis.key_use import KeyUse
 from chassis.service import App
 from darkroom_contracts.routes import Service
 from darkroom_contracts.topology import Lanes
@@ -49,7 +50,10 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
                 CancelJob(store),
                 DeleteJob(store),
             )
-            http = build_app(Service.GATEWAY, endpoints.by_name(), Authenticator(connections.keys), health)
-            yield App(http, health, [admission, declarer, relay])
+            key_use = KeyUse(connections.rest)
+            http = build_app(
+                Service.GATEWAY, endpoints.by_name(), Authenticator(connections.keys, key_use.note), health
+            )
+            yield App(http, health, [admission, declarer, relay, key_use])
     finally:
         await broker.close()

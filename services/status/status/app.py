@@ -8,6 +8,7 @@ from chassis.auth import Authenticator
 from chassis.broker import Broker
 from chassis.health import Health
 from chassis.http import build_app
+from chassis.key_use import KeyUse
 from chassis.postgres import Database
 from chassis.service import App
 from darkroom_contracts.routes import Service
@@ -36,7 +37,8 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
             # Readiness does not depend on RabbitMQ: without it progress comes from the rows.
             health = Health({"database": database.check})
             endpoints = Endpoints(jobs, list_models(catalogue)).by_name()
-            http = build_app(Service.STATUS, endpoints, Authenticator(database), health)
-            yield App(http, health, [ProgressListener(broker, live)])
+            key_use = KeyUse(database)
+            http = build_app(Service.STATUS, endpoints, Authenticator(database, key_use.note), health)
+            yield App(http, health, [ProgressListener(broker, live), key_use])
     finally:
         await broker.close()

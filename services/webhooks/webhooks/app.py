@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from chassis.auth import Authenticator
 from chassis.health import Health
 from chassis.http import build_app
+from chassis.key_use import KeyUse
 from chassis.postgres import Database
 from chassis.service import App
 from chassis.targets import Policy
@@ -57,9 +58,10 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         key_use = MasterKeyUse(connections.http, keys)
         health = Health({"database": connections.http.check, "master_keys": key_use.check})
         endpoints = _endpoints(connections.http, keys, policy)
-        http = build_app(Service.WEBHOOKS, endpoints.by_name(), Authenticator(connections.http), health)
+        uses = KeyUse(connections.http)
+        http = build_app(Service.WEBHOOKS, endpoints.by_name(), Authenticator(connections.http, uses.note), health)
         try:
-            yield App(http, health, [*loops, guard, key_use, Reencrypting(connections.http, keys)])
+            yield App(http, health, [*loops, guard, key_use, uses, Reencrypting(connections.http, keys)])
         finally:
             listener.close()
 

@@ -113,6 +113,34 @@ async def test_an_operator_may_what_a_client_may_but_not_the_reverse(
     await assert_refused(authenticator, client, 403, Scope.OPERATOR)
 
 
+@pytest.mark.parametrize(("scope", "refused"), [(Scope.CLIENT, 403), (Scope.OPERATOR, 403), (Scope.OBSERVER, None)])
+async def test_an_observer_looks_and_nothing_else(
+    authenticator: Authenticator, rows: asyncpg.Connection, scope: Scope, refused: int | None
+) -> None:
+    """Its key reaches neither its tenant's jobs nor what operators do; an operator's reaches what it reaches."""
+    observer = await insert_key(rows, scope=Scope.OBSERVER)
+    if refused:
+        await assert_refused(authenticator, observer, refused, scope)
+    else:
+        assert (await authenticate(authenticator, observer, scope)).scope == Scope.OBSERVER
+        assert await authenticate(authenticator, await insert_key(rows, scope=Scope.OPERATOR), scope)
+        await assert_refused(authenticator, await insert_key(rows), 403, scope)
+
+
+async def test_only_the_use_of_an_accepted_key_is_noted(database: str, rows: asyncpg.Connection) -> None:
+    """Not that of a wrong secret, an expired key or an unknown one; also of a key that lacks the scope."""
+    used: list[str] = []
+    valid, narrow = await insert_key(rows, scope=Scope.OPERATOR), await insert_key(rows)
+    expired = await insert_key(rows, expires_at=datetime.now(UTC))
+    async with Database(DatabaseSettings(database_url=database), "test") as pool:
+        authenticator = Authenticator(pool, used.append)
+        await authenticate(authenticator, valid, Scope.OPERATOR)
+        await assert_refused(authenticator, narrow, 403, Scope.OPERATOR)
+        for key in (expired, ApiKey.generate(Scope.CLIENT), ApiKey(valid.scope, valid.id, narrow.secret)):
+            await assert_refused(authenticator, key, 401)
+    assert used == [valid.id, narrow.id]
+
+
 async def test_a_revoked_key_stops_working_within_the_cache_s_time(
     authenticator: Authenticator, rows: asyncpg.Connection, clock: Clock
 ) -> None:

@@ -108,6 +108,11 @@ IMPOSSIBLE_ROWS = [
         " SELECT 'k', id, 'client', 'n', sha256(''), 'k' FROM tenants",
     ),
     (
+        "only_revoked_keys_cancel_jobs",
+        "INSERT INTO api_keys (id, tenant_id, scope, name, secret_hash, cancels_jobs)"
+        " SELECT 'k', id, 'client', 'n', sha256(''), true FROM tenants",
+    ),
+    (
         "attempts_outcome_check",
         ATTEMPT.format("now()", "'vanished'"),
     ),

@@ -58,7 +58,7 @@ async def test_keys_are_listed_and_revoked(database: str) -> None:
         (("--scope", "client", "--name", "x", "--tenant", "No Such"), "A tenant's name has"),
         (("--scope", "client", "--name", ""), "A key's name has"),
         (("--scope", "client", "--name", "a\nb"), "A key's name has"),
-        (("--scope", "root", "--name", "x"), "is not one of 'client', 'operator'"),
+        (("--scope", "root", "--name", "x"), "is not one of 'client', 'observer', 'operator'"),
         (("--scope", "client", "--name", "x", "--expires", "soon"), "'soon' is not a duration"),
     ],
 )
