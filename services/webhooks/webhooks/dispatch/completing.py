@@ -53,7 +53,7 @@ class Completer:
             group.answer(group.item.id in held)
 
     async def _complete(self, completions: list[Completion]) -> set[UUID]:
-        async with self._database.transaction() as connection:
+        async with self._database.index_walk() as connection:
             held = await store.complete(connection, completions)
             recorded = [each for each in completions if each.id in held]
             await _close_letters(connection, recorded, held)

@@ -18,40 +18,47 @@ WITH RECURSIVE destinations (endpoint_id, origin, due_at, nth) AS (
     ) AS following
     WHERE destinations.nth < :at_most
 ), judged AS (
-    SELECT destinations.endpoint_id, destinations.origin AS recorded_origin,
+    SELECT nth, destinations.endpoint_id, destinations.origin AS recorded_origin,
         coalesce(url_origin(endpoint.url), destinations.origin) AS origin, endpoint.tenant_id, due_at,
         due_at <= now() AND endpoint.status = 'enabled' AND deleted_at IS NULL AS due,
         array_remove(ARRAY[master_key, headers_key, CASE WHEN previous_until > now() THEN previous_master_key END], NULL)
             <@ :master_keys::text[] AS signable,
         endpoint.status = 'disabled' OR deleted_at IS NOT NULL AS abandoned
-    FROM destinations JOIN webhook_endpoints AS endpoint ON endpoint.id = destinations.endpoint_id
+    FROM destinations CROSS JOIN LATERAL (
+        SELECT * FROM webhook_endpoints WHERE id = destinations.endpoint_id OFFSET 0  -- or the planner joins all with all
+    ) AS endpoint
 )
 SELECT endpoint_id, recorded_origin, origin, tenant_id, due_at, due AND signable AS ready, abandoned,
     due AND NOT signable AS unsignable
-FROM judged ORDER BY endpoint_id, recorded_origin;
+FROM judged ORDER BY nth;
 
 -- name: find_recent(seconds, at_most)
 -- Destinations of deliveries that were recorded a moment ago: their ids are in the order of time. Whether they can be
 -- signed for is left to the claim.
-WITH recent AS (
-    SELECT endpoint_id, origin, min(next_attempt_at) AS due_at FROM webhook_deliveries
+WITH recorded AS MATERIALIZED (  -- by the ids alone: the index of waiting deliveries would be read from end to end
+    SELECT endpoint_id, origin, status, lease_token, next_attempt_at FROM webhook_deliveries
     WHERE id > (SELECT uuidv7(make_interval(secs => -:seconds::float8)))
-        AND status = 'pending' AND lease_token IS NULL AND next_attempt_at <= now()
+), recent AS (
+    SELECT endpoint_id, origin, min(next_attempt_at) AS due_at FROM recorded
+    WHERE status = 'pending' AND lease_token IS NULL AND next_attempt_at <= now()
     GROUP BY endpoint_id, origin LIMIT :at_most
 )
 SELECT recent.endpoint_id, recent.origin AS recorded_origin, coalesce(url_origin(endpoint.url), recent.origin) AS origin,
     endpoint.tenant_id, due_at, true AS ready, false AS abandoned, false AS unsignable
-FROM recent JOIN webhook_endpoints AS endpoint ON endpoint.id = recent.endpoint_id
+FROM recent CROSS JOIN LATERAL (
+    SELECT * FROM webhook_endpoints WHERE id = recent.endpoint_id OFFSET 0
+) AS endpoint
 WHERE endpoint.status = 'enabled' AND deleted_at IS NULL;
 
 -- name: lock_due(endpoints, origins, counts, master_keys)
 -- Deliveries of a standing endpoint go to its present URL, whatever it was when they were recorded.
 SELECT due.id, due.endpoint_id, due.event, coalesce(endpoint.url, due.url) AS url,
-    due.origin AS recorded_origin, coalesce(url_origin(endpoint.url), due.origin) AS origin, due.failures, due.created_at, due.snapshot, due.body,
+    due.origin AS recorded_origin, coalesce(url_origin(endpoint.url), due.origin) AS origin, due.failures,
+    due.created_at, due.snapshot, due.body,
     endpoint.tenant_id, implicit, rotation, master_key, CASE WHEN previous_until > now() THEN previous_master_key END
         AS previous_master_key, ed25519, headers, headers_key, failing_since IS NOT NULL AS failing
 FROM unnest(:endpoints::uuid[], :origins::text[], :counts::integer[]) AS share (endpoint_id, origin, at_most)
-JOIN webhook_endpoints AS endpoint ON endpoint.id = share.endpoint_id
+CROSS JOIN LATERAL (SELECT * FROM webhook_endpoints WHERE id = share.endpoint_id OFFSET 0) AS endpoint
 CROSS JOIN LATERAL (
     SELECT id, endpoint_id, event, url, waiting.origin, failures, created_at, snapshot, body
     FROM webhook_deliveries AS waiting
@@ -67,7 +74,9 @@ WHERE endpoint.status = 'enabled' AND endpoint.deleted_at IS NULL
 -- Snapshots of the jobs of deliveries that have none, in a statement of its own: it begins when the deliveries are locked,
 -- from when on freeze_deliveries() lets no change of a job be committed.
 SELECT delivery.id, job_snapshot(job) AS snapshot
-FROM webhook_deliveries AS delivery JOIN jobs AS job ON job.id = job_id AND job.version = job_version
+FROM webhook_deliveries AS delivery CROSS JOIN LATERAL (
+    SELECT jobs AS job FROM jobs WHERE id = delivery.job_id AND version = delivery.job_version OFFSET 0
+) AS found
 WHERE delivery.id = ANY (:deliveries::uuid[]);
 
 -- name: adopt_master_key(endpoints, key)!
@@ -152,7 +161,8 @@ WITH outcomes AS (
             THEN format('Every attempt failed for %s hours. The last one: %s', :warn_hours::integer, error)
         END AS reason
     FROM webhook_endpoints AS endpoint JOIN outcomes ON outcomes.endpoint_id = endpoint.id
-    WHERE NOT implicit AND deleted_at IS NULL AND status <> 'disabled' AND CASE
+    WHERE endpoint.id = ANY (ARRAY(SELECT endpoint_id FROM outcomes))  -- by the index, however many there are
+        AND NOT implicit AND deleted_at IS NULL AND status <> 'disabled' AND CASE
         WHEN works THEN failing_since IS NOT NULL
         ELSE gone OR failing_since IS NULL OR (confirmed AND (
             failing_since < now() - make_interval(hours => :disable_hours)
@@ -166,7 +176,7 @@ WITH outcomes AS (
         failing_since = CASE WHEN NOT works THEN coalesce(failing_since, clock_timestamp()) END,
         warned_at = CASE WHEN works THEN NULL WHEN reason IS NOT NULL THEN coalesce(warned_at, clock_timestamp()) ELSE warned_at END,
         updated_at = CASE WHEN disables THEN clock_timestamp() ELSE updated_at END
-    FROM judged WHERE endpoint.id = judged.id
+    FROM judged WHERE endpoint.id = judged.id AND endpoint.id = ANY (ARRAY(SELECT id FROM judged))
     RETURNING endpoint.id, tenant_id, url_origin(url) AS origin, failing_since, disables AS disabled, reason
 )
 SELECT id, disabled, reason,
@@ -189,12 +199,14 @@ WITH lost AS (
             THEN clock_timestamp() + make_interval(secs => least(power(lost.losses - 1, 2), 900)) END,
         finished_at = CASE WHEN exhausted THEN clock_timestamp() END,
         lease_token = NULL, lease_expires_at = NULL
-    FROM lost WHERE delivery.id = lost.id
+    FROM lost WHERE delivery.id = lost.id AND delivery.id = ANY (ARRAY(SELECT id FROM lost))
     RETURNING delivery.id, exhausted, dead_lettered
 ), logged AS (
     UPDATE webhook_attempts AS attempt SET
         ended_at = clock_timestamp(), outcome = 'lost', error = 'The process that sent it ended or lost the database.'
-    FROM lost WHERE attempt.delivery_id = lost.id AND attempt.number = lost.attempt
+    FROM lost
+    WHERE attempt.delivery_id = lost.id AND attempt.number = lost.attempt
+        AND attempt.delivery_id = ANY (ARRAY(SELECT id FROM lost))
 )
 SELECT id, exhausted, dead_lettered FROM freed;
 

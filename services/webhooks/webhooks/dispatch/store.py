@@ -2,7 +2,10 @@
 
 from collections.abc import AsyncIterable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
+
+from msgspec.structs import asdict
 
 from chassis.postgres import Connection, Row, load_queries
 from webhooks.dispatch.records import (
@@ -100,7 +103,8 @@ async def refuse(connection: Connection, ids: Sequence[UUID], error: str) -> lis
 
 async def complete(connection: Connection, completions: Sequence[Completion]) -> dict[UUID, Ended]:
     """Record the ends of attempts. Return the deliveries that were still held, whether they end or not."""
-    return {each.id: each for each in await _ended(queries.complete(connection, completions=completions))}
+    records = [_record(each) for each in completions]
+    return {each.id: each for each in await _ended(queries.complete(connection, completions=records))}
 
 
 async def bury(connection: Connection, messages: Mapping[UUID, str]) -> None:
@@ -175,6 +179,13 @@ async def sample(connection: Connection, at_most: int) -> tuple[int, int]:
 
 async def _ended(rows: AsyncIterable[Row]) -> list[Ended]:
     return [Ended(row["id"], row["dead_lettered"]) async for row in rows]
+
+
+def _record(completion: Completion) -> dict[str, Any]:
+    """Return what complete() reads of a completion, which is not its endpoint."""
+    values = asdict(completion)
+    del values["endpoint"], values["gone"]
+    return values
 
 
 def _destination(row: Row) -> Destination:
