@@ -7,12 +7,17 @@ from datetime import timedelta
 from chassis.auth import Authenticator
 from chassis.broker import Broker
 from chassis.health import Health
-from chassis.http import build_app
+from chassis.http import Endpoint, build_app
+from chassis.key_use import KeyUse
 from chassis.loops import Loop
 from chassis.postgres import Database
 from chassis.service import App
 from chassis.storage import Storage
 from darkroom_contracts.routes import Service
+from operations.endpoints.audit import AuditEndpoints
+from operations.endpoints.face import face
+from operations.endpoints.keys import KeyEndpoints
+from operations.keys.canceling import CancelJobs
 from operations.letters.ingest import Ingest
 from operations.queues.sampling import QueueMetrics
 from operations.retention.objects import SweepObjects
@@ -37,10 +42,15 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         async with Database(settings.database, "operations") as database:
             # Readiness does not depend on RabbitMQ: the sweeps need Postgres alone, the ingest waits for the broker.
             health = Health({"database": database.check})
-            http = build_app(Service.OPERATIONS, {}, Authenticator(database), health)
-            yield App(http, health, _loops(settings, database, broker))
+            key_use = KeyUse(database)
+            http = build_app(Service.OPERATIONS, _endpoints(database), Authenticator(database, key_use.note), health)
+            yield App(http, health, [key_use, *_loops(settings, database, broker)])
     finally:
         await broker.close()
+
+
+def _endpoints(database: Database) -> dict[str, Endpoint]:
+    return face(KeyEndpoints(database).by_name(), AuditEndpoints(database).by_name())
 
 
 def _loops(settings: Settings, database: Database, broker: Broker) -> list[Loop]:
@@ -51,6 +61,7 @@ def _loops(settings: Settings, database: Database, broker: Broker) -> list[Loop]
         EndSessions(database, settings.lease_seconds),
         Ingest(database, broker),
         QueueMetrics(database),
+        CancelJobs(database),
         SweepObjects(database, Storage(settings.storage)),
         *_retention(settings.retention, database),
     ]

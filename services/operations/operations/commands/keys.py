@@ -7,8 +7,8 @@ import click
 
 from darkroom.console import json_option, print_fields, print_json, print_table
 from darkroom_contracts.api import Scope
-from operations.commands.session import with_database
-from operations.keys.lifecycle import create_key, list_keys, revoke_key
+from operations.commands.session import actor, with_database
+from operations.keys.lifecycle import create_key, list_all_keys, revoke_key
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([mhd])")
@@ -41,7 +41,7 @@ def keys() -> None:
 @json_option
 def create(scope: str, name: str, tenant: str, expires: timedelta | None, as_json: bool) -> None:
     """Make a key and print it. It can't be shown again."""
-    made = with_database(lambda database: create_key(database, Scope(scope), name, tenant, expires))
+    made = with_database(lambda database: create_key(database, actor(), Scope(scope), name, tenant, expires))
     if as_json:
         print_json(made)
         return
@@ -53,13 +53,13 @@ def create(scope: str, name: str, tenant: str, expires: timedelta | None, as_jso
 @json_option
 def list_(as_json: bool) -> None:
     """List all keys, without their secrets."""
-    records = with_database(list_keys)
+    records = with_database(list_all_keys)
     if as_json:
         print_json(records)
         return
     print_table(
-        ("id", "scope", "tenant", "name", "created", "expires", "revoked"),
-        ((r.id, r.scope, r.tenant, r.name, r.created_at, r.expires_at, r.revoked_at) for r in records),
+        ("id", "scope", "tenant", "name", "status", "created", "expires", "last used"),
+        ((r.id, r.scope, r.tenant, r.name, r.status, r.created_at, r.expires_at, r.last_used_at) for r in records),
     )
 
 
@@ -68,7 +68,7 @@ def list_(as_json: bool) -> None:
 @json_option
 def revoke(key_id: str, as_json: bool) -> None:
     """Revoke a key by its ID. It stops working within seconds."""
-    record = with_database(lambda database: revoke_key(database, key_id))
+    record = with_database(lambda database: revoke_key(database, actor(), key_id))
     if as_json:
         print_json(record)
     else:

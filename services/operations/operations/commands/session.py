@@ -1,6 +1,8 @@
 """The database that a command works on, and the one place where its errors become sentences."""
 
 import asyncio
+import getpass
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -32,6 +34,14 @@ def database_settings() -> DatabaseSettings:
         return load(DatabaseSettings)
     except SettingsError as error:
         raise CommandError(f"{error}; beside a stack that `make up` started, `. .darkroom/env` sets it.") from error
+
+
+def actor() -> str:
+    """Return the name of the user who runs the command, for the audit log."""
+    try:
+        return f"command:{getpass.getuser()}"
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        return f"command:uid-{os.getuid()}"
 
 
 @contextmanager

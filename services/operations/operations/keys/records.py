@@ -1,31 +1,26 @@
-"""Keys as operators see them."""
+"""What the use cases of keys pass to the store."""
 
-from datetime import datetime
-
-import msgspec
-
-from darkroom_contracts.api import Scope
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
 
 
-class KeyRecord(msgspec.Struct, frozen=True):
-    """A key without its secret."""
+class Position(NamedTuple):
+    """A place in the walk of queued jobs, which are ordered by queue and time."""
 
-    id: str
-    scope: Scope
-    name: str
-    tenant: str
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
+    queue: str
+    queued_at: datetime
+    id: UUID
 
 
-class NewKey(msgspec.Struct, frozen=True):
-    """A key in clear text, which is shown only when the key is made."""
+START = Position("", datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 
-    id: str
-    key: str
-    scope: Scope
-    name: str
-    tenant: str
-    created_at: datetime
-    expires_at: datetime | None
+
+class Walked(NamedTuple):
+    """A step of the walk."""
+
+    found: int
+    """Jobs of the keys, those included that somebody else holds locked."""
+    canceled: int
+    last: Position | None
+    """Where the step ended; None at the end of the walk."""

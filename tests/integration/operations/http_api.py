@@ -1,0 +1,66 @@
+"""The service's HTTP API in the test's own process, with a real database and without a broker or a bucket."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import httpx2
+
+from chassis.service import App
+from chassis.settings import load
+from darkroom_contracts.api import Scope
+from darkroom_local.ports import LOOPBACK
+from operations.app import open_app
+from operations.settings import Settings
+from tests.support.declared import assert_declared
+from tests.support.keys import insert_key
+from tests.support.ports import free_port
+
+
+class Api:
+    """The API, for clients with keys of several tenants and scopes."""
+
+    def __init__(self, app: App, rows: asyncpg.Connection) -> None:
+        self.app = app
+        self._rows = rows
+
+    @asynccontextmanager
+    async def client(self, scope: Scope = Scope.OPERATOR, tenant: str = "desk") -> AsyncIterator[httpx2.AsyncClient]:
+        """Yield a client of a tenant, which is made if it does not exist. It fails for undeclared responses."""
+        key = await insert_key(self._rows, tenant, scope=scope)
+        async with self.client_with(key.reveal()) as http:
+            yield http
+
+    @asynccontextmanager
+    async def client_with(self, key: str) -> AsyncIterator[httpx2.AsyncClient]:
+        """Yield a client that sends a key."""
+        async with httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(self.app.http, raise_app_exceptions=False),
+            base_url="http://operations",
+            headers={"Authorization": f"Bearer {key}"},
+            event_hooks={"response": [assert_declared]},
+        ) as http:
+            yield http
+
+
+@asynccontextmanager
+async def open_api(database: str, rows: asyncpg.Connection, **settings: str) -> AsyncIterator[Api]:
+    """Open the service without running its loops."""
+    nowhere = f"{LOOPBACK}:{free_port()}"
+    environment = {
+        "DARKROOM_DATABASE_URL": database,
+        "DARKROOM_AMQP_URL": f"amqp://guest:guest@{nowhere}/",
+        "DARKROOM_S3_ENDPOINT": f"http://{nowhere}",
+        "DARKROOM_S3_ACCESS_KEY": "access-key",
+        "DARKROOM_S3_SECRET_KEY": "secret-key",
+        **settings,
+    }
+    async with open_app(load(Settings, environment)) as app:
+        yield Api(app, rows)
+
+
+def refusal(response: httpx2.Response) -> tuple[int, str, str | None]:
+    """Return status, code and field of a problem."""
+    problem: dict[str, Any] = response.json()
+    return response.status_code, problem["code"], problem.get("field")
