@@ -47,12 +47,15 @@ SEQUENTIAL_SCANS = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'jo
 def counts() -> list[tuple[str, str, int]]:
     """Each query with an argument list, and how many rows it may look at."""
     gateway, operations, status = map(load_queries, ("gateway", "operations.queues", "status"))
+    alerts = load_queries("operations.alerts")
     models = "ARRAY['other', 'tiny']"
     return [
         (operations.count_jobs.sql, str(AT_MOST), WAITING + RUNNING + SKIPPED),
         (operations.count_jobs.sql, "1000", 1000 * len(MODELS) + RUNNING + SKIPPED),
         (operations.measure_outbox.sql, "1000", 1000 + len(MODELS) + SKIPPED),
         (operations.count_open_letters.sql, f"{AT_MOST}, ARRAY['job', 'undecodable']", OPEN_LETTERS),
+        (alerts.find_stalled.sql, "0.001", RUNNING * len(MODELS) + SKIPPED + 2 * len(MODELS)),
+        (alerts.find_stuck.sql, "1000, 3600", 1000),
         (gateway.count_waiting.sql, f"{models}, {AT_MOST}", WAITING),
         (gateway.count_waiting.sql, f"{models}, 1000", 1000 * len(MODELS)),
         (status.sample_queue.sql, "'tiny'", WAITING // 2),

@@ -23,6 +23,14 @@ TERMINAL_EVENTS = tuple(event for event in WebhookEvent if event is not WebhookE
 class OperatorEvent(StrEnum):
     """What an event reports to operators."""
 
+    GROUP_OPENED = "dead_letters.group_opened"
+    """Dead letters of a new kind of failure."""
+    QUEUE_STALLED = "queue.stalled"
+    """Messages of a model wait, and no worker takes one."""
+    WORKER_LOST = "worker.lost"
+    """A worker stopped sending heartbeats and did not end its session."""
+    OUTBOX_STUCK = "outbox.stuck"
+    """Messages wait to be published."""
     ENDPOINT_FAILING = "webhook_endpoint.failing"
     """A standing endpoint did nothing but fail for half of the time after which it is disabled."""
     ENDPOINT_DISABLED = "webhook_endpoint.disabled"

@@ -4,12 +4,18 @@ Publish and consume on separate connections: a memory or disk alarm of the broke
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aiormq.exceptions import AMQPChannelError, AMQPConnectionError, ChannelInvalidStateError, ProtocolSyntaxError
+from aiormq.exceptions import (
+    AMQPChannelError,
+    AMQPConnectionError,
+    ChannelInvalidStateError,
+    ChannelNotFoundEntity,
+    ProtocolSyntaxError,
+)
 
 from chassis.errors import BrokerUnavailableError
 from darkroom_contracts.topology import Topology
@@ -53,6 +59,24 @@ class Broker:
                     await _declare(channel, topology)
         finally:
             await close_quietly(channel)
+
+    async def count_messages(self, queues: Sequence[str]) -> dict[str, int]:
+        """Return the numbers of messages that wait in those queues that exist. Raises BrokerUnavailableError.
+
+        A quorum queue whose leader does not answer counts 0. Counting is not a delivery, so it wears nothing out.
+        """
+        counts = {}
+        channel = await self.channel(confirms=False)
+        try:
+            for name in queues:
+                if channel.is_closed:  # RabbitMQ closes it when a queue is missing
+                    channel = await self.channel(confirms=False)
+                count = await _count_messages(channel, name)
+                if count is not None:
+                    counts[name] = count
+        finally:
+            await close_quietly(channel)
+        return counts
 
     async def connect(self) -> None:
         """Connect unless connected. Raises BrokerUnavailableError."""
@@ -125,6 +149,17 @@ async def open_channel(connection: AbstractConnection, *, confirms: bool) -> Abs
         if transport is not None and not transport.connection.is_closed:
             raise
         raise BrokerUnavailableError("The connection was closed.") from error
+
+
+async def _count_messages(channel: AbstractChannel, queue: str) -> int | None:
+    """Return the number of messages that wait, or None without such a queue."""
+    with translated_errors():
+        async with asyncio.timeout(DECLARE_TIMEOUT_SECONDS):
+            try:
+                declared = await channel.declare_queue(queue, passive=True)
+            except ChannelNotFoundEntity:
+                return None
+    return declared.declaration_result.message_count
 
 
 async def _declare(channel: AbstractChannel, topology: Topology) -> None:

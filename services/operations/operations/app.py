@@ -14,15 +14,24 @@ from chassis.postgres import Database
 from chassis.service import App
 from chassis.storage import Storage
 from darkroom_contracts.routes import Service
+from darkroom_contracts.topology import Lanes
+from operations.alerts.alerts import Alerts
+from operations.alerts.records import Terms
+from operations.alerts.watch import Watch
 from operations.endpoints.audit import AuditEndpoints
 from operations.endpoints.face import face
 from operations.endpoints.keys import KeyEndpoints
 from operations.keys.canceling import CancelJobs
 from operations.letters.ingest import Ingest
-from operations.queues.sampling import QueueMetrics
+from operations.queues.declared import DeclaredDepths
+from operations.queues.management import ManagementDepths
+from operations.queues.overview import broker_queues
+from operations.queues.records import Depths
+from operations.queues.sampling import QueueMetrics, Sampler
 from operations.retention.objects import SweepObjects
 from operations.retention.pruning import (
     ExpirePictures,
+    PruneAlerts,
     PruneAttempts,
     PruneDeliveries,
     PruneEndpoints,
@@ -37,6 +46,8 @@ from operations.sweeps.loops import EndSessions, Expire, Republish, Rescue
 @asynccontextmanager
 async def open_app(settings: Settings) -> AsyncIterator[App]:
     """Open operations. On exit its connections are closed."""
+    models = settings.catalogue.load().names
+    lanes = Lanes.of(settings.broker.retry_delays)
     broker = Broker(settings.broker.amqp_url, "darkroom-operations")
     try:
         async with Database(settings.database, "operations") as database:
@@ -44,27 +55,39 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
             health = Health({"database": database.check})
             key_use = KeyUse(database)
             http = build_app(Service.OPERATIONS, _endpoints(database), Authenticator(database, key_use.note), health)
-            yield App(http, health, [key_use, *_loops(settings, database, broker)])
+            sampler = Sampler(database, _depths(settings, broker), broker_queues(models, lanes))
+            yield App(http, health, [key_use, *_loops(settings, database, broker, sampler)])
     finally:
         await broker.close()
+
+
+def _depths(settings: Settings, broker: Broker) -> Depths:
+    url = settings.management.amqp_management_url
+    return ManagementDepths(url, settings.broker.amqp_url) if url else DeclaredDepths(broker)
 
 
 def _endpoints(database: Database) -> dict[str, Endpoint]:
     return face(KeyEndpoints(database).by_name(), AuditEndpoints(database).by_name())
 
 
-def _loops(settings: Settings, database: Database, broker: Broker) -> list[Loop]:
+def _loops(settings: Settings, database: Database, broker: Broker, sampler: Sampler) -> list[Loop]:
     return [
         Rescue(database, settings.lease_seconds),
         Expire(database),
         Republish(database, settings.lease_seconds),
         EndSessions(database, settings.lease_seconds),
+        Watch(database, Alerts(settings.links.origin), _terms(settings)),
         Ingest(database, broker),
-        QueueMetrics(database),
+        QueueMetrics(database, sampler),
         CancelJobs(database),
         SweepObjects(database, Storage(settings.storage)),
         *_retention(settings.retention, database),
     ]
+
+
+def _terms(settings: Settings) -> Terms:
+    alerts = settings.alerts
+    return Terms(settings.lease_seconds, alerts.alert_stalled_seconds, alerts.alert_stuck_seconds)
 
 
 def _retention(settings: RetentionSettings, database: Database) -> list[Loop]:
@@ -73,6 +96,7 @@ def _retention(settings: RetentionSettings, database: Database) -> list[Loop]:
         PruneLetters(database, timedelta(days=settings.retain_letters_days)),
         PruneDeliveries(database, timedelta(days=settings.retain_deliveries_days)),
         PruneEndpoints(database, timedelta(days=settings.retain_deliveries_days)),
+        PruneAlerts(database, timedelta(days=settings.retain_attempts_days)),
         PruneAttempts(database, timedelta(days=settings.retain_attempts_days)),
         ExpirePictures(database, timedelta(days=settings.retain_pictures_days)),
         PurgeJobs(database, timedelta(days=settings.retain_jobs_days)),

@@ -8,8 +8,12 @@ from msgspec import Meta
 from chassis.settings import (
     Address,
     BrokerSettings,
+    CatalogueSettings,
     DatabaseSettings,
+    LinkSettings,
     Port,
+    PublicOrigin,
+    Seconds,
     ServiceSettings,
     SettingsError,
     StorageSettings,
@@ -33,7 +37,10 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
     retain_pictures_days: Annotated[float, _days("Days that pictures are kept from the end of their job.")] = 30.0
     retain_attempts_days: Annotated[
         float,
-        _days("Days that attempts and worker sessions are kept. Attempts of jobs with an open dead letter stay."),
+        _days(
+            "Days that attempts and worker sessions are kept, and alerts from their resolution. Attempts of jobs with"
+            " an open dead letter stay."
+        ),
     ] = 30.0
     retain_letters_days: Annotated[
         float, _days("Days that dead letters are kept from their resolution. Open ones stay.")
@@ -75,11 +82,43 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
+class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When operators are alerted."""
+
+    alert_stalled_seconds: Annotated[
+        Seconds,
+        Meta(
+            description="Seconds that a model's oldest message waits while no worker takes one; then operators receive"
+            " `queue.stalled`. Longer than workers need to start, where they are started on demand."
+        ),
+    ] = 300.0
+    alert_stuck_seconds: Annotated[
+        Seconds,
+        Meta(description="Seconds that a message waits to be published; then operators receive `outbox.stuck`."),
+    ] = 60.0
+
+
+class ManagementSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """RabbitMQ's management API."""
+
+    amqp_management_url: Annotated[
+        PublicOrigin | None,
+        Meta(
+            description="Origin of RabbitMQ's management API with user and password, http://user:password@host:15672."
+            " Where it is set, operators see unacknowledged messages, and those on their way to the dead-letter queue."
+        ),
+    ] = None
+
+
 class Settings(ServiceSettings, frozen=True, kw_only=True):
     broker: BrokerSettings
+    catalogue: CatalogueSettings
     database: DatabaseSettings
     storage: StorageSettings
     retention: RetentionSettings
+    alerts: AlertSettings
+    management: ManagementSettings
+    links: LinkSettings
     operations_host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     operations_port: Annotated[Port, Meta(description="Port of /healthz, /readyz and /metrics.")] = 8084
     lease_seconds: Annotated[

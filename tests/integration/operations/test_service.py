@@ -11,6 +11,7 @@ from aio_pika.exceptions import DeliveryError
 from chassis.broker import Broker
 from darkroom_contracts.schema import migrations
 from darkroom_contracts.topology import DEAD_EXCHANGE, Lanes, topology
+from darkroom_local.home import REPOSITORY
 from darkroom_local.probes import http_status
 from darkroom_local.program import base_environment
 from tests.integration.operations.jobs import Jobs
@@ -28,6 +29,7 @@ def settings(database: str, vhost: str, bucket: Bucket) -> dict[str, str]:
         "DARKROOM_DATABASE_URL": database,
         "DARKROOM_AMQP_URL": vhost,
         "DARKROOM_LEASE_SECONDS": LEASE_SECONDS,
+        "DARKROOM_MODELS_FILE": str(REPOSITORY / "deploy" / "models.toml"),
         **bucket.environment(),
     }
 
@@ -123,11 +125,13 @@ async def _is(jobs: Jobs, job_id: UUID, status: str) -> bool:
 
 
 async def test_it_tells_how_the_queues_stand(operations: ServiceProcess, jobs: Jobs) -> None:
-    """/metrics counts queued and running jobs by model, the outbox, open dead letters and swept rows."""
+    """/metrics has jobs, pauses and workers by model, the outbox, open dead letters and RabbitMQ's depths."""
     await jobs.dead()
     await jobs.queued()
     await jobs.running(lease="1 hour")
     await jobs.execute("INSERT INTO outbox (job_id, generation, model) SELECT id, 1, model FROM jobs")
+    await jobs.execute("INSERT INTO paused_models (model, paused_by, reason) VALUES ('tiny', 'ada', 'new weights')")
+    await jobs.session()
     await operations.stop()
     await operations.restart()
 
@@ -143,6 +147,10 @@ async def test_it_tells_how_the_queues_stand(operations: ServiceProcess, jobs: J
                 'darkroom_dead_letters_open{kind="job"} 1.0',
                 'darkroom_dead_letters_open{kind="undecodable"} 0.0',
                 'darkroom_dead_letters_open{kind="webhook"} 0.0',
+                'darkroom_queue_oldest_seconds{model="tiny"}',
+                'darkroom_model_paused{model="tiny"} 1.0',
+                'darkroom_workers{model="tiny"} 1.0',
+                'darkroom_broker_messages{queue="darkroom.dead.v1",state="ready"} 0.0',
             )
         )
 

@@ -42,3 +42,45 @@ SELECT kind, (
     ) AS open
 ) AS count
 FROM unnest(:kinds::text[]) AS wanted (kind);
+
+-- name: find_oldest()
+-- The queued job that waits longest, for each model.
+WITH RECURSIVE queues (name) AS (
+    (SELECT queue FROM jobs WHERE status = 'queued' ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT queue FROM jobs WHERE status = 'queued' AND queue > name ORDER BY queue LIMIT 1)
+    FROM queues WHERE name IS NOT NULL
+)
+SELECT name AS model, (
+    SELECT queued_at FROM jobs WHERE status = 'queued' AND queue = name ORDER BY queued_at, id LIMIT 1
+) AS queued_at
+FROM queues WHERE name IS NOT NULL;
+
+-- name: read_clock()$
+SELECT now();
+
+-- name: list_pauses()
+SELECT model, paused_at AS at, paused_by AS by, reason FROM paused_models ORDER BY model;
+
+-- name: count_workers()
+SELECT model, count(*) AS workers FROM worker_sessions WHERE ended_at IS NULL GROUP BY model;
+
+-- name: lock_pause(model)^
+SELECT paused_at AS at, paused_by AS by, reason FROM paused_models WHERE model = :model FOR UPDATE;
+
+-- name: pause_model(model, actor, reason)^
+INSERT INTO paused_models (model, paused_by, reason) VALUES (:model, :actor, :reason)
+ON CONFLICT (model) DO UPDATE SET paused_by = excluded.paused_by, reason = excluded.reason
+RETURNING paused_at AS at, paused_by AS by, reason;
+
+-- name: resume_model(model)^
+DELETE FROM paused_models WHERE model = :model RETURNING paused_at AS at, paused_by AS by, reason;
+
+-- name: count_expiring(model, at_most)^
+-- Jobs of a model that would expire within an hour, and within a day, if none was claimed.
+SELECT count(*) FILTER (WHERE ends_at <= now() + interval '1 hour') AS within_hour,
+    count(*) FILTER (WHERE ends_at <= now() + interval '1 day') AS within_day
+FROM (
+    SELECT least(expires_at, deadline_at) AS ends_at FROM jobs
+    WHERE status = 'queued' AND queue = :model ORDER BY queued_at, id LIMIT :at_most
+) AS waiting;

@@ -1,10 +1,80 @@
-"""The loop that samples the queues."""
+"""Samples of the queues, for the gauges and for operators."""
 
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from chassis.errors import UnavailableError
 from chassis.loops import Loop
 from chassis.postgres import Database
-from operations.letters.records import LetterKind
-from operations.metrics import COUNT_AT_MOST, JOBS, OPEN_LETTERS, OUTBOX_AGE, OUTBOX_DEPTH, SAMPLED_AT
-from operations.queues import store
+from chassis.single_flight import SingleFlight
+from darkroom_contracts.states import LetterKind
+from operations.metrics import COUNT_AT_MOST
+from operations.queues import gauges, store
+from operations.queues.records import Counts, Depth, Depths, Sample
+
+FRESH_SECONDS = 2.0
+"""How old a sample may be that answers an operator: many who look cost as much as one."""
+DEPTHS_SECONDS = 5.0
+"""How long RabbitMQ may take to answer for all queues."""
+
+log = structlog.get_logger()
+
+
+class Sampler:
+    """Takes samples, one at a time. What a sample costs does not grow with the backlog."""
+
+    def __init__(
+        self,
+        database: Database,
+        depths: Depths,
+        queues: Sequence[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`queues` are those of RabbitMQ to look at."""
+        self._database = database
+        self._depths = depths
+        self._queues = queues
+        self._clock = clock
+        self._flight = SingleFlight[None, Sample](self._take, join_running=True)
+        self._latest: tuple[float, Sample] | None = None
+
+    async def fresh(self) -> Sample:
+        """Return a sample of the last seconds. Raises DatabaseUnavailableError and DatabaseBusyError."""
+        if self._latest is not None and self._clock() - self._latest[0] < FRESH_SECONDS:
+            return self._latest[1]
+        return await self._flight.call(None)
+
+    async def _take(self, _: None) -> Sample:
+        began = self._clock()
+        counts, depths = await asyncio.gather(self._count(), self._read_depths())
+        sample = Sample(counts, depths)
+        self._latest = began, sample
+        return sample
+
+    async def _count(self) -> Counts:
+        async with self._database.index_walk() as connection:
+            jobs = await store.count_jobs(connection, COUNT_AT_MOST)
+            messages, overdue = await store.measure_outbox(connection, COUNT_AT_MOST)
+            return Counts(
+                queued={model: count for (status, model), count in jobs.items() if status == "queued"},
+                in_flight={model: count for (status, model), count in jobs.items() if status == "running"},
+                oldest=await store.find_oldest(connection),
+                outbox_messages=messages,
+                outbox_overdue_seconds=overdue,
+                open_letters=await store.count_open_letters(connection, list(LetterKind), COUNT_AT_MOST),
+                taken_at=await store.read_clock(connection),
+            )
+
+    async def _read_depths(self) -> dict[str, Depth] | None:
+        try:
+            async with asyncio.timeout(DEPTHS_SECONDS):
+                return await self._depths.read(self._queues)
+        except (UnavailableError, TimeoutError) as error:
+            log.warning("RabbitMQ did not tell the depths of its queues", error=str(error) or "timeout")
+            return None
 
 
 class QueueMetrics(Loop):
@@ -13,21 +83,15 @@ class QueueMetrics(Loop):
     name = "queue-metrics"
     interval = 15.0
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sampler: Sampler) -> None:
         super().__init__()
         self._database = database
+        self._sampler = sampler
 
     async def run_once(self) -> bool:
-        async with self._database.index_walk() as connection:
-            jobs = await store.count_jobs(connection, COUNT_AT_MOST)
-            depth, age = await store.measure_outbox(connection, COUNT_AT_MOST)
-            letters = await store.count_open_letters(connection, list(LetterKind), COUNT_AT_MOST)
-        JOBS.clear()
-        for (status, model), count in jobs.items():
-            JOBS.labels(status, model).set(count)
-        OUTBOX_DEPTH.set(depth)
-        OUTBOX_AGE.set(age)
-        for kind, count in letters.items():
-            OPEN_LETTERS.labels(kind).set(count)
-        SAMPLED_AT.set_to_current_time()
+        sample = await self._sampler.fresh()
+        async with self._database.connection() as connection:
+            pauses = await store.list_pauses(connection)
+            workers = await store.count_workers(connection)
+        gauges.publish(sample, pauses, workers)
         return False

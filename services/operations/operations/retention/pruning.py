@@ -71,6 +71,15 @@ class PruneKeys(Pruning):
         return await store.prune_idempotency_keys(connection, self.batch, self._age)
 
 
+class PruneAlerts(Pruning):
+    """Remove resolved alerts."""
+
+    name = "prune-alerts"
+
+    async def prune(self, connection: Connection) -> int:
+        return await store.prune_alerts(connection, self.batch, self._age)
+
+
 class PruneLetters(Pruning):
     """Remove resolved dead letters."""
 

@@ -54,6 +54,18 @@ WITH pruned AS (
 )
 SELECT count(*) FROM pruned;
 
+-- name: prune_alerts(at_most, age)$
+-- Only resolved alerts have a `resolved_at`.
+WITH pruned AS (
+    DELETE FROM alerts WHERE id = ANY (ARRAY(
+        SELECT id FROM alerts
+        WHERE resolved_at < now() - :age::interval
+        ORDER BY resolved_at LIMIT :at_most FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+)
+SELECT count(*) FROM pruned;
+
 -- name: expire_pictures(at_most, age)$
 -- The record changes before the objects are removed; the sweep of objects removes those that the outputs don't list.
 -- The index jobs_finished begins with the queue and is read queue by queue. Jobs that are done leave it.

@@ -30,6 +30,11 @@ async def prune_sessions(connection: Connection, at_most: int, age: timedelta) -
     return int(await queries.prune_sessions(connection, at_most=at_most, age=age))
 
 
+async def prune_alerts(connection: Connection, at_most: int, age: timedelta) -> int:
+    """Remove alerts that were resolved long ago. Return how many there were."""
+    return int(await queries.prune_alerts(connection, at_most=at_most, age=age))
+
+
 async def expire_pictures(connection: Connection, at_most: int, age: timedelta) -> int:
     """Record that the pictures of old jobs are gone, and schedule sweeps of their objects. Return how many jobs."""
     return int(await queries.expire_pictures(connection, at_most=at_most, age=age))

@@ -1,0 +1,54 @@
+"""Drain and resume a worker."""
+
+import structlog
+
+from chassis.postgres import Database
+from darkroom_contracts.api.workers import DrainReply
+from operations.audit import log as audit
+from operations.audit.log import Action
+from operations.errors import NotFoundError
+from operations.workers import store
+
+log = structlog.get_logger()
+
+
+class UnknownWorkerError(NotFoundError):
+    """There is no such worker, or it has ended."""
+
+    def __init__(self, worker: str) -> None:
+        super().__init__(f"No worker called {worker[:100]!r} is running; the list of workers shows all.")
+
+
+class Draining:
+    """Lets workers finish their jobs and take no other. They obey with their next heartbeat.
+
+    The process goes on, so that whatever supervises it does not start another one. A worker that is started anew takes
+    jobs.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def drain(self, actor: str, worker: str, reason: str) -> DrainReply:
+        """Drain a worker; one that drains already stays as it is. Raises UnknownWorkerError."""
+        async with self._database.transaction() as connection:
+            drained = await store.request_drain(connection, worker)
+            if drained is None:
+                raise UnknownWorkerError(worker)
+            since, changed = drained
+            if changed:
+                await audit.record(connection, actor, Action.DRAIN, worker, reason=reason)
+                log.info("worker drained", worker=worker, by=actor)
+        return DrainReply(worker, since, changed)
+
+    async def resume(self, actor: str, worker: str) -> DrainReply:
+        """Let a worker take jobs again; one that does not drain stays as it is. Raises UnknownWorkerError."""
+        async with self._database.transaction() as connection:
+            resumed = await store.cancel_drain(connection, worker)
+            if resumed is None:
+                raise UnknownWorkerError(worker)
+            since, changed = resumed
+            if changed:
+                await audit.record(connection, actor, Action.END_DRAIN, worker, before={"drain_requested_at": since})
+                log.info("worker resumed", worker=worker, by=actor)
+        return DrainReply(worker, None, changed)
