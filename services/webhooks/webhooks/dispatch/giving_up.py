@@ -56,7 +56,7 @@ class GivingUp(Loop):
         return self._after != FIRST
 
     async def _give_up(self, destination: Destination) -> None:
-        async with self._database.transaction() as connection:
+        async with self._database.index_walk() as connection:
             ended = await store.give_up(connection, destination, AGE, BATCH)
             await letters.bury(connection, ended, MESSAGE)
         if ended:

@@ -60,7 +60,7 @@ class Reaper(Loop):
         return now - self._in_contact_since >= self._lease.total_seconds()
 
     async def _reap(self) -> bool:
-        async with self._database.transaction() as connection:
+        async with self._database.index_walk() as connection:
             lost, exhausted = await store.reap(connection, BATCH, MOST_LOSSES)
             await letters.bury(connection, exhausted, f"{MOST_LOSSES + 1} attempts in a row were lost.")
         if lost:
