@@ -36,6 +36,10 @@ class Circuits(Generic[K]):
         """Number of open circuits."""
         return sum(circuit.failures >= self._threshold for circuit in self._circuits.values())
 
+    def has_failed(self, key: K) -> bool:
+        """Return whether the last that is known of the key is a failure."""
+        return key in self._circuits
+
     def room(self, key: K) -> int | None:
         """Return how many deliveries may be in flight: 0 while skipped, 1 for a probe, None without a limit."""
         circuit = self._circuits.get(key)

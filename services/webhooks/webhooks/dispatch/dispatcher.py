@@ -23,6 +23,9 @@ POLL_SECONDS = 1.0
 QUICK_POLL_SECONDS = 0.05
 """The same while deliveries are recorded: of concurrent transactions only one notifies."""
 QUICK_FOR_SECONDS = 2.0
+UNPROVEN_PER_ROUND = 16
+"""Destinations that may get a first delivery in a round, those that failed before last. A thousand receivers that hang
+would otherwise begin, and end by their time limit, together."""
 CANCEL_BATCH = 500
 NOTHING = Claimed([], 0, Counter())
 
@@ -86,8 +89,11 @@ class Dispatcher(Loop):
 
     def _allot(self, candidates: Sequence[Destination]) -> list[Share]:
         shuffled = random.sample(candidates, len(candidates))  # none is always the last to find room
+        proven = [each for each in shuffled if self._flights.is_proven(each)]
+        others = [each for each in shuffled if not self._flights.is_proven(each)]
+        others.sort(key=self._flights.has_failed)
         limits = self._flights.narrowed(self._limits)
-        return allot(shuffled, self._flights.in_flight, limits, self._flights.standing_of)
+        return allot(proven + others[:UNPROVEN_PER_ROUND], self._flights.in_flight, limits, self._flights.standing_of)
 
     def _remember(self, candidates: Sequence[Destination], shares: Sequence[Share], claimed: Claimed) -> None:
         """Keep the backlogs of receivers that work: destinations that had no room, or filled their share."""
@@ -107,7 +113,7 @@ class Dispatcher(Loop):
         canceled = 0
         for destination in destinations:
             if destination.abandoned:
-                async with self._database.transaction() as connection:
+                async with self._database.index_walk() as connection:
                     ended = await store.cancel_destination(connection, destination, CANCEL_BATCH)
                     await letters.resolve(connection, ended)
                 canceled += len(ended)

@@ -87,6 +87,10 @@ class Flights:
         """Return whether the last attempt of the destination's use worked."""
         return (destination.tenant_id, destination.origin) in self._proven
 
+    def has_failed(self, destination: Destination) -> bool:
+        """Return whether the last attempt of the destination's use failed, and not long ago."""
+        return self._uses.has_failed((destination.tenant_id, destination.origin))
+
     def narrowed(self, limits: Limits) -> Limits:
         """Return the limits while nothing can be sent to anybody, because the proxy is away: a probe at a time."""
         room = self._way_out.room(None)
