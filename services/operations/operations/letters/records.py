@@ -1,7 +1,7 @@
 """Dead letters as they are stored and shown."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -25,7 +25,9 @@ __all__ = [
     "LetterKind",
     "LetterStatus",
     "LetterSummary",
+    "NamedJob",
     "Orphan",
+    "Undecodable",
 ]
 
 
@@ -128,6 +130,15 @@ class Letter(msgspec.Struct, frozen=True):
     """None if retention removed it, or if the letter is not a webhook delivery's."""
 
 
+class NamedJob(NamedTuple):
+    """The job that a message names."""
+
+    job_id: UUID
+    generation: int
+    tenant_id: UUID | None
+    """None in messages of version 1."""
+
+
 class Orphan(msgspec.Struct, frozen=True, kw_only=True):
     """The message of a job that this database does not know, to be recorded."""
 
@@ -136,7 +147,13 @@ class Orphan(msgspec.Struct, frozen=True, kw_only=True):
     """Recorded only if the tenant exists."""
     generation: int
     model: str
+    body: bytes
+    headers: dict[str, Any]
+
+
+class Undecodable(msgspec.Struct, frozen=True):
+    """A message that leads to no job, to be recorded."""
+
     error: JobError
     body: bytes
-    headers: Any
-    x_death: Any
+    headers: dict[str, Any]

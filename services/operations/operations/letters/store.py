@@ -1,6 +1,6 @@
 """The table `dead_letters`, as the ingest writes it and as operators read it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,9 @@ from operations.letters.records import (
     LetterKind,
     LetterStatus,
     LetterSummary,
+    NamedJob,
     Orphan,
+    Undecodable,
 )
 
 queries = load_queries("operations.letters")
@@ -27,37 +29,64 @@ MOST_ATTEMPTS = 200
 
 
 async def fail_undeliverable(
-    connection: Connection, job_id: UUID, generation: int, error: JobError, body: bytes, headers: Any
+    connection: Connection, dead: NamedJob, error: JobError, body: bytes, headers: Any
 ) -> bool:
     """Fail a job whose message reached the delivery limit. Return False unless it is queued in that generation."""
     return bool(
         await queries.fail_undeliverable(
-            connection, job_id=job_id, generation=generation, error=error, body=body, headers=headers
+            connection,
+            job_id=dead.job_id,
+            generation=dead.generation,
+            tenant_id=dead.tenant_id,
+            error=error,
+            body=body,
+            headers=headers,
         )
     )
 
 
-async def attach_x_death(connection: Connection, job_id: UUID, generation: int, x_death: Any) -> bool:
-    """Add the broker's record to a job's dead letter, unless it has one. Return False if there is no such letter."""
-    found = await queries.attach_x_death(connection, job_id=job_id, generation=generation, x_death=x_death)
-    return found is not None
+async def attach_x_deaths(connection: Connection, dead: Mapping[int, NamedJob], headers: Sequence[Any]) -> set[int]:
+    """Add the broker's records to the letters of jobs that have none. Return the keys of those that have a letter."""
+    rows = queries.attach_x_deaths(
+        connection,
+        numbers=list(dead),
+        job_ids=[job.job_id for job in dead.values()],
+        generations=[job.generation for job in dead.values()],
+        tenant_ids=[job.tenant_id for job in dead.values()],
+        headers=headers,
+    )
+    return {row["number"] async for row in rows}
 
 
-async def insert_undecodable(connection: Connection, error: JobError, body: bytes, headers: Any, x_death: Any) -> bool:
-    """Record a message that can't be decoded. Return False if the same bytes are recorded already."""
-    made = await queries.insert_undecodable(connection, error=error, body=body, headers=headers, x_death=x_death)
-    return made is not None
+async def tenants_of(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Return the tenants of those jobs that are known, or whose letters are."""
+    return {row["job_id"]: row["tenant_id"] async for row in queries.tenants_of(connection, job_ids=job_ids)}
 
 
-async def is_unknown(connection: Connection, job_id: UUID) -> bool:
-    """Return whether the job does not exist and was not purged."""
-    return bool(await queries.is_unknown(connection, job_id=job_id))
+async def insert_orphans(connection: Connection, error: JobError, orphans: Sequence[Orphan]) -> set[tuple[UUID, int]]:
+    """Record orphans. Return the job and generation of those whose job is unknown and not purged, and that are new."""
+    rows = queries.insert_orphans(
+        connection,
+        error=error,
+        job_ids=[orphan.job_id for orphan in orphans],
+        tenant_ids=[orphan.tenant_id for orphan in orphans],
+        generations=[orphan.generation for orphan in orphans],
+        models=[orphan.model for orphan in orphans],
+        bodies=[orphan.body for orphan in orphans],
+        headers=[orphan.headers for orphan in orphans],
+    )
+    return {(row["job_id"], row["generation"]) async for row in rows}
 
 
-async def insert_orphan(connection: Connection, orphan: Orphan) -> bool:
-    """Record an orphan. Return False if its job exists or was purged, or if the orphan is recorded already."""
-    made = await queries.insert_orphan(connection, **msgspec.structs.asdict(orphan))
-    return made is not None
+async def insert_undecodable(connection: Connection, messages: Sequence[Undecodable]) -> set[bytes]:
+    """Record messages that lead to no job. Return the SHA-256 of the bodies that are new."""
+    rows = queries.insert_undecodable(
+        connection,
+        errors=[message.error for message in messages],
+        bodies=[message.body for message in messages],
+        headers=[message.headers for message in messages],
+    )
+    return {row["body_sha256"] async for row in rows}
 
 
 async def list_letters(
