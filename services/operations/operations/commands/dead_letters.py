@@ -1,7 +1,5 @@
 """`darkroom dead-letters list | show | replay`."""
 
-import getpass
-import os
 from uuid import UUID
 
 import click
@@ -11,7 +9,7 @@ from chassis.targets import Policy
 from darkroom.console import json_option, print_json, print_table
 from darkroom_contracts.models import Catalogue
 from operations.commands.letter_output import print_letter
-from operations.commands.session import with_database
+from operations.commands.session import actor, with_database
 from operations.letters.inspection import list_letters, show_letter
 from operations.letters.records import LetterKind, LetterStatus, LetterSummary
 from operations.replays.outcome import Redelivered, Replayed
@@ -86,7 +84,7 @@ def replay(letter_id: UUID, as_json: bool) -> None:
     Its job is queued again, an orphan's is made again from its message, a webhook is sent again.
     """
     replayed = with_database(
-        lambda database: replay_letter(database, letter_id, _actor(), _catalogue, _webhook_targets())
+        lambda database: replay_letter(database, letter_id, actor(), _catalogue, _webhook_targets())
     )
     if as_json:
         print_json(replayed)
@@ -121,11 +119,3 @@ def _catalogue() -> Catalogue:
 def _webhook_targets() -> Policy:
     """Load the policy that an orphan's webhook URL is checked against. Raises SettingsError."""
     return load(WebhookTargetSettings).policy
-
-
-def _actor() -> str:
-    """Return the operator's name for the audit log."""
-    try:
-        return f"command:{getpass.getuser()}"
-    except (KeyError, OSError):  # a user id without a name, as in containers
-        return f"command:uid-{os.getuid()}"

@@ -57,19 +57,26 @@ WHERE id = ANY (:ids) AND cancels_jobs AND revoked_at <= :began_at::timestamptz 
 -- name: cancel_waiting(keys, queue, queued_at, id, at_most)^
 -- Walk the queued jobs of all keys from a position, since no index finds those of a key, and cancel those of these keys.
 -- Return how many of theirs were found, and the last position, which is null at the end. A job that is locked is being
--- claimed or canceled; it is found and not canceled.
+-- claimed or canceled; it is found and not canceled. Each is locked along the same index: by its id alone, Postgres may
+-- choose any index of queued jobs that it believes to be as good, and read all of them for each.
 WITH walked AS MATERIALIZED (
     SELECT id, queue, queued_at, key_id FROM jobs
     WHERE status = 'queued' AND (queue, queued_at, id) > (:queue, :queued_at::timestamptz, :id::uuid)
     ORDER BY queue, queued_at, id LIMIT :at_most
 ), locked AS MATERIALIZED (
-    SELECT jobs.id, generation FROM walked JOIN jobs USING (id)
-    WHERE walked.key_id = ANY (:keys) AND jobs.status = 'queued'
-    FOR UPDATE OF jobs SKIP LOCKED
+    SELECT job.id, generation FROM walked CROSS JOIN LATERAL (
+        SELECT id, generation FROM jobs
+        WHERE status = 'queued' AND (queue, queued_at, id) >= (walked.queue, walked.queued_at, walked.id)
+            AND (queue, queued_at, id) <= (walked.queue, walked.queued_at, walked.id)
+        ORDER BY queue, queued_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) AS job
+    WHERE walked.key_id = ANY (:keys)
 )
 SELECT found, canceled, last.queue, last.queued_at, last.id
 FROM (SELECT count(*) AS found FROM walked WHERE key_id = ANY (:keys)) AS theirs
-    CROSS JOIN (SELECT count(*) FILTER (WHERE finish_job(id, generation, NULL, 'canceled')) AS canceled FROM locked) AS ended
+    CROSS JOIN (
+        SELECT count(*) FILTER (WHERE finish_job(id, generation, NULL, 'canceled')) AS canceled FROM locked
+    ) AS ended
     LEFT JOIN LATERAL (
         SELECT queue, queued_at, id FROM walked ORDER BY queue DESC, queued_at DESC, id DESC LIMIT 1
     ) AS last ON true;
@@ -81,4 +88,4 @@ WITH requested AS (
     WHERE status = 'running' AND key_id = ANY (:keys) AND cancel_requested_at IS NULL
     RETURNING id, worker
 )
-SELECT count(*) FROM (SELECT pg_notify(cancel_channel(worker), id::text) FROM requested) AS notified;
+SELECT count(pg_notify(cancel_channel(worker), id::text)) FROM requested;

@@ -111,7 +111,7 @@ async def test_pages_show_each_key_once(operator: httpx2.AsyncClient, rows: asyn
     for _ in range(7):
         await insert_key(rows, "shop")
     await rows.execute("UPDATE api_keys SET created_at = date_trunc('day', now())")
-    seen, query = [], {"tenant": "shop", "limit": 3}
+    seen, query = [], {"tenant": "shop", "limit": "3"}
     while True:
         page = (await operator.get(KEYS, params=query)).json()
         seen += [key["id"] for key in page["keys"]]
