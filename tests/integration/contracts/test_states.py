@@ -54,7 +54,6 @@ async def test_the_database_knows_the_same_states(connection: asyncpg.Connection
     [
         ("webhook_endpoints_audience_check", EndpointAudience),
         ("webhook_endpoints_status_check", EndpointStatus),
-        ("pending_means_due", DeliveryStatus),
         ("webhook_attempts_outcome_check", DeliveryOutcome),
     ],
 )
@@ -66,3 +65,9 @@ async def test_the_database_knows_the_same_values(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1", constraint
     )
     assert set(re.findall("'([a-z]+)'", definition)) == set(values)
+
+
+async def test_the_database_knows_the_same_states_of_deliveries(connection: asyncpg.Connection) -> None:
+    """Its guard lists them, all of them and no others."""
+    source = await connection.fetchval("SELECT prosrc FROM pg_proc WHERE proname = 'guard_delivery'")
+    assert set(re.findall("'([a-z]+)'", source)) == set(DeliveryStatus)
