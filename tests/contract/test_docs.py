@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from darkroom_contracts.api import CancelReply, Job, JobRequest, ModelList, Problem, Readiness
+from darkroom_contracts.api.queues import PauseReply, PauseRequest, QueueList, QueueQuery, ResumeReply
 from darkroom_contracts.api.webhook_deliveries import (
     RecoverReply,
     RecoverRequest,
@@ -25,6 +26,7 @@ from darkroom_contracts.api.webhook_endpoints import (
     WebhookEndpointStats,
     WebhookEndpointWithSecret,
 )
+from darkroom_contracts.api.workers import DrainReply, DrainRequest, WorkerList, WorkerQuery
 from darkroom_local.services import Service, read_services
 from tools.docs.documents import DOCUMENTS, generated
 from tools.docs.fields import describe, fields_of
@@ -50,6 +52,8 @@ BODIES = [
     *(WebhookEndpointRequest, WebhookEndpointChange, WebhookEndpointWithSecret, WebhookEndpointList),
     *(WebhookEndpointQuery, RotationQuery, EndpointTestReply, WebhookEndpointStats),
     *(RecoverRequest, RecoverReply, WebhookDeliveryQuery, WebhookDeliveryDetail, WebhookDeliveryList, WebhookAttempt),
+    *(QueueQuery, QueueList, PauseRequest, PauseReply, ResumeReply),
+    *(WorkerQuery, WorkerList, DrainRequest, DrainReply),
 ]
 
 

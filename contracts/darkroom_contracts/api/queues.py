@@ -8,11 +8,13 @@ from msgspec import Meta
 from darkroom_contracts.api.dead_letters import Reason, Term
 from darkroom_contracts.api.jobs import Timestamp
 
+_ANY = {"default": "any"}
+
 
 class QueueQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which queues to list."""
 
-    model: Annotated[Term | None, Meta(description="Only this model's.")] = None
+    model: Annotated[Term | None, Meta(description="Only this model's.", extra=_ANY)] = None
 
 
 class Pause(msgspec.Struct, frozen=True):

@@ -44,8 +44,8 @@ class WebhookEndpointRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_u
     events: Annotated[
         EventNames | None,
         Meta(
-            description="Events to deliver. For operators `webhook_endpoint.failing` and `webhook_endpoint.disabled`,"
-            " for clients those of jobs.",
+            description="Events to deliver. For clients those of jobs; for operators those of queues, workers, dead"
+            " letters and failing endpoints.",
             extra={"default": "all; for clients all but `job.started`"},
         ),
     ] = None

@@ -10,6 +10,8 @@ from msgspec import Meta
 from darkroom_contracts.api.dead_letters import Reason, Term
 from darkroom_contracts.api.jobs import Timestamp
 
+_ANY = {"default": "any"}
+
 
 class WorkerState(StrEnum):
     """What a worker does."""
@@ -33,8 +35,8 @@ class WorkerState(StrEnum):
 class WorkerQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which workers to list."""
 
-    worker: Annotated[Term | None, Meta(description="Only the worker of this name.")] = None
-    model: Annotated[Term | None, Meta(description="Only workers of this model.")] = None
+    worker: Annotated[Term | None, Meta(description="Only the worker of this name.", extra=_ANY)] = None
+    model: Annotated[Term | None, Meta(description="Only workers of this model.", extra=_ANY)] = None
 
 
 class WorkerJob(msgspec.Struct, frozen=True):

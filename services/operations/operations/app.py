@@ -20,12 +20,19 @@ from operations.alerts.records import Terms
 from operations.alerts.watch import Watch
 from operations.endpoints.audit import AuditEndpoints
 from operations.endpoints.face import face
+from operations.endpoints.groups import GroupEndpoints
 from operations.endpoints.keys import KeyEndpoints
+from operations.endpoints.queues import QueueEndpoints
+from operations.groups.folding import FoldGroups
+from operations.groups.groups import Groups
+from operations.groups.notes import WriteNote
+from operations.groups.pruning import PruneGroups, PruneHours
 from operations.keys.canceling import CancelJobs
 from operations.letters.ingest import Ingest
 from operations.queues.declared import DeclaredDepths
 from operations.queues.management import ManagementDepths
-from operations.queues.overview import broker_queues
+from operations.queues.overview import Overview, broker_queues
+from operations.queues.pausing import Pausing
 from operations.queues.records import Depths
 from operations.queues.sampling import QueueMetrics, Sampler
 from operations.retention.objects import SweepObjects
@@ -41,6 +48,8 @@ from operations.retention.pruning import (
 from operations.retention.purge import PurgeJobs
 from operations.settings import RetentionSettings, Settings
 from operations.sweeps.loops import EndSessions, Expire, Republish, Rescue
+from operations.workers.draining import Draining
+from operations.workers.listing import Workers
 
 
 @asynccontextmanager
@@ -54,8 +63,10 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
             # Readiness does not depend on RabbitMQ: the sweeps need Postgres alone, the ingest waits for the broker.
             health = Health({"database": database.check})
             key_use = KeyUse(database)
-            http = build_app(Service.OPERATIONS, _endpoints(database), Authenticator(database, key_use.note), health)
             sampler = Sampler(database, _depths(settings, broker), broker_queues(models, lanes))
+            overview = Overview(database, sampler, models, lanes)
+            endpoints = _endpoints(database, overview, settings)
+            http = build_app(Service.OPERATIONS, endpoints, Authenticator(database, key_use.note), health)
             yield App(http, health, [key_use, *_loops(settings, database, broker, sampler)])
     finally:
         await broker.close()
@@ -66,8 +77,15 @@ def _depths(settings: Settings, broker: Broker) -> Depths:
     return ManagementDepths(url, settings.broker.amqp_url) if url else DeclaredDepths(broker)
 
 
-def _endpoints(database: Database) -> dict[str, Endpoint]:
-    return face(KeyEndpoints(database).by_name(), AuditEndpoints(database).by_name())
+def _endpoints(database: Database, overview: Overview, settings: Settings) -> dict[str, Endpoint]:
+    workers = Workers(database, settings.lease_seconds)
+    folder = FoldGroups(database, Alerts(settings.links.origin))
+    return face(
+        GroupEndpoints(Groups(database), WriteNote(database, folder)).by_name(),
+        QueueEndpoints(overview, Pausing(database, overview), workers, Draining(database)).by_name(),
+        KeyEndpoints(database).by_name(),
+        AuditEndpoints(database).by_name(),
+    )
 
 
 def _loops(settings: Settings, database: Database, broker: Broker, sampler: Sampler) -> list[Loop]:
@@ -77,6 +95,7 @@ def _loops(settings: Settings, database: Database, broker: Broker, sampler: Samp
         Republish(database, settings.lease_seconds),
         EndSessions(database, settings.lease_seconds),
         Watch(database, Alerts(settings.links.origin), _terms(settings)),
+        FoldGroups(database, Alerts(settings.links.origin)),
         Ingest(database, broker),
         QueueMetrics(database, sampler),
         CancelJobs(database),
@@ -94,6 +113,8 @@ def _retention(settings: RetentionSettings, database: Database) -> list[Loop]:
     return [
         PruneKeys(database, timedelta(hours=settings.idempotency_hours)),
         PruneLetters(database, timedelta(days=settings.retain_letters_days)),
+        PruneGroups(database),
+        PruneHours(database),
         PruneDeliveries(database, timedelta(days=settings.retain_deliveries_days)),
         PruneEndpoints(database, timedelta(days=settings.retain_deliveries_days)),
         PruneAlerts(database, timedelta(days=settings.retain_attempts_days)),

@@ -1,1 +1,1 @@
-"""Alerts: what operators are told of once when it begins, and once when it is over."""
+"""Alerts: operators' events that are sent once when a condition begins and once when it is over."""

@@ -57,7 +57,7 @@ WHERE NOT EXISTS (SELECT FROM outbox WHERE job_id = heads.id AND outbox.generati
     );
 
 -- name: find_lost(lost)
--- Workers whose open session had no heartbeat for `lost` seconds; and those that were told of within a day and did not
+-- Workers whose open session had no heartbeat for `lost` seconds; and those with an alert of the last day that did not
 -- come back, since a session is ended after a while (see end_silent_sessions in sweeps).
 SELECT worker, id::text AS session, jsonb_build_object('model', model, 'device', device, 'gpu_id', gpu_id,
     'session_id', id, 'last_beat_at', last_beat_at) AS data

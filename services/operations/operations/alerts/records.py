@@ -17,7 +17,7 @@ KINDS = (GROUP_OPENED, *WATCHED)
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """A state that operators should be told of, as it was found now."""
+    """A state that operators should know, as it was found now."""
 
     kind: OperatorEvent
     subject: str
@@ -25,7 +25,7 @@ class Condition(msgspec.Struct, frozen=True):
     mark: str
     """Equal in two rounds only if the state did not move on in between; empty if it cannot."""
     data: dict[str, Any] = {}
-    """What operators are told beside the subject."""
+    """What is sent beside the subject."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -34,7 +34,7 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """After how many seconds a state is told of."""
+    """After how many seconds a state is an alert."""
 
     lease: float
     """The workers' lease, of which they send a heartbeat in each fifth."""

@@ -1,5 +1,7 @@
 """Drain and resume a worker."""
 
+import re
+
 import structlog
 
 from chassis.postgres import Database
@@ -10,6 +12,10 @@ from operations.errors import NotFoundError
 from operations.workers import store
 
 log = structlog.get_logger()
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""What a worker can be called: its setting DARKROOM_WORKER_NAME."""
 
 
 class UnknownWorkerError(NotFoundError):
@@ -31,6 +37,7 @@ class Draining:
 
     async def drain(self, actor: str, worker: str, reason: str) -> DrainReply:
         """Drain a worker; one that drains already stays as it is. Raises UnknownWorkerError."""
+        _check(worker)
         async with self._database.transaction() as connection:
             drained = await store.request_drain(connection, worker)
             if drained is None:
@@ -43,6 +50,7 @@ class Draining:
 
     async def resume(self, actor: str, worker: str) -> DrainReply:
         """Let a worker take jobs again; one that does not drain stays as it is. Raises UnknownWorkerError."""
+        _check(worker)
         async with self._database.transaction() as connection:
             resumed = await store.cancel_drain(connection, worker)
             if resumed is None:
@@ -52,3 +60,9 @@ class Draining:
                 await audit.record(connection, actor, Action.END_DRAIN, worker, before={"drain_requested_at": since})
                 log.info("worker resumed", worker=worker, by=actor)
         return DrainReply(worker, None, changed)
+
+
+def _check(worker: str) -> None:
+    """Raise UnknownWorkerError for what no worker can be called, such as what Postgres refuses as text."""
+    if not _NAME.fullmatch(worker):
+        raise UnknownWorkerError(worker)

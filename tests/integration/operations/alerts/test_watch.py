@@ -39,7 +39,7 @@ async def open_subjects(jobs: Jobs) -> list[tuple[str, str]]:
 
 
 async def test_a_queue_that_no_worker_takes_from_is_stalled(watch: Watch, jobs: Jobs) -> None:
-    """It is told once, after the second round that finds it, and resolved when a job is claimed."""
+    """It is sent once, after the second round that finds it, and resolved when a job is claimed."""
     waiting = await jobs.queued(AGE)
     await rounds(watch, 1)
     assert await open_subjects(jobs) == []
