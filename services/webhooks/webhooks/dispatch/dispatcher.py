@@ -23,9 +23,10 @@ POLL_SECONDS = 1.0
 QUICK_POLL_SECONDS = 0.05
 """The same while deliveries are recorded: of concurrent transactions only one notifies."""
 QUICK_FOR_SECONDS = 2.0
-UNPROVEN_PER_ROUND = 16
-"""Destinations that may get a first delivery in a round, those that failed before last. A thousand receivers that hang
-would otherwise begin, and end by their time limit, together."""
+UNKNOWN_PER_ROUND = 16
+FAILED_PER_ROUND = 2
+"""Destinations that may get a delivery in a round. A thousand receivers that hang would otherwise begin together, and
+end together by their time limit."""
 CANCEL_BATCH = 500
 NOTHING = Claimed([], 0, Counter())
 
@@ -89,11 +90,19 @@ class Dispatcher(Loop):
 
     def _allot(self, candidates: Sequence[Destination]) -> list[Share]:
         shuffled = random.sample(candidates, len(candidates))  # none is always the last to find room
-        proven = [each for each in shuffled if self._flights.is_proven(each)]
-        others = [each for each in shuffled if not self._flights.is_proven(each)]
-        others.sort(key=self._flights.has_failed)
+        eligible = [*self._proven(shuffled), *self._unproven(shuffled)]
         limits = self._flights.narrowed(self._limits)
-        return allot(proven + others[:UNPROVEN_PER_ROUND], self._flights.in_flight, limits, self._flights.standing_of)
+        return allot(eligible, self._flights.in_flight, limits, self._flights.standing_of)
+
+    def _proven(self, candidates: Sequence[Destination]) -> list[Destination]:
+        return [each for each in candidates if self._flights.is_proven(each)]
+
+    def _unproven(self, candidates: Sequence[Destination]) -> list[Destination]:
+        """Return a few of those that are not known to work, and fewer of those that failed before."""
+        unproven = [each for each in candidates if not self._flights.is_proven(each)]
+        failed = [each for each in unproven if self._flights.has_failed(each)]
+        unknown = [each for each in unproven if not self._flights.has_failed(each)]
+        return unknown[:UNKNOWN_PER_ROUND] + failed[:FAILED_PER_ROUND]
 
     def _remember(self, candidates: Sequence[Destination], shares: Sequence[Share], claimed: Claimed) -> None:
         """Keep the backlogs of receivers that work: destinations that had no room, or filled their share."""

@@ -44,22 +44,23 @@ async def test_a_backlog_needs_no_page(
     assert len(receiver.requests) == 100
 
 
-async def test_a_round_begins_with_few_of_the_unknown(
+async def test_a_round_begins_with_few_of_the_unproven(
     dispatch: Dispatch, shop: Shop, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that failed come last."""
-    monkeypatch.setattr(dispatcher, "UNPROVEN_PER_ROUND", 2)
+    """Fewest of those that failed before, so that they take no time from the others."""
+    monkeypatch.setattr(dispatcher, "UNKNOWN_PER_ROUND", 2)
+    monkeypatch.setattr(dispatcher, "FAILED_PER_ROUND", 1)
     async with open_receiver() as broken:
         broken.behave = always(500)
-        for _ in range(2):
+        for _ in range(3):
             await (await shop.another()).end(broken.url)
         await dispatch.round()
-        assert len(broken.requests) == 2
+        assert len(broken.requests) == 3
         await shop.make_due()
-        for _ in range(2):
+        for _ in range(3):
             await (await shop.another()).end(receiver.url)
         await dispatch.dispatcher.run_once()
         await dispatch.flights.drain()
-        assert (len(receiver.requests), len(broken.requests)) == (2, 2)
+        assert (len(receiver.requests), len(broken.requests)) == (2, 4)
         await dispatch.round()
-        assert len(broken.requests) == 4
+        assert (len(receiver.requests), len(broken.requests)) == (3, 6)
