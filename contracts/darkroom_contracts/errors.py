@@ -23,6 +23,11 @@ class ApiError(StrEnum):
     NOT_FOUND = "not_found", 404, "The address does not exist, or the tenant has nothing of that id."
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The address has other methods; see the `Allow` header."
     CONFLICT = "conflict", 409, "The current state does not allow the request; `detail` says why."
+    COUNT_DIFFERS = (
+        "count_differs",
+        409,
+        "There are more or fewer than was confirmed; nothing was done, and `detail` has the number.",
+    )
     JOB_NOT_FINISHED = "job_not_finished", 409, "Only a job that has ended can be retried or deleted."
     ENDPOINT_LIMIT = (
         "endpoint_limit",

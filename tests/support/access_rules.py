@@ -70,5 +70,12 @@ RULES = {
     "rotate_key": Rule(_OPERATOR, Data.DESK),
     "revoke_key": Rule(_OPERATOR, Data.DESK),
     "read_audit": Rule(_OBSERVER, Data.DESK),
+    "list_dead_letters": Rule(_OBSERVER, Data.DESK),
+    "export_dead_letters": Rule(_OBSERVER, Data.DESK),
+    "get_dead_letter": Rule(_OBSERVER, Data.DESK),
+    "discard_dead_letters": Rule(_OPERATOR, Data.DESK),
+    "reveal_dead_letter": Rule(_OPERATOR, Data.DESK),
+    "discard_dead_letter": Rule(_OPERATOR, Data.DESK),
+    "restore_dead_letter": Rule(_OPERATOR, Data.DESK),
 }
 """Rules by the names of the routes."""

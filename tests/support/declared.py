@@ -21,11 +21,17 @@ async def assert_declared(response: httpx2.Response) -> None:
         assert _code(response) in ("not_found", "method_not_allowed")
     elif declared := route.responses.get(response.status_code):
         if declared.type is not None:
-            msgspec.json.decode(response.content, type=declared.type)
+            for document in _documents(response):
+                msgspec.json.decode(document, type=declared.type)
         elif route.service is not None:
             assert response.content == b""
     else:
         assert _code(response) in route.problems, f"{route.name} does not declare {response.text}"
+
+
+def _documents(response: httpx2.Response) -> list[bytes]:
+    lines = response.headers["content-type"] == "application/x-ndjson"
+    return response.content.splitlines() if lines else [response.content]
 
 
 def _route(request: httpx2.Request) -> Route | None:

@@ -4,7 +4,7 @@ What came from outside (bytes, headers, URLs, prompts, metadata, receivers' answ
 messages are Darkroom's own, or an exception's text from which the render process removed the prompt.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -226,12 +226,12 @@ class Revealed(msgspec.Struct, frozen=True, kw_only=True):
     text: Annotated[str | None, Meta(description="The whole message, if it is text in UTF-8 of at most that size.")] = (
         None
     )
-    message: Annotated[msgspec.Raw | None, Meta(description="The decoded message, if it is a render message.")] = None
-    headers: Annotated[msgspec.Raw | None, Meta(description="Headers of the message.")] = None
-    x_death: Annotated[msgspec.Raw | None, Meta(description="The broker's record of the message's death.")] = None
-    input: Annotated[msgspec.Raw | None, Meta(description="The job's input as submitted.")] = None
-    overrides: Annotated[msgspec.Raw | None, Meta(description="Edits of the job's input.")] = None
-    metadata: Annotated[msgspec.Raw | None, Meta(description="The job's metadata.")] = None
+    message: Annotated[Any, Meta(description="The decoded message, if it is a render message.")] = None
+    headers: Annotated[Any, Meta(description="Headers of the message.")] = None
+    x_death: Annotated[Any, Meta(description="The broker's record of the message's death.")] = None
+    input: Annotated[Any, Meta(description="The job's input as submitted.")] = None
+    overrides: Annotated[Any, Meta(description="Edits of the job's input.")] = None
+    metadata: Annotated[Any, Meta(description="The job's metadata.")] = None
     url: Annotated[str | None, Meta(description="URL of the job's webhook, or of the delivery.")] = None
     attempts: Annotated[list[RevealedAttempt], Meta(description="Attempts with hidden parts, the latest last.")] = []
 

@@ -19,6 +19,7 @@ from operations.alerts.alerts import Alerts
 from operations.alerts.records import Terms
 from operations.alerts.watch import Watch
 from operations.endpoints.audit import AuditEndpoints
+from operations.endpoints.dead_letters import LetterEndpoints
 from operations.endpoints.face import face
 from operations.endpoints.groups import GroupEndpoints
 from operations.endpoints.keys import KeyEndpoints
@@ -81,6 +82,7 @@ def _endpoints(database: Database, overview: Overview, settings: Settings) -> di
     workers = Workers(database, settings.lease_seconds)
     folder = FoldGroups(database, Alerts(settings.links.origin))
     return face(
+        LetterEndpoints(database).by_name(),
         GroupEndpoints(Groups(database), WriteNote(database, folder)).by_name(),
         QueueEndpoints(overview, Pausing(database, overview), workers, Draining(database)).by_name(),
         KeyEndpoints(database).by_name(),

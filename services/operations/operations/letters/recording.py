@@ -80,7 +80,7 @@ async def ingest(database: Database, body: bytes, headers: Mapping[str, Any]) ->
 
 
 async def ingest_all(database: Database, messages: Sequence[DeadMessage]) -> list[Ingested]:
-    """Record messages in one transaction, and return what became of each."""
+    """Record messages in one transaction, and return the result of each."""
     found, unusable = _decode(messages)
     async with database.transaction() as connection:
         results = await _record(connection, found)

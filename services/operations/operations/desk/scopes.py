@@ -1,0 +1,40 @@
+"""Scopes of bulk acts: which open letters they are for."""
+
+from uuid import UUID
+
+from chassis.postgres import Connection
+from darkroom_contracts.api.dead_letters import DeadLetter, LetterScope
+from darkroom_contracts.states import LetterKind, LetterStatus
+from operations.desk import store
+from operations.desk.records import Step
+from operations.desk.searching import criteria_of, window_of
+
+TOO_OFTEN = 2
+"""A letter with so many earlier ones of the same job or delivery is left out of bulk acts, unless it is named."""
+
+
+async def walk(connection: Connection, scope: LetterScope, after: UUID, before: UUID, at_most: int) -> Step:
+    """Look at the next letters between two ids, the oldest first, and return the open ones that are in the scope.
+
+    A walk goes on at `last`, in another process too, and ends at `before`: what came later is not in it.
+    """
+    criteria = await criteria_of(connection, scope)
+    if criteria is None:
+        return Step([], None)
+    window = window_of(scope)
+    ids = await store.walk_all(connection, max(after, _before(window.since)), min(before, window.before), at_most)
+    wanted = ids if scope.ids is None else sorted({*ids} & {*scope.ids})
+    found = await store.read_letters(connection, wanted, criteria, LetterStatus.OPEN, at_most)
+    last = ids[-1] if len(ids) == at_most else None
+    return Step([each.id for each in reversed(found) if is_included(each, scope)], last)
+
+
+def is_included(letter: DeadLetter, scope: LetterScope) -> bool:
+    """Return whether a bulk act is for a letter that matches its scope."""
+    if scope.ids is not None:
+        return True
+    return letter.returns < TOO_OFTEN and (letter.kind is not LetterKind.ORPHAN or scope.kind is not None)
+
+
+def _before(bound: UUID) -> UUID:
+    return UUID(int=max(bound.int - 1, 0))

@@ -1,0 +1,183 @@
+"""Lists and searches: pages of dead letters, each along an index for its narrowest filter."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import NamedTuple, TypeAlias
+from uuid import UUID
+
+from chassis.cursor import MalformedCursorError, decode_cursor, next_cursor
+from chassis.decoding import invalid
+from chassis.moments import first_id_at
+from chassis.postgres import Connection, Database
+from darkroom_contracts.api.dead_letters import DeadLetter, DeadLetterList, DeadLetterQuery, LetterFilter
+from darkroom_contracts.states import LetterKind, LetterStatus
+from operations.desk import store
+from operations.desk.records import Criteria, Window
+
+LOOKED_AT = 1000
+"""Most letters that a page looks at to find those that match a filter without an index."""
+MOST_GROUPS = 1000
+"""Most groups that a page merges. A filter that fits more of them is applied to the letters instead."""
+MOST_ENTRIES = 50_000
+"""Most index entries of a page that merges several groups."""
+NEWEST = UUID(int=(1 << 128) - 1)
+OLDEST = UUID(int=0)
+ANY = "any"
+
+_Walk: TypeAlias = Callable[[Connection, Window, int], Awaitable[list[UUID]]]
+
+
+class Way(NamedTuple):
+    """How a page finds its letters."""
+
+    walk: _Walk
+    matches_all: bool = False
+    """Whether each letter on the way matches, so that looking at one more than the page shows is enough."""
+    keys: int = 1
+    """How many ranges of an index are merged."""
+
+    def looks_at(self, limit: int) -> int:
+        """Return how many letters a page looks at."""
+        return limit + 1 if self.matches_all else max(limit + 1, min(LOOKED_AT, MOST_ENTRIES // self.keys))
+
+
+class Letters:
+    """The use case of `list_dead_letters`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, query: DeadLetterQuery) -> DeadLetterList:
+        """Return a page of the dead letters that match. Raises ProblemError, 422, for a malformed cursor."""
+        before = min(window_of(query).before, _position(query.cursor))
+        window = window_of(query)._replace(before=before)
+        async with self._database.connection() as connection:
+            criteria = await criteria_of(connection, query)
+            if criteria is None:
+                return DeadLetterList([])
+            return await _page(connection, query, criteria, window)
+
+
+async def _page(connection: Connection, query: DeadLetterQuery, criteria: Criteria, window: Window) -> DeadLetterList:
+    status = None if query.status == ANY else query.status
+    way = await _way(connection, criteria, status)
+    at_most = way.looks_at(query.limit)
+    ids = await way.walk(connection, window, at_most)
+    found = await _matching(connection, ids, criteria, status, query.limit)
+    return DeadLetterList(found, next_cursor(ids, [each.id for each in found], query.limit, at_most))
+
+
+async def _matching(
+    connection: Connection, ids: list[UUID], criteria: Criteria, status: str | None, limit: int
+) -> list[DeadLetter]:
+    named = _uuid(criteria.text)
+    return await store.read_letters(
+        connection, ids, criteria if named is None else criteria._replace(text=None), status, limit
+    )
+
+
+async def criteria_of(connection: Connection, wanted: LetterFilter) -> Criteria | None:
+    """Return the filter as statements take it, or None if it names a tenant that does not exist."""
+    tenant_id = None if wanted.tenant is None else await store.find_tenant(connection, wanted.tenant)
+    if wanted.tenant is not None and tenant_id is None:
+        return None
+    return Criteria(
+        kind=wanted.kind,
+        model=wanted.model,
+        tenant_id=tenant_id,
+        reason=wanted.reason,
+        fingerprint=wanted.fingerprint,
+        group_id=wanted.group,
+        worker=wanted.worker,
+        job_id=wanted.job,
+        text=wanted.text,
+    )
+
+
+def window_of(wanted: LetterFilter) -> Window:
+    """Return the ids that a filter's times allow: ids are times."""
+    since = OLDEST if wanted.created_after is None else first_id_at(wanted.created_after)
+    return Window(since, NEWEST if wanted.created_before is None else first_id_at(wanted.created_before))
+
+
+async def _way(connection: Connection, criteria: Criteria, status: str | None) -> Way:
+    only_open = status == LetterStatus.OPEN
+    named = _uuid(criteria.text)
+    if named is not None:
+        return Way(partial(_of_named, named))
+    if criteria.job_id is not None:
+        return Way(partial(_of_job, criteria.job_id))
+    if (groups := await _groups(connection, criteria)) is not None:
+        matches_all = _is_of_groups(criteria) and status in (None, LetterStatus.OPEN)
+        return Way(partial(_of_groups, groups, only_open), matches_all, len(groups) or 1)
+    if criteria.worker is not None:
+        return Way(partial(_of_worker, criteria.worker))
+    if criteria.tenant_id is not None:
+        return Way(
+            partial(_of_tenant, criteria.tenant_id), criteria == Criteria(tenant_id=criteria.tenant_id) and not status
+        )
+    kinds = list(LetterKind) if criteria.kind is None else [criteria.kind]
+    matches_all = criteria == Criteria(kind=criteria.kind) and status in (None, LetterStatus.OPEN)
+    return Way(partial(_of_kinds, kinds, only_open), matches_all, len(kinds))
+
+
+async def _groups(connection: Connection, criteria: Criteria) -> list[UUID] | None:
+    """Return the groups that a filter means, or None if it means none in particular, or too many."""
+    if criteria.group_id is not None:
+        return [criteria.group_id]
+    if (criteria.model, criteria.reason, criteria.fingerprint, criteria.text) == (None, None, None, None):
+        return None
+    found = await store.find_groups(connection, criteria, MOST_GROUPS + 1)
+    return found if len(found) <= MOST_GROUPS else None
+
+
+def _is_of_groups(criteria: Criteria) -> bool:
+    """Return whether all letters of a group match alike."""
+    return (criteria.tenant_id, criteria.worker, criteria.text) == (None, None, None)
+
+
+async def _of_named(named: UUID, connection: Connection, window: Window, at_most: int) -> list[UUID]:
+    return await store.walk_named(connection, named, window, at_most)
+
+
+async def _of_job(job_id: UUID, connection: Connection, window: Window, at_most: int) -> list[UUID]:
+    return await store.walk_job(connection, job_id, window, at_most)
+
+
+async def _of_groups(
+    groups: list[UUID], only_open: bool, connection: Connection, window: Window, at_most: int
+) -> list[UUID]:
+    return await store.walk_groups(connection, groups, window, at_most, only_open=only_open)
+
+
+async def _of_worker(worker: str, connection: Connection, window: Window, at_most: int) -> list[UUID]:
+    return await store.walk_worker(connection, worker, window, at_most)
+
+
+async def _of_tenant(tenant_id: UUID, connection: Connection, window: Window, at_most: int) -> list[UUID]:
+    return await store.walk_tenant(connection, tenant_id, window, at_most)
+
+
+async def _of_kinds(
+    kinds: list[LetterKind], only_open: bool, connection: Connection, window: Window, at_most: int
+) -> list[UUID]:
+    return await store.walk_kinds(connection, kinds, window, at_most, only_open=only_open)
+
+
+def _uuid(text: str | None) -> UUID | None:
+    """Return the id that a text is, in the form with hyphens."""
+    if text is None or len(text) != 36:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _position(cursor: str | None) -> UUID:
+    if cursor is None:
+        return NEWEST
+    try:
+        return decode_cursor(cursor)
+    except MalformedCursorError as error:
+        raise invalid("cursor", "is not one that this list returned; send `next_cursor` unchanged") from error

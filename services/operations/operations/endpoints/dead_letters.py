@@ -1,0 +1,101 @@
+"""Dead letters over HTTP."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from chassis.auth import Caller
+from chassis.decoding import BodyDecoder, decode_query
+from chassis.http import Endpoint, read_body, reply
+from chassis.postgres import Database
+from darkroom_contracts.api import MAX_BODY_BYTES
+from darkroom_contracts.api.dead_letters import (
+    BulkDiscardRequest,
+    DeadLetterExportQuery,
+    DeadLetterQuery,
+    DiscardRequest,
+    RestoreRequest,
+    RevealRequest,
+)
+from operations.desk.closing import Closing
+from operations.desk.detail import ShowLetter
+from operations.desk.exporting import Export
+from operations.desk.revealing import RevealLetter
+from operations.desk.searching import Letters
+from operations.endpoints.face import NO_STORE
+
+JSON_LINES = "application/x-ndjson"
+_WORDING = {"matching regex": "must not hold NUL characters"}
+
+
+class LetterEndpoints:
+    """Answers the routes of dead letters."""
+
+    def __init__(self, database: Database) -> None:
+        self._letters = Letters(database)
+        self._show = ShowLetter(database)
+        self._reveal = RevealLetter(database)
+        self._closing = Closing(database)
+        self._export = Export(database)
+        self._decode_reveal = BodyDecoder(RevealRequest, _WORDING)
+        self._decode_discard = BodyDecoder(DiscardRequest, _WORDING)
+        self._decode_restore = BodyDecoder(RestoreRequest, _WORDING)
+        self._decode_bulk = BodyDecoder(BulkDiscardRequest, _WORDING)
+
+    def by_name(self) -> dict[str, Endpoint]:
+        """Return the endpoints by the names of their routes."""
+        return {
+            "list_dead_letters": self.list,
+            "export_dead_letters": self.export,
+            "get_dead_letter": self.get,
+            "reveal_dead_letter": self.reveal,
+            "discard_dead_letter": self.discard,
+            "restore_dead_letter": self.restore,
+            "discard_dead_letters": self.discard_all,
+        }
+
+    async def list(self, request: Request, caller: Caller) -> Response:
+        """Return a page of dead letters."""
+        query = decode_query(request.query_params.multi_items(), DeadLetterQuery, _WORDING)
+        return reply(await self._letters.page(query), headers=NO_STORE)
+
+    async def export(self, request: Request, caller: Caller) -> Response:
+        """Stream dead letters as JSON lines. The first page is read before the status is sent."""
+        query = decode_query(request.query_params.multi_items(), DeadLetterExportQuery, _WORDING)
+        chunks = self._export(query)
+        return StreamingResponse(_from(await anext(chunks, b""), chunks), 200, NO_STORE, JSON_LINES)
+
+    async def get(self, request: Request, caller: Caller) -> Response:
+        """Return a dead letter without its hidden parts."""
+        return reply(await self._show(request.path_params["id"]), headers=NO_STORE)
+
+    async def reveal(self, request: Request, caller: Caller) -> Response:
+        """Return the hidden parts of a dead letter."""
+        wanted = self._decode_reveal(await read_body(request, MAX_BODY_BYTES))
+        return reply(await self._reveal(caller.key_id, request.path_params["id"], wanted), headers=NO_STORE)
+
+    async def discard(self, request: Request, caller: Caller) -> Response:
+        """Discard a dead letter."""
+        wanted = self._decode_discard(await read_body(request, MAX_BODY_BYTES))
+        letter = await self._closing.discard(caller.key_id, request.path_params["id"], wanted.reason)
+        return reply(letter, headers=NO_STORE)
+
+    async def restore(self, request: Request, caller: Caller) -> Response:
+        """Open a discarded dead letter again."""
+        wanted = self._decode_restore(await read_body(request, MAX_BODY_BYTES))
+        letter = await self._closing.restore(caller.key_id, request.path_params["id"], wanted.reason)
+        return reply(letter, headers=NO_STORE)
+
+    async def discard_all(self, request: Request, caller: Caller) -> Response:
+        """Discard the dead letters of a scope."""
+        wanted = self._decode_bulk(await read_body(request, MAX_BODY_BYTES))
+        return reply(await self._closing.discard_all(caller.key_id, wanted), headers=NO_STORE)
+
+
+async def _from(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield first
+        async for chunk in rest:
+            yield chunk

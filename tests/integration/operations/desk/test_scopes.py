@@ -1,0 +1,64 @@
+"""The walk through a scope, step by step."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from chassis.postgres import Database
+from darkroom_contracts.api.dead_letters import LetterScope
+from darkroom_contracts.states import LetterKind
+from operations.desk.scopes import walk
+from operations.desk.searching import NEWEST, OLDEST
+from tests.integration.operations.desk_letters import DeskLetters
+
+
+async def walked(pool: Database, at_most: int = 1000, before: UUID = NEWEST, **scope: Any) -> list[UUID]:
+    """Return the ids of all steps."""
+    ids: list[UUID] = []
+    after: UUID | None = OLDEST
+    while after is not None:
+        async with pool.connection() as connection:
+            step = await walk(connection, LetterScope(**scope), after, before, at_most)
+        ids += step.ids
+        after = step.last
+    return ids
+
+
+@pytest.mark.parametrize("at_most", [1, 2, 3, 1000])
+async def test_a_walk_sees_each_letter_once(pool: Database, letters: DeskLetters, at_most: int) -> None:
+    """The oldest first, in steps of any size; closed letters and other models are left out."""
+    wanted = [*await letters.add(3, model="flux"), *await letters.add(2, model="flux", ago=timedelta(hours=1))]
+    await letters.add(2, model="flux", status="discarded")
+    await letters.add(3)
+    assert await walked(pool, at_most, model="flux") == sorted(wanted)
+
+
+async def test_a_walk_ends_at_its_bound(pool: Database, letters: DeskLetters) -> None:
+    """Letters that come later are not in it."""
+    ids = sorted(await letters.add(5))
+    assert await walked(pool, before=ids[3], kind=LetterKind.JOB) == ids[:3]
+
+
+async def test_named_letters_are_walked_whatever_they_are(pool: Database, letters: DeskLetters) -> None:
+    """Orphans and those that came back twice are included by their ids only, or by their kind."""
+    [plain], [again] = await letters.add(model="flux"), await letters.add(model="flux", returns=2)
+    [orphan] = await letters.add(1, "orphan", model="flux")
+    assert await walked(pool, model="flux") == [plain]
+    assert await walked(pool, kind=LetterKind.ORPHAN) == [orphan]
+    assert await walked(pool, 2, ids=[orphan, again, uuid4()]) == sorted([again, orphan])
+
+
+async def test_times_bound_a_walk(pool: Database, letters: DeskLetters) -> None:
+    """As they bound a list."""
+    ids = sorted(await letters.add(5))
+    rows = [await letters.row(each) for each in ids]
+    times = {"created_after": rows[1]["created_at"], "created_before": rows[4]["created_at"]}
+    assert await walked(pool, 2, **times) == ids[1:4]
+
+
+async def test_a_walk_of_an_unknown_tenant_is_empty(pool: Database, letters: DeskLetters) -> None:
+    """And ends at once."""
+    await letters.add(3)
+    assert await walked(pool, tenant="nobody") == []
