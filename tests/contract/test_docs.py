@@ -7,6 +7,16 @@ import msgspec
 import pytest
 
 from darkroom_contracts.api import CancelReply, Job, JobRequest, ModelList, Problem, Readiness
+from darkroom_contracts.api.audit import AuditEntry, AuditList, AuditQuery
+from darkroom_contracts.api.keys import (
+    ApiKeyList,
+    ApiKeyQuery,
+    ApiKeyRequest,
+    ApiKeyView,
+    NewApiKey,
+    RevocationRequest,
+    RotationRequest,
+)
 from darkroom_contracts.api.queues import PauseReply, PauseRequest, QueueList, QueueQuery, ResumeReply
 from darkroom_contracts.api.webhook_deliveries import (
     RecoverReply,
@@ -48,6 +58,8 @@ def test_every_setting_is_described(service: Service) -> None:
 
 
 BODIES = [
+    *(ApiKeyList, ApiKeyQuery, ApiKeyRequest, ApiKeyView, NewApiKey, RevocationRequest, RotationRequest),
+    *(AuditEntry, AuditList, AuditQuery),
     *(JobRequest, Job, CancelReply, ModelList, Problem, Readiness),
     *(WebhookEndpointRequest, WebhookEndpointChange, WebhookEndpointWithSecret, WebhookEndpointList),
     *(WebhookEndpointQuery, RotationQuery, EndpointTestReply, WebhookEndpointStats),

@@ -1,3 +1,4 @@
+import getpass
 from datetime import datetime, timedelta
 
 import asyncpg
@@ -50,6 +51,20 @@ async def test_keys_are_listed_and_revoked(database: str) -> None:
     assert made["id"] in listed.out
     assert "lost laptop" in listed.out
     assert ApiKey.parse(made["key"]).secret not in listed.out  # type: ignore[union-attr]
+
+
+async def test_the_acts_of_the_command_are_audited(database: str) -> None:
+    """Under the name of the user who runs it."""
+    made = (await _create(database, "--scope", "operator", "--name", "first")).json
+    await darkroom("keys", "revoke", made["id"], DARKROOM_DATABASE_URL=database)
+    connection = await asyncpg.connect(database)
+    entries = await connection.fetch("SELECT actor, action, subject FROM audit_log ORDER BY id")
+    await connection.close()
+    assert [(entry["action"], entry["subject"]) for entry in entries] == [
+        ("key.create", made["id"]),
+        ("key.revoke", made["id"]),
+    ]
+    assert {entry["actor"] for entry in entries} == {f"command:{getpass.getuser()}"}
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,16 @@ async def test_a_revoked_key_is_refused(api: Api, operator: httpx2.AsyncClient) 
     assert len(await audited(operator, subject=made["id"], action="key.revoke")) == 1
 
 
+async def test_a_revocation_can_cancel_what_the_key_queued(operator: httpx2.AsyncClient) -> None:
+    """Also one that comes after the key was revoked without; the key says so until it is done, and it is audited."""
+    made = await make(operator)
+    await operator.post(f"{KEYS}/{made['id']}/revoke", json={})
+    answer = await operator.post(f"{KEYS}/{made['id']}/revoke", json={"cancel_queued": True})
+    assert answer.json()["cancels_jobs"] is True
+    [entry, _] = await audited(operator, subject=made["id"], action="key.revoke")
+    assert (entry["before"], entry["after"]) == ({"cancels_jobs": False}, {"cancels_jobs": True})
+
+
 @pytest.mark.parametrize("key_id", ["a1B2c3D4e5F6", "nothing", "%00", "..", "a b"])
 @pytest.mark.parametrize("act", ["rotate", "revoke"])
 async def test_an_unknown_key_is_not_found(operator: httpx2.AsyncClient, key_id: str, act: str) -> None:
