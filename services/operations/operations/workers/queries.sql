@@ -13,14 +13,18 @@ WHERE ended_at IS NULL AND (:worker::text IS NULL OR worker = :worker) AND (:mod
 ORDER BY worker, session.id LIMIT :at_most;
 
 -- name: list_lost(worker, model, at_most)
--- Sessions of workers that operators were alerted of, and that did not come back.
-SELECT session.id, session.worker, session.model, device, gpu_id, model_revision, versions, memory_bytes, started_at,
-    last_beat_at, drain_requested_at
-FROM alerts JOIN worker_sessions AS session ON session.id = (alerts.data ->> 'session_id')::uuid
-WHERE alerts.kind = 'worker.lost' AND resolved_at IS NULL AND session.ended_at IS NOT NULL
-    AND (:worker::text IS NULL OR session.worker = :worker) AND (:model::text IS NULL OR session.model = :model)
-    AND NOT EXISTS (SELECT FROM worker_sessions AS other WHERE other.worker = session.worker AND other.ended_at IS NULL)
-ORDER BY session.worker LIMIT :at_most;
+-- Sessions of workers that operators were alerted of, and that did not come back. OFFSET 0 keeps the look-up of a session
+-- from becoming a join with all of them.
+SELECT session.id, worker, model, device, gpu_id, model_revision, versions, memory_bytes, started_at, last_beat_at,
+    drain_requested_at
+FROM (
+    SELECT subject, (data ->> 'session_id')::uuid AS session_id FROM alerts
+    WHERE kind = 'worker.lost' AND resolved_at IS NULL AND (:worker::text IS NULL OR subject = :worker)
+        AND NOT EXISTS (SELECT FROM worker_sessions WHERE worker = subject AND ended_at IS NULL)
+    ORDER BY subject LIMIT :at_most
+) AS lost CROSS JOIN LATERAL (SELECT * FROM worker_sessions WHERE id = session_id OFFSET 0) AS session
+WHERE :model::text IS NULL OR model = :model
+ORDER BY worker;
 
 -- name: count_attempts(newest)
 -- Ended attempts of the last hour by worker, outcome and code, among the newest ones of all workers.

@@ -7,6 +7,7 @@ import pytest
 from chassis.postgres import Database
 from operations.retention.pruning import (
     ExpirePictures,
+    PruneAlerts,
     PruneAttempts,
     PruneDeliveries,
     PruneEndpoints,
@@ -176,6 +177,19 @@ async def test_sessions_go_after_the_attempts_that_name_them(pool: Database, job
     await run_pass(PruneAttempts(pool, AGE))
     left = {row["id"] for row in await jobs.fetch("SELECT id FROM worker_sessions")}
     assert left == {named, young, alive}
+
+
+async def test_resolved_alerts_go_by_their_age(pool: Database, jobs: Jobs) -> None:
+    """An alert that is open stays, however old it is."""
+    for subject, resolved in (("old", OLD), ("young", YOUNG), ("open", None)):
+        await jobs.execute(
+            "INSERT INTO alerts (kind, subject, data, opened_at, resolved_at)"
+            " VALUES ('queue.stalled', $1, '{}', now() - interval '1 year', now() - $2::interval)",
+            subject,
+            resolved,
+        )
+    await run_pass(PruneAlerts(pool, AGE))
+    assert {row["subject"] for row in await jobs.fetch("SELECT subject FROM alerts")} == {"young", "open"}
 
 
 async def test_kept_attempts_are_looked_at_once_a_pass(

@@ -31,6 +31,8 @@ BELONGINGS = """
     INSERT INTO dead_letters
         (kind, job_id, generation, model, reason, error, fingerprint, status, created_at, resolved_at)
     SELECT 'job', id, 1, 'tiny', '', '{}', '', 'replayed', completed_at, completed_at FROM jobs;
+    INSERT INTO alerts (kind, subject, data, opened_at, resolved_at)
+    SELECT 'queue.stalled', 'tiny', '{}', completed_at, completed_at FROM jobs;
     INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id, created_at)
     SELECT tenant_id, idempotency_key, '', id, completed_at FROM jobs;
     UPDATE instance SET purged_before = now() - interval '55 days';
@@ -38,6 +40,7 @@ BELONGINGS = """
 STATEMENTS = {
     "prune_idempotency_keys": "'55 days', 100",
     "prune_letters": "'55 days', 100",
+    "prune_alerts": "'55 days', 100",
     "prune_deliveries": "'00000000-0000-0000-0000-000000000000', '55 days', 100",
     "prune_endpoints": "'55 days', 100",
     "prune_sessions": "'55 days', 100",
@@ -46,7 +49,7 @@ STATEMENTS = {
     "purge_jobs": "'00000000-0000-0000-0000-000000000000', uuidv7(interval '-55 days'), 100, '55 days'",
 }
 """The arguments of each statement, in the order of their first use in its text."""
-BIG = {"jobs", "attempts", "webhook_deliveries", "webhook_attempts", "dead_letters", "idempotency_keys"}
+BIG = {"jobs", "attempts", "webhook_deliveries", "webhook_attempts", "dead_letters", "idempotency_keys", "alerts"}
 
 
 @pytest.fixture
