@@ -3,6 +3,7 @@
 The services' routing, the tables of docs/api.md and the edge's configuration are held to it.
 """
 
+from darkroom_contracts.routes.dead_letter_groups import GROUP_ROUTES
 from darkroom_contracts.routes.dead_letters import DEAD_LETTER_ROUTES
 from darkroom_contracts.routes.health import HEALTH_ROUTES
 from darkroom_contracts.routes.jobs import (
@@ -22,7 +23,7 @@ from darkroom_contracts.routes.queues import QUEUE_ROUTES
 from darkroom_contracts.routes.route import Header, Kind, Response, Route, Service
 from darkroom_contracts.routes.webhooks import GET_ENDPOINT, IMPLICIT, WEBHOOK_ROUTES
 
-ROUTES = (*JOB_ROUTES, *WEBHOOK_ROUTES, *DEAD_LETTER_ROUTES, *QUEUE_ROUTES, *KEY_ROUTES, *AUDIT_ROUTES)
+ROUTES = (*JOB_ROUTES, *WEBHOOK_ROUTES, *DEAD_LETTER_ROUTES, *QUEUE_ROUTES, *GROUP_ROUTES, *KEY_ROUTES, *AUDIT_ROUTES)
 """The routes that the edge exposes."""
 
 __all__ = [

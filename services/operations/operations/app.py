@@ -21,8 +21,13 @@ from operations.alerts.watch import Watch
 from operations.endpoints.audit import AuditEndpoints
 from operations.endpoints.dead_letters import LetterEndpoints
 from operations.endpoints.face import face
+from operations.endpoints.groups import GroupEndpoints
 from operations.endpoints.keys import KeyEndpoints
 from operations.endpoints.queues import QueueEndpoints
+from operations.groups.folding import FoldGroups
+from operations.groups.groups import Groups
+from operations.groups.notes import WriteNote
+from operations.groups.pruning import PruneGroups, PruneHours
 from operations.keys.canceling import CancelJobs
 from operations.letters.ingest import Ingest
 from operations.queues.declared import DeclaredDepths
@@ -75,7 +80,9 @@ def _depths(settings: Settings, broker: Broker) -> Depths:
 
 def _endpoints(database: Database, overview: Overview, settings: Settings) -> dict[str, Endpoint]:
     workers = Workers(database, settings.lease_seconds)
+    folder = FoldGroups(database, Alerts(settings.links.origin))
     return face(
+        GroupEndpoints(Groups(database), WriteNote(database, folder)).by_name(),
         LetterEndpoints(database).by_name(),
         QueueEndpoints(overview, Pausing(database, overview), workers, Draining(database)).by_name(),
         KeyEndpoints(database).by_name(),
@@ -90,6 +97,7 @@ def _loops(settings: Settings, database: Database, broker: Broker, sampler: Samp
         Republish(database, settings.lease_seconds),
         EndSessions(database, settings.lease_seconds),
         Watch(database, Alerts(settings.links.origin), _terms(settings)),
+        FoldGroups(database, Alerts(settings.links.origin)),
         Ingest(database, broker),
         QueueMetrics(database, sampler),
         CancelJobs(database),
@@ -107,6 +115,8 @@ def _retention(settings: RetentionSettings, database: Database) -> list[Loop]:
     return [
         PruneKeys(database, timedelta(hours=settings.idempotency_hours)),
         PruneLetters(database, timedelta(days=settings.retain_letters_days)),
+        PruneGroups(database),
+        PruneHours(database),
         PruneDeliveries(database, timedelta(days=settings.retain_deliveries_days)),
         PruneEndpoints(database, timedelta(days=settings.retain_deliveries_days)),
         PruneAlerts(database, timedelta(days=settings.retain_attempts_days)),

@@ -1,0 +1,35 @@
+"""Cursors of the list of groups, whose order is not that of their ids."""
+
+import base64
+import binascii
+import struct
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from chassis.cursor import MalformedCursorError
+from operations.groups.records import Position
+
+_VERSION = 1
+_FORM = struct.Struct(">B?q16s")
+"""Version, whether the group is open, microseconds, id."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def encode_position(last: Position) -> str:
+    """Return the cursor of a page that ends with a group."""
+    packed = _FORM.pack(_VERSION, last.is_open, (last.seen_at - _EPOCH) // _MICROSECOND, last.id.bytes)
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def decode_position(text: str) -> Position:
+    """Return the group after which a page begins. Raises MalformedCursorError."""
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        version, is_open, microseconds, identifier = _FORM.unpack(packed)
+        position = Position(is_open, _EPOCH + microseconds * _MICROSECOND, UUID(bytes=identifier))
+    except (binascii.Error, struct.error, OverflowError, ValueError) as error:  # ValueError: the text is not ASCII
+        raise MalformedCursorError from error
+    if version != _VERSION or encode_position(position) != text:
+        raise MalformedCursorError
+    return position
