@@ -24,9 +24,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FULL = Plan(
-    settle_rounds=9,
+    settle_rounds=7,
     settles=6_000,
-    backlogs=3,
+    backlogs=2,
     backlog=20_000,
     latency_rounds=2,
     jobs_per_second=50,
