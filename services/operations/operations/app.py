@@ -18,6 +18,7 @@ from darkroom_contracts.topology import Lanes
 from operations.alerts.alerts import Alerts
 from operations.alerts.records import Terms
 from operations.alerts.watch import Watch
+from operations.connections import Connections
 from operations.endpoints.audit import AuditEndpoints
 from operations.endpoints.dead_letters import LetterEndpoints
 from operations.endpoints.face import face
@@ -60,14 +61,15 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
     lanes = Lanes.of(settings.broker.retry_delays)
     broker = Broker(settings.broker.amqp_url, "darkroom-operations")
     try:
-        async with Database(settings.database, "operations") as database:
+        async with Connections(settings.database) as connections:
+            database, desk = connections.loops, connections.desk
             # Readiness does not depend on RabbitMQ: the sweeps need Postgres alone, the ingest waits for the broker.
-            health = Health({"database": database.check})
+            health = Health({"database": desk.check})
             key_use = KeyUse(database)
             sampler = Sampler(database, _depths(settings, broker), broker_queues(models, lanes))
-            overview = Overview(database, sampler, models, lanes)
-            endpoints = _endpoints(database, overview, settings)
-            http = build_app(Service.OPERATIONS, endpoints, Authenticator(database, key_use.note), health)
+            overview = Overview(desk, sampler, models, lanes)
+            endpoints = _endpoints(desk, overview, settings)
+            http = build_app(Service.OPERATIONS, endpoints, Authenticator(desk, key_use.note), health)
             yield App(http, health, [key_use, *_loops(settings, database, broker, sampler)])
     finally:
         await broker.close()

@@ -24,6 +24,20 @@ def _days(description: str) -> Meta:
     return Meta(ge=1, le=36500, description=description)
 
 
+class OperationsDatabaseSettings(DatabaseSettings, frozen=True, kw_only=True):
+    """PostgreSQL, with the connections that operations needs. See connections.py."""
+
+    database_connections: Annotated[
+        int,
+        Meta(
+            ge=6,
+            le=100,
+            description="Most connections of a process: three are for requests and one for the readiness check, the"
+            " sweeps share the others.",
+        ),
+    ] = 10
+
+
 class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long rows and objects are kept (docs/decisions/0028).
 
@@ -113,7 +127,7 @@ class ManagementSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Settings(ServiceSettings, frozen=True, kw_only=True):
     broker: BrokerSettings
     catalogue: CatalogueSettings
-    database: DatabaseSettings
+    database: OperationsDatabaseSettings
     storage: StorageSettings
     retention: RetentionSettings
     alerts: AlertSettings
