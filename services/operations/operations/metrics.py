@@ -27,3 +27,7 @@ ALERTS_OPENED = Counter("darkroom_alerts_opened_total", "Alerts that this proces
 REPLAY_ITEMS = Counter(
     "darkroom_replay_items_total", "Dead letters that bulk replays handled: replayed or refused.", ["state"]
 )
+
+REPLAY_ITEMS = Counter(
+    "darkroom_replay_items_total", "Dead letters that bulk replays handled: replayed or refused.", ["state"]
+)

@@ -1,0 +1,95 @@
+"""Replay the frozen letters of running bulk replays."""
+
+import structlog
+
+from chassis.errors import TransientDatabaseError
+from chassis.loops import Loop
+from chassis.postgres import Connection, Database
+from darkroom_contracts.api.replays import ItemState
+from operations.bulk import store
+from operations.bulk.ramp import allowed
+from operations.bulk.records import Due, Handled, NextItem
+from operations.letters.inspection import UnknownLetterError
+from operations.metrics import REPLAY_ITEMS
+from operations.replays.edits import Bounds
+from operations.replays.outcome import Replayed, ReplayRefusedError
+from operations.replays.replay import replay_letter
+
+log = structlog.get_logger()
+
+AT_ONCE = 100
+IDLE_SECONDS = 0.5
+"""Between two looks for replays that were started or resumed."""
+
+
+class _StoppedError(Exception):
+    """The replay was paused or canceled while an item was handled. Its transaction is rolled back."""
+
+
+class Running(Loop):
+    """Replay an item of each replay that is due, in turn. Several processes may run it.
+
+    An item's replay and its mark share a transaction with the step of the pace, and the replay is leased for it: a
+    crash repeats nothing and leaves nothing out. A pause or a cancel never waits for an item: the item under way is
+    rolled back unless it committed before.
+    """
+
+    name = "replay-running"
+    interval = IDLE_SECONDS
+
+    def __init__(self, database: Database, bounds: Bounds) -> None:
+        super().__init__()
+        self._database = database
+        self._bounds = bounds
+
+    async def run_once(self) -> bool:
+        async with self._database.connection() as connection:
+            running = await store.find_due(connection, AT_ONCE)
+        handled = [await self._step(each) for each in running if each.seconds <= 0]
+        waits = [each.seconds for each in running if each.seconds > 0]
+        self.interval = min([IDLE_SECONDS, *waits])
+        return any(handled)
+
+    async def _step(self, due: Due) -> bool:
+        """Handle the replay's next item. Return False if there is none, or another process handles it."""
+        try:
+            async with self._database.transaction() as connection:
+                handled = await self._handle(connection, due)
+        except _StoppedError:
+            return False
+        if handled is not None:
+            REPLAY_ITEMS.labels(handled.state).inc()
+        return handled is not None
+
+    async def _handle(self, connection: Connection, due: Due) -> Handled | None:
+        """Replay and mark the next item. Raises _StoppedError, which must roll it back."""
+        item = await self._take(connection, due)
+        if item is None:
+            return None
+        handled = await self._replay(connection, item)
+        if not await store.mark_item(connection, due.id, item.position, handled):
+            raise _StoppedError
+        return handled
+
+    async def _take(self, connection: Connection, due: Due) -> NextItem | None:
+        if not await store.lease(connection, due.id):
+            return None
+        item = await store.next_item(connection, due.id)
+        if item is None or (item.ramp is not None and item.replayed >= allowed(item.ramp, item.stage or 0)):
+            return None
+        return item
+
+    async def _replay(self, connection: Connection, item: NextItem) -> Handled:
+        """Replay an item's letter; a refusal leaves no trace but the item's."""
+        try:
+            async with connection.transaction():
+                replayed = await replay_letter(connection, item.letter_id, self._bounds, item.edit)
+        except (ReplayRefusedError, UnknownLetterError) as refused:
+            return Handled(ItemState.REFUSED, error=str(refused))
+        except TransientDatabaseError:
+            raise
+        except Exception:  # one letter must not stop all that come after it
+            log.exception("letter can't be replayed", letter_id=str(item.letter_id))
+            return Handled(ItemState.REFUSED, error="An internal error; the log of operations has it.")
+        generation = replayed.generation if isinstance(replayed, Replayed) else None
+        return Handled(ItemState.REPLAYED, generation)
