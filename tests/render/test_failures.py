@@ -4,7 +4,7 @@ import torch
 from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer.protocol import FailureKind
 from gpu_consumer.render import memory
-from gpu_consumer.render.failures import MESSAGE_LIMIT, classify, is_out_of_memory
+from gpu_consumer.render.failures import HIDDEN, MESSAGE_LIMIT, classify, is_out_of_memory
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,31 @@ def test_real_allocation_failure() -> None:
 def test_messages_are_bounded() -> None:
     """A long exception text is truncated before it is stored on the job."""
     assert len(classify(ValueError("x" * 10_000)).message) == MESSAGE_LIMIT
+
+
+PROMPT, NEGATIVE = "an old lighthouse,\n50% fog", "a cat"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"can't encode {PROMPT}", f"can't encode {HIDDEN}"),
+        (f"can't encode {PROMPT!r}", f"can't encode '{HIDDEN}'"),
+        ("'lighthouse'", f"'{HIDDEN}'"),
+        ("can't find 'lighthouse'", f"can't find '{HIDDEN}'"),
+        (f"no {NEGATIVE}: {NEGATIVE}", f"no {HIDDEN}: {HIDDEN}"),
+        ("concatenate", "concatenate"),
+        ("expected 'float16', got \"float32\"", "expected 'float16', got \"float32\""),
+    ],
+)
+def test_a_prompt_is_in_no_message(text: str, shown: str) -> None:
+    """Plain, escaped, or a word of it in quotes; other words stay. It is removed before the text is cut."""
+    failed = classify(ValueError(text), (PROMPT, NEGATIVE, ""))
+    assert failed.message == f"ValueError: {shown}"[:MESSAGE_LIMIT]
+
+
+def test_a_cut_message_holds_no_beginning_of_a_prompt() -> None:
+    """The limit may fall within the prompt."""
+    failed = classify(ValueError("x " * 240 + PROMPT), (PROMPT,))
+    assert "lighthouse" not in failed.message
+    assert HIDDEN[0] in failed.message

@@ -1,5 +1,8 @@
 """Classification of a render's exceptions into job error codes and failure kinds."""
 
+import re
+from collections.abc import Sequence
+
 import torch
 
 from darkroom_contracts.errors import JobErrorCode
@@ -8,6 +11,9 @@ from gpu_consumer.render import memory
 
 MESSAGE_LIMIT = 500
 """Maximum length, in characters, of an exception's text stored on the job."""
+HIDDEN = "[...]"
+"""Stands for a prompt in an exception's text: errors are shown to operators, who see prompts for a reason only."""
+_QUOTED = re.compile(r"""(?<!\w)(['"])(.+?)\1(?!\w)""", re.DOTALL)
 
 # cuDNN, cuBLAS and the CPU allocator report out of memory as a plain RuntimeError.
 _MEMORY_PHRASES = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
@@ -47,18 +53,34 @@ _OWN: dict[type[Exception], JobErrorCode] = {
 """Permanent failures, whose messages are written for the job's submitter."""
 
 
-def classify(error: Exception) -> RenderFailed:
+def classify(error: Exception, prompts: Sequence[str] = ()) -> RenderFailed:
     """Return the failure for an exception. Call it inside the `except` block, before memory is released.
 
-    Out of memory is transient here; the service counts how often it happened to the job.
+    Its message holds none of the prompts. Out of memory is transient here; the service counts how often it happened to
+    the job.
     """
+    message = without_prompts(str(error), prompts)
     if type(error) in _OWN:
-        return RenderFailed(_OWN[type(error)], str(error)[:MESSAGE_LIMIT], FailureKind.PERMANENT)
+        return RenderFailed(_OWN[type(error)], message[:MESSAGE_LIMIT], FailureKind.PERMANENT)
+    message = f"{type(error).__name__}: {message}"[:MESSAGE_LIMIT]
     if is_out_of_memory(error):
-        return _failed(JobErrorCode.OUT_OF_MEMORY, error, FailureKind.TRANSIENT)
+        return RenderFailed(JobErrorCode.OUT_OF_MEMORY, message, FailureKind.TRANSIENT)
     if _is_device_lost(error):
-        return _failed(JobErrorCode.RENDER_PROCESS_LOST, error, FailureKind.FATAL)
-    return _failed(JobErrorCode.PIPELINE_ERROR, error, FailureKind.PERMANENT)
+        return RenderFailed(JobErrorCode.RENDER_PROCESS_LOST, message, FailureKind.FATAL)
+    return RenderFailed(JobErrorCode.PIPELINE_ERROR, message, FailureKind.PERMANENT)
+
+
+def without_prompts(message: str, prompts: Sequence[str]) -> str:
+    """Replace prompts by HIDDEN, plain or escaped, and quoted parts of them: libraries quote a token or a word."""
+    forms = {form for prompt in prompts if prompt.strip() for form in (prompt, repr(prompt)[1:-1])}
+    for form in sorted(forms, key=len, reverse=True):
+        message = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", HIDDEN, message)
+
+    def mask(quoted: re.Match[str]) -> str:
+        quote, content = quoted.groups()
+        return f"{quote}{HIDDEN}{quote}" if any(content in form for form in forms) else quoted[0]
+
+    return _QUOTED.sub(mask, message)
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -80,7 +102,3 @@ def _is_device_lost(error: Exception) -> bool:
 def _says(error: Exception, phrases: tuple[str, ...]) -> bool:
     text = str(error).lower()
     return any(phrase.lower() in text for phrase in phrases)
-
-
-def _failed(code: JobErrorCode, error: Exception, kind: FailureKind) -> RenderFailed:
-    return RenderFailed(code, f"{type(error).__name__}: {error}"[:MESSAGE_LIMIT], kind)

@@ -72,7 +72,7 @@ class Pipeline:
         except Exception as error:
             if not isinstance(error, InputNotRenderableError):
                 traceback.print_exc()
-            failure = classify(error)
+            failure = classify(error, (wanted.prompt, wanted.negative_prompt))
         if failure.kind is not protocol.FailureKind.FATAL:  # on a lost device, freeing memory raises
             memory.release()
         if failure.code is JobErrorCode.OUT_OF_MEMORY:
