@@ -8,7 +8,7 @@
 SELECT id FROM tenants WHERE name = :name;
 
 -- name: find_groups(kind, model, reason, fingerprint, text, at_most)
--- Groups whose letters may match, and those of the newest letters, which the folder may not have made yet.
+-- Groups whose letters can match, and those of the newest letters, which the folder has possibly not made yet.
 SELECT id FROM dead_letter_groups
 WHERE (:kind::text IS NULL OR kind = :kind) AND (:model::text IS NULL OR model = :model)
     AND (:reason::text IS NULL OR reason = :reason) AND (:fingerprint::text IS NULL OR fingerprint = :fingerprint)

@@ -10,7 +10,7 @@ from operations.desk.records import Step
 from operations.desk.searching import criteria_of, window_of
 
 TOO_OFTEN = 2
-"""A letter with so many earlier ones of the same job or delivery is left out of bulk acts, unless it is named."""
+"""A letter with this number of earlier ones, of its job or delivery, is left out of bulk acts, unless it is named."""
 
 
 async def walk(connection: Connection, scope: LetterScope, after: UUID, before: UUID, at_most: int) -> Step:

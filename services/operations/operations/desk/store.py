@@ -33,7 +33,7 @@ async def find_tenant(connection: Connection, name: str) -> UUID | None:
 
 
 async def find_groups(connection: Connection, criteria: Criteria, at_most: int) -> list[UUID]:
-    """Return groups whose letters may match, at most so many."""
+    """Return groups whose letters can match, no more than `at_most`."""
     rows = queries.find_groups(
         connection,
         kind=criteria.kind,
@@ -127,7 +127,7 @@ async def list_acts(connection: Connection, letter_id: UUID, at_most: int) -> li
 
 
 async def find_hidden(connection: Connection, letter_id: UUID, at_most: int) -> Mapping[str, Any] | None:
-    """Return the hidden parts of a letter, with at most so many bytes of its message."""
+    """Return the hidden parts of a letter, with the first `at_most` bytes of its message."""
     row: Row | None = await queries.find_hidden(connection, id=letter_id, at_most=at_most)
     return row
 

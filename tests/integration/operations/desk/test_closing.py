@@ -51,7 +51,7 @@ async def test_a_letter_is_discarded_once_and_restored_once(pool: Database, jobs
 
 
 async def test_two_who_discard_at_once(pool: Database, letters: DeskLetters) -> None:
-    """One does, the other is told; one entry."""
+    """One does, the other gets a conflict; one entry."""
     [letter_id] = await letters.add()
     results = await asyncio.gather(
         *(Closing(pool).discard(f"key-{n}", letter_id, WHY) for n in range(5)), return_exceptions=True

@@ -151,7 +151,7 @@ async def test_a_webhook_s_letter(jobs: Jobs, observer: httpx2.AsyncClient, oper
 async def test_a_hundred_looks_leave_a_letter_untouched(
     jobs: Jobs, letters: DeskLetters, observer: httpx2.AsyncClient, operator: httpx2.AsyncClient
 ) -> None:
-    """Not a row is written, whoever looks and however; a reveal writes its audit entry alone."""
+    """Not a row is written, by any way of looking; a reveal writes its audit entry alone."""
     letter_id = await secretive(jobs)
     before = await letters.everything()
     for _ in range(25):
