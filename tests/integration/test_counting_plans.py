@@ -41,6 +41,11 @@ FILL_LETTERS = """
         CASE WHEN n <= $1 THEN now() END
     FROM generate_series(1, $1::integer + $2::integer) AS n
 """
+FILL_GROUPS = """
+    INSERT INTO dead_letter_groups (id, kind, reason, fingerprint, sample, open, total, first_seen_at, last_seen_at)
+    SELECT gen_random_uuid(), 'job', 'x', '', '{}', (n > $1)::integer, 1, now(), now()
+    FROM generate_series(1, $1::integer + $2::integer) AS n
+"""
 SEQUENTIAL_SCANS = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'jobs'"
 
 
@@ -54,6 +59,7 @@ def counts() -> list[tuple[str, str, int]]:
         (operations.count_jobs.sql, "1000", 1000 * len(MODELS) + RUNNING + SKIPPED),
         (operations.measure_outbox.sql, "1000", 1000 + len(MODELS) + SKIPPED),
         (operations.count_open_letters.sql, f"{AT_MOST}, ARRAY['job', 'undecodable']", OPEN_LETTERS),
+        (operations.count_letters_by_code.sql, "10000", OPEN_LETTERS),
         (alerts.find_stalled.sql, "0.001", RUNNING * len(MODELS) + SKIPPED + 2 * len(MODELS)),
         (alerts.find_stuck.sql, "1000, 3600", 1000),
         (gateway.count_waiting.sql, f"{models}, {AT_MOST}", WAITING),
@@ -68,13 +74,14 @@ async def full_database(services: Services) -> AsyncIterator[str]:
     """Far more finished jobs than waiting ones, and the waiting ones are the table's last."""
     url = await services.database.create_database()
     connection = await asyncpg.connect(url)
-    for table in ("jobs", "outbox", "dead_letters"):
+    for table in ("jobs", "outbox", "dead_letters", "dead_letter_groups"):
         await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     tenant = await connection.fetchval("INSERT INTO tenants (name) VALUES ('default') RETURNING id")
     for status, jobs in (("succeeded", FINISHED), ("queued", WAITING), ("running", RUNNING)):
         await connection.execute(FILL, tenant, MODELS, status, jobs)
     await connection.execute(FILL_OUTBOX)
     await connection.execute(FILL_LETTERS, FINISHED // 10, OPEN_LETTERS)
+    await connection.execute(FILL_GROUPS, FINISHED // 10, OPEN_LETTERS)
     await connection.close()
     yield url
     await services.database.drop_database(url)

@@ -19,14 +19,15 @@ BROKER_MESSAGES = Gauge(
 OUTBOX_DEPTH = Gauge("darkroom_outbox_messages", f"Messages to publish; counted up to {COUNT_AT_MOST}.")
 OUTBOX_AGE = Gauge("darkroom_outbox_overdue_seconds", "Seconds since the most overdue message became due.")
 OPEN_LETTERS = Gauge("darkroom_dead_letters_open", f"Open dead letters; counted up to {COUNT_AT_MOST}.", ["kind"])
+LETTERS_BY_CODE = Gauge(
+    "darkroom_dead_letters_open_by_code",
+    "Open dead letters by what failed, in the 10,000 groups that were seen last.",
+    ["kind", "model", "code"],
+)
 SAMPLED_AT = Gauge("darkroom_queue_sample_timestamp_seconds", "Time of the last sample of the gauges above.")
 
 ALERTS_OPEN = Gauge("darkroom_alerts_open", f"Open alerts; counted up to {COUNT_AT_MOST}.", ["kind"])
 ALERTS_OPENED = Counter("darkroom_alerts_opened_total", "Alerts that this process opened.", ["kind"])
-
-REPLAY_ITEMS = Counter(
-    "darkroom_replay_items_total", "Dead letters that bulk replays handled: replayed or refused.", ["state"]
-)
 
 REPLAY_ITEMS = Counter(
     "darkroom_replay_items_total", "Dead letters that bulk replays handled: replayed or refused.", ["state"]

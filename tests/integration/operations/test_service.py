@@ -151,10 +151,11 @@ async def test_it_tells_how_the_queues_stand(operations: ServiceProcess, jobs: J
                 'darkroom_model_paused{model="tiny"} 1.0',
                 'darkroom_workers{model="tiny"} 1.0',
                 'darkroom_broker_messages{queue="darkroom.dead.v1",state="ready"} 0.0',
+                'darkroom_alerts_open{kind="worker.lost"} 0.0',
             )
         )
 
-    await eventually(sampled, what="the gauges were sampled")
+    await eventually(sampled, seconds=40, what="the gauges were sampled, and the watch has waited a lease")
 
 
 async def test_it_drains_on_sigterm(operations: ServiceProcess) -> None:

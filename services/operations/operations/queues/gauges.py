@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from operations.metrics import (
     BROKER_MESSAGES,
     JOBS,
+    LETTERS_BY_CODE,
     OLDEST_JOB,
     OPEN_LETTERS,
     OUTBOX_AGE,
@@ -41,6 +42,9 @@ def _publish_counts(counts: Counts) -> None:
     OUTBOX_AGE.set(counts.outbox_overdue_seconds)
     for kind, count in counts.open_letters.items():
         OPEN_LETTERS.labels(kind).set(count)
+    LETTERS_BY_CODE.clear()
+    for labels, count in counts.letters_by_code.items():
+        LETTERS_BY_CODE.labels(*labels).set(count)
 
 
 def _publish_depths(depths: Mapping[str, Depth]) -> None:

@@ -43,6 +43,14 @@ SELECT kind, (
 ) AS count
 FROM unnest(:kinds::text[]) AS wanted (kind);
 
+-- name: count_letters_by_code(at_most)
+-- Open dead letters by what failed, from the counts of the groups that were seen last.
+SELECT kind, coalesce(model, '') AS model, reason AS code, sum(open)::bigint AS count FROM (
+    SELECT kind, model, reason, open FROM dead_letter_groups
+    WHERE (open > 0) ORDER BY last_seen_at DESC, id DESC LIMIT :at_most
+) AS latest
+GROUP BY kind, coalesce(model, ''), reason;
+
 -- name: find_oldest()
 -- The queued job that waits longest, for each model.
 WITH RECURSIVE queues (name) AS (

@@ -37,6 +37,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     outbox_overdue_seconds: float
     open_letters: dict[str, int]
     """By kind."""
+    letters_by_code: dict[tuple[str, str, str], int]
+    """By kind, model and code, a moment later than `open_letters`: groups are folded in the background."""
     taken_at: datetime
 
 

@@ -17,8 +17,10 @@ from operations.queues.records import Counts, Depth, Depths, Sample
 
 FRESH_SECONDS = 2.0
 """How old a sample may be that answers an operator: many who look cost as much as one."""
-DEPTHS_SECONDS = 5.0
-"""How long RabbitMQ may take to answer for all queues."""
+DEPTHS_SECONDS = 2.0
+"""How long a sample waits for RabbitMQ's answer."""
+MOST_GROUPS = 10_000
+"""How many groups of dead letters are added up."""
 
 log = structlog.get_logger()
 
@@ -40,6 +42,8 @@ class Sampler:
         self._clock = clock
         self._flight = SingleFlight[None, Sample](self._take, join_running=True)
         self._latest: tuple[float, Sample] | None = None
+        self._reading: asyncio.Task[dict[str, Depth] | None] | None = None
+        """The last request to RabbitMQ. A next one is sent only when it has ended."""
 
     async def fresh(self) -> Sample:
         """Return a sample of the last seconds. Raises DatabaseUnavailableError and DatabaseBusyError."""
@@ -65,15 +69,22 @@ class Sampler:
                 outbox_messages=messages,
                 outbox_overdue_seconds=overdue,
                 open_letters=await store.count_open_letters(connection, list(LetterKind), COUNT_AT_MOST),
+                letters_by_code=await store.count_letters_by_code(connection, MOST_GROUPS),
                 taken_at=await store.read_clock(connection),
             )
 
     async def _read_depths(self) -> dict[str, Depth] | None:
+        """Return the depths, or None if RabbitMQ is away or takes longer than a sample waits."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._ask())
+        await asyncio.wait([self._reading], timeout=DEPTHS_SECONDS)
+        return self._reading.result() if self._reading.done() else None
+
+    async def _ask(self) -> dict[str, Depth] | None:
         try:
-            async with asyncio.timeout(DEPTHS_SECONDS):
-                return await self._depths.read(self._queues)
-        except (UnavailableError, TimeoutError) as error:
-            log.warning("RabbitMQ did not tell the depths of its queues", error=str(error) or "timeout")
+            return await self._depths.read(self._queues)
+        except UnavailableError as error:
+            log.warning("RabbitMQ did not answer for its queues", error=str(error))
             return None
 
 

@@ -30,6 +30,12 @@ async def count_open_letters(connection: Connection, kinds: Sequence[str], at_mo
     return {row["kind"]: row["count"] async for row in rows}
 
 
+async def count_letters_by_code(connection: Connection, at_most: int) -> dict[tuple[str, str, str], int]:
+    """Count the open dead letters by (kind, model, code), in the `at_most` groups that were seen last."""
+    rows = queries.count_letters_by_code(connection, at_most=at_most)
+    return {(row["kind"], row["model"], row["code"]): row["count"] async for row in rows}
+
+
 async def find_oldest(connection: Connection) -> dict[str, datetime]:
     """Return since when the oldest queued job of each model waits."""
     return {row["model"]: row["queued_at"] async for row in queries.find_oldest(connection)}

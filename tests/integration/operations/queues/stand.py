@@ -1,5 +1,6 @@
 """The use cases of queues over a database, with depths that a test sets."""
 
+import asyncio
 from collections.abc import Sequence
 
 from chassis.errors import BrokerUnavailableError
@@ -21,9 +22,12 @@ class KnownDepths:
     def __init__(self) -> None:
         self.known: dict[str, Depth] | None = {}
         self.reads = 0
+        self.answering = asyncio.Event()
+        self.answering.set()
 
     async def read(self, queues: Sequence[str]) -> dict[str, Depth]:
         self.reads += 1
+        await self.answering.wait()
         if self.known is None:
             raise BrokerUnavailableError("away")
         return {name: self.known[name] for name in queues if name in self.known}

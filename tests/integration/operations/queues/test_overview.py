@@ -75,6 +75,37 @@ async def test_without_rabbitmq_the_rest_is_shown(stand: Stand, jobs: Jobs) -> N
     assert (shown.queues[0].queued, shown.queues[0].broker.ready, shown.dead_letter_queue.ready) == (1, None, None)
 
 
+async def test_a_rabbitmq_that_hangs_delays_a_sample_briefly_and_is_asked_once(
+    stand: Stand, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it has answered, depths are unknown and no other request is sent; then the next sample has them."""
+    monkeypatch.setattr(sampling, "DEPTHS_SECONDS", 0.05)
+    stand.depths.known = {DEAD_QUEUE: Depth(7)}
+    stand.depths.answering.clear()
+    for _ in range(3):
+        assert (await stand.overview.show()).dead_letter_queue.ready is None
+        stand.clock.seconds += FRESH_SECONDS
+    assert stand.depths.reads == 1
+    stand.depths.answering.set()
+    assert (await stand.overview.show()).dead_letter_queue.ready == 7
+
+
+async def test_open_letters_are_counted_by_what_failed(stand: Stand, jobs: Jobs) -> None:
+    """From the groups that are seen last, without reading letters."""
+    await jobs.execute(
+        "INSERT INTO dead_letter_groups (id, kind, model, reason, fingerprint, sample, open, total, first_seen_at,"
+        " last_seen_at) SELECT gen_random_uuid(), 'job', model, reason, '', '{}', open, 9, now(), now()"
+        " FROM (VALUES ('tiny', 'out_of_memory', 2), ('tiny', 'out_of_memory', 3), ('tiny', 'poison', 1),"
+        " ('shapes', 'poison', 0), (NULL, 'undecodable', 4)) AS made (model, reason, open)"
+    )
+    sample = await stand.sampler.fresh()
+    assert sample.counts.letters_by_code == {
+        ("job", "tiny", "out_of_memory"): 5,
+        ("job", "tiny", "poison"): 1,
+        ("job", "", "undecodable"): 4,
+    }
+
+
 async def test_many_who_look_cost_as_much_as_one(stand: Stand, jobs: Jobs) -> None:
     """A sample answers everybody for some seconds; then the next one is taken, once."""
     await asyncio.gather(*(stand.overview.show() for _ in range(20)))
