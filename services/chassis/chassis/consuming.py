@@ -30,7 +30,7 @@ class Delivery:
         self,
         body: bytes,
         headers: Mapping[str, Any],
-        ack: Callable[[], Awaitable[None]],
+        ack: Callable[..., Awaitable[None]],
         reject: Callable[[], Awaitable[None]],
     ) -> None:
         self.body = body
@@ -41,6 +41,10 @@ class Delivery:
     async def ack(self) -> bool:
         """Acknowledge the message. Return False if its channel is lost: the broker delivers the message again."""
         return await self._send("ack", self._ack)
+
+    async def ack_all(self) -> bool:
+        """Acknowledge the message and all before it on its channel. Return False if the channel is lost."""
+        return await self._send("ack", lambda: self._ack(multiple=True))
 
     async def reject(self) -> bool:
         """Dead-letter the message. Return False if its channel is lost: the broker delivers the message again."""

@@ -21,7 +21,7 @@ __all__ = ["BATCH", "Ingest", "Ingested", "ingest"]
 
 log = structlog.get_logger()
 
-BATCH = 100
+BATCH = 200
 """Messages of a transaction. Together they are in memory."""
 
 
@@ -67,7 +67,8 @@ class Ingest(Loop):
             log.warning("a batch of dead messages can't be recorded", messages=len(deliveries), error=repr(error))
             await self._drain_singly(deliveries)
         else:
-            await _acknowledge(deliveries, results)
+            if await deliveries[-1].ack_all():
+                _count(results)
         return len(deliveries) == BATCH
 
     async def _drain_singly(self, deliveries: Sequence[Delivery]) -> None:
@@ -81,15 +82,15 @@ class Ingest(Loop):
             except Exception as error:
                 refused = error
             else:
-                await _acknowledge([each], [result])
+                if await each.ack():
+                    _count([result])
         if refused is not None:
             raise refused
 
 
-async def _acknowledge(deliveries: Sequence[Delivery], results: Sequence[Ingested]) -> None:
-    for delivery, result in zip(deliveries, results, strict=True):
-        if await delivery.ack():
-            INGESTED.labels(result).inc()
+def _count(results: Sequence[Ingested]) -> None:
+    for result in results:
+        INGESTED.labels(result).inc()
 
 
 def _message(delivery: Delivery) -> DeadMessage:
