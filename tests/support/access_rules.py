@@ -80,5 +80,14 @@ RULES = {
     "reveal_dead_letter": Rule(_OPERATOR, Data.DESK),
     "discard_dead_letter": Rule(_OPERATOR, Data.DESK),
     "restore_dead_letter": Rule(_OPERATOR, Data.DESK),
+    "replay_letter": Rule(_OPERATOR, Data.DESK),
+    "plan_replay": Rule(_OPERATOR, Data.DESK),
+    "list_replays": Rule(_OBSERVER, Data.DESK),
+    "get_replay": Rule(_OBSERVER, Data.DESK),
+    "list_replay_items": Rule(_OBSERVER, Data.DESK),
+    "start_replay": Rule(_OPERATOR, Data.DESK),
+    "pause_replay": Rule(_OPERATOR, Data.DESK),
+    "resume_replay": Rule(_OPERATOR, Data.DESK),
+    "cancel_replay": Rule(_OPERATOR, Data.DESK),
 }
 """Rules by the names of the routes."""

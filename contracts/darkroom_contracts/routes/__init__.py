@@ -20,10 +20,20 @@ from darkroom_contracts.routes.jobs import (
 )
 from darkroom_contracts.routes.keys import AUDIT_ROUTES, KEY_ROUTES
 from darkroom_contracts.routes.queues import QUEUE_ROUTES
+from darkroom_contracts.routes.replays import REPLAY_ROUTES
 from darkroom_contracts.routes.route import Header, Kind, Response, Route, Service
 from darkroom_contracts.routes.webhooks import GET_ENDPOINT, IMPLICIT, WEBHOOK_ROUTES
 
-ROUTES = (*JOB_ROUTES, *WEBHOOK_ROUTES, *DEAD_LETTER_ROUTES, *QUEUE_ROUTES, *GROUP_ROUTES, *KEY_ROUTES, *AUDIT_ROUTES)
+ROUTES = (
+    *JOB_ROUTES,
+    *WEBHOOK_ROUTES,
+    *DEAD_LETTER_ROUTES,
+    *REPLAY_ROUTES,
+    *QUEUE_ROUTES,
+    *GROUP_ROUTES,
+    *KEY_ROUTES,
+    *AUDIT_ROUTES,
+)
 """The routes that the edge exposes."""
 
 __all__ = [

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import cache
 
 from chassis.auth import Authenticator
 from chassis.broker import Broker
@@ -18,6 +19,10 @@ from darkroom_contracts.topology import Lanes
 from operations.alerts.alerts import Alerts
 from operations.alerts.records import Terms
 from operations.alerts.watch import Watch
+from operations.bulk.following import Following
+from operations.bulk.planning import Planning
+from operations.bulk.pruning import PruneReplays
+from operations.bulk.running import Running
 from operations.connections import Connections
 from operations.endpoints.audit import AuditEndpoints
 from operations.endpoints.dead_letters import LetterEndpoints
@@ -25,6 +30,7 @@ from operations.endpoints.face import face
 from operations.endpoints.groups import GroupEndpoints
 from operations.endpoints.keys import KeyEndpoints
 from operations.endpoints.queues import QueueEndpoints
+from operations.endpoints.replays import ReplayEndpoints
 from operations.groups.folding import FoldGroups
 from operations.groups.groups import Groups
 from operations.groups.notes import WriteNote
@@ -37,6 +43,7 @@ from operations.queues.overview import Overview, broker_queues
 from operations.queues.pausing import Pausing
 from operations.queues.records import Depths
 from operations.queues.sampling import QueueMetrics, Sampler
+from operations.replays.edits import Bounds
 from operations.retention.objects import SweepObjects
 from operations.retention.pruning import (
     ExpirePictures,
@@ -84,8 +91,9 @@ def _endpoints(database: Database, overview: Overview, settings: Settings) -> di
     workers = Workers(database, settings.lease_seconds)
     folder = FoldGroups(database, Alerts(settings.links.origin))
     return face(
-        GroupEndpoints(Groups(database), WriteNote(database, folder)).by_name(),
         LetterEndpoints(database).by_name(),
+        ReplayEndpoints(database, _bounds(settings)).by_name(),
+        GroupEndpoints(Groups(database), WriteNote(database, folder)).by_name(),
         QueueEndpoints(overview, Pausing(database, overview), workers, Draining(database)).by_name(),
         KeyEndpoints(database).by_name(),
         AuditEndpoints(database).by_name(),
@@ -101,11 +109,21 @@ def _loops(settings: Settings, database: Database, broker: Broker, sampler: Samp
         Watch(database, Alerts(settings.links.origin), _terms(settings)),
         FoldGroups(database, Alerts(settings.links.origin)),
         Ingest(database, broker),
+        *_replays(settings, database),
         QueueMetrics(database, sampler),
         CancelJobs(database),
         SweepObjects(database, Storage(settings.storage)),
         *_retention(settings.retention, database),
     ]
+
+
+def _replays(settings: Settings, database: Database) -> list[Loop]:
+    bounds = _bounds(settings)
+    return [Planning(database, bounds), Running(database, bounds), Following(database)]
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(cache(settings.catalogue.load), settings.targets.policy)
 
 
 def _terms(settings: Settings) -> Terms:
@@ -117,6 +135,7 @@ def _retention(settings: RetentionSettings, database: Database) -> list[Loop]:
     return [
         PruneKeys(database, timedelta(hours=settings.idempotency_hours)),
         PruneLetters(database, timedelta(days=settings.retain_letters_days)),
+        PruneReplays(database, timedelta(days=settings.retain_letters_days)),
         PruneGroups(database),
         PruneHours(database),
         PruneDeliveries(database, timedelta(days=settings.retain_deliveries_days)),

@@ -17,6 +17,7 @@ from chassis.settings import (
     ServiceSettings,
     SettingsError,
     StorageSettings,
+    WebhookTargetSettings,
 )
 
 
@@ -57,7 +58,10 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 30.0
     retain_letters_days: Annotated[
-        float, _days("Days that dead letters are kept from their resolution. Open ones stay.")
+        float,
+        _days(
+            "Days that dead letters are kept from their resolution, and bulk replays from their end. Open ones stay."
+        ),
     ] = 90.0
     retain_deliveries_days: Annotated[
         float,
@@ -133,6 +137,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     alerts: AlertSettings
     management: ManagementSettings
     links: LinkSettings
+    targets: WebhookTargetSettings
     operations_host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     operations_port: Annotated[Port, Meta(description="Port of /healthz, /readyz and /metrics.")] = 8084
     lease_seconds: Annotated[
