@@ -161,6 +161,10 @@ bench: setup ## Run the benchmarks and record the figures under bench/results (A
 bench-webhooks: setup ## Measure webhooks alone: rate, latency, memory, and what they cost a settle (ARGS=--quick)
 	@$(BIN)/python -m bench.webhooks $(ARGS)
 
+.PHONY: bench-desk
+bench-desk: setup ## Measure the operators' desk over a million dead letters: lists, searches, ingest (ARGS=--quick)
+	@$(BIN)/python -m bench.desk $(ARGS)
+
 .PHONY: bench-backlog
 bench-backlog: setup ## Measure the effect of the republish sweep on a million waiting jobs
 	@deploy/local/ensure-package wrk

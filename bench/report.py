@@ -72,6 +72,13 @@ def write_webhooks(commit: str, lines: Sequence[str]) -> Path:
     return _record(now, f"{_processor()} webhooks", "\n".join([title, "", machine(), "", *lines, ""]))
 
 
+def write_desk(commit: str, lines: Sequence[str]) -> Path:
+    """Write the report of the operators' desk and return its path."""
+    now = datetime.now(UTC)
+    title = f"# The operators' desk of {commit}, {now:%Y-%m-%d %H:%M} UTC"
+    return _record(now, f"{_processor()} desk", "\n".join([title, "", machine(), "", *lines, ""]))
+
+
 def write_idle(name: str, what: str, paces: Mapping[str, Sequence[Pace]]) -> Path:
     """Write the report of the idle share and return its path. `what` describes the jobs; `name` is part of the path."""
     now = datetime.now(UTC)
