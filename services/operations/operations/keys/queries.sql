@@ -57,18 +57,15 @@ WHERE id = ANY (:ids) AND cancels_jobs AND revoked_at <= :began_at::timestamptz 
 -- name: cancel_waiting(keys, queue, queued_at, id, at_most)^
 -- Walk the queued jobs of all keys from a position, since no index finds those of a key, and cancel those of these keys.
 -- Return how many of theirs were found, and the last position, which is null at the end. A job that is locked is being
--- claimed or canceled; it is found and not canceled. Each is locked along the same index: by its id alone, Postgres may
--- choose any index of queued jobs that it believes to be as good, and read all of them for each.
+-- claimed or canceled; it is found and not canceled. The status is left to finish_job(): with a condition on it in the
+-- look-up by id, Postgres may choose any index of queued jobs, and read all of it for each job.
 WITH walked AS MATERIALIZED (
     SELECT id, queue, queued_at, key_id FROM jobs
     WHERE status = 'queued' AND (queue, queued_at, id) > (:queue, :queued_at::timestamptz, :id::uuid)
     ORDER BY queue, queued_at, id LIMIT :at_most
 ), locked AS MATERIALIZED (
     SELECT job.id, generation FROM walked CROSS JOIN LATERAL (
-        SELECT id, generation FROM jobs
-        WHERE status = 'queued' AND (queue, queued_at, id) >= (walked.queue, walked.queued_at, walked.id)
-            AND (queue, queued_at, id) <= (walked.queue, walked.queued_at, walked.id)
-        ORDER BY queue, queued_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+        SELECT id, generation FROM jobs WHERE id = walked.id FOR UPDATE SKIP LOCKED
     ) AS job
     WHERE walked.key_id = ANY (:keys)
 )
