@@ -145,6 +145,7 @@ async def test_the_message_of_a_finished_job_is_acked(line: Line) -> None:
     "change",
     [
         pytest.param("generation = 2", id="superseded"),
+        pytest.param("""generation = 2, overrides = '{"model": "another"}'""", id="replayed on another model"),
         pytest.param("status = 'canceled', completed_at = now()", id="canceled"),
         pytest.param("expires_at = now() - interval '1 second'", id="expired"),
     ],
