@@ -144,9 +144,20 @@ WHERE delivery.id = :id;
 SELECT number, started_at, ended_at, outcome, status_code, total_ms, error
 FROM webhook_attempts WHERE delivery_id = :id ORDER BY number DESC LIMIT :at_most;
 
--- name: list_acts(subject, at_most)
--- The latest first.
-SELECT at, actor, action, reason FROM audit_log WHERE subject = :subject ORDER BY id DESC LIMIT :at_most;
+-- name: list_acts(id, at_most)
+-- The latest first. A bulk replay has one entry in the audit log, and an item for each letter.
+SELECT at, actor, action, reason FROM (
+    (
+        SELECT at, actor, action, reason FROM audit_log
+        WHERE subject = :id::uuid::text ORDER BY id DESC LIMIT :at_most
+    ) UNION ALL (
+        SELECT item.at, created_by, 'dead_letter.replay', reason
+        FROM replay_items AS item JOIN replays ON replays.id = replay_id
+        WHERE letter_id = :id AND state NOT IN ('pending', 'refused') AND item.at IS NOT NULL
+        ORDER BY replay_id DESC LIMIT :at_most
+    )
+) AS acts
+ORDER BY at DESC LIMIT :at_most;
 
 -- Reveal
 

@@ -121,8 +121,8 @@ async def find_delivery(connection: Connection, delivery_id: UUID, at_most: int)
 
 
 async def list_acts(connection: Connection, letter_id: UUID, at_most: int) -> list[Act]:
-    """Return the latest audited acts on a letter, the latest last."""
-    rows = [row async for row in queries.list_acts(connection, subject=str(letter_id), at_most=at_most)]
+    """Return the latest acts on a letter, those of bulk replays included, the latest last."""
+    rows = [row async for row in queries.list_acts(connection, id=letter_id, at_most=at_most)]
     return [Act(**row) for row in reversed(rows)]
 
 

@@ -34,6 +34,15 @@ BIDI = "\u202egnp.exe\u2066"
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b1m"
 HOSTILE = f"{ESCAPES}{BIDI}</script><img src=x onerror=alert(1)>"
 
+BULK = """
+    INSERT INTO replays (status, scope, created_by, reason, started_at, finished_at)
+    VALUES ('finished', '{}', 'key', 'fixed', now(), now()) RETURNING id
+"""
+ITEM = """
+    INSERT INTO replay_items (replay_id, position, letter_id, verdict, state, at)
+    VALUES ($1, 1, $2, 'will replay', $3, now())
+"""
+
 
 @pytest.fixture
 async def app(pool: Database) -> Any:
@@ -124,13 +133,17 @@ async def test_a_letter_with_its_attempts_and_acts(
     """The session that failed, the job as it is now, and who did what."""
     letter_id = await secretive(jobs)
     await operator.post(f"{LIST}/{letter_id}/reveal", json=WHY)
+    for state in ("succeeded", "refused"):
+        replay = await jobs.value(BULK)
+        await jobs.execute(ITEM, replay, letter_id, state)
     shown = (await observer.get(f"{LIST}/{letter_id}")).json()
     assert (shown["job_status"], shown["job_generation"], shown["job_deleted"]) == ("failed", 1, False)
     [attempt] = shown["attempts"]
     assert (attempt["worker"], attempt["outcome"], attempt["error"]["code"]) == ("ansel", "failed", "pipeline_error")
     assert attempt["session_id"] is not None
-    [act] = shown["acts"]
-    assert (act["action"], act["reason"]) == ("dead_letter.reveal", WHY["reason"])
+    revealed, replayed = shown["acts"]
+    assert (revealed["action"], revealed["reason"]) == ("dead_letter.reveal", WHY["reason"])
+    assert (replayed["action"], replayed["actor"], replayed["reason"]) == ("dead_letter.replay", "key", "fixed")
     assert shown["body_bytes"] > 0
 
 
