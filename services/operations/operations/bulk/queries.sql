@@ -85,12 +85,12 @@ SELECT id, extract(epoch FROM due_at - clock_timestamp())::float AS seconds FROM
 WHERE finished_at IS NULL AND status = 'running' AND pending > 0
 ORDER BY due_at LIMIT :at_most;
 
--- name: next_item(id)^
--- Ranges of one state, as in list_items_in.
+-- name: next_item(id, after)^
+-- Ranges of one state, as in list_items_in. All items up to `after` were handled: their dead entries are not walked.
 SELECT item.position, item.letter_id, edit, ramp, stage, replayed + succeeded + failed AS replayed
 FROM replays CROSS JOIN LATERAL (
     SELECT position, letter_id FROM replay_items
-    WHERE replay_id = :id AND (state, position) > ('pending', 0) AND state <= 'pending'
+    WHERE replay_id = :id AND (state, position) > ('pending', :after) AND state <= 'pending'
     ORDER BY state, position LIMIT 1
 ) AS item
 WHERE id = :id AND status = 'running' AND due_at <= clock_timestamp();

@@ -1,5 +1,7 @@
 """Replay the frozen letters of running bulk replays."""
 
+from uuid import UUID
+
 import structlog
 
 from chassis.errors import TransientDatabaseError
@@ -41,10 +43,13 @@ class Running(Loop):
         super().__init__()
         self._database = database
         self._bounds = bounds
+        self._handled: dict[UUID, int] = {}
+        """Positions up to which the items of running replays are known to be handled."""
 
     async def run_once(self) -> bool:
         async with self._database.connection() as connection:
             running = await store.find_due(connection, AT_ONCE)
+        self._handled = {each.id: self._handled.get(each.id, 0) for each in running}
         handled = [await self._step(each) for each in running if each.seconds <= 0]
         waits = [each.seconds for each in running if each.seconds > 0]
         self.interval = min([IDLE_SECONDS, *waits])
@@ -74,8 +79,11 @@ class Running(Loop):
     async def _take(self, connection: Connection, due: Due) -> NextItem | None:
         if not await store.lease(connection, due.id):
             return None
-        item = await store.next_item(connection, due.id)
-        if item is None or (item.ramp is not None and item.replayed >= allowed(item.ramp, item.stage or 0)):
+        item = await store.next_item(connection, due.id, self._handled[due.id])
+        self._handled[due.id] = item.position - 1 if item else 0
+        if item is None:
+            return None
+        if item.ramp is not None and item.replayed >= allowed(item.ramp, item.stage or 0):
             return None
         return item
 

@@ -139,9 +139,12 @@ async def find_due(connection: Connection, at_most: int) -> list[Due]:
     return [Due(**row) async for row in queries.find_due(connection, at_most=at_most)]
 
 
-async def next_item(connection: Connection, replay_id: UUID) -> NextItem | None:
-    """Return the next item of a replay, or None if it has none, does not run, or its pace does not allow it yet."""
-    row = await queries.next_item(connection, id=replay_id)
+async def next_item(connection: Connection, replay_id: UUID, after: int) -> NextItem | None:
+    """Return the next item of a replay, or None if it has none, does not run, or its pace does not allow it yet.
+
+    All items up to the position `after` must have been handled.
+    """
+    row = await queries.next_item(connection, id=replay_id, after=after)
     return NextItem(**{**row, "edit": _edit(row)}) if row else None
 
 
