@@ -109,6 +109,6 @@ IN_CODE = (
         "came back without its key|was replayed",
     ),
     CodeMutation(
-        "a worker is deaf to a pause", Session, "_obey", lambda _, *, paused: None, "a pause was not received"
+        "a worker is deaf to a pause", Session, "_obey", lambda _, orders: None, "a pause was not received"
     ),
 )

@@ -200,13 +200,13 @@ IN_SWEEPS = (
 IN_LETTERS = (
     Mutation(
         "an orphan is not recorded",
-        "SELECT NOT is_purged(:job_id) AND NOT EXISTS (SELECT FROM jobs WHERE id = :job_id);",
-        "SELECT :job_id::uuid IS NULL;",
+        "WHERE NOT is_purged(job_id) AND NOT EXISTS (SELECT FROM jobs WHERE id = orphan.job_id OFFSET 0)",
+        "WHERE job_id IS NULL",
         "has vanished",
     ),
     Mutation(
         "a purged job's reject makes an orphan",
-        "NOT is_purged(:job_id) AND NOT EXISTS",
+        "NOT is_purged(job_id) AND NOT EXISTS",
         "NOT EXISTS",
         "which was purged|is open instead of discarded",
     ),
