@@ -108,7 +108,5 @@ IN_CODE = (
         _do_nothing,
         "came back without its key|was replayed",
     ),
-    CodeMutation(
-        "a worker is deaf to a pause", Session, "_obey", lambda _, orders: None, "a pause was not received"
-    ),
+    CodeMutation("a worker is deaf to a pause", Session, "_obey", lambda _, orders: None, "a pause was not received"),
 )
