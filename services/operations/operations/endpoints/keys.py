@@ -11,14 +11,14 @@ from chassis.http import Endpoint, read_body, reply
 from chassis.postgres import Database
 from darkroom_contracts.api import MAX_BODY_BYTES
 from darkroom_contracts.api.keys import ApiKeyQuery, ApiKeyRequest, RevocationRequest, RotationRequest
-from operations.endpoints.face import NO_STORE
+from operations.endpoints.face import NO_STORE, WORDING
 from operations.keys.lifecycle import create_key, list_keys, revoke_key, rotate_key
 
 _TENANT = "must be the name of a tenant: 1 to 63 small letters, digits and dashes, not a dash first"
 _WORDING = {
     "^[a-z0-9]": _TENANT,
     "x1f": "must hold printable characters only",
-    "matching regex": "must not hold NUL characters",
+    **WORDING,
 }
 
 

@@ -9,13 +9,11 @@ from chassis.http import Endpoint, read_body, reply
 from darkroom_contracts.api import MAX_BODY_BYTES
 from darkroom_contracts.api.queues import PauseRequest, QueueQuery
 from darkroom_contracts.api.workers import DrainRequest, WorkerQuery
-from operations.endpoints.face import NO_STORE
+from operations.endpoints.face import NO_STORE, WORDING
 from operations.queues.overview import Overview
 from operations.queues.pausing import Pausing
 from operations.workers.draining import Draining
 from operations.workers.listing import Workers
-
-_WORDING = {"matching regex": "must not hold NUL characters"}
 
 
 class QueueEndpoints:
@@ -26,8 +24,8 @@ class QueueEndpoints:
         self._pausing = pausing
         self._workers = workers
         self._draining = draining
-        self._decode_pause = BodyDecoder(PauseRequest, _WORDING)
-        self._decode_drain = BodyDecoder(DrainRequest, _WORDING)
+        self._decode_pause = BodyDecoder(PauseRequest, WORDING)
+        self._decode_drain = BodyDecoder(DrainRequest, WORDING)
 
     def by_name(self) -> dict[str, Endpoint]:
         """Return the endpoints by the names of their routes."""
@@ -42,7 +40,7 @@ class QueueEndpoints:
 
     async def list_queues(self, request: Request, caller: Caller) -> Response:
         """Return how the queues stand."""
-        query = decode_query(request.query_params.multi_items(), QueueQuery, _WORDING)
+        query = decode_query(request.query_params.multi_items(), QueueQuery, WORDING)
         return reply(await self._overview.show(query.model), headers=NO_STORE)
 
     async def pause(self, request: Request, caller: Caller) -> Response:
@@ -57,7 +55,7 @@ class QueueEndpoints:
 
     async def list_workers(self, request: Request, caller: Caller) -> Response:
         """Return the workers."""
-        query = decode_query(request.query_params.multi_items(), WorkerQuery, _WORDING)
+        query = decode_query(request.query_params.multi_items(), WorkerQuery, WORDING)
         return reply(await self._workers.show(query.worker, query.model), headers=NO_STORE)
 
     async def drain(self, request: Request, caller: Caller) -> Response:

@@ -3,22 +3,22 @@
 import base64
 import binascii
 import struct
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from chassis.cursor import MalformedCursorError
+from chassis.moments import EPOCH
 from operations.groups.records import Position
 
 _VERSION = 1
 _FORM = struct.Struct(">B?q16s")
 """Version, whether the group is open, microseconds, id."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 def encode_position(last: Position) -> str:
     """Return the cursor of a page that ends with a group."""
-    packed = _FORM.pack(_VERSION, last.is_open, (last.seen_at - _EPOCH) // _MICROSECOND, last.id.bytes)
+    packed = _FORM.pack(_VERSION, last.is_open, (last.seen_at - EPOCH) // _MICROSECOND, last.id.bytes)
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
@@ -27,7 +27,7 @@ def decode_position(text: str) -> Position:
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         version, is_open, microseconds, identifier = _FORM.unpack(packed)
-        position = Position(is_open, _EPOCH + microseconds * _MICROSECOND, UUID(bytes=identifier))
+        position = Position(is_open, EPOCH + microseconds * _MICROSECOND, UUID(bytes=identifier))
     except (binascii.Error, struct.error, OverflowError, ValueError) as error:  # ValueError: the text is not ASCII
         raise MalformedCursorError from error
     if version != _VERSION or encode_position(position) != text:
