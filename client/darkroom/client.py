@@ -8,6 +8,10 @@ from uuid import UUID, uuid4
 
 import httpx2
 
+from darkroom.desk.audit import Audit
+from darkroom.desk.keys import Keys
+from darkroom.desk.queues import Queues
+from darkroom.desk.workers import Workers
 from darkroom.errors import BrokenDownloadError, StillRunningError
 from darkroom.transport import Transport
 from darkroom.webhook_deliveries import WebhookDeliveries
@@ -42,6 +46,10 @@ class Client:
         self._api = Transport(url, api_key, timeout_seconds=timeout_seconds, transport=transport, sleep=sleep)
         self.webhook_endpoints = WebhookEndpoints(self._api)
         self.webhook_deliveries = WebhookDeliveries(self._api)
+        self.queues = Queues(self._api)
+        self.workers = Workers(self._api)
+        self.keys = Keys(self._api)
+        self.audit = Audit(self._api)
 
     def __enter__(self) -> Self:
         return self

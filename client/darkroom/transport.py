@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx2
 import msgspec
@@ -19,6 +20,7 @@ LONGEST_RETRY_AFTER_SECONDS = 30.0
 TRY_AGAIN = frozenset({429, 502, 503, 504})
 NOT_CARRIED_OUT = frozenset({429})
 """Those of them that say that the request had no effect."""
+NOT_TEXT = "A text of the request holds bytes that are not UTF-8; enter it again."
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
@@ -62,12 +64,12 @@ class Transport:
     ) -> bytes:
         """Send a request of the API and return the response's body. Raises UnreachableError and ApiError.
 
-        `path` has the route's parameters. `query` is a mapping or a Struct, whose parameters are left out where they
-        are None. `body` is sent as JSON.
+        `path` has the route's parameters, each a segment whatever it contains. `query` is a mapping or a Struct, whose
+        parameters are left out where they are None. `body` is sent as JSON.
         """
         answer = self.send(
             route.method,
-            route.template.format(**path or {}),
+            route.template.format(**_segments(path or {})),
             once=once,
             params=_parameters(query),
             content=None if body is None else _encoded(body),
@@ -95,6 +97,14 @@ class Transport:
         raise AssertionError("the last try returns or raises")
 
 
+def _segments(path: Mapping[str, object]) -> dict[str, str]:
+    """Return the parameters of a path, encoded: a slash or a question mark in one must not lead to another route."""
+    try:
+        return {name: quote(str(value), safe="") for name, value in path.items()}
+    except UnicodeEncodeError as error:
+        raise NotTextError(NOT_TEXT) from error
+
+
 def _parameters(query: Any) -> dict[str, str]:
     """Return the parameters as text."""
     given: dict[str, object] = msgspec.to_builtins(query or {})
@@ -109,7 +119,7 @@ def _encoded(body: Any) -> bytes:
     try:
         return encode(body)
     except UnicodeEncodeError as error:
-        raise NotTextError("A text of the request holds bytes that are not UTF-8; enter it again.") from error
+        raise NotTextError(NOT_TEXT) from error
 
 
 def _json(body: Any) -> dict[str, str]:

@@ -75,6 +75,7 @@ class ApiKeyList(msgspec.Struct, frozen=True):
 class ApiKeyQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The query of a list of keys. A filter that nothing matches gives an empty list."""
 
+    id: Annotated[KeyId | None, Meta(description="Only the key with this id.", extra=_ANY)] = None
     tenant: Annotated[TenantName | None, Meta(description="Only keys of the tenant of this name.", extra=_ANY)] = None
     scope: Annotated[Scope | None, Meta(description="Only keys of this scope.", extra=_ANY)] = None
     status: Annotated[

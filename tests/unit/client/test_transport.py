@@ -7,6 +7,7 @@ from darkroom import ApiError, UnreachableError
 from darkroom.errors import NotTextError
 from darkroom.transport import TRIES, Transport
 from darkroom_contracts.routes import CANCEL_JOB, GET_JOB
+from darkroom_contracts.routes.queues import RESUME_QUEUE
 from tests.unit.client.answers import JOB_ID, KEY, Script, problem
 
 
@@ -53,6 +54,14 @@ def test_a_wrong_url_is_not_tried_again() -> None:
     assert script.pauses == []
 
 
+@pytest.mark.parametrize(("model", "segment"), [("a/b?c#d", "a%2Fb%3Fc%23d"), ("tiny", "tiny"), ("gpu 3", "gpu%203")])
+def test_a_parameter_of_the_path_stays_one_segment(model: str, segment: str) -> None:
+    """A name with a slash or a question mark reaches no other route."""
+    script = Script(httpx2.Response(204))
+    transport(script).execute(RESUME_QUEUE, path={"model": model})
+    assert script.requests[0].url.raw_path == f"/v1/operations/queues/{segment}/resume".encode()
+
+
 def test_parameters_that_are_none_are_left_out() -> None:
     """The query has the parameters that were given, encoded."""
     script = Script(httpx2.Response(204), httpx2.Response(204))
@@ -76,6 +85,8 @@ def test_a_text_that_is_not_unicode_is_refused() -> None:
     """Bytes of a command line that are not UTF-8 arrive as lone surrogates, which JSON can't hold."""
     with pytest.raises(NotTextError, match="not UTF-8; enter it again"):
         transport(Script()).execute(CANCEL_JOB, path={"id": JOB_ID}, body={"prompt": "\udcff"})
+    with pytest.raises(NotTextError, match="not UTF-8; enter it again"):
+        transport(Script()).execute(CANCEL_JOB, path={"id": "\udcff"})
 
 
 def test_a_body_is_sent_with_every_try() -> None:

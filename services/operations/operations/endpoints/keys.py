@@ -17,6 +17,7 @@ from operations.keys.lifecycle import create_key, list_keys, revoke_key, rotate_
 _TENANT = "must be the name of a tenant: 1 to 63 small letters, digits and dashes, not a dash first"
 _WORDING = {
     "^[a-z0-9]": _TENANT,
+    "^[A-Za-z0-9]": "must be the id of a key: letters and digits",
     "x1f": "must hold printable characters only",
     **WORDING,
 }

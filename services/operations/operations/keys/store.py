@@ -47,6 +47,7 @@ async def read_keys(connection: Connection, query: ApiKeyQuery, at_most: int) ->
     """Return the keys that match a query, the newest first, after the key that its cursor names."""
     return await _read(
         connection,
+        id=query.id,
         tenant=query.tenant,
         scope=query.scope,
         statuses=query.status and _STATUSES.get(query.status, [query.status]),

@@ -106,6 +106,14 @@ async def test_the_list_tells_which_keys_expire_soon(operator: httpx2.AsyncClien
     assert await listed(operator, tenant="nobody") == []
 
 
+async def test_one_key_is_found_by_its_id(operator: httpx2.AsyncClient) -> None:
+    """Among all of them; an unknown id finds none."""
+    made = await make(operator)
+    await make(operator)
+    assert [key["id"] for key in await listed(operator, id=made["id"])] == [made["id"]]
+    assert await listed(operator, id="a1B2c3D4e5F6") == []
+
+
 async def test_pages_show_each_key_once(operator: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
     """The newest first, also those made in one moment."""
     for _ in range(7):
@@ -220,7 +228,7 @@ async def test_a_name_that_a_terminal_would_obey_is_refused(operator: httpx2.Asy
 
 
 @pytest.mark.parametrize(
-    "query", [{"cursor": "a\x00"}, {"cursor": "é"}, {"limit": "0"}, {"scope": "root"}, {"key": "x"}]
+    "query", [{"cursor": "a\x00"}, {"cursor": "é"}, {"limit": "0"}, {"scope": "root"}, {"key": "x"}, {"id": "a b"}]
 )
 async def test_a_wrong_query_is_refused(operator: httpx2.AsyncClient, query: dict[str, str]) -> None:
     """Unknown, malformed or out of bounds."""
