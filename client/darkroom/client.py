@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 import httpx2
 
 from darkroom.desk.audit import Audit
+from darkroom.desk.groups import DeadLetterGroups
 from darkroom.desk.keys import Keys
+from darkroom.desk.letters import DeadLetters
 from darkroom.desk.queues import Queues
 from darkroom.desk.workers import Workers
 from darkroom.errors import BrokenDownloadError, StillRunningError
@@ -50,6 +52,8 @@ class Client:
         self.workers = Workers(self._api)
         self.keys = Keys(self._api)
         self.audit = Audit(self._api)
+        self.dead_letters = DeadLetters(self._api)
+        self.dead_letter_groups = DeadLetterGroups(self._api)
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,15 @@
+"""`darkroom dead-letters` and the other commands of the operators' desk."""
+
+import click
+
+from darkroom.desk_commands.letters import list_
+
+dead_letters = click.Group(
+    "dead-letters",
+    help="""Inspect, replay and discard dead letters.
+
+    A dead letter is a job that failed for good, a message that can't be decoded, one whose job is unknown, or a webhook
+    that was given up.
+    """,
+    commands=[list_],
+)
