@@ -97,9 +97,52 @@ SELECT id FROM (
 WHERE id < :before AND id >= :since
 ORDER BY id DESC LIMIT :at_most;
 
--- name: walk_all(after, before, at_most)
--- The oldest first.
-SELECT id FROM dead_letters WHERE id > :after::uuid AND id < :before::uuid ORDER BY id LIMIT :at_most;
+-- Walks through the open letters of a scope, the oldest first. `after` is exclusive, as `before` is.
+
+-- name: scope_kinds(kinds, after, before, at_most)
+SELECT walk.id FROM unnest(:kinds::text[]) AS wanted (kind) CROSS JOIN LATERAL (
+    SELECT id FROM dead_letters AS letter
+    WHERE status = 'open'
+        AND (letter.kind, letter.id) > (wanted.kind, :after::uuid) AND (letter.kind, letter.id) < (wanted.kind, :before::uuid)
+    ORDER BY letter.kind, letter.id LIMIT :at_most
+) AS walk
+ORDER BY walk.id LIMIT :at_most;
+
+-- name: scope_group(group_id, after, before, at_most)
+SELECT id FROM dead_letters
+WHERE status = 'open' AND (group_id, id) > (:group_id::uuid, :after::uuid) AND (group_id, id) < (:group_id, :before::uuid)
+ORDER BY group_id, id LIMIT :at_most;
+
+-- name: scope_worker(worker, after, before, at_most)
+SELECT id FROM dead_letters
+WHERE worker IS NOT NULL AND (worker, id) > (:worker::text, :after::uuid) AND (worker, id) < (:worker, :before::uuid)
+ORDER BY worker, id LIMIT :at_most;
+
+-- name: scope_tenant(tenant_id, after, before, at_most)
+SELECT id FROM dead_letters
+WHERE (tenant_id, id) > (:tenant_id::uuid, :after::uuid) AND (tenant_id, id) < (:tenant_id, :before::uuid)
+ORDER BY tenant_id, id LIMIT :at_most;
+
+-- name: scope_named(id, after, before, at_most)
+-- As walk_named.
+SELECT id FROM (
+    SELECT id FROM dead_letters WHERE id = :id
+    UNION
+    SELECT id FROM dead_letters WHERE job_id = :id AND kind IN ('job', 'orphan')
+    UNION
+    SELECT id FROM dead_letters WHERE job_id = :id AND kind = 'webhook'
+    UNION
+    SELECT id FROM dead_letters WHERE delivery_id = :id AND kind = 'webhook' AND status IN ('open', 'replaying')
+    UNION
+    SELECT id FROM (
+        SELECT id FROM dead_letters
+        WHERE status = 'open' AND (group_id, id) > (:id, :after::uuid) AND (group_id, id) < (:id, :before::uuid)
+        ORDER BY group_id, id LIMIT :at_most
+    ) AS of_group
+    OFFSET 0
+) AS named
+WHERE id > :after AND id < :before
+ORDER BY id LIMIT :at_most;
 
 -- name: read_letters(ids, status, kind, model, tenant_id, reason, fingerprint, group_id, worker, job_id, text, at_most)
 -- Those of the letters that match, the newest first. In `text`, # stands for what error_shape() replaces.

@@ -29,6 +29,13 @@ class Window(NamedTuple):
     before: UUID
 
 
+class Span(NamedTuple):
+    """Which ids a step of a walk looks at: after < id < before."""
+
+    after: UUID
+    before: UUID
+
+
 class Step(NamedTuple):
     """A step of a walk through a scope, the oldest letters first."""
 

@@ -6,8 +6,8 @@ from chassis.postgres import Connection
 from darkroom_contracts.api.dead_letters import DeadLetter, LetterScope
 from darkroom_contracts.states import LetterKind, LetterStatus
 from operations.desk import store
-from operations.desk.records import Step
-from operations.desk.searching import criteria_of, window_of
+from operations.desk.records import Criteria, Span, Step
+from operations.desk.searching import criteria_of, named_by, window_of, without_name
 
 TOO_OFTEN = 2
 """A letter with this number of earlier ones, of its job or delivery, is left out of bulk acts, unless it is named."""
@@ -22,11 +22,31 @@ async def walk(connection: Connection, scope: LetterScope, after: UUID, before: 
     if criteria is None:
         return Step([], None)
     window = window_of(scope)
-    ids = await store.walk_all(connection, max(after, _before(window.since)), min(before, window.before), at_most)
-    wanted = ids if scope.ids is None else sorted({*ids} & {*scope.ids})
-    found = await store.read_letters(connection, wanted, criteria, LetterStatus.OPEN, at_most)
+    span = Span(max(after, _before(window.since)), min(before, window.before))
+    ids = await _next(connection, scope.ids, criteria, span, at_most)
+    wanted = ids if scope.ids is None else [*({*ids} & {*scope.ids})]
+    found = await store.read_letters(connection, wanted, without_name(criteria), LetterStatus.OPEN, at_most)
     last = ids[-1] if len(ids) == at_most else None
     return Step([each.id for each in reversed(found) if is_included(each, scope)], last)
+
+
+async def _next(
+    connection: Connection, ids: list[UUID] | None, criteria: Criteria, span: Span, at_most: int
+) -> list[UUID]:
+    """Return the next letters along the narrowest way. Others can be among them, and closed ones."""
+    named = named_by(criteria.text) or criteria.job_id
+    if named is not None:
+        return await store.scope_named(connection, named, span, at_most)
+    if ids is not None:
+        return sorted(each for each in {*ids} if span.after < each < span.before)[:at_most]
+    if criteria.group_id is not None:
+        return await store.scope_group(connection, criteria.group_id, span, at_most)
+    if criteria.worker is not None:
+        return await store.scope_worker(connection, criteria.worker, span, at_most)
+    if criteria.tenant_id is not None:
+        return await store.scope_tenant(connection, criteria.tenant_id, span, at_most)
+    kinds = list(LetterKind) if criteria.kind is None else [criteria.kind]
+    return await store.scope_kinds(connection, kinds, span, at_most)
 
 
 def is_included(letter: DeadLetter, scope: LetterScope) -> bool:

@@ -70,10 +70,7 @@ async def _page(connection: Connection, query: DeadLetterQuery, criteria: Criter
 async def _matching(
     connection: Connection, ids: list[UUID], criteria: Criteria, status: str | None, limit: int
 ) -> list[DeadLetter]:
-    named = _uuid(criteria.text)
-    return await store.read_letters(
-        connection, ids, criteria if named is None else criteria._replace(text=None), status, limit
-    )
+    return await store.read_letters(connection, ids, without_name(criteria), status, limit)
 
 
 async def criteria_of(connection: Connection, wanted: LetterFilter) -> Criteria | None:
@@ -102,7 +99,7 @@ def window_of(wanted: LetterFilter) -> Window:
 
 async def _way(connection: Connection, criteria: Criteria, status: str | None) -> Way:
     only_open = status == LetterStatus.OPEN
-    named = _uuid(criteria.text)
+    named = named_by(criteria.text)
     if named is not None:
         return Way(partial(_of_named, named))
     if criteria.job_id is not None:
@@ -164,8 +161,13 @@ async def _of_kinds(
     return await store.walk_kinds(connection, kinds, window, at_most, only_open=only_open)
 
 
-def _uuid(text: str | None) -> UUID | None:
-    """Return the id that a text is, in the form with hyphens."""
+def without_name(criteria: Criteria) -> Criteria:
+    """Return the criteria of letters that an id in the filter's text names."""
+    return criteria if named_by(criteria.text) is None else criteria._replace(text=None)
+
+
+def named_by(text: str | None) -> UUID | None:
+    """Return the id that the text of a filter is, in the form with hyphens."""
     if text is None or len(text) != 36:
         return None
     try:

@@ -18,7 +18,7 @@ from darkroom_contracts.states import (
     LetterKind,
     LetterStatus,
 )
-from operations.desk.records import Criteria, Discarded, JobState, LetterState, Window
+from operations.desk.records import Criteria, Discarded, JobState, LetterState, Span, Window
 
 queries = load_queries("operations.desk")
 
@@ -82,9 +82,29 @@ async def walk_named(connection: Connection, named: UUID, window: Window, at_mos
     return await _ids(queries.walk_named(connection, id=named, **window._asdict(), at_most=at_most))
 
 
-async def walk_all(connection: Connection, after: UUID, before: UUID, at_most: int) -> list[UUID]:
-    """Return the oldest ids between two, neither of them included."""
-    return await _ids(queries.walk_all(connection, after=after, before=before, at_most=at_most))
+async def scope_kinds(connection: Connection, kinds: Sequence[LetterKind], span: Span, at_most: int) -> list[UUID]:
+    """Return the oldest ids of open letters of some kinds."""
+    return await _ids(queries.scope_kinds(connection, kinds=list(kinds), **span._asdict(), at_most=at_most))
+
+
+async def scope_group(connection: Connection, group_id: UUID, span: Span, at_most: int) -> list[UUID]:
+    """Return the oldest ids of open letters of a group."""
+    return await _ids(queries.scope_group(connection, group_id=group_id, **span._asdict(), at_most=at_most))
+
+
+async def scope_worker(connection: Connection, worker: str, span: Span, at_most: int) -> list[UUID]:
+    """Return the oldest ids of letters whose last attempt was a worker's."""
+    return await _ids(queries.scope_worker(connection, worker=worker, **span._asdict(), at_most=at_most))
+
+
+async def scope_tenant(connection: Connection, tenant_id: UUID, span: Span, at_most: int) -> list[UUID]:
+    """Return the oldest ids of a tenant."""
+    return await _ids(queries.scope_tenant(connection, tenant_id=tenant_id, **span._asdict(), at_most=at_most))
+
+
+async def scope_named(connection: Connection, named: UUID, span: Span, at_most: int) -> list[UUID]:
+    """Return the oldest ids of the letters that an id names: their own, their job's, delivery's or group's."""
+    return await _ids(queries.scope_named(connection, id=named, **span._asdict(), at_most=at_most))
 
 
 async def read_letters(

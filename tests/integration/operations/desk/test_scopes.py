@@ -35,6 +35,31 @@ async def test_a_walk_sees_each_letter_once(pool: Database, letters: DeskLetters
     assert await walked(pool, at_most, model="flux") == sorted(wanted)
 
 
+@pytest.mark.parametrize("at_most", [1, 2, 1000])
+@pytest.mark.parametrize("way", ["ids", "group", "worker", "tenant", "job", "text", "group in text", "kind"])
+async def test_each_way_sees_its_letters_once(pool: Database, letters: DeskLetters, way: str, at_most: int) -> None:
+    """Whichever filter is the narrowest: the oldest first, in steps of any size, without others or closed letters."""
+    job = uuid4()
+    rare: dict[str, Any] = {"job": job, "tenant": "few", "worker": "rare", "message": "a rare failure"}
+    wanted = sorted([*await letters.add(3, **rare), *await letters.add(2, **rare | {"job": uuid4()})])
+    of_job = [each for each in wanted if (await letters.row(each))["job_id"] == job]
+    await letters.add(2, status="discarded", **rare | {"job": uuid4()})
+    await letters.add(3, "webhook", tenant="many", message="a rare failure")
+    group = await letters.group(wanted[0])
+    scopes: dict[str, tuple[dict[str, Any], list[UUID]]] = {
+        "ids": ({"ids": wanted[::-1]}, wanted),
+        "group": ({"group": group}, wanted),
+        "worker": ({"worker": "rare"}, wanted),
+        "tenant": ({"tenant": "few"}, wanted),
+        "job": ({"job": job}, of_job),
+        "text": ({"text": str(job)}, of_job),
+        "group in text": ({"text": str(group), "ids": wanted[1:4]}, wanted[1:4]),
+        "kind": ({"kind": LetterKind.JOB}, wanted),
+    }
+    scope, expected = scopes[way]
+    assert await walked(pool, at_most, **scope) == expected
+
+
 async def test_a_walk_ends_at_its_bound(pool: Database, letters: DeskLetters) -> None:
     """Letters that come later are not in it."""
     ids = sorted(await letters.add(5))
