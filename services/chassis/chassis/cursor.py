@@ -6,33 +6,41 @@ from collections.abc import Sequence
 from uuid import UUID
 
 _VERSION = b"\x01"
-_LENGTH = 23
-"""Characters of 17 bytes in base64 without padding."""
+_LENGTH = 17
+"""Bytes of a version and an id."""
 
 
 class MalformedCursorError(ValueError):
     """The text is not a cursor of this version."""
 
 
+def seal(content: bytes) -> str:
+    """Return bytes as a text that a URL holds unchanged."""
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def unseal(text: str) -> bytes:
+    """Return the bytes of a sealed text. Raises MalformedCursorError for any text that `seal` does not return."""
+    try:
+        content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:  # ValueError: the text is not ASCII
+        raise MalformedCursorError from error
+    if seal(content) != text:  # it has padding, or bits that hold nothing
+        raise MalformedCursorError
+    return content
+
+
 def encode_cursor(last: UUID) -> str:
-    """Return the cursor of a page whose last item is `last`: 23 characters that a URL holds unchanged."""
-    return base64.urlsafe_b64encode(_VERSION + last.bytes).decode().rstrip("=")
+    """Return the cursor of a page whose last item is `last`: 23 characters."""
+    return seal(_VERSION + last.bytes)
 
 
 def decode_cursor(text: str) -> UUID:
     """Return the last item of the page that a cursor follows. Raises MalformedCursorError."""
-    if len(text) != _LENGTH:
+    content = unseal(text)
+    if len(content) != _LENGTH or not content.startswith(_VERSION):
         raise MalformedCursorError
-    try:
-        content = base64.b64decode(text + "=", altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:  # ValueError: the text is not ASCII
-        raise MalformedCursorError from error
-    if not content.startswith(_VERSION):
-        raise MalformedCursorError
-    last = UUID(bytes=content[len(_VERSION) :])
-    if encode_cursor(last) != text:  # the last character has two bits that hold nothing
-        raise MalformedCursorError
-    return last
+    return UUID(bytes=content[len(_VERSION) :])
 
 
 def next_cursor(seen: Sequence[UUID], shown: Sequence[UUID], limit: int, at_most: int) -> str | None:

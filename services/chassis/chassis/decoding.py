@@ -19,19 +19,22 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_FIELD = 200
 
 _FIELD_WORDING = {"missing required": "is missing; add it", "contains unknown": "is not a known field; remove it"}
-_FLOAT_WORDING = {"got `float`": "must be a whole number, written without a decimal point"}
+_WORDING = {
+    "got `float`": "must be a whole number, written without a decimal point",
+    r"'^[^\\x00]": "must not hold NUL characters",  # the pattern of texts that may hold anything else
+}
 
 
 class BodyDecoder(Generic[T]):
     """Decodes the JSON bodies of a type.
 
     `wording` has what to say, in place of msgspec's complaint, by a part of the complaint: msgspec reports types and
-    patterns, people need to know what to change.
+    patterns, people need to know what to change. It adds to the wording that all bodies and queries have in common.
     """
 
     def __init__(self, type: type[T], wording: Mapping[str, str] | None = None) -> None:  # noqa: A002 - msgspec's name
         self._decode = msgspec.json.Decoder(type).decode
-        self._wording = _FLOAT_WORDING | dict(wording or {})
+        self._wording = _WORDING | dict(wording or {})
 
     def __call__(self, body: bytes) -> T:
         """Decode a body.
@@ -58,7 +61,7 @@ def decode_query(parameters: Iterable[tuple[str, str]], type: type[S], wording: 
     try:
         return msgspec.convert(values, type, strict=False)
     except msgspec.ValidationError as error:
-        raise _translated(str(error), wording or {}) from None  # the complaint is in the problem
+        raise _translated(str(error), _WORDING | dict(wording or {})) from None  # the complaint is in the problem
 
 
 def invalid(field: str, what: str) -> ProblemError:

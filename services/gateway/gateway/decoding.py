@@ -9,7 +9,6 @@ decode_request = BodyDecoder(
         "matching regex '^https": "must be an http or https URL without user, password or spaces",
         "matching regex '^[A-Za-z0-9_.-]": "has a name that is not 1 to 64 letters, digits, dots, dashes or"
         " underscores",
-        "matching regex": "must not hold NUL characters",
     },
 )
 """Decodes the body of a submission, as BodyDecoder describes."""

@@ -29,7 +29,6 @@ _WORDING = {
     "^[A-Za-z0-9_.-]": "has a name that is not 1 to 64 letters, digits, dots, dashes or underscores",
     "^[!#": "has a name that is not a token of letters, digits and !#$%&'*+.^_`|~-",
     "x21-": "has a value that is not of visible ASCII characters with spaces only between them",
-    "matching regex": "must not hold NUL characters",
 }
 _QUERY_WORDING = {"matching regex": "must be the id of an endpoint, or `implicit`"}
 

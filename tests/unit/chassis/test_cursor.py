@@ -1,11 +1,15 @@
 """Cursors: opaque, versioned, refused unless a list returned them, and null on the last page."""
 
 import base64
+from contextlib import suppress
+from string import ascii_letters, digits
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from chassis.cursor import MalformedCursorError, decode_cursor, encode_cursor, next_cursor
+from chassis.cursor import MalformedCursorError, decode_cursor, encode_cursor, next_cursor, seal, unseal
 
 ID = UUID("01993b5c-0007-7000-8000-00000000000d")
 CURSOR = "AQGZO1wAB3AAgAAAAAAAAA0"
@@ -66,3 +70,18 @@ def test_a_cursor_says_whether_more_follow(seen: list[int], shown: list[int], la
     """Of a page of two that looks at three at the most. Nothing is shown twice or left out."""
     expected = None if last is None else encode_cursor(UUID(int=last))
     assert next_cursor(ids(*seen), ids(*shown), 2, 3) == expected
+
+
+@given(st.binary(max_size=40))
+def test_bytes_survive_their_seal(content: bytes) -> None:
+    """Of any length, in characters that a URL holds unchanged."""
+    text = seal(content)
+    assert unseal(text) == content
+    assert not text.strip(ascii_letters + digits + "-_")
+
+
+@given(st.text(alphabet="AQgwz_-=+/\n \N{FULLWIDTH LATIN CAPITAL LETTER A}", max_size=12))
+def test_bytes_have_one_spelling(text: str) -> None:
+    """A text is refused, or is the one that sealing its bytes returns."""
+    with suppress(MalformedCursorError):
+        assert seal(unseal(text)) == text

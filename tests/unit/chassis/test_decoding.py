@@ -74,3 +74,21 @@ def test_a_body_is_explained_in_given_words() -> None:
         BodyDecoder(Body)(b'{"name": 7}')
     assert refusal(caught.value) == (422, "name", "name is wrong: expected `str`, got `int`.")
     assert BodyDecoder(Body)(b'{"name": "a"}') == Body("a")
+
+
+class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    some: Annotated[str, Meta(pattern=r"^[^\x00]+$")] = "-"
+    any: Annotated[str, Meta(pattern=r"^[^\x00]*$")] = ""
+
+
+@pytest.mark.parametrize("field", ["some", "any"])
+def test_nul_is_refused_in_the_same_words_everywhere(field: str) -> None:
+    """In bodies and in queries, whatever else a caller words."""
+    expected = 422, field, f"{field} must not hold NUL characters."
+    for wording in ({}, {"^https": "must be a URL"}):
+        with pytest.raises(ProblemError) as caught:
+            BodyDecoder(Text, wording)(f'{{"{field}": "\\u0000"}}'.encode())
+        assert refusal(caught.value) == expected
+        with pytest.raises(ProblemError) as caught:
+            decode_query([(field, "\0")], Text, wording)
+        assert refusal(caught.value) == expected

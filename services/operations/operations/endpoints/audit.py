@@ -9,7 +9,7 @@ from chassis.http import Endpoint, reply
 from chassis.postgres import Database
 from darkroom_contracts.api.audit import AuditQuery
 from operations.audit.reading import read_audit
-from operations.endpoints.face import NO_STORE, WORDING
+from operations.endpoints.face import NO_STORE
 
 
 class AuditEndpoints:
@@ -24,5 +24,5 @@ class AuditEndpoints:
 
     async def read(self, request: Request, caller: Caller) -> Response:
         """Return a page of the log."""
-        query = decode_query(request.query_params.multi_items(), AuditQuery, WORDING)
+        query = decode_query(request.query_params.multi_items(), AuditQuery)
         return reply(await read_audit(self._database, query), headers=NO_STORE)

@@ -24,7 +24,7 @@ from operations.desk.detail import ShowLetter
 from operations.desk.exporting import Export
 from operations.desk.revealing import RevealLetter
 from operations.desk.searching import Letters
-from operations.endpoints.face import NO_STORE, WORDING
+from operations.endpoints.face import NO_STORE
 
 JSON_LINES = "application/x-ndjson"
 
@@ -38,10 +38,10 @@ class LetterEndpoints:
         self._reveal = RevealLetter(database)
         self._closing = Closing(database)
         self._export = Export(database)
-        self._decode_reveal = BodyDecoder(RevealRequest, WORDING)
-        self._decode_discard = BodyDecoder(DiscardRequest, WORDING)
-        self._decode_restore = BodyDecoder(RestoreRequest, WORDING)
-        self._decode_bulk = BodyDecoder(BulkDiscardRequest, WORDING)
+        self._decode_reveal = BodyDecoder(RevealRequest)
+        self._decode_discard = BodyDecoder(DiscardRequest)
+        self._decode_restore = BodyDecoder(RestoreRequest)
+        self._decode_bulk = BodyDecoder(BulkDiscardRequest)
 
     def by_name(self) -> dict[str, Endpoint]:
         """Return the endpoints by the names of their routes."""
@@ -57,12 +57,12 @@ class LetterEndpoints:
 
     async def list(self, request: Request, caller: Caller) -> Response:
         """Return a page of dead letters."""
-        query = decode_query(request.query_params.multi_items(), DeadLetterQuery, WORDING)
+        query = decode_query(request.query_params.multi_items(), DeadLetterQuery)
         return reply(await self._letters.page(query), headers=NO_STORE)
 
     async def export(self, request: Request, caller: Caller) -> Response:
         """Stream dead letters as JSON lines. The first page is read before the status is sent."""
-        query = decode_query(request.query_params.multi_items(), DeadLetterExportQuery, WORDING)
+        query = decode_query(request.query_params.multi_items(), DeadLetterExportQuery)
         chunks = self._export(query)
         return StreamingResponse(_from(await anext(chunks, b""), chunks), 200, NO_STORE, JSON_LINES)
 

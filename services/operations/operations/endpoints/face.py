@@ -13,8 +13,6 @@ from operations.errors import OperationsError
 
 NO_STORE = {"Cache-Control": "no-store"}
 """Responses hold secrets, and what belongs to tenants."""
-WORDING = {"matching regex": "must not hold NUL characters"}
-"""What to say of texts whose only pattern excludes NUL characters."""
 
 
 def face(*topics: Mapping[str, Endpoint]) -> dict[str, Endpoint]:

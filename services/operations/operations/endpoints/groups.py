@@ -8,7 +8,7 @@ from chassis.decoding import BodyDecoder, decode_query
 from chassis.http import Endpoint, read_body, reply
 from darkroom_contracts.api import MAX_BODY_BYTES
 from darkroom_contracts.api.dead_letter_groups import DeadLetterGroupQuery, GroupNoteRequest
-from operations.endpoints.face import NO_STORE, WORDING
+from operations.endpoints.face import NO_STORE
 from operations.groups.groups import Groups
 from operations.groups.notes import WriteNote
 
@@ -19,7 +19,7 @@ class GroupEndpoints:
     def __init__(self, groups: Groups, note: WriteNote) -> None:
         self._groups = groups
         self._note = note
-        self._decode_note = BodyDecoder(GroupNoteRequest, WORDING)
+        self._decode_note = BodyDecoder(GroupNoteRequest)
 
     def by_name(self) -> dict[str, Endpoint]:
         """Return the endpoints by the names of their routes."""
@@ -27,7 +27,7 @@ class GroupEndpoints:
 
     async def list(self, request: Request, _: Caller) -> Response:
         """Return a page of groups."""
-        query = decode_query(request.query_params.multi_items(), DeadLetterGroupQuery, WORDING)
+        query = decode_query(request.query_params.multi_items(), DeadLetterGroupQuery)
         return reply(await self._groups.page(query), headers=NO_STORE)
 
     async def get(self, request: Request, _: Caller) -> Response:

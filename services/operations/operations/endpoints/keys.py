@@ -11,7 +11,7 @@ from chassis.http import Endpoint, read_body, reply
 from chassis.postgres import Database
 from darkroom_contracts.api import MAX_BODY_BYTES
 from darkroom_contracts.api.keys import ApiKeyQuery, ApiKeyRequest, RevocationRequest, RotationRequest
-from operations.endpoints.face import NO_STORE, WORDING
+from operations.endpoints.face import NO_STORE
 from operations.keys.lifecycle import create_key, list_keys, revoke_key, rotate_key
 
 _TENANT = "must be the name of a tenant: 1 to 63 small letters, digits and dashes, not a dash first"
@@ -19,7 +19,6 @@ _WORDING = {
     "^[a-z0-9]": _TENANT,
     "^[A-Za-z0-9]": "must be the id of a key: letters and digits",
     "x1f": "must hold printable characters only",
-    **WORDING,
 }
 
 

@@ -9,7 +9,7 @@ from chassis.http import Endpoint, read_body, reply
 from darkroom_contracts.api import MAX_BODY_BYTES
 from darkroom_contracts.api.queues import PauseRequest, QueueQuery
 from darkroom_contracts.api.workers import DrainRequest, WorkerQuery
-from operations.endpoints.face import NO_STORE, WORDING
+from operations.endpoints.face import NO_STORE
 from operations.queues.overview import Overview
 from operations.queues.pausing import Pausing
 from operations.workers.draining import Draining
@@ -24,8 +24,8 @@ class QueueEndpoints:
         self._pausing = pausing
         self._workers = workers
         self._draining = draining
-        self._decode_pause = BodyDecoder(PauseRequest, WORDING)
-        self._decode_drain = BodyDecoder(DrainRequest, WORDING)
+        self._decode_pause = BodyDecoder(PauseRequest)
+        self._decode_drain = BodyDecoder(DrainRequest)
 
     def by_name(self) -> dict[str, Endpoint]:
         """Return the endpoints by the names of their routes."""
@@ -40,7 +40,7 @@ class QueueEndpoints:
 
     async def list_queues(self, request: Request, caller: Caller) -> Response:
         """Return how the queues stand."""
-        query = decode_query(request.query_params.multi_items(), QueueQuery, WORDING)
+        query = decode_query(request.query_params.multi_items(), QueueQuery)
         return reply(await self._overview.show(query.model), headers=NO_STORE)
 
     async def pause(self, request: Request, caller: Caller) -> Response:
@@ -55,7 +55,7 @@ class QueueEndpoints:
 
     async def list_workers(self, request: Request, caller: Caller) -> Response:
         """Return the workers."""
-        query = decode_query(request.query_params.multi_items(), WorkerQuery, WORDING)
+        query = decode_query(request.query_params.multi_items(), WorkerQuery)
         return reply(await self._workers.show(query.worker, query.model), headers=NO_STORE)
 
     async def drain(self, request: Request, caller: Caller) -> Response:

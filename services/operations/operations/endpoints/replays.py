@@ -19,7 +19,7 @@ from darkroom_contracts.api.replays import (
 )
 from darkroom_contracts.routes.replays import GET_REPLAY
 from operations.bulk.control import Control
-from operations.endpoints.face import NO_STORE, WORDING
+from operations.endpoints.face import NO_STORE
 from operations.replays.edits import Bounds
 from operations.replays.outcome import Redelivered, Replayed
 from operations.replays.replay import replay
@@ -32,10 +32,10 @@ class ReplayEndpoints:
         self._database = database
         self._bounds = bounds
         self._control = Control(database)
-        self._decode_replay = BodyDecoder(ReplayRequest, WORDING)
-        self._decode_plan = BodyDecoder(BulkReplayRequest, WORDING)
+        self._decode_replay = BodyDecoder(ReplayRequest)
+        self._decode_plan = BodyDecoder(BulkReplayRequest)
         self._decode_start = BodyDecoder(ReplayStartRequest)
-        self._decode_act = BodyDecoder(ReplayActRequest, WORDING)
+        self._decode_act = BodyDecoder(ReplayActRequest)
 
     def by_name(self) -> dict[str, Endpoint]:
         """Return the endpoints by the names of their routes."""

@@ -1,12 +1,10 @@
 """Cursors of the list of groups, whose order is not that of their ids."""
 
-import base64
-import binascii
 import struct
 from datetime import timedelta
 from uuid import UUID
 
-from chassis.cursor import MalformedCursorError
+from chassis.cursor import MalformedCursorError, seal, unseal
 from chassis.moments import EPOCH
 from operations.groups.records import Position
 
@@ -18,17 +16,15 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def encode_position(last: Position) -> str:
     """Return the cursor of a page that ends with a group."""
-    packed = _FORM.pack(_VERSION, last.is_open, (last.seen_at - EPOCH) // _MICROSECOND, last.id.bytes)
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    return seal(_FORM.pack(_VERSION, last.is_open, (last.seen_at - EPOCH) // _MICROSECOND, last.id.bytes))
 
 
 def decode_position(text: str) -> Position:
     """Return the group after which a page begins. Raises MalformedCursorError."""
     try:
-        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        version, is_open, microseconds, identifier = _FORM.unpack(packed)
+        version, is_open, microseconds, identifier = _FORM.unpack(unseal(text))
         position = Position(is_open, EPOCH + microseconds * _MICROSECOND, UUID(bytes=identifier))
-    except (binascii.Error, struct.error, OverflowError, ValueError) as error:  # ValueError: the text is not ASCII
+    except (struct.error, OverflowError) as error:
         raise MalformedCursorError from error
     if version != _VERSION or encode_position(position) != text:
         raise MalformedCursorError
