@@ -14,6 +14,7 @@ from tests.support.fixtures import ServiceFactory
 from tests.support.processes import ServiceProcess
 from tests.support.queues import Queues
 from tests.support.waiting import eventually
+from tests.support.webhook_spellings import REFUSED_HOSTS, REFUSED_URLS
 
 REPOSITORY = Path(__file__).parents[3]
 MEGABYTE = 1024**2
@@ -101,6 +102,29 @@ async def test_a_body_that_ends_early_leaves_nothing(
     assert (await counts(rows))[0] == 1
     assert "Traceback" not in gateway.output()
     assert '"level": "error"' not in gateway.output()
+
+
+async def test_webhook_urls_that_are_refused_leave_nothing(
+    start_service: ServiceFactory, environment: Environment, key: str, rows: asyncpg.Connection
+) -> None:
+    """A 422 names the field for each kind of spelling; the Idempotency-Key is free for the corrected request."""
+    gateway = await start_gateway(start_service, environment)
+    refused = [f"https://{hosts[-1]}/hook" for hosts in REFUSED_HOSTS.values()]
+    refused += [urls[-1] for urls in REFUSED_URLS.values()]
+    assert len(refused) >= 20
+    async with httpx2.AsyncClient(base_url=gateway.url, headers=bearer(key), trust_env=False) as client:
+        for number, url in enumerate(refused):
+            headers = {"Idempotency-Key": f"key-{number}"}
+            answer = await client.post("/v1/jobs", json={**BODY, "webhook_url": url}, headers=headers)
+            problem = answer.json()
+            assert (answer.status_code, problem["code"], problem["field"]) == (422, "invalid_request", "webhook_url"), (
+                url
+            )
+        assert await counts(rows) == (0, 0, 0)
+        corrected = {**BODY, "webhook_url": "https://example.com/hook"}
+        answer = await client.post("/v1/jobs", json=corrected, headers={"Idempotency-Key": "key-0"})
+    assert (answer.status_code, "idempotency-replayed" in answer.headers) == (202, False)
+    assert await counts(rows) == (1, 1, 1)
 
 
 async def _is_published(rows: asyncpg.Connection) -> bool:
