@@ -168,6 +168,11 @@ class Jobs:
         await self.set(job_id, **columns)
         return job_id
 
+    async def relayed(self, job_id: UUID, **changes: Any) -> bytes:
+        """Return a message of the job with its tenant and database, as the relay sends it."""
+        fields = {"instance_id": await self.value("SELECT id FROM instance")} | changes
+        return complete_message(job_id, self._tenant, **fields)
+
     async def settle_deliveries(self) -> None:
         """Mark every webhook delivery as finished."""
         await self._connection.execute(SETTLE_DELIVERIES)

@@ -15,6 +15,7 @@ REJECTED = {"x-death": [{"reason": "rejected", "queue": "darkroom.render.tiny.v1
 async def record_orphan(pool: Database, jobs: Jobs, **changes: Any) -> Any:
     """Ingest a message whose job is unknown, and return its dead letter."""
     job_id = changes.pop("job_id", None) or aged_id(timedelta(hours=3))
-    body = complete_message(job_id, **({"tenant": jobs.tenant} | changes))
+    instance_id = await jobs.value("SELECT id FROM instance")
+    body = complete_message(job_id, **({"tenant": jobs.tenant, "instance_id": instance_id} | changes))
     assert await ingest(pool, body, REJECTED) is Ingested.ORPHANED
     return await jobs.letter(job_id)

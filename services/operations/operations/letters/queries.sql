@@ -1,8 +1,9 @@
 -- Ingest. What a message says of its tenant must be true: a forged one changes nothing of another tenant's job.
 
--- name: fail_undeliverable(job_id, generation, tenant_id, error, body, headers)$
--- False unless the job is queued in that generation, and is the tenant's, if one is given.
-SELECT CASE WHEN :tenant_id::uuid IS NULL OR EXISTS (SELECT FROM jobs WHERE id = :job_id AND tenant_id = :tenant_id)
+-- name: fail_undeliverable(job_id, generation, tenant_id, instance_id, error, body, headers)$
+-- False unless the job is queued in that generation, and the tenant and the instance are its own.
+SELECT CASE WHEN EXISTS (SELECT FROM jobs WHERE id = :job_id AND tenant_id = :tenant_id)
+        AND EXISTS (SELECT FROM instance WHERE id = :instance_id)
     THEN finish_job(:job_id, :generation, NULL, 'failed', :error, the_body => :body, the_headers => :headers)
     ELSE false
 END;

@@ -53,7 +53,7 @@ class Found(NamedTuple):
     body: bytes
     headers: dict[str, Any]
     undeliverable: bool
-    """Whether the broker gave it up at the delivery limit."""
+    """Whether the broker says that it reached the delivery limit."""
 
     @property
     def job(self) -> NamedJob:
@@ -120,7 +120,15 @@ async def _record(connection: Connection, found: Sequence[Found]) -> Results:
 
 
 async def _fail(connection: Connection, dead: Found) -> bool:
-    return await store.fail_undeliverable(connection, dead.job, _UNDELIVERABLE, dead.body, dead.headers)
+    """Fail the job of a message at the delivery limit, if the message is one that the relay sent.
+
+    The broker's record is a header, which anyone who may publish can write; and the job's row can't show deliveries
+    that ended before a claim. So the message must carry what only the database and its messages do. Otherwise it is
+    dropped, and the job's message is republished once it is shown to be lost.
+    """
+    if not isinstance(dead.message, v2.Render):
+        return False
+    return await store.fail_undeliverable(connection, dead.message, _UNDELIVERABLE, dead.body, dead.headers)
 
 
 async def _strangers(connection: Connection, rest: Sequence[Found]) -> list[Unusable]:

@@ -8,6 +8,7 @@ import msgspec
 
 from chassis.postgres import Connection, Row, load_queries
 from darkroom_contracts.api import JobError
+from darkroom_contracts.messages import v2
 from darkroom_contracts.states import AttemptOutcome, DeliveryOutcome, DeliveryStatus, EndpointStatus, JobStatus
 from operations.letters.records import (
     AttemptRecord,
@@ -29,15 +30,19 @@ MOST_ATTEMPTS = 200
 
 
 async def fail_undeliverable(
-    connection: Connection, dead: NamedJob, error: JobError, body: bytes, headers: Any
+    connection: Connection, message: v2.Render, error: JobError, body: bytes, headers: Any
 ) -> bool:
-    """Fail a job whose message reached the delivery limit. Return False unless it is queued in that generation."""
+    """Fail a job whose message reached the delivery limit.
+
+    Return False unless it is queued in that generation, and the tenant and the database in the message are its own.
+    """
     return bool(
         await queries.fail_undeliverable(
             connection,
-            job_id=dead.job_id,
-            generation=dead.generation,
-            tenant_id=dead.tenant_id,
+            job_id=message.job_id,
+            generation=message.generation,
+            tenant_id=message.tenant_id,
+            instance_id=message.instance_id,
             error=error,
             body=body,
             headers=headers,

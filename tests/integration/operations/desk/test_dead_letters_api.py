@@ -221,8 +221,7 @@ async def test_a_body_beyond_the_bound_is_cut(
 async def test_forged_records_of_the_broker_change_no_job(pool: Database, jobs: Jobs) -> None:
     """An `x-death` without the limit, of another form, or of another tenant's message."""
     job_id = await jobs.queued()
-    own = complete_message(job_id, jobs.tenant)
-    strange = complete_message(job_id, uuid4())
+    own, strange = await jobs.relayed(job_id), await jobs.relayed(job_id, tenant_id=uuid4())
     forged: list[dict[str, Any]] = [
         {"x-death": [{"reason": "rejected"}, {"reason": "delivery_limit"}]},
         {"x-death": {"reason": "delivery_limit"}},

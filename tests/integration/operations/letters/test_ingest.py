@@ -15,7 +15,7 @@ from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
 from darkroom_contracts.topology import DEAD_EXCHANGE, DEAD_QUEUE, WORK_DELIVERY_LIMIT, Lanes, topology, work_queue
 from operations.letters.ingest import BATCH, Ingest, Ingested, ingest
-from tests.integration.operations.jobs import Jobs, message
+from tests.integration.operations.jobs import Jobs, complete_message, message
 from tests.support.fixtures import DatabaseFactory
 from tests.support.ids import aged_id
 from tests.support.waiting import eventually
@@ -74,10 +74,11 @@ async def _drained(pool: Database, broker: Broker, jobs: Jobs) -> bool:
 async def test_a_message_at_the_delivery_limit_fails_its_job(pool: Database, jobs: Jobs) -> None:
     """A message at the delivery limit fails its job, whose dead letter holds the exact message."""
     job_id = await jobs.queued()
-    assert await ingest(pool, message(job_id), DELIVERY_LIMIT) is Ingested.FAILED
+    body = await jobs.relayed(job_id)
+    assert await ingest(pool, body, DELIVERY_LIMIT) is Ingested.FAILED
     letter = await jobs.letter(job_id)
     assert (await jobs.status(job_id), letter["reason"]) == ("failed", "delivery_limit")
-    assert letter["body"] == message(job_id)
+    assert letter["body"] == body
     assert msgspec.json.decode(letter["headers"]) == DELIVERY_LIMIT
     assert msgspec.json.decode(letter["x_death"]) == DELIVERY_LIMIT["x-death"]
     assert await jobs.value("SELECT event FROM webhook_deliveries WHERE job_id = $1", job_id) == "job.failed"
@@ -88,27 +89,25 @@ async def test_the_broker_dead_letters_at_the_delivery_limit(
 ) -> None:
     """A message that is requeued beyond the delivery limit is dead-lettered, and its job fails."""
     job_id = await jobs.queued()
+    body = await jobs.relayed(job_id)
     work = await channel.get_queue(work_queue("tiny"), ensure=False)
-    await channel.default_exchange.publish(aio_pika.Message(message(job_id)), work.name)
+    await channel.default_exchange.publish(aio_pika.Message(body), work.name)
     async with work.iterator(timeout=10) as deliveries:
         for _ in range(WORK_DELIVERY_LIMIT + 1):
             await (await anext(deliveries)).reject(requeue=True)
     await eventually(lambda: _drained(pool, broker, jobs), what="the message was ingested")
     letter = await jobs.letter(job_id)
-    assert (await jobs.status(job_id), letter["reason"], letter["body"]) == (
-        "failed",
-        "delivery_limit",
-        message(job_id),
-    )
+    assert (await jobs.status(job_id), letter["reason"], letter["body"]) == ("failed", "delivery_limit", body)
     assert await work.get(fail=False) is None
 
 
 async def test_a_message_that_comes_twice_changes_nothing(pool: Database, jobs: Jobs) -> None:
     """A redelivered message finds its letter complete and leaves it unchanged."""
     job_id = await jobs.queued()
+    body = await jobs.relayed(job_id)
     for _ in range(2):
-        await ingest(pool, message(job_id), DELIVERY_LIMIT)
-    assert await ingest(pool, message(job_id), REJECTED) is Ingested.COMPLETED
+        await ingest(pool, body, DELIVERY_LIMIT)
+    assert await ingest(pool, body, REJECTED) is Ingested.COMPLETED
     assert await jobs.value("SELECT count(*) FROM dead_letters") == 1
     assert b"delivery_limit" in (await jobs.letter(job_id))["x_death"].encode()
 
@@ -116,7 +115,8 @@ async def test_a_message_that_comes_twice_changes_nothing(pool: Database, jobs: 
 async def test_one_message_twice_at_once_is_one_letter(pool: Database, jobs: Jobs) -> None:
     """Concurrent ingests of copies of a message write one letter."""
     job_id = await jobs.queued()
-    results = await asyncio.gather(*(ingest(pool, message(job_id), DELIVERY_LIMIT) for _ in range(4)))
+    body = await jobs.relayed(job_id)
+    results = await asyncio.gather(*(ingest(pool, body, DELIVERY_LIMIT) for _ in range(4)))
     assert results.count(Ingested.FAILED) == 1
     assert await jobs.value("SELECT count(*) FROM dead_letters") == 1
 
@@ -128,10 +128,25 @@ async def test_a_message_that_says_nothing_new_is_dropped(pool: Database, jobs: 
     newer = await jobs.queued(generation="2")
     purged = aged_id(timedelta(days=100))
     await jobs.execute("UPDATE instance SET purged_before = now() - interval '99 days'")
-    for body in (message(running), message(newer, generation=1), message(purged)):
-        assert await ingest(pool, body, headers) is Ingested.DROPPED
+    for job_id in (running, newer, purged):
+        for body in (message(job_id), await jobs.relayed(job_id)):
+            assert await ingest(pool, body, headers) is Ingested.DROPPED
     assert (await jobs.status(running), await jobs.status(newer)) == ("running", "queued")
     assert await jobs.value("SELECT count(*) FROM dead_letters") == 0
+
+
+@pytest.mark.parametrize("forged", ["version 1", "another database", "another generation"])
+async def test_a_forged_delivery_limit_fails_no_job(pool: Database, jobs: Jobs, forged: str) -> None:
+    """The broker's record is a header that anyone can write: the message must be one that the relay sent."""
+    job_id = await jobs.queued()
+    bodies = {
+        "version 1": message(job_id),
+        "another database": complete_message(job_id, jobs.tenant),
+        "another generation": await jobs.relayed(job_id, generation=2),
+    }
+    assert await ingest(pool, bodies[forged], DELIVERY_LIMIT) is Ingested.DROPPED
+    assert await jobs.status(job_id) == "queued"
+    assert await ingest(pool, await jobs.relayed(job_id), DELIVERY_LIMIT) is Ingested.FAILED
 
 
 async def test_a_rejected_message_of_a_queued_job_is_dropped(pool: Database, jobs: Jobs) -> None:

@@ -62,7 +62,7 @@ async def test_each_message_of_a_batch_has_its_own_result(pool: Database, jobs: 
         (message(failed), REJECTED, Ingested.COMPLETED),
         (b"garbage", REJECTED, Ingested.UNDECODABLE),
         (orphan, REJECTED, Ingested.ORPHANED),
-        (message(queued), DELIVERY_LIMIT, Ingested.FAILED),
+        (await jobs.relayed(queued), DELIVERY_LIMIT, Ingested.FAILED),
         (orphan, REJECTED, Ingested.DROPPED),
         (message(running), REJECTED, Ingested.DROPPED),
         (message(failed), DELIVERY_LIMIT, Ingested.COMPLETED),
@@ -87,7 +87,7 @@ async def test_a_message_of_another_tenant_s_job_changes_nothing(
 ) -> None:
     """A forged message fails no queued job and completes no letter. It is kept, for operators to see."""
     queued, failed, stranger = await jobs.queued(), await jobs.dead(), await other_tenant(jobs)
-    forged = [complete_message(job_id, stranger) for job_id in (queued, failed)]
+    forged = [await jobs.relayed(job_id, tenant_id=stranger) for job_id in (queued, failed)]
     results = await ingest_all(pool, [DeadMessage(body, headers) for body in forged])
     assert results == [Ingested.UNDECODABLE] * 2
     assert await jobs.status(queued) == "queued"
@@ -104,7 +104,7 @@ async def test_the_tenant_s_own_messages_are_believed(pool: Database, jobs: Jobs
     """A complete message of the job's own tenant fails the job, and completes its letter."""
     queued, failed = await jobs.queued(), await jobs.dead()
     batch = [
-        DeadMessage(complete_message(queued, jobs.tenant), DELIVERY_LIMIT),
+        DeadMessage(await jobs.relayed(queued), DELIVERY_LIMIT),
         DeadMessage(complete_message(failed, jobs.tenant), REJECTED),
     ]
     assert await ingest_all(pool, batch) == [Ingested.FAILED, Ingested.COMPLETED]

@@ -10,7 +10,7 @@ from operations.letters.ingest import ingest
 from operations.letters.inspection import UnknownLetterError
 from operations.replays.outcome import Replayed, ReplayRefusedError
 from operations.replays.replay import replay
-from tests.integration.operations.jobs import Jobs, message
+from tests.integration.operations.jobs import Jobs
 
 ACTOR = "command:test"
 
@@ -96,7 +96,7 @@ async def test_a_late_message_does_not_fail_the_replayed_job(pool: Database, job
     job_id = await jobs.dead()
     letter = await jobs.letter(job_id)
     await replay(pool, letter["id"], ACTOR, no_catalogue)
-    await ingest(pool, message(job_id, generation=1), {"x-death": [{"reason": "delivery_limit"}]})
+    await ingest(pool, await jobs.relayed(job_id), {"x-death": [{"reason": "delivery_limit"}]})
     assert await jobs.status(job_id) == "queued"
     assert (await jobs.letter(job_id))["x_death"] is not None
 
