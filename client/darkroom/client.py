@@ -13,6 +13,7 @@ from darkroom.desk.groups import DeadLetterGroups
 from darkroom.desk.keys import Keys
 from darkroom.desk.letters import DeadLetters
 from darkroom.desk.queues import Queues
+from darkroom.desk.replays import Replays
 from darkroom.desk.workers import Workers
 from darkroom.errors import BrokenDownloadError, StillRunningError
 from darkroom.transport import Transport
@@ -54,6 +55,7 @@ class Client:
         self.audit = Audit(self._api)
         self.dead_letters = DeadLetters(self._api)
         self.dead_letter_groups = DeadLetterGroups(self._api)
+        self.replays = Replays(self._api)
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 import click
 
 from darkroom.desk_commands.letters import list_
+from darkroom.desk_commands.replaying import replay
 
 dead_letters = click.Group(
     "dead-letters",
@@ -11,5 +12,5 @@ dead_letters = click.Group(
     A dead letter is a job that failed for good, a message that can't be decoded, one whose job is unknown, or a webhook
     that was given up.
     """,
-    commands=[list_],
+    commands=[list_, replay],
 )

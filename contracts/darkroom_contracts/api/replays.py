@@ -16,6 +16,8 @@ MAX_REPLAYS = 200
 MAX_PACE = 100.0
 """Most letters that a replay with a pace replays in a second."""
 DEFAULT_STAGES = (1, 2, 5, 10, 20, 50, 100)
+WILL_REPLAY = "will replay"
+"""The verdict on a dead letter that can be replayed. Every other verdict says why not."""
 _UNCHANGED = {"default": "unchanged"}
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from darkroom_contracts.api import replays
 from darkroom_contracts.errors import ApiError
 from operations.errors import ConflictError
 
@@ -12,7 +13,7 @@ from operations.errors import ConflictError
 class Verdict(StrEnum):
     """Whether a dead letter can be replayed, or why not, in a few words."""
 
-    WILL_REPLAY = "will replay"
+    WILL_REPLAY = replays.WILL_REPLAY
     DISCARDED = "discarded"
     REPLAYED = "replayed already"
     MOVED_ON = "job moved on"
