@@ -40,7 +40,7 @@ class Planning(Loop):
 
     async def _step(self, replay_id: UUID) -> bool:
         """Freeze the next letters. Return False if another process plans this replay, or it was canceled."""
-        async with self._database.transaction() as connection:
+        async with self._database.index_walk() as connection:
             return await store.lease(connection, replay_id) and await self._freeze(connection, replay_id)
 
     async def _freeze(self, connection: Connection, replay_id: UUID) -> bool:

@@ -2,7 +2,8 @@
 -- each key and `at_most` entries of an index, however many letters there are. `before` is exclusive.
 --
 -- The walks compare and order whole rows of their index: with `kind =` and ORDER BY id, Postgres may choose an index that
--- it believes to be as good, and read all letters to find a few. OFFSET 0 keeps a look-up from becoming a join.
+-- it believes to be as good, and read all letters to find a few. Without statistics it would sort all open letters, so
+-- walks belong into `Database.index_walk`. OFFSET 0 keeps a look-up from becoming a join.
 
 -- name: find_tenant(name)$
 SELECT id FROM tenants WHERE name = :name;

@@ -51,7 +51,7 @@ class Letters:
         """Return a page of the dead letters that match. Raises ProblemError, 422, for a malformed cursor."""
         before = min(window_of(query).before, _position(query.cursor))
         window = window_of(query)._replace(before=before)
-        async with self._database.connection() as connection:
+        async with self._database.index_walk() as connection:
             criteria = await criteria_of(connection, query)
             if criteria is None:
                 return DeadLetterList([])
