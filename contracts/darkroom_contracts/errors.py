@@ -70,6 +70,11 @@ class ApiError(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", 422, "The Idempotency-Key was used with another body."
     QUEUE_FULL = "queue_full", 429, "Too many jobs of the model wait; try again after `Retry-After` seconds."
     QUOTA_EXCEEDED = "quota_exceeded", 429, "Too many jobs of the tenant wait; try again after `Retry-After` seconds."
+    RATE_LIMITED = (
+        "rate_limited",
+        429,
+        "The tenant did this too often within an hour; try again after `Retry-After` seconds.",
+    )
     INTERNAL = "internal", 500, "A bug. The response's trace id finds it in the logs."
     UNAVAILABLE = (
         "unavailable",

@@ -18,6 +18,7 @@ def test_the_codes_of_problems_are_pinned() -> None:
         "method_not_allowed",
         "queue_full",
         "quota_exceeded",
+        "rate_limited",
         "unavailable",
         "internal",
     }

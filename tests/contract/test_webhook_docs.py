@@ -16,6 +16,7 @@ from darkroom_contracts.webhooks import WebhookEvent
 from darkroom_contracts.webhooks.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tests.support.webhooks import BODY
 from webhooks.dispatch.schedule import JITTER, PAUSES
+from webhooks.settings import RateSettings
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
 SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -95,6 +96,9 @@ def every(command: click.Command) -> Iterator[click.Command]:
 
 
 def test_the_receivers_limits_are_those_of_the_code() -> None:
-    """The page names the numbers of endpoints, headers and hours that hold."""
+    """The page names the numbers of endpoints, headers, creations and tests that hold."""
     assert f"A tenant can have {MAX_ENDPOINTS}." in DOCUMENT
     assert f"Up to {MAX_HEADERS} headers with {MAX_HEADER_BYTES:,} bytes" in DOCUMENT
+    rates, text = RateSettings(), " ".join(DOCUMENT.split())
+    assert f"A tenant can create {rates.webhooks_creations_per_hour} endpoints an hour" in text
+    assert f"send {rates.webhooks_tests_per_hour} test events" in text

@@ -44,7 +44,7 @@ CREATE_ENDPOINT = Route(
     scope=Scope.CLIENT,
     request=WebhookEndpointRequest,
     responses={201: Response("The endpoint with its secret.", WebhookEndpointWithSecret, headers=(_LOCATION,))},
-    problems=(*AUTHENTICATED, *OF_BODIES, ApiError.INVALID_REQUEST, ApiError.ENDPOINT_LIMIT),
+    problems=(*AUTHENTICATED, *OF_BODIES, ApiError.INVALID_REQUEST, ApiError.ENDPOINT_LIMIT, ApiError.RATE_LIMITED),
 )
 LIST_ENDPOINTS = Route(
     name="list_endpoints",
@@ -96,7 +96,7 @@ TEST_ENDPOINT = Route(
     service=Service.WEBHOOKS,
     scope=Scope.CLIENT,
     responses={202: Response("The event is to be sent.", EndpointTestReply)},
-    problems=(*_OF_ONE, ApiError.IMPLICIT_ENDPOINT, ApiError.ENDPOINT_INACTIVE),
+    problems=(*_OF_ONE, ApiError.IMPLICIT_ENDPOINT, ApiError.ENDPOINT_INACTIVE, ApiError.RATE_LIMITED),
 )
 ROTATE_SECRET = Route(
     name="rotate_secret",

@@ -258,6 +258,14 @@ END $$;
 CREATE TRIGGER make_implicit_endpoint AFTER INSERT ON tenants
     FOR EACH ROW EXECUTE FUNCTION make_implicit_endpoint();
 
+-- What a tenant has used of its rates, one row for each kind of act: the state of the generic cell rate algorithm.
+CREATE TABLE webhook_allowances (
+    tenant_id   uuid NOT NULL REFERENCES tenants ON DELETE CASCADE,
+    act         text NOT NULL CHECK (act IN ('create', 'test')),
+    spent_until timestamptz NOT NULL,                   -- when all that was used is regained
+    PRIMARY KEY (tenant_id, act)
+);
+
 CREATE FUNCTION url_authority(url text) RETURNS text LANGUAGE sql IMMUTABLE
 RETURN split_part(split_part(split_part(url, '/', 3), '?', 1), '#', 1);
 

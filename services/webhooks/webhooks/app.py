@@ -25,6 +25,7 @@ from webhooks.endpoints import Endpoints
 from webhooks.history.deliveries import Deliveries
 from webhooks.history.recovery import Recovery
 from webhooks.history.redelivery import Redelivery
+from webhooks.registry.allowances import Act, Allowances
 from webhooks.registry.key_guard import KeyGuard
 from webhooks.registry.key_use import MasterKeyUse
 from webhooks.registry.reencrypting import Reencrypting
@@ -32,7 +33,7 @@ from webhooks.registry.registry import Registry
 from webhooks.registry.statistics import Statistics
 from webhooks.secrets import MasterKeys
 from webhooks.sending.sender import Sender
-from webhooks.settings import DispatchSettings, Settings
+from webhooks.settings import DispatchSettings, RateSettings, Settings
 
 
 @asynccontextmanager
@@ -57,7 +58,7 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         ]
         key_use = MasterKeyUse(connections.http, keys)
         health = Health({"database": connections.http.check, "master_keys": key_use.check})
-        endpoints = _endpoints(connections.http, keys, policy)
+        endpoints = _endpoints(connections.http, keys, policy, settings.rates)
         uses = KeyUse(connections.http)
         http = build_app(Service.WEBHOOKS, endpoints.by_name(), Authenticator(connections.http, uses.note), health)
         try:
@@ -66,14 +67,18 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
             listener.close()
 
 
-def _endpoints(database: Database, keys: MasterKeys, policy: Policy) -> Endpoints:
+def _endpoints(database: Database, keys: MasterKeys, policy: Policy, rates: RateSettings) -> Endpoints:
     return Endpoints(
-        Registry(database, keys, policy),
+        Registry(database, keys, policy, _allowances(rates)),
         Statistics(database),
         Deliveries(database),
         Redelivery(database),
         Recovery(database),
     )
+
+
+def _allowances(settings: RateSettings) -> Allowances:
+    return Allowances({Act.CREATE: settings.webhooks_creations_per_hour, Act.TEST: settings.webhooks_tests_per_hour})
 
 
 def _limits(settings: DispatchSettings) -> Limits:

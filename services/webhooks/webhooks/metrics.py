@@ -48,3 +48,6 @@ REDELIVERIES = Counter(
     "Deliveries that their owners sent again: one at a time, or by a recovery of an endpoint.",
     ["by"],
 )
+RATE_LIMITED = Counter(
+    "darkroom_webhook_rate_limited_total", "Requests that were refused because of their tenant's rate.", ["act"]
+)

@@ -59,6 +59,23 @@ class DispatchSettings(msgspec.Struct, frozen=True, kw_only=True):
         return timedelta(seconds=self.webhooks_lease_seconds)
 
 
+class RateSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a tenant may do what a job does not cause. See registry/allowances.py."""
+
+    webhooks_creations_per_hour: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Endpoints that a tenant may create at once; more become possible evenly over an hour. Beyond"
+            " that 429 `rate_limited`.",
+        ),
+    ] = 100
+    webhooks_tests_per_hour: Annotated[
+        int, Meta(ge=1, le=100_000, description="The same for the test events that a tenant may send.")
+    ] = 60
+
+
 class EgressSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The proxy that webhooks are sent through. A proxy without the statement raises SettingsError, and the reverse."""
 
@@ -94,6 +111,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     links: LinkSettings
     targets: WebhookTargetSettings
     dispatch: DispatchSettings
+    rates: RateSettings
     egress: EgressSettings
     webhooks_master_keys: Annotated[
         tuple[str, ...],

@@ -25,6 +25,12 @@ IMPOSSIBLE_ENDPOINTS = [
     ("only_the_failing_are_warned_of", {"warned_at": "now()"}),
     ("the_implicit_never_fail", {"implicit": "true", "url": "NULL", "failing_since": "now()"}),
 ]
+IMPOSSIBLE_ALLOWANCES = [
+    (
+        "webhook_allowances_act_check",
+        "INSERT INTO webhook_allowances (tenant_id, act, spent_until) SELECT id, 'redeliver', now() FROM tenants",
+    ),
+]
 
 DELIVERY = """
     INSERT INTO webhook_deliveries (endpoint_id, event, url, origin, snapshot)

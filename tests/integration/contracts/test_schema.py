@@ -17,6 +17,7 @@ from tests.integration.contracts.impossible_webhooks import (
     DELIVERY,
     ENDPOINT,
     GUARD,
+    IMPOSSIBLE_ALLOWANCES,
     IMPOSSIBLE_ATTEMPTS,
     IMPOSSIBLE_DELIVERIES,
     IMPOSSIBLE_ENDPOINTS,
@@ -247,9 +248,11 @@ async def test_an_impossible_replay_is_refused(
     assert refused.value.constraint_name == constraint
 
 
-@pytest.mark.parametrize(("constraint", "statement"), IMPOSSIBLE_ROWS + IMPOSSIBLE_ATTEMPTS + IMPOSSIBLE_DESK_ROWS)
+@pytest.mark.parametrize(
+    ("constraint", "statement"), IMPOSSIBLE_ROWS + IMPOSSIBLE_ATTEMPTS + IMPOSSIBLE_ALLOWANCES + IMPOSSIBLE_DESK_ROWS
+)
 async def test_an_impossible_row_is_refused(connection: asyncpg.Connection, constraint: str, statement: str) -> None:
-    """Keys, tenants, attempts, items of replays and alerts are held to their shapes."""
+    """Keys, tenants, attempts, rates, items of replays and alerts are held to their shapes."""
     await insert_job(connection, JobStatus.QUEUED)
     await connection.execute(GROUP.partition("RETURNING")[0])
     await connection.execute(REPLAY)
@@ -263,7 +266,7 @@ async def test_every_check_is_tried(connection: asyncpg.Connection) -> None:
     rows = await connection.fetch(
         "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
     )
-    webhooks = (*IMPOSSIBLE_ENDPOINTS, *IMPOSSIBLE_DELIVERIES, *IMPOSSIBLE_ATTEMPTS)
+    webhooks = (*IMPOSSIBLE_ENDPOINTS, *IMPOSSIBLE_DELIVERIES, *IMPOSSIBLE_ATTEMPTS, *IMPOSSIBLE_ALLOWANCES)
     desk = (*IMPOSSIBLE_GROUPS, *IMPOSSIBLE_REPLAYS, *IMPOSSIBLE_DESK_ROWS)
     tried = {case[0] for case in (*IMPOSSIBLE_JOBS, *IMPOSSIBLE_LETTERS, *IMPOSSIBLE_ROWS, *webhooks, *desk)}
     assert {row["conname"] for row in rows} | {GUARD} == tried

@@ -39,12 +39,13 @@ class Api:
 
 
 @asynccontextmanager
-async def open_api(database: str, rows: asyncpg.Connection, *master_keys: str) -> AsyncIterator[Api]:
+async def open_api(database: str, rows: asyncpg.Connection, *master_keys: str, **settings: str) -> AsyncIterator[Api]:
     """Open the service without running its loops."""
     environment = {
         "DARKROOM_DATABASE_URL": database,
         "DARKROOM_WEBHOOKS_MASTER_KEYS": ",".join(master_keys or (OLD_KEY,)),
         "DARKROOM_WEBHOOK_ALLOWED_HOSTS": "127.0.0.1",
+        **settings,
     }
     async with open_app(load(Settings, environment)) as app:
         yield Api(app, rows)

@@ -29,6 +29,18 @@ SELECT count(*) FROM webhook_endpoints
 WHERE deleted_at IS NULL AND NOT implicit
     AND (tenant_id = :tenant_id::uuid OR (:tenant_id IS NULL AND tenant_id IS NULL));
 
+-- name: spend_allowance(tenant_id, act, each, at_once)$
+-- Count an act unless it exceeds the rate, one every `each` with `at_once` of them together.
+INSERT INTO webhook_allowances AS allowance (tenant_id, act, spent_until)
+VALUES (:tenant_id, :act, clock_timestamp() + :each)
+ON CONFLICT (tenant_id, act) DO UPDATE SET spent_until = greatest(allowance.spent_until, clock_timestamp()) + :each
+    WHERE allowance.spent_until <= clock_timestamp() + :each * (:at_once - 1)
+RETURNING true;
+
+-- name: time_to_allowance(tenant_id, act, each, at_once)$
+SELECT spent_until - :each::interval * (:at_once::int - 1) - clock_timestamp() FROM webhook_allowances
+WHERE tenant_id = :tenant_id AND act = :act;
+
 -- name: insert_endpoint(id, tenant_id, audience, url, description, events, metadata_filter, header_names, headers, headers_key, ed25519, master_key)^
 INSERT INTO webhook_endpoints (
     id, tenant_id, audience, url, description, events, metadata_filter, header_names, headers, headers_key, ed25519,

@@ -26,6 +26,7 @@ from darkroom_contracts.errors import ApiError
 from darkroom_contracts.states import EndpointAudience, EndpointStatus
 from darkroom_contracts.webhooks import TEST_EVENT
 from webhooks.registry import store
+from webhooks.registry.allowances import Act, Allowances
 from webhooks.registry.checks import DEFAULT_EVENTS, check_events, check_headers, check_metadata_filter, check_url
 from webhooks.registry.lookup import find_endpoint, lock_endpoint, owner_of
 from webhooks.registry.records import Endpoint, NewEndpoint
@@ -43,13 +44,14 @@ _OF_IMPLICIT = frozenset(("ed25519", "status"))
 class Registry:
     """The endpoints of all tenants, each seen by its own, and those of the operators."""
 
-    def __init__(self, database: Database, keys: MasterKeys, policy: Policy) -> None:
+    def __init__(self, database: Database, keys: MasterKeys, policy: Policy, allowances: Allowances) -> None:
         self._database = database
         self._keys = keys
         self._policy = policy
+        self._allowances = allowances
 
     async def create(self, caller: Caller, request: WebhookEndpointRequest) -> WebhookEndpointWithSecret:
-        """Record a standing endpoint. Raises ProblemError: 403, 409 at the limit, 422."""
+        """Record a standing endpoint. Raises ProblemError: 403, 409 at the limit, 422, 429."""
         owner = owner_of(request.audience, caller)
         new = self._new(owner, request)
         async with self._database.transaction() as connection:
@@ -58,6 +60,7 @@ class Registry:
                 raise ProblemError(
                     ApiError.ENDPOINT_LIMIT, f"There are {MAX_ENDPOINTS} endpoints already. Delete or change one."
                 )
+            await self._allowances.spend(connection, caller.tenant_id, Act.CREATE)
             endpoint = await store.insert_endpoint(connection, new)
         log.info("webhook endpoint created", endpoint_id=str(endpoint.id), audience=endpoint.audience)
         return view_with_secret(endpoint, self._keys)
@@ -96,10 +99,11 @@ class Registry:
         log.info("webhook endpoint deleted", endpoint_id=str(endpoint.id))
 
     async def test(self, caller: Caller, reference: str) -> UUID:
-        """Record a test event. Return its delivery. Raises ProblemError: 404, 409."""
+        """Record a test event. Return its delivery. Raises ProblemError: 404, 409, 429."""
         async with self._database.transaction() as connection:
             endpoint = await find_endpoint(connection, caller, reference)
             _refuse_implicit(endpoint, "has no URL that could be tested. Submit a job with a `webhook_url` instead")
+            await self._allowances.spend(connection, caller.tenant_id, Act.TEST)
             data = {"endpoint_id": str(endpoint.id)}
             delivery_id = await store.record_event(connection, endpoint.id, TEST_EVENT, data)
         if delivery_id is None:

@@ -47,6 +47,17 @@ async def count_standing(connection: Connection, tenant_id: UUID | None) -> int:
     return int(await queries.count_standing(connection, tenant_id=tenant_id))
 
 
+async def spend_allowance(
+    connection: Connection, tenant_id: UUID, act: str, each: timedelta, at_once: int
+) -> timedelta | None:
+    """Count an act, one every `each` and `at_once` of them together. Return how long to wait if it exceeds that."""
+    given = {"tenant_id": tenant_id, "act": act, "each": each, "at_once": at_once}
+    if await queries.spend_allowance(connection, **given):
+        return None
+    wait: timedelta = await queries.time_to_allowance(connection, **given)
+    return wait
+
+
 async def insert_endpoint(connection: Connection, new: NewEndpoint) -> Endpoint:
     """Record a standing endpoint."""
     return _endpoint(await queries.insert_endpoint(connection, **msgspec.structs.asdict(new)))
