@@ -17,17 +17,28 @@ PIPE_WIDTH = 1000
 class CommandError(click.ClickException):
     """The command failed. Its message says what happened and what to do next; the exit code is 1."""
 
+    def format_message(self) -> str:
+        """Return the message without control characters: parts of it may come from outside."""
+        return printable(super().format_message())
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 def print_json(value: Any) -> None:
     """Print a value that msgspec can encode as indented JSON. Control characters and the like are escaped."""
-    sys.stdout.write(_escaped(msgspec.json.format(msgspec.json.encode(value)).decode()) + "\n")
+    sys.stdout.write(indented_json(value) + "\n")
 
 
-def _escaped(json: str) -> str:
+def indented_json(value: Any) -> str:
+    """Return a value that msgspec can encode as indented JSON that may be printed."""
+    return escaped(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def escaped(json: str) -> str:
     """Escape what a terminal might interpret, such as bidirectional overrides; JSON itself allows it in strings."""
+    if json.isprintable():
+        return json
     return "".join(char if char.isprintable() or char == "\n" else _escape(char) for char in json)
 
 

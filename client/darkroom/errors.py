@@ -23,6 +23,10 @@ class ApiError(DarkroomError):
         self.problem = problem
 
 
+class CutOffError(DarkroomError):
+    """A streamed response broke off. What arrived before is complete; more would have followed."""
+
+
 class NotTextError(DarkroomError):
     """A text of the request is not valid Unicode: a command line or a variable held other bytes than UTF-8."""
 

@@ -1,14 +1,14 @@
 """Requests to the HTTP API with one key: retries, and problems as errors."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx2
 import msgspec
 
-from darkroom.errors import ApiError, NotTextError, UnreachableError
+from darkroom.errors import ApiError, CutOffError, NotTextError, UnreachableError
 from darkroom_contracts.api import Problem, encode
 from darkroom_contracts.routes import Route
 
@@ -21,6 +21,7 @@ TRY_AGAIN = frozenset({429, 502, 503, 504})
 NOT_CARRIED_OUT = frozenset({429})
 """Those of them that say that the request had no effect."""
 NOT_TEXT = "A text of the request holds bytes that are not UTF-8; enter it again."
+LONGEST_LINE_BYTES = 4 * 1024 * 1024
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
@@ -79,18 +80,43 @@ class Transport:
             raise ApiError(_problem(answer))
         return answer.content
 
-    def send(self, method: str, url: str, *, once: bool = False, **request: Any) -> httpx2.Response:
-        """Send any request, without the key, and return any response. Raises UnreachableError."""
+    def lines(self, route: Route, *, query: Any = None) -> Iterator[bytes]:
+        """Yield the lines of a streamed response, without their ends, as they arrive.
+
+        Raises UnreachableError and ApiError before the first line, and CutOffError where the response breaks off: lines
+        that were yielded are complete.
+        """
+        answer = self.send(
+            route.method, route.template, stream=True, params=_parameters(query), headers=self._authorization
+        )
+        try:
+            if not answer.is_success:
+                answer.read()
+                raise ApiError(_problem(answer))
+            yield from _lines(answer)
+        except httpx2.TransportError as error:
+            raise CutOffError(f"The response was cut off: {_reason(error)}.") from error
+        finally:
+            answer.close()
+
+    def send(
+        self, method: str, url: str, *, once: bool = False, stream: bool = False, **request: Any
+    ) -> httpx2.Response:
+        """Send any request, without the key, and return any response. Raises UnreachableError.
+
+        The body of a `stream` is not read yet; its response must be closed.
+        """
         pause = FIRST_PAUSE_SECONDS
         for tries_left in reversed(range(TRIES)):
             try:
-                answer = self._http.request(method, url, **request)
+                answer = self._http.send(self._http.build_request(method, url, **request), stream=stream)
             except httpx2.TransportError as error:
                 if not tries_left or not _may_repeat(error, once):
                     raise UnreachableError(_unreachable(self._http.base_url, error, once)) from error
             else:
                 if not tries_left or answer.status_code not in (NOT_CARRIED_OUT if once else TRY_AGAIN):
                     return answer
+                answer.close()
                 pause = max(pause, _retry_after(answer))
             self.sleep(pause)
             pause *= 2
@@ -131,12 +157,28 @@ def _may_repeat(error: httpx2.TransportError, once: bool) -> bool:
 
 
 def _unreachable(url: httpx2.URL, error: httpx2.TransportError, once: bool) -> str:
-    reason = str(error).rstrip(".") or type(error).__name__
+    reason = _reason(error)
     if once and not isinstance(error, (*NOT_SENT, httpx2.UnsupportedProtocol)):
         return (
             f"The response of {url} was lost: {reason}. The request may have been carried out; look before repeating."
         )
     return f"{url} can't be reached: {reason}. Check the URL, and that the server is running."
+
+
+def _reason(error: httpx2.TransportError) -> str:
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def _lines(answer: httpx2.Response) -> Iterator[bytes]:
+    """Divide a body at line feeds alone: JSON may contain the other characters that end a line of text."""
+    rest = b""
+    for chunk in answer.iter_bytes():
+        *complete, rest = (rest + chunk).split(b"\n")
+        yield from complete
+        if len(rest) > LONGEST_LINE_BYTES:
+            raise CutOffError(f"A line of the response is longer than {LONGEST_LINE_BYTES:,} bytes.")
+    if rest:
+        raise CutOffError("The response was cut off within a line.")
 
 
 def _decode(body: bytes, expected: type[T]) -> T:

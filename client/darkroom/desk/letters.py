@@ -12,6 +12,7 @@ from darkroom_contracts.api.dead_letters import (
     BulkDiscardRequest,
     DeadLetter,
     DeadLetterDetail,
+    DeadLetterExportQuery,
     DeadLetterList,
     DeadLetterQuery,
     DiscardRequest,
@@ -23,6 +24,7 @@ from darkroom_contracts.api.dead_letters import (
 from darkroom_contracts.routes.dead_letters import (
     DISCARD_DEAD_LETTER,
     DISCARD_DEAD_LETTERS,
+    EXPORT_DEAD_LETTERS,
     GET_DEAD_LETTER,
     LIST_DEAD_LETTERS,
     RESTORE_DEAD_LETTER,
@@ -66,6 +68,13 @@ class DeadLetters:
     def restore(self, letter_id: UUID, reason: str) -> DeadLetter:
         """Open a discarded dead letter again."""
         return self._api.call(RESTORE_DEAD_LETTER, DeadLetter, path={"id": letter_id}, body=RestoreRequest(reason))
+
+    def export(self, query: DeadLetterExportQuery | None = None) -> Iterator[bytes]:
+        """Yield each dead letter that matches as a line of JSON, without its end, the newest first.
+
+        However many they are, they are streamed within little memory. Raises CutOffError where that breaks off.
+        """
+        return self._api.lines(EXPORT_DEAD_LETTERS, query=query)
 
     def count_discards(self, scope: LetterScope, reason: str) -> BulkDiscardReply:
         """Count the open dead letters of a scope, without discarding any."""

@@ -1,4 +1,4 @@
-"""Confirmations: whoever acts on many dead letters types how many they are."""
+"""Confirmations: an act on many dead letters is confirmed by typing their number."""
 
 import sys
 

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import click
 from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
 
-from darkroom.console import UNKNOWN, printable
+from darkroom.console import PIPE_WIDTH, UNKNOWN, printable
 
 WIDE = 132
 """Columns of a terminal from which on a text stands in its row; in a narrower one it stands below."""
@@ -23,7 +25,7 @@ class Row(NamedTuple):
 
     cells: Sequence[Any]
     text: str = ""
-    """What is told in a sentence: the last column, or a line of its own."""
+    """A sentence, such as an error's message: the last column, or a line of its own."""
     where: str = ""
     """What stands before the text where that is a line of its own, such as what wide terminals have columns for."""
     notes: Sequence[str] = ()
@@ -32,22 +34,23 @@ class Row(NamedTuple):
 
 def is_wide() -> bool:
     """Return whether a row has room for its text: in a wide terminal, and in a pipe, which has no width."""
-    return _width() is None or (_width() or 0) >= WIDE
+    columns = width()
+    return columns is None or columns >= WIDE
 
 
-def print_rows(columns: Sequence[str], rows: Iterable[Row], *, text: str) -> None:
+def print_rows(columns: Sequence[str], rows: Iterable[Row], *, text: str, whole: bool = False) -> None:
     """Print rows in aligned columns. `text` is the heading of the texts.
 
-    In a terminal a line never exceeds its width: texts are shortened. In a pipe everything is printed whole, a line for
-    each row.
+    In a terminal no line exceeds its width: texts are shortened, or wrapped below their row where they are wanted
+    `whole`. In a pipe everything is printed, in a line for each row.
     """
     shown = [row._replace(cells=[plain(cell) for cell in row.cells]) for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(columns, *(row.cells for row in shown), strict=True)]
-    wide = is_wide()
-    head = _line(columns, widths) + (_GAP + text if wide else "")
-    click.echo(click.style(head.rstrip(), bold=True))
+    inline = is_wide() and not (whole and width())
+    head = _line(columns, widths) + (_GAP + text if inline and any(row.text for row in shown) else "")
+    click.echo(click.style(fitted(head.rstrip()), bold=True))
     for row in shown:
-        for line in _lines(row, widths, wide):
+        for line in _lines(row, widths, inline, whole):
             click.echo(line)
 
 
@@ -56,7 +59,7 @@ def plain(value: Any) -> str:
     if value is None or value == "":
         return UNKNOWN
     if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" if _width() is None else ago(value)
+        return utc(value) if width() is None else ago(value)
     return one_line(str(value))
 
 
@@ -65,38 +68,53 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.split("\n")))
 
 
+def utc(moment: datetime) -> str:
+    """Return a moment as people write it: `2026-11-28 14:02:00Z`."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
 def ago(moment: datetime) -> str:
     """Return how long ago a moment is: `4 min ago`."""
+    return f"{age(moment)} ago"
+
+
+def age(moment: datetime) -> str:
+    """Return the time since a moment: `4 min`."""
     seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
     size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), (1, "s"))
-    return f"{seconds // size} {unit} ago"
+    return f"{seconds // size} {unit}"
 
 
-def shortened(text: str, width: int) -> str:
-    """Return the text in at most `width` columns of a terminal, with an ellipsis where something is missing."""
-    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)).rstrip() + "…"
+def shortened(text: str, columns: int) -> str:
+    """Return the text in at most that number of columns of a terminal, with an ellipsis where something is missing."""
+    return text if cell_len(text) <= columns else set_cell_size(text, max(0, columns - 1)).rstrip() + "…"
 
 
-def _lines(row: Row, widths: Sequence[int], wide: bool) -> Iterable[str]:
+def _lines(row: Row, widths: Sequence[int], inline: bool, whole: bool) -> Iterable[str]:
     line, text = _line(row.cells, widths), one_line(row.text)
-    if wide:
-        yield fitted(f"{line}{_GAP}{text}".rstrip())
-    else:
-        yield fitted(line.rstrip())
-        below = ": ".join(filter(None, (one_line(row.where), text)))
-        yield from [fitted(f"{_INDENT}{below}")] if below else []
-    yield from (fitted(f"{_INDENT}{one_line(note)}") for note in row.notes)
+    yield fitted(f"{line}{_GAP}{text}".rstrip() if inline else line.rstrip())
+    below = [] if inline else [": ".join(filter(None, (one_line(row.where), text)))]
+    for each in filter(None, (*below, *map(one_line, row.notes))):
+        yield from indented(each) if whole else [fitted(f"{_INDENT}{each}")]
+
+
+def indented(text: str) -> list[str]:
+    """Return the lines of a text, indented and wrapped to the width of the terminal if there is one."""
+    room = (width() or PIPE_WIDTH) - len(_INDENT)
+    wrapped = Text(text).wrap(Console(width=room), room)
+    return [f"{_INDENT}{line.plain.rstrip()}" for line in wrapped]
 
 
 def fitted(line: str) -> str:
     """Return the line, shortened to the width of the terminal if there is one."""
-    width = _width()
-    return line if width is None else shortened(line, width)
+    columns = width()
+    return line if columns is None else shortened(line, columns)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return _GAP.join(cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True))
+    return _GAP.join(cell + " " * (room - cell_len(cell)) for cell, room in zip(cells, widths, strict=True))
 
 
-def _width() -> int | None:
+def width() -> int | None:
+    """Return the columns of the terminal, or None where there is none."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

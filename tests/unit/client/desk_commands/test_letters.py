@@ -43,7 +43,7 @@ def test_every_filter_reaches_the_request(desk: Desk) -> None:
 
 
 def test_pages_are_requested_until_the_limit_and_no_further(desk: Desk) -> None:
-    """A short page is not the end; programs get a list, and people are told that more match."""
+    """A short page is not the end; programs get a list, and people a line that more match."""
     pages = [reply(DeadLetterList([letter()] * length, "next")) for length in (200, 0, 100)]
     listed = desk.run(Script(*pages), "dead-letters", "list", "--limit", 250, "--json")
     assert [each["id"] for each in json.loads(listed.stdout)] == [str(LETTER_ID)] * 250

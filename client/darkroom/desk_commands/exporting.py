@@ -1,0 +1,111 @@
+"""`darkroom dead-letters export`."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+import click
+from rich.console import Console
+
+from darkroom.client import Client
+from darkroom.console import CommandError, escaped
+from darkroom.desk_commands.options import letter_query
+from darkroom.desk_commands.session import desk_api
+from darkroom.errors import CutOffError
+from darkroom_contracts.api.dead_letters import DeadLetterExportQuery
+
+_SHOWN_EVERY = 1000
+
+
+@click.command()
+@letter_query
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to this file, once everything has arrived. Default: stdout.",
+)
+def export(query: DeadLetterExportQuery, output: Path | None) -> None:
+    """Print dead letters as JSON lines, each as `list --json` has it, the newest first.
+
+    They are streamed, however many they are. An export that was cut off exits with 1, and leaves no file.
+    """
+    with desk_api() as client:
+        if output is None:
+            _print(client, query)
+        else:
+            count = _save(client, query, output)
+            click.echo(f"Exported {_letters(count)} to {output}.", err=True)
+
+
+def _print(client: Client, query: DeadLetterExportQuery) -> None:
+    """Print lines as they arrive. What a terminal might interpret is escaped: it is still the same JSON."""
+    count = 0
+    try:
+        for line in client.dead_letters.export(query):
+            sys.stdout.write(escaped(line.decode()) + "\n")
+            count += 1
+    except CutOffError as error:
+        raise CommandError(
+            f"{error} The {_letters(count)} above are complete, and more would follow; export again."
+        ) from error
+    finally:
+        sys.stdout.flush()
+
+
+def _save(client: Client, query: DeadLetterExportQuery, output: Path) -> int:
+    """Write the lines to a file, which appears or is replaced at the end alone. Return their number."""
+    count = 0
+    try:
+        with _replacing(output) as file, _progress_line() as show:
+            for line in client.dead_letters.export(query):
+                file.write(line + b"\n")
+                count += 1
+                show(count)
+    except CutOffError as error:
+        raise CommandError(f"{error} {output} is as before; export again.") from error
+    except OSError as error:
+        raise CommandError(f"{output} can't be written: {error.strerror}; choose another file by --output.") from error
+    return count
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file beside `path` that replaces it if all goes well, and is removed if not. Raises OSError."""
+    target = path.resolve()
+    partial = target.with_name(f".{target.name}.{uuid4().hex[:8]}.partial")
+    try:
+        with partial.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _progress_line() -> Iterator[Callable[[int], None]]:
+    """Show a line that changes on stderr if that is a terminal. Yields a function that displays how far it is."""
+    stderr = Console(stderr=True)
+    if not stderr.is_terminal:
+        yield _ignore
+        return
+    with stderr.status("Exporting", spinner="line") as line:
+
+        def show(count: int) -> None:
+            if count % _SHOWN_EVERY == 0:
+                line.update(f"Exporting: {_letters(count)}")
+
+        yield show
+
+
+def _ignore(count: int) -> None:
+    """Show nothing: where there is no terminal, the result is enough."""
+
+
+def _letters(count: int) -> str:
+    return f"{count:,} dead letter{'' if count == 1 else 's'}"
