@@ -408,6 +408,7 @@ async def test_a_process_that_survives_sigkill_is_not_waited_for(
         assert psutil.pid_exists(pid)
     finally:
         os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: not psutil.pid_exists(pid), what="the process to end while this loop runs")
 
 
 async def test_a_device_that_is_not_there(program: str, tiny_model: Path) -> None:
