@@ -52,7 +52,7 @@ async def test_jobs_go_their_way_behind_a_pooler(pooled_stack: Stack) -> None:
         jobs = await asyncio.gather(*(client.submit(MODEL) for _ in range(60)))
         await client.succeeded(*jobs)
         await _cancels(client)
-    assert b"default" in await pooled_stack.command("keys", "list")
+    assert b"default" in await pooled_stack.command("bootstrap-key", "--name", "first")
     assert b"up to date" in await pooled_stack.command("migrate")
     ((pooled,),) = await pooled_stack.ledger.rows(POOLED)
     assert 1 <= pooled <= POOL_SIZE

@@ -6,6 +6,8 @@ import msgspec
 from msgspec import inspect
 
 from darkroom_contracts.api import Job, JobInput, JobRequest, ModelView
+from darkroom_contracts.api.audit import AuditEntry
+from darkroom_contracts.api.keys import ApiKeyRequest, NewApiKey, RevocationRequest, RotationRequest
 from darkroom_contracts.api.webhook_deliveries import (
     RecoverReply,
     RecoverRequest,
@@ -113,6 +115,31 @@ def recovery() -> str:
 def recovered() -> str:
     """Return the fields of the response to a recovery."""
     return _body(RecoverReply)
+
+
+def key_request() -> str:
+    """Return the fields of the creation of an API key."""
+    return _request(ApiKeyRequest)
+
+
+def key_rotation() -> str:
+    """Return the fields of the rotation of an API key."""
+    return _request(RotationRequest)
+
+
+def key_revocation() -> str:
+    """Return the fields of the revocation of an API key."""
+    return _request(RevocationRequest)
+
+
+def key() -> str:
+    """Return the fields of a new API key."""
+    return _body(NewApiKey)
+
+
+def audit_entry() -> str:
+    """Return the fields of an entry of the audit log."""
+    return _body(AuditEntry)
 
 
 def errors() -> str:

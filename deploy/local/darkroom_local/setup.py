@@ -40,7 +40,7 @@ def create_bucket(s3: S3, bucket: str) -> None:
 def create_key(scope: str, settings: Mapping[str, str]) -> str:
     """Create a development key for the tenant `default` and return it. Raises LocalError."""
     darkroom = Path(sys.executable).parent / "darkroom"
-    output = run((str(darkroom), "keys", "create", "--scope", scope, "--name", "development", "--json"), settings)
+    output = run((str(darkroom), "bootstrap-key", "--scope", scope, "--name", "development", "--json"), settings)
     return str(json.loads(output)["key"])
 
 

@@ -20,7 +20,7 @@ async def test_wheels_make_a_darkroom(
 
     The foreign package `contracts` changes nothing.
     """
-    made = desk.run("darkroom", "keys", "create", "--scope", "client", "--name", "test", "--json", **settings)
+    made = desk.run("darkroom", "bootstrap-key", "--scope", "client", "--name", "test", "--json", **settings)
     key = json.loads(made.stdout)["key"]
     client = {"DARKROOM_URL": running["gateway"].url, "DARKROOM_API_KEY": key}
     submitted = desk.run("darkroom", "submit", "a red circle", "--model", "tiny", "--json", **client)

@@ -58,7 +58,8 @@ def test_a_missing_package_leaves_the_help_of_the_others(folder: Path) -> None:
     """The list of commands names what is missing, and shows all others."""
     result = invoke(folder, IMPORTS_AT_ONCE, "--help")
     assert result.exit_code == 0
-    assert "print         Not installed; run `pip install 'darkroom-printer[cli]'`." in result.stdout
+    shown = " ".join(result.stdout.split())
+    assert "print Not installed; run `pip install 'darkroom-printer[cli]'`." in shown
     assert "  submit " in result.stdout
 
 

@@ -145,6 +145,6 @@ def test_the_command_prints_its_version() -> None:
 def test_commands_of_other_distributions_are_found() -> None:
     """Commands of all installed distributions are listed, and an unknown command is refused."""
     listed = CliRunner().invoke(main, ["--help"]).stdout
-    for command in ("submit", "job", "cancel", "keys", "dead-letters", "migrate"):
+    for command in ("submit", "job", "cancel", "keys", "queues", "dead-letters", "migrate", "bootstrap-key"):
         assert f"  {command} " in listed
     assert "No such command 'nonsense'" in CliRunner().invoke(main, ["nonsense"]).stderr

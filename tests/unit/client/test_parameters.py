@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from darkroom.parameters import Assignment, Moment
+from darkroom.parameters import Assignment, Duration, Moment, WholeDays
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,35 @@ def test_an_assignment_that_is_malformed_is_not_quoted(text: str) -> None:
     with pytest.raises(click.BadParameter) as raised:
         Assignment().convert(text, None, None)
     assert raised.value.message == "Write KEY=VALUE."
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [("30m", timedelta(minutes=30)), ("12h", timedelta(hours=12)), ("90d", timedelta(days=90))],
+)
+def test_a_duration_has_a_number_and_a_unit(text: str, duration: timedelta) -> None:
+    """Minutes, hours and days are understood."""
+    assert Duration().convert(text, None, None) == duration
+
+
+@pytest.mark.parametrize("text", ["", "90", "d", "0d", "-1d", "1.5h", "1y", "90 d", "999999d", "1d\n"])
+def test_an_invalid_duration_is_refused(text: str) -> None:
+    """Anything else is refused with examples of what is right."""
+    with pytest.raises(click.BadParameter, match="write 30m, 12h or 90d"):
+        Duration().convert(text, None, None)
+
+
+@pytest.mark.parametrize(("text", "days"), [("1d", 1), ("48h", 2), ("1440m", 1)])
+def test_whole_days_may_be_written_in_any_unit(text: str, days: int) -> None:
+    """As long as they are whole."""
+    assert WholeDays().convert(text, None, None) == timedelta(days=days)
+
+
+@pytest.mark.parametrize(("text", "message"), [("36h", "not a number of whole days"), ("soon", "not a duration")])
+def test_a_part_of_a_day_is_refused(text: str, message: str) -> None:
+    """With examples of what is right."""
+    with pytest.raises(click.BadParameter, match=message):
+        WholeDays().convert(text, None, None)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import msgspec
 from chassis.keys import ApiKey
 from chassis.postgres import Connection, Database
 from darkroom_contracts.api import Scope
-from darkroom_contracts.api.keys import MAX_KEYS, ApiKeyList, ApiKeyQuery, ApiKeyView, KeyStatus, NewApiKey
+from darkroom_contracts.api.keys import ApiKeyList, ApiKeyQuery, ApiKeyView, KeyStatus, NewApiKey
 from operations.audit.log import Action, record
 from operations.errors import ConflictError, InvalidRequestError, NotFoundError
 from operations.keys import store
@@ -74,17 +74,6 @@ async def list_keys(database: Database, query: ApiKeyQuery) -> ApiKeyList:
         found = await store.read_keys(connection, query, query.limit + 1)
     page = found[: query.limit]
     return ApiKeyList(page, page[-1].id if len(found) > len(page) else None)
-
-
-async def list_all_keys(database: Database) -> list[ApiKeyView]:
-    """Return all keys, the oldest first."""
-    keys, cursor = [], None
-    while True:
-        page = await list_keys(database, ApiKeyQuery(limit=MAX_KEYS, cursor=cursor))
-        keys += page.keys
-        cursor = page.next_cursor
-        if cursor is None:
-            return keys[::-1]
 
 
 async def rotate_key(

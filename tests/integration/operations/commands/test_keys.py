@@ -1,107 +1,131 @@
-import getpass
-from datetime import datetime, timedelta
+"""`darkroom keys` against the service."""
+
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
 
 from chassis.keys import ApiKey
+from darkroom_contracts.api import Scope
+from tests.integration.operations.commands.desk import Desk
 from tests.support.commands import Finished, darkroom
+from tests.support.keys import insert_key
 
 
-async def _create(database: str, *options: str) -> Finished:
-    return await darkroom("keys", "create", *options, "--json", DARKROOM_DATABASE_URL=database)
+async def _create(desk: Desk, *options: str) -> Finished:
+    return await desk("keys", "create", *options, "--json")
 
 
-async def test_a_key_is_stored_as_a_hash_only(database: str) -> None:
-    """A new key authenticates, and the database holds only its hash."""
-    made = (await _create(database, "--scope", "client", "--name", "development")).json
+async def test_a_new_key_works_and_is_stored_as_a_hash_only(desk: Desk, rows: asyncpg.Connection) -> None:
+    """It has the scope, the tenant and the lifetime that were asked for; the list shows no secret."""
+    made = (await _create(desk, "--scope", "observer", "--name", "screen", "--tenant", "shop", "--expires", "90d")).json
     key = ApiKey.parse(made["key"])
     assert key is not None
-    connection = await asyncpg.connect(database)
-    row = await connection.fetchrow("SELECT k.*, t.name AS tenant FROM api_keys k JOIN tenants t ON t.id = tenant_id")
-    await connection.close()
-    assert (row["id"], row["scope"], row["tenant"], row["expires_at"]) == (key.id, "client", "default", None)
-    assert key.matches(row["secret_hash"])
-    assert key.secret not in repr(tuple(row))
-
-
-async def test_keys_of_one_tenant_share_it(database: str) -> None:
-    """Two keys with the same tenant name belong to one tenant."""
-    for name in ("one", "two"):
-        await _create(database, "--scope", "operator", "--name", name, "--tenant", "studio")
-    connection = await asyncpg.connect(database)
-    assert await connection.fetchval("SELECT count(*) FROM tenants") == 1
-    await connection.close()
-
-
-async def test_a_key_expires_when_asked(database: str) -> None:
-    """`--expires` counts from the creation of the key."""
-    made = (await _create(database, "--scope", "client", "--name", "guest", "--expires", "90d")).json
     lifetime = datetime.fromisoformat(made["expires_at"]) - datetime.fromisoformat(made["created_at"])
-    assert lifetime == timedelta(days=90)
+    assert (lifetime, made["tenant"]) == (timedelta(days=90), "shop")
+    assert key.matches(await rows.fetchval("SELECT secret_hash FROM api_keys WHERE id = $1", key.id))
+    listed = await desk("keys", "list", "--tenant", "shop", key=key)
+    assert key.id in listed.out
+    assert "screen" in listed.out
+    assert key.secret not in listed.out
 
 
-async def test_keys_are_listed_and_revoked(database: str) -> None:
-    """A revoked key is listed with the time of its first revocation, and the list shows no secret."""
-    made = (await _create(database, "--scope", "client", "--name", "lost laptop")).json
-    once = await darkroom("keys", "revoke", made["id"], "--json", DARKROOM_DATABASE_URL=database)
-    again = await darkroom("keys", "revoke", made["key"], "--json", DARKROOM_DATABASE_URL=database)
+async def test_a_key_is_rotated(desk: Desk) -> None:
+    """The old one is replaced, the new one is of the same name; an overlap of nothing ends it at once."""
+    old = (await _create(desk, "--scope", "client", "--name", "shop")).json
+    new = (await desk("keys", "rotate", old["id"], "--overlap", "2h", "--reason", "yearly", "--json")).json
+    assert (new["name"], new["scope"]) == ("shop", "client")
+    newest = (await desk("keys", "rotate", new["id"], "--end-now", "--json")).json
+    shown = {key["id"]: key for key in (await desk("keys", "list", "--scope", "client", "--json")).json}
+    assert (shown[old["id"]]["replaced_by"], shown[old["id"]]["status"]) == (new["id"], "expiring")
+    assert (shown[new["id"]]["replaced_by"], shown[new["id"]]["status"]) == (newest["id"], "expired")
+    again = await desk("keys", "rotate", old["id"])
+    assert (again.exit_code, "was rotated before" in again.err) == (1, True)
+
+
+async def test_a_key_is_revoked_by_its_id_or_by_itself(desk: Desk) -> None:
+    """A revoked key is listed with the time of its first revocation."""
+    made = (await _create(desk, "--scope", "client", "--name", "lost laptop")).json
+    once = await desk("keys", "revoke", made["id"], "--reason", "lost", "--json")
+    again = await desk("keys", "revoke", made["key"], "--json")
     assert once.json["revoked_at"] == again.json["revoked_at"] is not None
-    listed = await darkroom("keys", "list", DARKROOM_DATABASE_URL=database)
-    assert made["id"] in listed.out
-    assert "lost laptop" in listed.out
-    assert ApiKey.parse(made["key"]).secret not in listed.out  # type: ignore[union-attr]
+    [shown] = (await desk("keys", "list", "--status", "revoked", "--json")).json
+    assert shown["id"] == made["id"]
 
 
-async def test_the_acts_of_the_command_are_audited(database: str) -> None:
-    """Under the name of the user who runs it."""
-    made = (await _create(database, "--scope", "operator", "--name", "first")).json
-    await darkroom("keys", "revoke", made["id"], DARKROOM_DATABASE_URL=database)
-    connection = await asyncpg.connect(database)
-    entries = await connection.fetch("SELECT actor, action, subject FROM audit_log ORDER BY id")
-    await connection.close()
-    assert [(entry["action"], entry["subject"]) for entry in entries] == [
-        ("key.create", made["id"]),
-        ("key.revoke", made["id"]),
+async def test_a_revocation_can_cancel_what_the_key_queued(desk: Desk) -> None:
+    """It is confirmed: without a terminal and --yes nothing happens."""
+    made = (await _create(desk, "--scope", "client", "--name", "lost laptop")).json
+    refused = await desk("keys", "revoke", made["id"], "--cancel-queued")
+    assert (refused.exit_code, "give --yes to do it" in refused.err) == (1, True)
+    assert (await desk("keys", "list", "--status", "revoked", "--json")).json == []
+    revoked = await desk("keys", "revoke", made["id"], "--cancel-queued", "--yes", "--json")
+    assert revoked.json["cancels_jobs"] is True
+
+
+async def test_keys_that_expire_soon_are_marked(desk: Desk, rows: asyncpg.Connection) -> None:
+    """With the time that is left, and what to do; a filter finds them."""
+    soon = await insert_key(rows, "shop", expires_at=datetime.now(UTC) + timedelta(days=3, hours=1))
+    listed = await desk("keys", "list", "--expiring-within", "30d")
+    [line] = [line for line in listed.out.splitlines() if soon.id in line]
+    assert "expires in 3 d" in line
+    assert f"Expiring within 14 days: {soon.id}; `darkroom keys rotate ID`" in listed.err
+
+
+async def test_the_acts_are_audited(desk: Desk) -> None:
+    """Under the key that was used; the log is read by the command."""
+    made = (await _create(desk, "--scope", "operator", "--name", "first", "--reason", "new desk")).json
+    await desk("keys", "revoke", made["id"])
+    entries = (await desk("audit", "--actor", desk.operator.id, "--json", key=desk.observer)).json
+    assert [(entry["action"], entry["subject"], entry["reason"]) for entry in entries] == [
+        ("key.revoke", made["id"], None),
+        ("key.create", made["id"], "new desk"),
     ]
-    assert {entry["actor"] for entry in entries} == {f"command:{getpass.getuser()}"}
 
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (("--scope", "client", "--name", "x", "--tenant", "No Such"), "A tenant's name has"),
-        (("--scope", "client", "--name", ""), "A key's name has"),
-        (("--scope", "client", "--name", "a\nb"), "A key's name has"),
+        (("--scope", "client", "--name", "x", "--tenant", "No Such"), "must be the name of a tenant"),
+        (("--scope", "client", "--name", ""), "name"),
+        (("--scope", "client", "--name", "a\nb"), "must hold printable characters only"),
+        (("--scope", "client", "--name", "a\u202eb"), "A key's name has"),
         (("--scope", "root", "--name", "x"), "is not one of 'client', 'observer', 'operator'"),
         (("--scope", "client", "--name", "x", "--expires", "soon"), "'soon' is not a duration"),
+        (("--scope", "client", "--name", "x", "--expires", "12h"), "not a number of whole days"),
+        (("--scope", "client", "--name", "x", "--expires", "9999d"), "expires_in_days"),
     ],
 )
-async def test_a_wrong_request_makes_no_key(database: str, options: tuple[str, ...], complaint: str) -> None:
+async def test_a_wrong_request_makes_no_key(desk: Desk, options: tuple[str, ...], complaint: str) -> None:
     """An invalid request fails with a sentence, and no key is made."""
-    finished = await _create(database, *options)
+    finished = await _create(desk, *options)
     assert finished.exit_code != 0
     assert complaint in finished.err
-    assert (await darkroom("keys", "list", "--json", DARKROOM_DATABASE_URL=database)).json == []
+    assert (await desk("keys", "list", "--scope", "client", "--json")).json == []
 
 
-async def test_an_unknown_key_is_refused(database: str) -> None:
-    """The revocation of an unknown key fails and names the list."""
-    finished = await darkroom("keys", "revoke", "nothing", DARKROOM_DATABASE_URL=database)
+@pytest.mark.parametrize("act", ["rotate", "revoke"])
+async def test_an_unknown_key_is_refused(desk: Desk, act: str) -> None:
+    """The refusal names the list."""
+    finished = await desk("keys", act, "nothing")
     assert (finished.exit_code, finished.err) == (1, "Error: There is no such key; `darkroom keys list` shows all.\n")
 
 
-async def test_a_missing_database_setting_is_named() -> None:
-    """Without DARKROOM_DATABASE_URL the command names the setting and where to find it."""
+async def test_an_observer_only_looks(desk: Desk) -> None:
+    """The refusal says which key is needed."""
+    assert (await desk("keys", "list", "--json", key=desk.observer)).json
+    refused = await desk("keys", "revoke", desk.operator.id, key=desk.observer)
+    assert (refused.exit_code, "needs operator" in refused.err) == (1, True)
+
+
+async def test_a_key_that_is_not_accepted_says_where_to_get_one(desk: Desk) -> None:
+    """Such as a key that was revoked."""
+    refused = await desk("keys", "list", key=ApiKey.generate(Scope.OPERATOR))
+    assert refused.exit_code == 1
+    assert "darkroom keys create" in refused.err
+
+
+async def test_missing_settings_are_named() -> None:
+    """Without DARKROOM_URL and a key the command names both."""
     finished = await darkroom("keys", "list")
-    assert finished.exit_code == 1
-    assert "DARKROOM_DATABASE_URL: is not set" in finished.err
-
-
-async def test_a_database_without_schema_is_reported(empty_database: str) -> None:
-    """On an empty database the commands say to run `darkroom migrate`, after which they work."""
-    before = await darkroom("keys", "list", DARKROOM_DATABASE_URL=empty_database)
-    assert (before.exit_code, "run `darkroom migrate` first" in before.err) == (1, True)
-    migrated = await darkroom("migrate", DARKROOM_DATABASE_URL=empty_database)
-    assert migrated.out.startswith("Applied migration 1 (foundation).")
-    assert (await darkroom("keys", "list", "--json", DARKROOM_DATABASE_URL=empty_database)).json == []
+    assert (finished.exit_code, "Set DARKROOM_URL and DARKROOM_OPERATOR_KEY" in finished.err) == (1, True)
