@@ -19,6 +19,8 @@ STACK_FOLDERS = ("tests/chaos/", "tests/e2e/")
 """Where tests may use it."""
 LONERS = ("tests/e2e/test_edge.py", "tests/e2e/test_local_stack.py", "tests/e2e/test_pooler.py")
 """Files there that don't: another worker may run them meanwhile."""
+RUNBOOK = "tests/e2e/runbook/"
+"""The folder of tests that share a stack of their own, which waits for much and computes little."""
 ONE_BY_ONE = "tests/protocol/"
 """The folder of tests that share no fixture."""
 
@@ -34,6 +36,8 @@ def scope(nodeid: str) -> str:
     """Return what the tests have in common that one worker runs."""
     if nodeid.startswith(ONE_BY_ONE):
         return nodeid
+    if nodeid.startswith(RUNBOOK):
+        return RUNBOOK
     file = nodeid.split("::")[0]
     return STACK if file.startswith(STACK_FOLDERS) and file not in LONERS else file
 
@@ -48,5 +52,5 @@ def check_scope(item: pytest.Item) -> None:
     """Raise UsageError for a test that would start a second shared stack."""
     module = getattr(item, "module", None)
     shared = STACK in getattr(item, "fixturenames", ()) and not hasattr(module, STACK)  # or it has one of its own
-    if shared and scope(item.nodeid) != STACK:
+    if shared and scope(item.nodeid) not in (STACK, RUNBOOK):
         raise pytest.UsageError(f"{item.nodeid} uses the shared stack, so it belongs to one of {STACK_FOLDERS}")

@@ -8,6 +8,7 @@ tests/integration/gpu_consumer/test_render_process.py runs against it and agains
 
 import hashlib
 import io
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from gpu_consumer.models import model_folder
 from gpu_consumer.render import child
 from gpu_consumer.render.__main__ import main
 from gpu_consumer.startup import DeviceMissingError
-from tests.support.render_faults import PROCESS_FAULTS
+from tests.support.render_faults import WORKER_FAULT, process_fault
 
 STEP_SECONDS = 0.02
 """What the tiny model takes for 64x64 on a quiet core."""
@@ -70,7 +71,7 @@ class Rendering:
             self._report(protocol.Step(self.steps, total))
             if self._shows():
                 self._report(self._preview())
-        if fault := PROCESS_FAULTS.get(self._wanted.prompt):
+        if fault := process_fault(self._wanted):
             fault()
         for index in range(self._wanted.num_images):
             self._pass(DECODE_SECONDS)
@@ -105,6 +106,8 @@ class Pipeline:
     def render(self, request: protocol.RenderRequest, report: Report, abort: Event) -> protocol.Outcome:
         if reason := _refusal(request.input):
             return protocol.RenderFailed(JobErrorCode.INPUT_NOT_RENDERABLE, reason, protocol.FailureKind.PERMANENT)
+        if failed := _failure_of_worker(request.input):
+            return failed
         started = time.perf_counter()
         rendering = Rendering(request.input, report, abort)
         try:
@@ -130,6 +133,19 @@ def _refusal(wanted: JobInput) -> str | None:
         return f"num_images must be at least 1, and num_inference_steps between 1 and {MOST_STEPS}."
     if any(side < LATENT_PIXELS or side % LATENT_PIXELS for side in (wanted.width, wanted.height)):
         return f"Width and height must be multiples of {LATENT_PIXELS} pixels."
+    return None
+
+
+def _failure_of_worker(wanted: JobInput) -> protocol.RenderFailed | None:
+    """Return the failure of all renders of this process, in the product's own words."""
+    match os.environ.get(WORKER_FAULT):
+        case JobErrorCode.OUT_OF_MEMORY:
+            size = f"{wanted.width}x{wanted.height}, 1 picture, decoded in tiles"
+            message = f"{size}, did not fit in the 0.1 GiB of this machine."
+            return protocol.RenderFailed(JobErrorCode.OUT_OF_MEMORY, message, protocol.FailureKind.TRANSIENT)
+        case JobErrorCode.NON_FINITE_OUTPUT:
+            message = "The model produced numbers that are not finite."
+            return protocol.RenderFailed(JobErrorCode.NON_FINITE_OUTPUT, message, protocol.FailureKind.PERMANENT)
     return None
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.support.scheduling import LONERS, SLOWEST_FIRST, STACK, TESTS, rank, scope
+from tests.support.scheduling import LONERS, RUNBOOK, SLOWEST_FIRST, STACK, TESTS, rank, scope
 
 
 def test_every_folder_has_its_place() -> None:
@@ -20,6 +20,12 @@ def test_the_shared_stack_has_one_worker() -> None:
     """All tests that may use it are one scope, whatever their file; others are scopes by file."""
     assert scope("tests/chaos/test_a.py::test_b[c]") == scope("tests/e2e/test_d.py::test_e") == STACK
     assert scope("tests/unit/gateway/test_a.py::test_b[c::d]") == "tests/unit/gateway/test_a.py"
+
+
+def test_the_runbook_has_a_worker() -> None:
+    """Its tests share a stack of their own."""
+    assert (TESTS.parent / RUNBOOK).is_dir()
+    assert scope(f"{RUNBOOK}test_a.py::test_b") == scope(f"{RUNBOOK}test_c.py::test_d") == RUNBOOK
 
 
 def test_tests_of_the_protocol_go_one_by_one() -> None:
