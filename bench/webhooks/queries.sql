@@ -50,6 +50,11 @@ INSERT INTO webhook_endpoints (tenant_id, url, events, metadata_filter)
 SELECT (:tenants::uuid[])[1 + number % cardinality(:tenants::uuid[])], url, '{job.succeeded}', '{"to": "hung"}'
 FROM unnest(:urls::text[]) WITH ORDINALITY AS hung (url, number);
 
+-- name: let_all_have_failed()#
+-- As one attempt of every delivery leaves them: it failed, and the next one is due.
+UPDATE webhook_deliveries SET attempt = 1, failures = 1;
+UPDATE webhook_endpoints SET failing_since = now() - interval '1 hour' WHERE NOT implicit;
+
 -- name: settle(number, outputs, receipt, metrics)$
 -- As the worker does it.
 SELECT finish_job(job_id, 1, token, 'succeeded', NULL, :outputs, :receipt, :metrics, NULL, NULL)
