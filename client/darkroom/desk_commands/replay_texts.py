@@ -1,10 +1,10 @@
 """Sentences about bulk replays, and their counts."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from darkroom.desk_commands.replay_options import EDITS
+from darkroom.desk_commands.rows import utc
 from darkroom_contracts.api.dead_letters import LetterScope
 from darkroom_contracts.api.replays import WILL_REPLAY, BulkReplay, Ramp, ReplayEdit, ReplayStatus
 
@@ -65,9 +65,9 @@ def _scope_parts(scope: LetterScope) -> Iterator[str]:
         if value is not None:
             yield f"{option} {value}"
     if scope.created_after:
-        yield f"since {moment_text(scope.created_after)}"
+        yield f"since {utc(scope.created_after)}"
     if scope.created_before:
-        yield f"until {moment_text(scope.created_before)}"
+        yield f"until {utc(scope.created_before)}"
 
 
 def edit_text(edit: ReplayEdit) -> str:
@@ -78,11 +78,9 @@ def edit_text(edit: ReplayEdit) -> str:
 
 
 def speed_text(pace: float | None, ramp: Ramp | None) -> str:
-    """Return how fast a replay is: `5 a second`."""
+    """Return how fast a replay is: `5 a second`, or `in stages of 1, 2, 5, 5, ...`."""
     if ramp is not None:
-        stages = ", ".join(map(str, ramp.stages))
-        repeated = f", then {ramp.stages[-1]} at a time"
-        return f"in stages of {stages}{repeated}; one that takes longer than {ramp.stage_seconds:,} s pauses it"
+        return f"in stages of {', '.join(map(str, (*ramp.stages, ramp.stages[-1])))}, ..."
     return "as fast as possible" if pace is None else f"{pace:g} a second"
 
 
@@ -101,8 +99,13 @@ def progress_text(replay: BulkReplay) -> str:
         return f"{found.planned + found.left_out:,} dead letters so far"
     if replay.started_at is None:
         return f"{found.planned:,} to be replayed, {found.left_out:,} left out"
-    bad = [f"{number:,} {word}" for number, word in ((found.failed, "failed"), (found.refused, "refused")) if number]
-    return ", ".join([f"{found.ended:,} of {found.planned:,} ended", f"{found.under_way:,} under way", *bad])
+    more = (
+        (found.under_way, "under way", replay.status is ReplayStatus.RUNNING),
+        (found.failed, "failed", False),
+        (found.refused, "refused", False),
+    )
+    shown = [f"{number:,} {word}" for number, word, always in more if number or always]
+    return ", ".join([f"{found.ended:,} of {found.planned:,} ended", *shown])
 
 
 def status_text(replay: BulkReplay) -> str:
@@ -129,8 +132,3 @@ def next_step(replay: BulkReplay) -> str | None:
 def letters_text(number: int) -> str:
     """Return a number of dead letters: `1 dead letter`."""
     return f"{number:,} dead {'letter' if number == 1 else 'letters'}"
-
-
-def moment_text(moment: datetime) -> str:
-    """Return a moment in UTC."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"

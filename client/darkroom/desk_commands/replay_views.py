@@ -10,7 +10,6 @@ import click
 from darkroom.client import Client
 from darkroom.console import print_fields
 from darkroom.desk_commands.replay_texts import (
-    Counts,
     counts,
     edit_text,
     letters_text,
@@ -21,7 +20,7 @@ from darkroom.desk_commands.replay_texts import (
     stage_text,
     status_text,
 )
-from darkroom.desk_commands.rows import Row, is_wide, one_line, print_rows
+from darkroom.desk_commands.rows import Row, indented, is_wide, one_line, print_rows, utc
 from darkroom_contracts.api.replays import WILL_REPLAY, BulkReplay, ItemState, ReplayItem
 
 EXAMPLES = 2
@@ -68,8 +67,10 @@ def _fields(replay: BulkReplay) -> Iterator[tuple[str, Any]]:
     if replay.edit:
         yield "edit", one_line(edit_text(replay.edit))
     yield "speed", speed_text(replay.pace, replay.ramp)
+    if replay.ramp:
+        yield "stage limit", f"{replay.ramp.stage_seconds:,} s"
     if stage := stage_text(replay):
-        yield "stage", f"{stage}, since {replay.stage_began_at:%Y-%m-%d %H:%M:%SZ}" if replay.stage_began_at else stage
+        yield "stage", f"{stage}, since {utc(replay.stage_began_at)}" if replay.stage_began_at else stage
     yield "progress", progress_text(replay)
     yield "planned by", replay.created_by
     yield "planned at", replay.created_at
@@ -83,8 +84,21 @@ def _fields(replay: BulkReplay) -> Iterator[tuple[str, Any]]:
 
 def print_plan(client: Client, replay: BulkReplay) -> None:
     """Print what a planned replay would do."""
-    click.echo(f"Plan {replay.id}: {one_line(_what(replay))}")
+    click.echo(f"Plan {replay.id}:")
+    for line in indented(one_line(_what(replay))):
+        click.echo(line)
     print_verdicts(client, replay)
+    if closed := _not_open(replay):
+        click.echo(closed)
+    click.echo()
+
+
+def _not_open(replay: BulkReplay) -> str | None:
+    """Return how many of the named dead letters the plan leaves out without a verdict: the plan is of open ones."""
+    named, planned = len(replay.scope.ids or ()), sum(replay.verdicts.values())
+    if named <= planned:
+        return None
+    return f"{named - planned:,} of the {named:,} named are not open, do not match, or do not exist."
 
 
 def print_verdicts(client: Client, replay: BulkReplay) -> None:
@@ -157,17 +171,9 @@ def question(replay: BulkReplay) -> str:
     """Return what a start of the replay does, to be confirmed."""
     found = counts(replay)
     edit = f" with {edit_text(replay.edit)}" if replay.edit else ""
-    left_out = f" {_left_out(replay, found)}" if found.left_out else ""
-    be = "is" if found.planned == 1 else "are"
-    speed = speed_text(replay.pace, replay.ramp)
-    return one_line(f"{letters_text(found.planned)} {be} replayed{edit}, {speed}.{left_out}")
-
-
-def _left_out(replay: BulkReplay, found: Counts) -> str:
-    reasons = ", ".join(
-        f"{number:,} {verdict}" for verdict, number in sorted(replay.verdicts.items()) if verdict != WILL_REPLAY
-    )
-    return f"{found.left_out:,} {'is' if found.left_out == 1 else 'are'} left out: {reasons}."
+    left_out = f"; {found.left_out:,} will be left out" if found.left_out else ""
+    speed = " in stages" if replay.ramp else f", {replay.pace:g} a second" if replay.pace else ""
+    return one_line(f"{letters_text(found.planned)} will be replayed{edit}{speed}{left_out}.")
 
 
 def print_next_step(replay: BulkReplay) -> None:

@@ -6,8 +6,9 @@ from darkroom.client import Client
 from darkroom.console import CommandError, print_json
 from darkroom.desk.replays import STILL, is_outcome_unknown
 from darkroom.desk_commands.confirming import confirm_count
-from darkroom.desk_commands.replay_texts import counts, moment_text, next_step
+from darkroom.desk_commands.replay_texts import counts, next_step
 from darkroom.desk_commands.replay_views import print_next_step, print_plan, question
+from darkroom.desk_commands.rows import utc
 from darkroom.desk_commands.watching import follow, watch
 from darkroom.errors import ApiError, UnreachableError
 from darkroom_contracts.api.replays import BulkReplay, ReplayStatus
@@ -70,8 +71,8 @@ def _not_planned(replay: BulkReplay) -> str:
     who = f"`darkroom audit --subject {replay.id}` shows by which key"
     if replay.started_at:
         return (
-            f"Replay {replay.id} was started at {moment_text(replay.started_at)} and is {replay.status}: {who}, and"
+            f"Replay {replay.id} was started at {utc(replay.started_at)} and is {replay.status}: {who}, and"
             f" `darkroom replays watch {replay.id}` follows it."
         )
-    when = f" at {moment_text(replay.finished_at)}" if replay.finished_at else ""
+    when = f" at {utc(replay.finished_at)}" if replay.finished_at else ""
     return f"Replay {replay.id} is {replay.status}{when}, so it can't be started: {who}. Plan another one."
