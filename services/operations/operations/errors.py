@@ -28,3 +28,9 @@ class ConflictError(OperationsError):
     """The current state does not allow the request."""
 
     code = ApiError.CONFLICT
+
+
+class CountDiffersError(ConflictError):
+    """Another number of dead letters was confirmed than a bulk act is for. Nothing was done."""
+
+    code = ApiError.COUNT_DIFFERS

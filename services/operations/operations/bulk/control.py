@@ -17,10 +17,9 @@ from darkroom_contracts.api.replays import (
     ReplayItemQuery,
     ReplayStatus,
 )
-from darkroom_contracts.errors import ApiError
 from operations.audit import log as audit
 from operations.bulk import store
-from operations.errors import ConflictError, InvalidRequestError, NotFoundError
+from operations.errors import ConflictError, CountDiffersError, InvalidRequestError, NotFoundError
 
 _LAST_ID = UUID(int=2**128 - 1)
 _WITHOUT_REASON = "An operator paused it."
@@ -33,12 +32,6 @@ class UnknownReplayError(NotFoundError):
 
     def __init__(self, replay_id: UUID) -> None:
         super().__init__(f"There is no bulk replay {replay_id}; the list of replays shows all.")
-
-
-class CountDiffersError(ConflictError):
-    """Another number of dead letters was confirmed."""
-
-    code = ApiError.COUNT_DIFFERS
 
 
 class Control:

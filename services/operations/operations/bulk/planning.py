@@ -6,7 +6,6 @@ import structlog
 
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database
-from darkroom_contracts.api.replays import ReplayStatus
 from operations.bulk import store
 from operations.desk.scopes import walk
 from operations.replays.edits import Bounds
@@ -44,13 +43,12 @@ class Planning(Loop):
             return await store.lease(connection, replay_id) and await self._freeze(connection, replay_id)
 
     async def _freeze(self, connection: Connection, replay_id: UUID) -> bool:
-        replay = await store.find_replay(connection, replay_id)
-        if replay is None or replay.status is not ReplayStatus.PLANNING:
+        plan = await store.find_plan(connection, replay_id)
+        if plan is None:
             return False
-        after = await store.planned_to(connection, replay_id) or _FIRST
         # The replay's own id is the bound: letters that come later are not in it.
-        step = await walk(connection, replay.scope, after, replay.id, self._chunk)
-        prospects = await foresee(connection, step.ids, self._bounds, replay.edit)
+        step = await walk(connection, plan.scope, plan.planned_to or _FIRST, replay_id, self._chunk)
+        prospects = await foresee(connection, step.ids, self._bounds, plan.edit)
         if step.last is None:
             log.info("replay planned", replay_id=str(replay_id))
         return await store.add_items(connection, replay_id, prospects, step.last)

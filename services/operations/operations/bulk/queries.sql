@@ -56,6 +56,9 @@ SELECT pg_try_advisory_xact_lock(hashtextextended('darkroom_replay ' || :id::uui
 -- name: find_planning(at_most)
 SELECT id FROM replays WHERE finished_at IS NULL AND status = 'planning' ORDER BY id LIMIT :at_most;
 
+-- name: find_plan(id)^
+SELECT scope, edit, planned_to FROM replays WHERE id = :id AND status = 'planning';
+
 -- name: add_items(id, letters, jobs, verdicts, errors, counts, planned_to)$
 -- Freeze further letters. False unless the replay is being planned.
 WITH planned AS (

@@ -4,7 +4,17 @@ from uuid import UUID
 
 import msgspec
 
+from darkroom_contracts.api.dead_letters import LetterScope
 from darkroom_contracts.api.replays import ItemState, ReplayEdit
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A replay that is being planned."""
+
+    scope: LetterScope
+    edit: ReplayEdit | None
+    planned_to: UUID | None
+    """The last letter that was looked at."""
 
 
 class Due(msgspec.Struct, frozen=True):

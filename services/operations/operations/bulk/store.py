@@ -20,7 +20,7 @@ from darkroom_contracts.api.replays import (
     ReplayItem,
     ReplayStatus,
 )
-from operations.bulk.records import Due, Followed, Handled, NextItem, Visited
+from operations.bulk.records import Due, Followed, Handled, NextItem, Plan, Visited
 from operations.replays.foresight import Prospect
 
 queries = load_queries("operations.bulk")
@@ -62,10 +62,10 @@ async def find_replay(connection: Connection, replay_id: UUID) -> BulkReplay | N
     return _replay(row) if row else None
 
 
-async def planned_to(connection: Connection, replay_id: UUID) -> UUID | None:
-    """Return the last letter that planning looked at."""
-    row = await queries.find_replay(connection, id=replay_id)
-    return row["planned_to"] if row else None
+async def find_plan(connection: Connection, replay_id: UUID) -> Plan | None:
+    """Return what planning goes on with, or None unless the replay is being planned."""
+    row = await queries.find_plan(connection, id=replay_id)
+    return Plan(_decode_scope(row["scope"]), _edit(row), row["planned_to"]) if row else None
 
 
 async def list_replays(

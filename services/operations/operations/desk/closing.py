@@ -1,6 +1,6 @@
 """Discard dead letters that nobody will replay, and restore them."""
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -14,14 +14,13 @@ from darkroom_contracts.api.dead_letters import (
     DeadLetter,
     LetterScope,
 )
-from darkroom_contracts.errors import ApiError
 from darkroom_contracts.states import JobStatus, LetterKind
 from operations.audit import log as audit
 from operations.desk import store
 from operations.desk.detail import read_letter
 from operations.desk.records import Discarded, LetterState
 from operations.desk.searching import criteria_of, window_of
-from operations.errors import ConflictError
+from operations.errors import ConflictError, CountDiffersError
 from operations.letters.inspection import UnknownLetterError
 from operations.retention import purge
 
@@ -29,12 +28,6 @@ COUNT_ONLY = -1
 """A number of letters that no scope has."""
 BULK = "scope"
 """Subject of the audit entry of a bulk act, which has no single one."""
-
-
-class CountDiffersError(ConflictError):
-    """The scope has another number of letters than was confirmed."""
-
-    code: ClassVar[ApiError] = ApiError.COUNT_DIFFERS
 
 
 class Closing:

@@ -145,7 +145,7 @@ SELECT id FROM (
 WHERE id > :after AND id < :before
 ORDER BY id LIMIT :at_most;
 
--- name: read_letters(ids, status, kind, model, tenant_id, reason, fingerprint, group_id, worker, job_id, text, at_most)
+-- name: read_letters(ids, status, kind, model, tenant_id, reason, fingerprint, group_id, worker, job_id, text, named, at_most)
 -- Those of the letters that match, the newest first. In `text`, # stands for what error_shape() replaces.
 SELECT letter.id, kind, letter.status, group_id, tenants.name AS tenant, model, job_id, generation, delivery_id, worker,
     session_id, reason, error, fingerprint, returns, octet_length(body) AS body_bytes, letter.created_at, resolved_at
@@ -156,6 +156,7 @@ WHERE letter.id = ANY (:ids::uuid[])
     AND (:reason::text IS NULL OR reason = :reason) AND (:fingerprint::text IS NULL OR fingerprint = :fingerprint)
     AND (:group_id::uuid IS NULL OR group_id = :group_id) AND (:worker::text IS NULL OR worker = :worker)
     AND (:job_id::uuid IS NULL OR job_id = :job_id)
+    AND (:named::uuid IS NULL OR :named IN (letter.id, job_id, delivery_id, group_id))
     AND CASE
         WHEN :text::text IS NULL THEN true
         WHEN strpos(:text, '#') > 0 THEN strpos(lower(error_shape(error ->> 'message')), lower(error_shape(:text))) > 0
@@ -252,7 +253,7 @@ SELECT id FROM webhook_deliveries WHERE id = :id FOR UPDATE;
 -- name: is_purged(id)$
 SELECT is_purged(:id);
 
--- name: discard_scope(ids, kind, model, tenant_id, reason, fingerprint, group_id, worker, job_id, since, before, text, count, at_most)^
+-- name: discard_scope(ids, kind, model, tenant_id, reason, fingerprint, group_id, worker, job_id, since, before, text, named, count, at_most)^
 -- Discard the oldest `at_most` of a scope, if it has `count` letters in the statement's snapshot. Returns how many it has,
 -- how many more match that a bulk act leaves out, and how many were discarded: a letter that somebody else closes at the
 -- same moment is not.
@@ -260,6 +261,7 @@ WITH scope AS MATERIALIZED (
     SELECT id, :ids::uuid[] IS NOT NULL OR (returns < 2 AND (kind <> 'orphan' OR :kind::text IS NOT NULL)) AS included
     FROM dead_letters
     WHERE status = 'open' AND (:ids IS NULL OR id = ANY (:ids)) AND (:kind IS NULL OR kind = :kind)
+        AND (:named::uuid IS NULL OR :named IN (id, job_id, delivery_id, group_id))
         AND (:model::text IS NULL OR model = :model) AND (:tenant_id::uuid IS NULL OR tenant_id = :tenant_id)
         AND (:reason::text IS NULL OR reason = :reason) AND (:fingerprint::text IS NULL OR fingerprint = :fingerprint)
         AND (:group_id::uuid IS NULL OR group_id = :group_id) AND (:worker::text IS NULL OR worker = :worker)

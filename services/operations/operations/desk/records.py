@@ -20,6 +20,8 @@ class Criteria(NamedTuple):
     worker: str | None = None
     job_id: UUID | None = None
     text: str | None = None
+    named: UUID | None = None
+    """The id of the letters, or of their job, delivery or group: a text that is an id."""
 
 
 class Window(NamedTuple):

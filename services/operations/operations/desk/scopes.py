@@ -7,7 +7,7 @@ from darkroom_contracts.api.dead_letters import DeadLetter, LetterScope
 from darkroom_contracts.states import LetterKind, LetterStatus
 from operations.desk import store
 from operations.desk.records import Criteria, Span, Step
-from operations.desk.searching import criteria_of, named_by, window_of, without_name
+from operations.desk.searching import criteria_of, window_of
 
 TOO_OFTEN = 2
 """A letter with this number of earlier ones, of its job or delivery, is left out of bulk acts, unless it is named."""
@@ -25,7 +25,7 @@ async def walk(connection: Connection, scope: LetterScope, after: UUID, before: 
     span = Span(max(after, _before(window.since)), min(before, window.before))
     ids = await _next(connection, scope.ids, criteria, span, at_most)
     wanted = ids if scope.ids is None else [*({*ids} & {*scope.ids})]
-    found = await store.read_letters(connection, wanted, without_name(criteria), LetterStatus.OPEN, at_most)
+    found = await store.read_letters(connection, wanted, criteria, LetterStatus.OPEN, at_most)
     last = ids[-1] if len(ids) == at_most else None
     return Step([each.id for each in reversed(found) if is_included(each, scope)], last)
 
@@ -34,7 +34,7 @@ async def _next(
     connection: Connection, ids: list[UUID] | None, criteria: Criteria, span: Span, at_most: int
 ) -> list[UUID]:
     """Return the next letters along the narrowest way. Others can be among them, and closed ones."""
-    named = named_by(criteria.text) or criteria.job_id
+    named = criteria.named or criteria.job_id
     if named is not None:
         return await store.scope_named(connection, named, span, at_most)
     if ids is not None:

@@ -9,7 +9,7 @@ from chassis.cursor import MalformedCursorError, decode_cursor, next_cursor
 from chassis.decoding import invalid
 from chassis.moments import first_id_at
 from chassis.postgres import Connection, Database
-from darkroom_contracts.api.dead_letters import DeadLetter, DeadLetterList, DeadLetterQuery, LetterFilter
+from darkroom_contracts.api.dead_letters import DeadLetterList, DeadLetterQuery, LetterFilter
 from darkroom_contracts.states import LetterKind, LetterStatus
 from operations.desk import store
 from operations.desk.records import Criteria, Window
@@ -63,14 +63,8 @@ async def _page(connection: Connection, query: DeadLetterQuery, criteria: Criter
     way = await _way(connection, criteria, status)
     at_most = way.looks_at(query.limit)
     ids = await way.walk(connection, window, at_most)
-    found = await _matching(connection, ids, criteria, status, query.limit)
+    found = await store.read_letters(connection, ids, criteria, status, query.limit)
     return DeadLetterList(found, next_cursor(ids, [each.id for each in found], query.limit, at_most))
-
-
-async def _matching(
-    connection: Connection, ids: list[UUID], criteria: Criteria, status: str | None, limit: int
-) -> list[DeadLetter]:
-    return await store.read_letters(connection, ids, without_name(criteria), status, limit)
 
 
 async def criteria_of(connection: Connection, wanted: LetterFilter) -> Criteria | None:
@@ -78,6 +72,7 @@ async def criteria_of(connection: Connection, wanted: LetterFilter) -> Criteria 
     tenant_id = None if wanted.tenant is None else await store.find_tenant(connection, wanted.tenant)
     if wanted.tenant is not None and tenant_id is None:
         return None
+    named = _uuid(wanted.text)
     return Criteria(
         kind=wanted.kind,
         model=wanted.model,
@@ -87,7 +82,8 @@ async def criteria_of(connection: Connection, wanted: LetterFilter) -> Criteria 
         group_id=wanted.group,
         worker=wanted.worker,
         job_id=wanted.job,
-        text=wanted.text,
+        text=None if named else wanted.text,
+        named=named,
     )
 
 
@@ -99,9 +95,8 @@ def window_of(wanted: LetterFilter) -> Window:
 
 async def _way(connection: Connection, criteria: Criteria, status: str | None) -> Way:
     only_open = status == LetterStatus.OPEN
-    named = named_by(criteria.text)
-    if named is not None:
-        return Way(partial(_of_named, named))
+    if criteria.named is not None:
+        return Way(partial(_of_named, criteria.named))
     if criteria.job_id is not None:
         return Way(partial(_of_job, criteria.job_id))
     if (groups := await _groups(connection, criteria)) is not None:
@@ -161,13 +156,8 @@ async def _of_kinds(
     return await store.walk_kinds(connection, kinds, window, at_most, only_open=only_open)
 
 
-def without_name(criteria: Criteria) -> Criteria:
-    """Return the criteria of letters that an id in the filter's text names."""
-    return criteria if named_by(criteria.text) is None else criteria._replace(text=None)
-
-
-def named_by(text: str | None) -> UUID | None:
-    """Return the id that the text of a filter is, in the form with hyphens."""
+def _uuid(text: str | None) -> UUID | None:
+    """Return the id that a text is, in the form with hyphens."""
     if text is None or len(text) != 36:
         return None
     try:

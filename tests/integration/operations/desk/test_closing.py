@@ -14,8 +14,8 @@ from chassis.problems import ProblemError
 from darkroom_contracts.api.dead_letters import BulkDiscardReply, BulkDiscardRequest, LetterScope
 from darkroom_contracts.states import LetterKind
 from operations.desk import closing
-from operations.desk.closing import Closing, CountDiffersError
-from operations.errors import ConflictError, NotFoundError
+from operations.desk.closing import Closing
+from operations.errors import ConflictError, CountDiffersError, NotFoundError
 from operations.letters.inspection import UnknownLetterError
 from tests.integration.operations.desk_letters import DeskLetters
 from tests.integration.operations.jobs import Jobs
@@ -137,6 +137,17 @@ async def test_another_count_discards_nothing(pool: Database, letters: DeskLette
         await discard_all(pool, count, kind=LetterKind.JOB)
     assert await letters.with_status("discarded") == set()
     assert await letters.audit() == []
+
+
+async def test_an_id_in_the_text_names_letters(pool: Database, letters: DeskLetters) -> None:
+    """As in a list: those of that id, job, delivery or group."""
+    job = uuid4()
+    [own] = await letters.add(job=job)
+    [other] = await letters.add(message="another failure")
+    for text, named in ((str(job), own), (str(await letters.group(other)), other)):
+        assert (await discard_all(pool, dry_run=True, text=text)).count == 1
+        await discard_all(pool, 1, text=text)
+        assert (await letters.row(named))["status"] == "discarded"
 
 
 async def test_orphans_and_what_came_back_twice_must_be_named(pool: Database, letters: DeskLetters) -> None:

@@ -23,7 +23,7 @@ PAGE = 51
 DESCENT = 4
 """Pages of an index from its root to a leaf, and one of the table."""
 NEWEST, OLDEST = "'ffffffff-ffff-ffff-ffff-ffffffffffff'", "'00000000-0000-0000-0000-000000000000'"
-NOTHING = ", ".join(["NULL"] * 10)
+NOTHING = ", ".join(["NULL"] * 11)
 TABLES = ("dead_letters", "dead_letter_groups", "dead_letter_deltas", "attempts", "audit_log", "jobs")
 AUDIT = """
     INSERT INTO audit_log (actor, action, subject)
