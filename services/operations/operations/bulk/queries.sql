@@ -207,6 +207,11 @@ RETURNING true;
 
 -- Retention
 
+-- name: cancel_plans(age)!
+-- Plans that nobody started.
+UPDATE replays SET status = 'canceled', finished_at = clock_timestamp()
+WHERE finished_at IS NULL AND status IN ('planning', 'planned') AND created_at < now() - :age::interval;
+
 -- name: prune_items(at_most, age)$
 -- Items of replays that ended long ago, replay by replay.
 WITH old AS (

@@ -186,6 +186,11 @@ async def pause_overdue(connection: Connection, replay_id: UUID) -> bool:
     return bool(await queries.pause_overdue(connection, id=replay_id))
 
 
+async def cancel_plans(connection: Connection, age: timedelta) -> None:
+    """Cancel plans that nobody started."""
+    await queries.cancel_plans(connection, age=age)
+
+
 async def prune_items(connection: Connection, at_most: int, age: timedelta) -> int:
     """Remove items of a replay that ended long ago. Return how many."""
     return int(await queries.prune_items(connection, at_most=at_most, age=age))
