@@ -177,10 +177,17 @@ class Stack:
         return [key for key in self.places.bucket.object_keys() if key.startswith(f"jobs/{job_id}/")]
 
     async def command(self, *arguments: str) -> bytes:
-        """Run `darkroom` as an operator of this stack and return its output. Fails when the command does."""
+        """Run `darkroom` as an operator of this stack and return its output. Fails when the command does.
+
+        Its requests go to operations, with a new key: a database that was restored does not have an old one.
+        """
         program = str(Path(sys.executable).parent / "darkroom")
+        desk = {
+            "DARKROOM_URL": self.operations.url,
+            "DARKROOM_OPERATOR_KEY": await self.key("operators", Scope.OPERATOR),
+        }
         process = await asyncio.create_subprocess_exec(
-            program, *arguments, env={**base_environment(), **self.settings}, stdout=asyncio.subprocess.PIPE
+            program, *arguments, env={**base_environment(), **self.settings, **desk}, stdout=asyncio.subprocess.PIPE
         )
         output, _ = await process.communicate()
         assert process.returncode == 0, f"darkroom {arguments}: {output!r}"

@@ -41,7 +41,10 @@ def _ask(question: str) -> str:
     """Return the line that is typed. The question goes to stderr, since stdout is for results."""
     click.echo(f"{question}: ", nl=False, err=True)
     try:
-        return sys.stdin.readline()
+        answer = sys.stdin.readline()
     except (KeyboardInterrupt, UnicodeDecodeError) as error:
         click.echo(err=True)
         raise CommandError("Nothing was done.") from error
+    if not answer.endswith("\n"):
+        click.echo(err=True)
+    return answer

@@ -10,7 +10,7 @@ from darkroom.desk_commands.rows import Row, one_line, print_rows
 from darkroom_contracts.api.dead_letters import Act, DeadLetterDetail, DeliveryState, FailedAttempt, FailedDelivery
 from darkroom_contracts.states import LetterKind, LetterStatus
 
-_TIMES = {0: "first time", 1: "second time", 2: "third time"}
+_TIMES = {1: "second time", 2: "third time"}
 
 
 def print_letter(letter: DeadLetterDetail) -> None:
@@ -32,10 +32,10 @@ def print_letter(letter: DeadLetterDetail) -> None:
 
 
 def _headline(letter: DeadLetterDetail) -> str:
-    times = _TIMES.get(letter.returns, f"time number {letter.returns + 1}")
-    where = f", on {letter.worker}" if letter.worker else ""
-    message = one_line(letter.error.message).rstrip(".")
-    return one_line(f"{message}: {times}{where}.")
+    """Return the error, how often it came back, and where: `Out of memory, second time, on gpu-1.`"""
+    again = letter.returns and _TIMES.get(letter.returns, f"{letter.returns + 1} times now")
+    parts = (letter.error.message.rstrip("."), again, letter.worker and f"on {letter.worker}")
+    return one_line(", ".join(part for part in parts if part) + ".")
 
 
 def _fields(letter: DeadLetterDetail) -> Iterator[tuple[str, object]]:
@@ -142,7 +142,8 @@ def _hints(letter: DeadLetterDetail) -> Iterator[str]:
     yield ""
     yield f"See what is hidden:   darkroom dead-letters reveal {letter.id} --reason TEXT"
     if letter.status == LetterStatus.OPEN:
-        yield f"Try it again:         darkroom dead-letters replay {letter.id}"
+        if letter.kind is not LetterKind.UNDECODABLE:
+            yield f"Try it again:         darkroom dead-letters replay {letter.id}"
         yield f"Give it up:           darkroom dead-letters discard {letter.id} --reason TEXT"
     elif letter.status == LetterStatus.DISCARDED:
         yield f"Open it again:        darkroom dead-letters restore {letter.id}"

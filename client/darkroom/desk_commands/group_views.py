@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from darkroom.console import print_fields, printable
-from darkroom.desk_commands.rows import Row, age, is_wide, one_line, print_rows, utc, width
+from darkroom.desk_commands.rows import Row, age, is_wide, one_line, print_rows, shortened, utc, width
 from darkroom.desk_commands.sparkline import sparkline
 from darkroom_contracts.api.dead_letter_groups import (
     DeadLetterGroup,
@@ -17,6 +17,8 @@ from darkroom_contracts.api.dead_letter_groups import (
 
 STRIKING = 2.0
 """A suspect is named in a sentence where its share of the failures is this many times its usual one."""
+VALUE_COLUMNS = 16
+"""Most columns of a suspect's value in its row."""
 _SUSPECT_WORDS = {"gpu": "GPU", "model_revision": "model revision"}
 
 
@@ -43,8 +45,8 @@ def print_group(group: DeadLetterGroupDetail) -> None:
     print_fields(_fields(group))
     if group.suspects:
         click.echo()
-        columns = ("suspect", "failures", "share", "usually", "first seen", "last seen")
-        print_rows(columns, (_suspect(each, group.examined) for each in group.suspects), text="value", whole=True)
+        columns = ("suspect", "value", "failures", "usually", "first seen", "last seen")
+        print_rows(columns, (_suspect(each, group.examined) for each in group.suspects), text="", whole=True)
         click.echo(f"{_count(group.examined)} compared with {group.sampled:,} attempts of the same hours.")
     for hint in _hints(group):
         click.echo(hint, err=True)
@@ -64,9 +66,8 @@ def _row(group: DeadLetterGroup, wide: bool) -> Row:
     cells = (group.id, f"{group.open:,}", *total, sparkline(group.hours), newest)
     places = (group.kind, group.model) if wide else ()
     failure = f"{group.reason}: {group.message}" if group.message else group.reason
-    where = " of ".join(filter(None, (group.kind, group.model)))
     notes = () if group.note is None else (f"note: {group.note.text} ({_written(group.note)})",)
-    return Row((*cells, *places), failure, where=where, notes=notes)
+    return Row((*cells, *places), failure, where="" if wide else group.model or "", notes=notes)
 
 
 def _fields(group: DeadLetterGroup) -> Iterator[tuple[str, object]]:
@@ -88,15 +89,21 @@ def _written(note: GroupNote) -> str:
 
 
 def _suspect(suspect: Suspect, examined: int) -> Row:
+    """Return a row; a value that is too long for it stands below."""
+    value = one_line(suspect.value)
     cells = (
-        _SUSPECT_WORDS.get(suspect.kind, suspect.kind),
-        f"{suspect.letters:,} of {examined:,}",
-        _share(suspect.share),
+        _name(suspect),
+        shortened(value, VALUE_COLUMNS) if width() else value,
+        f"{suspect.letters:,} of {examined:,} ({_share(suspect.share)})",
         None if suspect.usual_share is None else _share(suspect.usual_share),
         suspect.first_seen_at,
         suspect.last_seen_at,
     )
-    return Row(cells, suspect.value)
+    return Row(cells, value if width() and cells[1] != value else "")
+
+
+def _name(suspect: Suspect) -> str:
+    return _SUSPECT_WORDS.get(suspect.kind, suspect.kind)
 
 
 def _prime(group: DeadLetterGroupDetail) -> Suspect | None:
@@ -109,11 +116,12 @@ def _prime(group: DeadLetterGroupDetail) -> Suspect | None:
 
 def _accusation(suspect: Suspect, examined: int) -> str:
     whole = suspect.letters == examined
-    how_many = f"All {examined:,}" if whole else f"{suspect.letters:,} of {examined:,}"
-    name = _SUSPECT_WORDS.get(suspect.kind, suspect.kind)
+    how_many = f"all {examined:,}" if whole else f"{suspect.letters:,} of {examined:,}"
     usual = _share(suspect.usual_share or 0)
-    since = utc(suspect.first_seen_at)
-    return one_line(f"{how_many} have {name} {suspect.value}, which {usual} of all attempts have; since {since}.")
+    return one_line(
+        f"Prime suspect: {_name(suspect)} {suspect.value} has {how_many} failures, and {usual} of the attempts of the"
+        f" same hours; since {utc(suspect.first_seen_at)}."
+    )
 
 
 def _share(share: float) -> str:

@@ -1,6 +1,7 @@
 """The hidden parts of a dead letter as `darkroom dead-letters reveal` prints them. All of it may come from outside."""
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -11,18 +12,22 @@ SHOWN_CHARACTERS = 16_384
 """Most characters of a part that are printed."""
 SHOWN_BYTES = 512
 """Most bytes that are printed as such: of a message that is not text."""
+_INDENT = "  "
 _BYTES_IN_LINE = 16
 _REST = "--json prints all of it"
 
 
 def print_revealed(revealed: Revealed) -> None:
-    """Print each part under a heading: text with its control characters replaced, and bounded."""
+    """Print each part under a heading: text with its control characters replaced, bounded, and indented.
+
+    So no part can look like the heading of another.
+    """
     parts = [*_parts(revealed)]
     if not parts:
         click.echo("Nothing of this dead letter is hidden.")
     for number, (heading, text) in enumerate(parts):
         click.echo(("\n" if number else "") + click.style(printable(heading), bold=True))
-        click.echo(printable(_bounded(text)))
+        click.echo(textwrap.indent(printable(_bounded(text)), _INDENT, lambda _: True))
 
 
 def _parts(revealed: Revealed) -> Iterator[tuple[str, str]]:
@@ -40,6 +45,7 @@ def _parts(revealed: Revealed) -> Iterator[tuple[str, str]]:
         yield "webhook URL", revealed.url
     for attempt in revealed.attempts:
         yield from _attempt(attempt)
+    yield from _answers(revealed.attempts)
 
 
 def _message(revealed: Revealed) -> Iterator[tuple[str, str]]:
@@ -62,8 +68,35 @@ def _attempt(attempt: RevealedAttempt) -> Iterator[tuple[str, str]]:
         yield f"{name}: cause", attempt.cause
     if attempt.last_lines:
         yield f"{name}: last lines of the render process", "\n".join(attempt.last_lines)
-    if attempt.response is not None:
-        yield f"{name}: answer of the receiver", attempt.response.decode(errors="backslashreplace")
+
+
+def _answers(attempts: Sequence[RevealedAttempt]) -> Iterator[tuple[str, str]]:
+    """Yield what the receiver answered, the latest first and equal answers once, within a bound for all."""
+    numbers: dict[bytes, list[int]] = {}
+    for attempt in attempts:
+        if attempt.response:
+            numbers.setdefault(attempt.response, []).append(attempt.attempt)
+    left = SHOWN_CHARACTERS
+    for response in sorted(numbers, key=lambda response: -numbers[response][-1]):
+        yield f"answer to {_named(numbers[response])}", _answer(response, left)
+        left = max(0, left - len(response))
+
+
+def _answer(response: bytes, left: int) -> str:
+    more = f"({len(response) - left:,} bytes more; {_REST}, as base64.)" if len(response) > left else ""
+    return "\n".join(filter(None, (response[:left].decode(errors="backslashreplace"), more)))
+
+
+def _named(numbers: Sequence[int]) -> str:
+    """Return "attempts 1, 2, 5-8" for numbers in ascending order."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    shown = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return f"attempt {shown}" if len(numbers) == 1 else f"attempts {shown}"
 
 
 def _bounded(text: str) -> str:

@@ -31,4 +31,4 @@ def desk_api(**remedies: str) -> Iterator[Client]:
 def explained(error: ApiError, **remedies: str) -> str:
     """Return the refusal, and the command that helps if there is one."""
     remedy = (_HELP | remedies).get(error.problem.code)
-    return f"{error} {remedy}" if remedy and remedy not in str(error) else str(error)
+    return f"{error} {remedy}" if remedy and "`darkroom " not in str(error) else str(error)

@@ -7,7 +7,7 @@ _NONE = "·"
 
 
 def sparkline(counts: Sequence[int]) -> str:
-    """Return a character for each count: a dot for none, else a bar, the highest one for the largest count."""
+    """Return a character for each count: a dot for none, and otherwise a bar, the highest one for the largest count."""
     largest = max(counts, default=0)
     return "".join(_bar(count, largest) for count in counts)
 

@@ -1,6 +1,7 @@
 """The errors of the use cases. Each face translates this tree in one place."""
 
 from typing import ClassVar
+from uuid import UUID
 
 from darkroom_contracts.errors import ApiError
 
@@ -16,6 +17,13 @@ class NotFoundError(OperationsError):
     """What the request names does not exist."""
 
     code = ApiError.NOT_FOUND
+
+
+class UnknownLetterError(NotFoundError):
+    """The dead letter does not exist."""
+
+    def __init__(self, letter_id: UUID) -> None:
+        super().__init__(f"There is no dead letter {letter_id}; `darkroom dead-letters list --status any` shows all.")
 
 
 class InvalidRequestError(OperationsError):

@@ -8,10 +8,13 @@ import msgspec
 import pytest
 
 from chassis.postgres import Database
+from darkroom_contracts.api.dead_letters import DeadLetterDetail, DeadLetterQuery, RevealRequest
 from darkroom_contracts.models import Catalogue
+from darkroom_contracts.states import LetterKind
 from darkroom_contracts.webhooks.payload import JobEvent
-from operations.letters.inspection import list_letters, show_letter
-from operations.letters.records import Letter, LetterKind
+from operations.desk.detail import ShowLetter
+from operations.desk.revealing import RevealLetter
+from operations.desk.searching import Letters
 from operations.replays.outcome import Redelivered, ReplayRefusedError
 from operations.replays.replay import replay
 from operations.retention.pruning import PruneDeliveries, Retention
@@ -38,13 +41,13 @@ async def exhaust(dispatch: Dispatch, shop: Shop) -> None:
         await dispatch.round()
 
 
-async def letters(database: Database) -> list[Letter]:
+async def letters(database: Database) -> list[DeadLetterDetail]:
     """Return all letters of webhooks, the oldest first."""
-    listed = await list_letters(database, LetterKind.WEBHOOK, None, 10)
-    return [await show_letter(database, letter.id) for letter in reversed(listed)]
+    listed = await Letters(database).page(DeadLetterQuery(kind=LetterKind.WEBHOOK, status="any"))
+    return [await ShowLetter(database)(letter.id) for letter in reversed(listed.dead_letters)]
 
 
-async def given_up(dispatch: Dispatch, shop: Shop, receiver: Receiver) -> Letter:
+async def given_up(dispatch: Dispatch, shop: Shop, receiver: Receiver) -> DeadLetterDetail:
     """Return the letter of a delivery whose receiver answers 404, which opens no circuit."""
     receiver.behave = always(404, b"out of order")
     await shop.end(receiver.url)
@@ -67,7 +70,8 @@ async def test_what_a_schedule_did_not_deliver_a_replay_does(
     letter = await given_up(dispatch, shop, receiver)
     assert letter.delivery is not None
     assert (letter.status, letter.reason) == ("open", "webhook_exhausted")
-    assert [attempt.response for attempt in letter.delivery.attempts] == [b"out of order"] * len(receiver.requests)
+    hidden = await RevealLetter(dispatch.database)(ACTOR, letter.id, RevealRequest("looking"))
+    assert [attempt.response for attempt in hidden.attempts] == [b"out of order"] * len(receiver.requests)
     assert len(receiver.requests) == len(PAUSES) + 1
     receiver.behave = always(204)
     await replay(dispatch.database, letter.id, ACTOR, no_catalogue)

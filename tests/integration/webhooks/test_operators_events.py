@@ -9,9 +9,12 @@ import pytest
 
 from darkroom import webhooks
 from darkroom_contracts.api import Scope
+from darkroom_contracts.api.dead_letters import DeadLetterQuery, RevealRequest
+from darkroom_contracts.states import LetterKind
 from darkroom_contracts.webhooks import OperatorEvent
-from operations.letters.inspection import list_letters, show_letter
-from operations.letters.records import LetterKind
+from operations.desk.detail import ShowLetter
+from operations.desk.revealing import RevealLetter
+from operations.desk.searching import Letters
 from tests.integration.webhooks.dispatchers import Dispatch, open_dispatch
 from tests.integration.webhooks.http_api import OLD_KEY, Api, open_api
 from tests.integration.webhooks.jobs import Shop
@@ -211,8 +214,9 @@ async def test_an_event_that_operators_never_took_is_a_dead_letter(
     for _ in range(len(PAUSES) + 2):
         await dispatch.round()
         await shop.make_due()
-    [listed] = await list_letters(dispatch.database, LetterKind.WEBHOOK, None, 10)
-    letter = await show_letter(dispatch.database, listed.id)
+    [listed] = (await Letters(dispatch.database).page(DeadLetterQuery(kind=LetterKind.WEBHOOK))).dead_letters
+    letter = await ShowLetter(dispatch.database)(listed.id)
     assert letter.delivery is not None
     assert (letter.tenant, letter.job_id, letter.delivery.event) == (None, None, OperatorEvent.ENDPOINT_DISABLED)
-    assert letter.delivery.url == f"{desk.url}/events"
+    hidden = await RevealLetter(dispatch.database)("key", listed.id, RevealRequest("looking"))
+    assert hidden.url == f"{desk.url}/events"

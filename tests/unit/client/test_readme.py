@@ -3,13 +3,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
 import darkroom
 from darkroom import webhooks
+from darkroom_contracts.api.dead_letter_groups import DeadLetterGroupList
+from darkroom_contracts.api.dead_letters import DeadLetter, DeadLetterList
 from darkroom_contracts.api.webhook_deliveries import RecoverReply, WebhookDeliveryList
 from tests.support.webhooks import BODY, DELIVERY_ID, JOB_ID, SECRET, signed
 from tests.unit.client.answers import PICTURE, Script, job, output, reply
+from tests.unit.client.letter_answers import AT, MESSAGE, group, letter
 from tests.unit.client.webhook_answers import delivery, endpoint_with_secret
 
 README = Path(__file__).parents[3] / "client" / "README.md"
@@ -62,3 +66,20 @@ def test_the_errors_of_the_readme_are_those_of_the_client() -> None:
     """Each error of `webhooks` is described."""
     described = re.findall(r"^\| `(\w+Error)` \|", README.read_text(), re.MULTILINE)
     assert described == [each.__name__ for each in webhooks.WebhookError.__subclasses__()]
+
+
+def test_the_example_of_the_desk_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The example lists groups and letters, and exports letters to a file."""
+    found = letter()
+    script = Script(
+        reply(DeadLetterGroupList([group()], AT)),
+        reply(DeadLetterList([found])),
+        httpx2.Response(200, content=msgspec.json.encode(found) + b"\n"),
+    )
+    monkeypatch.setattr(darkroom, "Client", lambda url, key: script.client())
+    monkeypatch.chdir(tmp_path)
+    exec(examples()[3], {})
+    assert capsys.readouterr().out.splitlines() == [f"3 out_of_memory {MESSAGE}", f"{found.id} gpu-1 {MESSAGE}"]
+    assert msgspec.json.decode((tmp_path / "letters.jsonl").read_bytes(), type=DeadLetter) == found

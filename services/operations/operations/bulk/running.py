@@ -11,7 +11,7 @@ from darkroom_contracts.api.replays import ItemState
 from operations.bulk import store
 from operations.bulk.ramp import allowed
 from operations.bulk.records import Due, Handled, NextItem
-from operations.letters.inspection import UnknownLetterError
+from operations.errors import UnknownLetterError
 from operations.metrics import REPLAY_ITEMS
 from operations.replays.edits import Bounds
 from operations.replays.outcome import Replayed, ReplayRefusedError

@@ -20,8 +20,7 @@ from operations.desk import store
 from operations.desk.detail import read_letter
 from operations.desk.records import Discarded, LetterState
 from operations.desk.searching import criteria_of, window_of
-from operations.errors import ConflictError, CountDiffersError
-from operations.letters.inspection import UnknownLetterError
+from operations.errors import ConflictError, CountDiffersError, UnknownLetterError
 from operations.retention import purge
 
 COUNT_ONLY = -1

@@ -9,7 +9,7 @@ from darkroom_contracts.api.dead_letters import DeadLetter, DeadLetterDetail
 from darkroom_contracts.states import LetterKind
 from operations.desk import store
 from operations.desk.records import Criteria
-from operations.letters.inspection import UnknownLetterError
+from operations.errors import UnknownLetterError
 
 MOST_ATTEMPTS = 200
 """Attempts that are shown. A refund or a redelivery adds to them without a limit."""

@@ -12,7 +12,7 @@ from darkroom_contracts.messages import UndecodableMessageError, decode_render, 
 from darkroom_contracts.states import LetterKind
 from operations.audit import log as audit
 from operations.desk import store
-from operations.letters.inspection import UnknownLetterError
+from operations.errors import UnknownLetterError
 
 MOST_ATTEMPTS = 100
 

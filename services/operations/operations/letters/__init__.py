@@ -1,1 +1,1 @@
-"""Dead letters: the ingest of the dead-letter queue, and the inspection by operators."""
+"""Dead letters: the ingest of the dead-letter queue."""

@@ -1,32 +1,15 @@
-"""The table `dead_letters`, as the ingest writes it and as operators read it."""
+"""The table `dead_letters`, as the ingest writes it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
-from chassis.postgres import Connection, Row, load_queries
+from chassis.postgres import Connection, load_queries
 from darkroom_contracts.api import JobError
 from darkroom_contracts.messages import v2
-from darkroom_contracts.states import AttemptOutcome, DeliveryOutcome, DeliveryStatus, EndpointStatus, JobStatus
-from operations.letters.records import (
-    AttemptRecord,
-    Delivery,
-    DeliveryAttempt,
-    Letter,
-    LetterKind,
-    LetterStatus,
-    LetterSummary,
-    NamedJob,
-    Orphan,
-    Undecodable,
-)
+from operations.letters.records import NamedJob, Orphan, Undecodable
 
 queries = load_queries("operations.letters")
-
-MOST_ATTEMPTS = 200
-"""Attempts of a delivery that are shown; each may hold 16 KiB of a receiver's answer."""
 
 
 async def fail_undeliverable(
@@ -92,70 +75,3 @@ async def insert_undecodable(connection: Connection, messages: Sequence[Undecoda
         headers=[message.headers for message in messages],
     )
     return {row["body_sha256"] async for row in rows}
-
-
-async def list_letters(
-    connection: Connection, kinds: Collection[LetterKind], status: LetterStatus | None, at_most: int
-) -> list[LetterSummary]:
-    """Return the newest dead letters of some kinds, those of every status if `status` is None."""
-    rows = queries.list_letters(connection, kinds=list(kinds), status=status, at_most=at_most)
-    return [_summary(row) async for row in rows]
-
-
-async def find_letter(connection: Connection, letter_id: UUID) -> Letter | None:
-    """Return a dead letter with every attempt of its job, or with its delivery, or None if it does not exist."""
-    row = await queries.find_letter(connection, id=letter_id)
-    if row is None:
-        return None
-    if row["kind"] == LetterKind.WEBHOOK:
-        return _letter(row, [], await _find_delivery(connection, row["delivery_id"]))
-    attempts = [_attempt(each) async for each in queries.list_attempts(connection, job_id=row["job_id"])]
-    return _letter(row, attempts, None)
-
-
-async def _find_delivery(connection: Connection, delivery_id: UUID) -> Delivery | None:
-    row = await queries.find_delivery(connection, id=delivery_id)
-    if row is None:
-        return None
-    latest = queries.list_delivery_attempts(connection, id=delivery_id, at_most=MOST_ATTEMPTS)
-    attempts = [_delivery_attempt(each) async for each in latest]
-    endpoint_status = EndpointStatus(row["endpoint_status"]) if row["endpoint_status"] else None
-    decoded = {"status": DeliveryStatus(row["status"]), "endpoint_status": endpoint_status}
-    return Delivery(**{**row, **decoded}, attempts=attempts[::-1])
-
-
-def _summary(row: Row) -> LetterSummary:
-    return LetterSummary(**{**row, "kind": LetterKind(row["kind"]), "status": LetterStatus(row["status"])})
-
-
-def _letter(row: Row, attempts: list[AttemptRecord], delivery: Delivery | None) -> Letter:
-    decoded = {
-        "kind": LetterKind(row["kind"]),
-        "status": LetterStatus(row["status"]),
-        "job_status": JobStatus(row["job_status"]) if row["job_status"] else None,
-        **{column: _json(row[column]) for column in ("error", "headers", "x_death")},
-    }
-    return Letter(**{**row, **decoded}, body_text=_text(row["body"]), attempts=attempts, delivery=delivery)
-
-
-def _attempt(row: Row) -> AttemptRecord:
-    outcome = AttemptOutcome(row["outcome"]) if row["outcome"] else None
-    return AttemptRecord(**{**row, "outcome": outcome, "error": _json(row["error"])})
-
-
-def _delivery_attempt(row: Row) -> DeliveryAttempt:
-    outcome = DeliveryOutcome(row["outcome"]) if row["outcome"] else None
-    return DeliveryAttempt(**{**row, "outcome": outcome})
-
-
-def _json(column: bytes | None) -> msgspec.Raw | None:
-    return None if column is None else msgspec.Raw(column)
-
-
-def _text(body: bytes | None) -> str | None:
-    if body is None:
-        return None
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        return None

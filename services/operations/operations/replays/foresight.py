@@ -7,8 +7,8 @@ import msgspec
 
 from chassis.postgres import Connection
 from darkroom_contracts.api.replays import ReplayEdit
-from operations.letters.inspection import UnknownLetterError
-from operations.letters.records import LetterKind, LetterStatus
+from darkroom_contracts.states import LetterKind, LetterStatus
+from operations.errors import UnknownLetterError
 from operations.replays import store
 from operations.replays.edits import Bounds
 from operations.replays.orphans import read_orphan, refuse_known

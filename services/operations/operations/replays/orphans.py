@@ -4,8 +4,8 @@ from uuid import UUID
 
 from chassis.postgres import Connection
 from darkroom_contracts.api.replays import ReplayEdit
-from operations.letters.inspection import UnknownLetterError
-from operations.letters.records import LetterStatus
+from darkroom_contracts.states import LetterStatus
+from operations.errors import UnknownLetterError
 from operations.replays import store
 from operations.replays.edits import Bounds
 from operations.replays.outcome import Replayed, ReplayRefusedError, Verdict

@@ -1,8 +1,7 @@
 """Replay a webhook letter: its delivery becomes due again."""
 
 from chassis.postgres import Connection
-from darkroom_contracts.states import EndpointStatus
-from operations.letters.records import LetterStatus
+from darkroom_contracts.states import EndpointStatus, LetterStatus
 from operations.replays import store
 from operations.replays.outcome import Redelivered, ReplayRefusedError, Verdict
 from operations.replays.records import LockedDelivery, WebhookLetter

@@ -11,10 +11,9 @@ from chassis.jobs.row import UndecodableColumnError
 from chassis.postgres import Connection, Database
 from chassis.targets import Policy
 from darkroom_contracts.api.replays import ReplayEdit
-from darkroom_contracts.states import JobStatus
+from darkroom_contracts.states import JobStatus, LetterStatus
 from operations.audit import log as audit
-from operations.letters.inspection import UnknownLetterError
-from operations.letters.records import LetterStatus
+from operations.errors import UnknownLetterError
 from operations.replays import store
 from operations.replays.edits import PUBLIC_TARGETS, Bounds, CatalogueLoader, edit_job
 from operations.replays.orphans import revive

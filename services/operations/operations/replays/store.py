@@ -9,8 +9,7 @@ from uuid import UUID
 
 from chassis.jobs.row import decode_columns
 from chassis.postgres import Connection, Row, load_queries
-from darkroom_contracts.states import DeliveryStatus, EndpointStatus, JobStatus
-from operations.letters.records import LetterKind, LetterStatus
+from darkroom_contracts.states import DeliveryStatus, EndpointStatus, JobStatus, LetterKind, LetterStatus
 from operations.replays.records import (
     Candidate,
     EditableJob,

@@ -15,8 +15,7 @@ from darkroom_contracts.api.dead_letters import BulkDiscardReply, BulkDiscardReq
 from darkroom_contracts.states import LetterKind
 from operations.desk import closing
 from operations.desk.closing import Closing
-from operations.errors import ConflictError, CountDiffersError, NotFoundError
-from operations.letters.inspection import UnknownLetterError
+from operations.errors import ConflictError, CountDiffersError, NotFoundError, UnknownLetterError
 from tests.integration.operations.desk_letters import DeskLetters
 from tests.integration.operations.jobs import Jobs
 from tests.integration.operations.orphans import record_orphan

@@ -6,8 +6,8 @@ import pytest
 
 from chassis.postgres import Database
 from darkroom_contracts.models import Catalogue
+from operations.errors import UnknownLetterError
 from operations.letters.ingest import ingest
-from operations.letters.inspection import UnknownLetterError
 from operations.replays.outcome import Replayed, ReplayRefusedError
 from operations.replays.replay import replay
 from tests.integration.operations.jobs import Jobs

@@ -3,8 +3,7 @@ import re
 import pytest
 
 from darkroom_contracts.schema import snapshot
-from darkroom_contracts.states import AttemptOutcome
-from operations.letters.records import LetterKind, LetterStatus
+from darkroom_contracts.states import AttemptOutcome, LetterKind, LetterStatus
 
 
 @pytest.mark.parametrize(
