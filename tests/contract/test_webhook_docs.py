@@ -102,3 +102,5 @@ def test_the_receivers_limits_are_those_of_the_code() -> None:
     rates, text = RateSettings(), " ".join(DOCUMENT.split())
     assert f"A tenant can create {rates.webhooks_creations_per_hour} endpoints an hour" in text
     assert f"send {rates.webhooks_tests_per_hour} test events" in text
+    assert f"send {rates.webhooks_redeliveries_per_hour:,} single deliveries again" in text
+    assert f"make {rates.webhooks_recoveries_per_hour} recoveries" in text

@@ -128,7 +128,7 @@ RECOVER_ENDPOINT = Route(
     scope=Scope.CLIENT,
     request=RecoverRequest,
     responses={200: Response("The deliveries are due.", RecoverReply)},
-    problems=(*_OF_ONE, *OF_BODIES, ApiError.INVALID_REQUEST, ApiError.ENDPOINT_INACTIVE),
+    problems=(*_OF_ONE, *OF_BODIES, ApiError.INVALID_REQUEST, ApiError.ENDPOINT_INACTIVE, ApiError.RATE_LIMITED),
 )
 LIST_DELIVERIES = Route(
     name="list_deliveries",
@@ -159,7 +159,7 @@ REDELIVER = Route(
     service=Service.WEBHOOKS,
     scope=Scope.CLIENT,
     responses={202: Response("The delivery is due.", WebhookDelivery)},
-    problems=(*_OF_ONE, ApiError.DELIVERY_IN_FLIGHT, ApiError.ENDPOINT_INACTIVE),
+    problems=(*_OF_ONE, ApiError.DELIVERY_IN_FLIGHT, ApiError.ENDPOINT_INACTIVE, ApiError.RATE_LIMITED),
 )
 
 WEBHOOK_ROUTES = (

@@ -68,17 +68,21 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
 
 
 def _endpoints(database: Database, keys: MasterKeys, policy: Policy, rates: RateSettings) -> Endpoints:
+    allowances = Allowances(
+        {
+            Act.CREATE: rates.webhooks_creations_per_hour,
+            Act.RECOVER: rates.webhooks_recoveries_per_hour,
+            Act.REDELIVER: rates.webhooks_redeliveries_per_hour,
+            Act.TEST: rates.webhooks_tests_per_hour,
+        }
+    )
     return Endpoints(
-        Registry(database, keys, policy, _allowances(rates)),
+        Registry(database, keys, policy, allowances),
         Statistics(database),
         Deliveries(database),
-        Redelivery(database),
-        Recovery(database),
+        Redelivery(database, allowances),
+        Recovery(database, allowances),
     )
-
-
-def _allowances(settings: RateSettings) -> Allowances:
-    return Allowances({Act.CREATE: settings.webhooks_creations_per_hour, Act.TEST: settings.webhooks_tests_per_hour})
 
 
 def _limits(settings: DispatchSettings) -> Limits:

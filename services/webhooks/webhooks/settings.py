@@ -60,20 +60,33 @@ class DispatchSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RateSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a tenant may do what a job does not cause. See registry/allowances.py."""
+    """How often a tenant may do what no job causes. See registry/allowances.py."""
 
     webhooks_creations_per_hour: Annotated[
         int,
         Meta(
             ge=1,
             le=100_000,
-            description="Endpoints that a tenant may create at once; more become possible evenly over an hour. Beyond"
-            " that 429 `rate_limited`.",
+            description="Webhook endpoints that a tenant may create at once; more become possible evenly over an hour."
+            " Beyond that 429 `rate_limited`.",
         ),
     ] = 100
     webhooks_tests_per_hour: Annotated[
-        int, Meta(ge=1, le=100_000, description="The same for the test events that a tenant may send.")
+        int, Meta(ge=1, le=100_000, description="Test events that a tenant may send, counted in the same way.")
     ] = 60
+    webhooks_redeliveries_per_hour: Annotated[
+        int,
+        Meta(ge=1, le=100_000, description="Single deliveries that a tenant may send again, counted in the same way."),
+    ] = 1_000
+    webhooks_recoveries_per_hour: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Requests of a tenant to recover an endpoint, counted in the same way. Each makes 10,000"
+            " deliveries due at the most.",
+        ),
+    ] = 100
 
 
 class EgressSettings(msgspec.Struct, frozen=True, kw_only=True):

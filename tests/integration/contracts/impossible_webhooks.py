@@ -28,7 +28,7 @@ IMPOSSIBLE_ENDPOINTS = [
 IMPOSSIBLE_ALLOWANCES = [
     (
         "webhook_allowances_act_check",
-        "INSERT INTO webhook_allowances (tenant_id, act, spent_until) SELECT id, 'redeliver', now() FROM tenants",
+        "INSERT INTO webhook_allowances (tenant_id, act, spent_until) SELECT id, 'rotate', now() FROM tenants",
     ),
 ]
 

@@ -256,7 +256,7 @@ CREATE TRIGGER make_implicit_endpoint AFTER INSERT ON tenants
 -- What a tenant has used of its rates, one row for each kind of act: the state of the generic cell rate algorithm.
 CREATE TABLE webhook_allowances (
     tenant_id   uuid NOT NULL REFERENCES tenants ON DELETE CASCADE,
-    act         text NOT NULL CHECK (act IN ('create', 'test')),
+    act         text NOT NULL CHECK (act IN ('create', 'recover', 'redeliver', 'test')),
     spent_until timestamptz NOT NULL,                   -- when all that was used is regained
     PRIMARY KEY (tenant_id, act)
 );

@@ -18,6 +18,7 @@ from darkroom_contracts.states import EndpointStatus
 from webhooks import metrics
 from webhooks.history import store
 from webhooks.history.problems import EndpointInactiveError
+from webhooks.registry.allowances import Act, Allowances
 from webhooks.registry.lookup import find_endpoint
 
 log = structlog.get_logger()
@@ -41,8 +42,11 @@ class _Progress(NamedTuple):
 class Recovery:
     """The use case of `recover_endpoint`."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, database: Database, allowances: Allowances, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
+        self._allowances = allowances
         self._clock = clock
 
     async def __call__(self, caller: Caller, reference: str, request: RecoverRequest) -> RecoverReply:
@@ -50,7 +54,7 @@ class Recovery:
 
         A request that ends early, since there are too many or the database failed after the first transaction, says
         where the next one begins. Raises ProblemError: 404 for an unknown endpoint, 409 for a disabled one, 422 for a
-        moment in the future. Raises what `Database.transaction` raises before anything was done.
+        moment in the future, 429. Raises what `Database.transaction` raises before anything was done.
         """
         if request.since > datetime.now(UTC):
             raise invalid("since", "lies in the future; send the moment since which deliveries are missing")
@@ -71,11 +75,12 @@ class Recovery:
         )
 
     async def _begin(self, caller: Caller, reference: str) -> tuple[UUID, UUID | None]:
-        """Return the endpoint's id and its oldest delivery."""
-        async with self._database.connection() as connection:
+        """Count the request. Return the endpoint's id and its oldest delivery."""
+        async with self._database.transaction() as connection:
             endpoint = await find_endpoint(connection, caller, reference)
             if endpoint.status is EndpointStatus.DISABLED:
                 raise EndpointInactiveError
+            await self._allowances.spend(connection, caller.tenant_id, Act.RECOVER)
             return endpoint.id, await store.oldest_delivery(connection, endpoint.id)
 
     async def _recover(self, endpoint_id: UUID, walk: _Walk, first: UUID) -> _Progress:

@@ -11,6 +11,7 @@ from webhooks import metrics
 from webhooks.history import store
 from webhooks.history.deliveries import read_delivery
 from webhooks.history.problems import DeliveryInFlightError, EndpointInactiveError, NoSuchDeliveryError
+from webhooks.registry.allowances import Act, Allowances
 
 log = structlog.get_logger()
 
@@ -18,14 +19,15 @@ log = structlog.get_logger()
 class Redelivery:
     """The use case of `redeliver`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, allowances: Allowances) -> None:
         self._database = database
+        self._allowances = allowances
 
     async def __call__(self, caller: Caller, delivery_id: UUID) -> WebhookDelivery:
         """Make a delivery due at once, with its id and body, in a new schedule. Repeating it is safe.
 
         If its endpoint is disabled or deleted at the same moment, the delivery ends as canceled. Raises ProblemError:
-        404 for an unknown delivery, 409 while an attempt is under way, or if the endpoint receives nothing.
+        404 for an unknown delivery, 409 while an attempt is under way, or if the endpoint receives nothing, 429.
         """
         async with self._database.transaction() as connection:
             found = await store.find_delivery(connection, caller, delivery_id)
@@ -33,6 +35,7 @@ class Redelivery:
                 raise NoSuchDeliveryError
             if not found.active:
                 raise EndpointInactiveError
+            await self._allowances.spend(connection, caller.tenant_id, Act.REDELIVER)
             accepted = await store.redeliver(connection, delivery_id)
             delivery = await read_delivery(connection, delivery_id)
             if not accepted:

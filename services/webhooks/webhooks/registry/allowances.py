@@ -24,6 +24,10 @@ class Act(StrEnum):
 
     CREATE = "create"
     """An endpoint is created. When it is deleted, its row stays for a while, and so could pile up."""
+    RECOVER = "recover"
+    """A request makes the deliveries of an endpoint due again, thousands at the most."""
+    REDELIVER = "redeliver"
+    """A delivery is sent again, and has one more attempt in the log."""
     TEST = "test"
     """A test event is sent: a request to any address, without a job."""
 
@@ -46,7 +50,12 @@ class Allowances:
             raise _refusal(act, at_once, max(1, math.ceil(wait.total_seconds())))
 
 
-_DONE = {Act.CREATE: "webhook endpoints were created", Act.TEST: "test events were sent"}
+_DONE = {
+    Act.CREATE: "webhook endpoints were created",
+    Act.RECOVER: "recoveries were requested",
+    Act.REDELIVER: "deliveries were sent again",
+    Act.TEST: "test events were sent",
+}
 
 
 def _refusal(act: Act, per_hour: int, seconds: int) -> ProblemError:

@@ -8,7 +8,10 @@ import asyncpg
 
 from chassis.auth import Caller
 from darkroom_contracts.api import Scope
+from webhooks.registry.allowances import Act, Allowances
 
+AMPLE = Allowances(dict.fromkeys(Act, 1_000))
+"""Rates that no test of something else exceeds."""
 ENDPOINT = """
     INSERT INTO webhook_endpoints (tenant_id, audience, url, events)
     VALUES ($1, CASE WHEN $1::uuid IS NULL THEN 'operator' ELSE 'client' END, 'https://example.com/', '{job.failed}')

@@ -152,6 +152,26 @@ async def test_what_is_sent_again_is_counted(client: httpx2.AsyncClient, log: Lo
     assert {by: redeliveries(by) - count for by, count in before.items()} == {"one": 1, "recovery": 2}
 
 
+async def test_a_tenant_sends_again_at_a_rate(database: str, rows: asyncpg.Connection) -> None:
+    """Single deliveries and recoveries are counted apart; what is refused is not counted."""
+    rates = {"DARKROOM_WEBHOOKS_REDELIVERIES_PER_HOUR": "2", "DARKROOM_WEBHOOKS_RECOVERIES_PER_HOUR": "1"}
+    recovery = {"since": "2000-01-01T00:00:00Z"}
+    async with open_api(database, rows, **rates) as api, api.client("ada") as client:
+        log = Log(rows, await rows.fetchval("SELECT id FROM tenants WHERE name = 'ada'"))
+        [delivery] = await log.deliver(await log.endpoint(), 1, "failed")
+        assert (await client.post(f"{LIST}/{uuid4()}/redeliver")).status_code == 404
+        for status in (202, 202, 429):
+            answer = await client.post(f"{LIST}/{delivery}/redeliver")
+            assert answer.status_code == status
+        assert refusal(answer) == (429, "rate_limited", None)
+        assert 0 < int(answer.headers["retry-after"]) <= 1800
+        assert (await client.post(f"/v1/webhook-endpoints/{uuid4()}/recover", json=recovery)).status_code == 404
+        for status in (200, 429):
+            answer = await client.post("/v1/webhook-endpoints/implicit/recover", json=recovery)
+            assert answer.status_code == status
+        assert 0 < int(answer.headers["retry-after"]) <= 3600
+
+
 def redeliveries(by: str) -> float:
     return REGISTRY.get_sample_value("darkroom_webhook_redeliveries_total", {"by": by}) or 0.0
 

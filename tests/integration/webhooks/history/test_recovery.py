@@ -15,7 +15,7 @@ from chassis.postgres import Connection, Database
 from chassis.problems import ProblemError
 from chassis.settings import DatabaseSettings
 from darkroom_contracts.api.webhook_deliveries import RecoverReply, RecoverRequest
-from tests.integration.webhooks.history.log import Log
+from tests.integration.webhooks.history.log import AMPLE, Log
 from tests.support.clocks import Clock
 from webhooks.history import recovery
 from webhooks.history.recovery import Recovery
@@ -26,7 +26,7 @@ HOURS = [timedelta(hours=each) for each in range(8)]
 
 @pytest.fixture
 def recover(pool: Database) -> Recovery:
-    return Recovery(pool)
+    return Recovery(pool, AMPLE)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ async def test_it_ends_in_time(pool: Database, log: Log, monkeypatch: pytest.Mon
 
     endpoint = await log.endpoint()
     made = await log.deliver(endpoint, 6, "failed")
-    reply = await Recovery(pool, clock=slow)(log.caller(), str(endpoint), RecoverRequest(LONG_AGO))
+    reply = await Recovery(pool, AMPLE, clock=slow)(log.caller(), str(endpoint), RecoverRequest(LONG_AGO))
     assert (reply.redelivered, reply.next_since) == (2, moment_of(made[2]))
 
 
@@ -156,23 +156,23 @@ async def cut_off(database: str) -> AsyncIterator[CutOff]:
 
 @pytest.mark.usefixtures("small_batches")
 async def test_what_is_done_stays_done(cut_off: CutOff, recover: Recovery, log: Log) -> None:
-    """The database ends in the third transaction: the answer says how far it came, and where the next one begins."""
+    """The database ends in the third batch: the answer says how far it came, and where the next one begins."""
     endpoint = await log.endpoint()
     made = await log.deliver(endpoint, 6, "failed")
-    cut_off.left = 2
-    reply = await Recovery(cut_off)(log.caller(), str(endpoint), RecoverRequest(LONG_AGO))
+    cut_off.left = 3  # the first transaction counts the request
+    reply = await Recovery(cut_off, AMPLE)(log.caller(), str(endpoint), RecoverRequest(LONG_AGO))
     assert (reply.redelivered, reply.next_since) == (4, moment_of(made[4]))
     assert await log.with_status("pending") == made[:4]
     assert await until_done(recover, log, endpoint, RecoverRequest(moment_of(made[4]))) == [2]
 
 
 async def test_nothing_done_is_an_error(cut_off: CutOff, log: Log) -> None:
-    """A database that ends in the first transaction is answered as everywhere."""
+    """A database that ends in the first batch is answered as everywhere."""
     endpoint = await log.endpoint()
     made = await log.deliver(endpoint, 2, "failed")
-    cut_off.left = 0
+    cut_off.left = 1
     with pytest.raises(DatabaseUnavailableError):
-        await Recovery(cut_off)(log.caller(), str(endpoint), RecoverRequest(LONG_AGO))
+        await Recovery(cut_off, AMPLE)(log.caller(), str(endpoint), RecoverRequest(LONG_AGO))
     assert await log.with_status("failed") == made
 
 

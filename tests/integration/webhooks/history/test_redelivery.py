@@ -12,7 +12,7 @@ from chassis.problems import ProblemError
 from darkroom_contracts.api import Scope
 from darkroom_contracts.states import DeliveryStatus
 from tests.integration.webhooks.dispatchers import Dispatch
-from tests.integration.webhooks.history.log import Log
+from tests.integration.webhooks.history.log import AMPLE, Log
 from tests.integration.webhooks.jobs import Shop
 from tests.support.receiver import Answer, Received, Receiver, always
 from tests.support.waiting import eventually
@@ -32,7 +32,7 @@ DELETE_JOB = "UPDATE jobs SET deleted_at = now(), input = '{}', metadata = '{}',
 
 @pytest.fixture
 def redeliver(pool: Database) -> Redelivery:
-    return Redelivery(pool)
+    return Redelivery(pool, AMPLE)
 
 
 @pytest.fixture
