@@ -1,14 +1,13 @@
 """Read the audit log."""
 
-from uuid import UUID
-
-from chassis.cursor import MalformedCursorError, decode_cursor, encode_cursor
+from chassis.cursor import MalformedCursorError
+from chassis.moments import EPOCH
 from chassis.postgres import Database
 from darkroom_contracts.api.audit import AuditList, AuditQuery
 from operations.audit import store
+from operations.audit.cursor import decode_position, encode_position
+from operations.audit.records import NEWEST, Position
 from operations.errors import InvalidRequestError
-
-_NEWEST = (1 << 63) - 1
 
 
 class WrongCursorError(InvalidRequestError):
@@ -17,20 +16,22 @@ class WrongCursorError(InvalidRequestError):
 
 async def read_audit(database: Database, query: AuditQuery) -> AuditList:
     """Return a page of entries, the newest first. Raises WrongCursorError."""
-    before = _position(query.cursor)
-    async with database.connection() as connection:
-        found = await store.read_entries(connection, query, before, query.limit + 1)
-    page = found[: query.limit]
-    return AuditList(page, encode_cursor(UUID(int=page[-1].id)) if len(found) > len(page) else None)
+    before, since = _start(query), query.created_after or EPOCH
+    async with database.index_walk() as connection:
+        found = await store.walk(connection, query, before, since, query.limit + 1)
+        page = await store.read_entries(connection, found[: query.limit])
+    more = len(found) > len(page)
+    return AuditList(page, encode_position(Position(page[-1].at, page[-1].id)) if more else None)
 
 
-def _position(cursor: str | None) -> int:
-    if cursor is None:
-        return _NEWEST
+def _start(query: AuditQuery) -> Position:
+    """Return the position from which a page walks back in time."""
+    latest = NEWEST if query.created_before is None else Position(query.created_before, 0)
+    if query.cursor is None:
+        return latest
     try:
-        position = decode_cursor(cursor).int
-    except MalformedCursorError:
-        position = _NEWEST + 1
-    if position > _NEWEST:
-        raise WrongCursorError("The cursor is not one that this list returned. Send `next_cursor` unchanged.")
-    return position
+        return min(latest, decode_position(query.cursor))
+    except MalformedCursorError as error:
+        raise WrongCursorError(
+            "The cursor is not one that this list returned. Send `next_cursor` unchanged."
+        ) from error

@@ -1,11 +1,14 @@
 """The append-only table `audit_log`."""
 
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, cast
 
 import msgspec
 
 from chassis.postgres import Connection, Row, load_queries
 from darkroom_contracts.api.audit import AuditEntry, AuditQuery
+from operations.audit.records import Position
 
 queries = load_queries("operations.audit")
 
@@ -26,19 +29,30 @@ async def insert_entry(
     )
 
 
-async def read_entries(connection: Connection, query: AuditQuery, before: int, at_most: int) -> list[AuditEntry]:
-    """Return the latest entries with an id below `before` that match the query, the newest first."""
-    rows = queries.read_entries(
-        connection,
-        actor=query.actor,
-        action=query.action,
-        subject=query.subject,
-        created_after=query.created_after,
-        created_before=query.created_before,
-        before=before,
-        at_most=at_most,
-    )
-    return [_entry(row) async for row in rows]
+async def walk(connection: Connection, query: AuditQuery, before: Position, since: datetime, at_most: int) -> list[int]:
+    """Return the ids of the latest entries before a position, but not before a time, that match the query."""
+    window = {**before._asdict(), "since": since, "at_most": at_most}
+    return [row["id"] async for row in _walk(connection, query, window)]
+
+
+def _walk(connection: Connection, query: AuditQuery, window: dict[str, Any]) -> AsyncIterator[Row]:
+    """Walk the index of the filter that usually leaves the fewest entries."""
+    subject, actor, action = query.subject, query.actor, query.action
+    if subject is not None:
+        rows = queries.walk_subject(connection, subject=subject, actor=actor, action=action, **window)
+    elif actor is not None:
+        rows = queries.walk_actor(connection, actor=actor, action=action, **window)
+    elif action is not None:
+        rows = queries.walk_action(connection, action=action, **window)
+    else:
+        rows = queries.walk_all(connection, **window)
+    return cast("AsyncIterator[Row]", rows)
+
+
+async def read_entries(connection: Connection, ids: Sequence[int]) -> list[AuditEntry]:
+    """Return entries, the newest first."""
+    found = [_entry(row) async for row in queries.read_entries(connection, ids=ids)]
+    return sorted(found, key=lambda entry: (entry.at, entry.id), reverse=True)
 
 
 def _entry(row: Row) -> AuditEntry:

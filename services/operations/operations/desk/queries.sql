@@ -194,7 +194,7 @@ FROM webhook_attempts WHERE delivery_id = :id ORDER BY number DESC LIMIT :at_mos
 SELECT at, actor, action, reason FROM (
     (
         SELECT at, actor, action, reason FROM audit_log
-        WHERE subject = :id::uuid::text ORDER BY id DESC LIMIT :at_most
+        WHERE subject = :id::uuid::text ORDER BY audit_log.at DESC, id DESC LIMIT :at_most
     ) UNION ALL (
         SELECT item.at, created_by, 'dead_letter.replay', reason
         FROM replay_items AS item JOIN replays ON replays.id = replay_id

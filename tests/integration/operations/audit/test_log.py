@@ -96,11 +96,46 @@ async def test_filters_narrow_the_log(pool: Database) -> None:
     assert await found(created_after=latest.at) == ["key2 model.resume"]
     assert await found(created_before=latest.at, created_after=middle.at) == ["key2 model.pause"]
     assert await found(created_after=latest.at + timedelta(hours=1)) == []
+    assert await found(actor="key2", created_before=latest.at) == ["key2 model.pause"]
+    assert await found(action="model.pause", created_after=middle.at) == ["key2 model.pause"]
+    assert await found(subject="large", actor="key2", created_after=latest.at) == ["key2 model.resume"]
+    assert await found(subject="large", actor="key1") == []
+    assert await found(actor="key2", action="model.resume") == ["key2 model.resume"]
     assert await found(actor="nobody") == []
 
 
-@pytest.mark.parametrize("cursor", ["", "newest", "A" * 23, "AQ" + "_" * 21, "é" * 23])
+async def test_entries_of_one_moment_are_on_one_page_each(pool: Database) -> None:
+    """Those of a transaction have its time, and the order of their ids."""
+    async with pool.transaction() as connection:
+        for number in range(5):
+            await record(connection, "command:ada", Action.PAUSE, str(number))
+    seen: list[str] = []
+    query = AuditQuery(limit=2)
+    while True:
+        page = await read_audit(pool, query)
+        seen += [entry.subject for entry in page.entries]
+        if page.next_cursor is None:
+            break
+        query = AuditQuery(limit=2, cursor=page.next_cursor)
+    assert seen == ["4", "3", "2", "1", "0"]
+
+
+async def test_a_long_transaction_is_listed_by_its_time(pool: Database) -> None:
+    """Entries are ordered by when the act began, not by when it was recorded."""
+    async with pool.transaction() as connection:
+        await connection.execute("SELECT 1")
+        await act(pool, subject="meanwhile")
+        await record(connection, "command:ada", Action.PAUSE, "long")
+    meanwhile, long = await entries(pool)
+    assert (meanwhile.subject, long.subject) == ("meanwhile", "long")
+    assert long.id > meanwhile.id
+    assert await entries(pool, created_before=meanwhile.at) == [long]
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "newest", "A" * 23, "AQ" + "_" * 21, "é" * 23, "Ag" + "A" * 21, "AX" + "_" * 21]
+)
 async def test_a_wrong_cursor_is_refused(pool: Database, cursor: str) -> None:
-    """Malformed, of another version, or beyond what an id can be."""
+    """Malformed, of another version, or beyond what a time can be."""
     with pytest.raises(WrongCursorError):
         await read_audit(pool, AuditQuery(cursor=cursor))
