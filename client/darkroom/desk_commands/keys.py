@@ -113,7 +113,7 @@ def rotate(
 ) -> None:
     """Make the successor of the key ID and print it: of the same name, tenant and scope.
 
-    The old key works for the overlap: give the new one to whoever uses it within that time.
+    The old key works for the overlap: replace it where it is used within that time.
     """
     hours = 0.0 if end_now else overlap / timedelta(hours=1)
     with desk_api(not_found=_SHOW_ALL) as client:

@@ -40,7 +40,7 @@ def print_queue(queue: Queue, found: QueueList) -> None:
 
 
 def state(queue: Queue) -> str:
-    """Return what an operator should know of a queue: a pause and how to end it, or that nobody works; else nothing."""
+    """Return why jobs wait: a pause and how to end it, or that no worker runs. Empty where workers take them."""
     pause = queue.paused
     if pause is not None:
         resume = f"`darkroom queues resume {queue.model}` resumes it"

@@ -41,7 +41,7 @@ def test_every_filter_reaches_the_request(desk: Desk) -> None:
 
 
 def test_pages_are_requested_until_the_limit_and_no_further(desk: Desk) -> None:
-    """Programs get a list; people are told that there are more."""
+    """Programs get a list; people see that there are more."""
     pages = [reply(AuditList([entry()] * 200, "next")) for _ in range(2)]
     assert len(json.loads(desk.run(Script(*pages), "audit", "--limit", 250, "--json").stdout)) == 250
     more = desk.run(Script(reply(AuditList([entry()] * 2))), "audit", "--limit", 1)

@@ -71,7 +71,7 @@ class Standing:
     ],
 )
 def test_a_queue_says_why_its_jobs_wait(desk: Desk, standing: Standing) -> None:
-    """Paused, by whom and why, or without a worker; otherwise nothing is said."""
+    """Paused, with the key and the reason, or without a worker; otherwise nothing is said."""
     found = queues(queue(paused=standing.pause, workers=standing.workers))
     line = desk.run(Script(reply(found)), "queues").stdout.splitlines()[1]
     assert line.endswith(standing.said)
