@@ -553,9 +553,9 @@ CREATE TABLE audit_log (
     after      jsonb,
     at         timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX audit_log_by_actor ON audit_log (actor, id);
-CREATE INDEX audit_log_by_action ON audit_log (action, id);
-CREATE INDEX audit_log_by_subject ON audit_log (subject, id);
+CREATE INDEX audit_log_by_actor ON audit_log (actor, at, id);
+CREATE INDEX audit_log_by_action ON audit_log (action, at, id);
+CREATE INDEX audit_log_by_subject ON audit_log (subject, at, id);
 CREATE INDEX audit_log_by_time ON audit_log (at, id);
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
