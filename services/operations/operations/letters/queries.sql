@@ -8,16 +8,17 @@ SELECT CASE WHEN EXISTS (SELECT FROM jobs WHERE id = :job_id AND tenant_id = :te
     ELSE false
 END;
 
--- name: attach_x_deaths(numbers, job_ids, generations, tenant_ids, headers)
--- Returns the numbers of the messages whose jobs have a letter. A letter keeps the first record that it gets.
+-- name: attach_x_deaths(numbers, job_ids, generations, tenant_ids, bodies, headers)
+-- Returns the numbers of the messages whose jobs have a letter. A letter keeps the first record that it gets. A message
+-- without a tenant must be the very message that the letter holds.
 WITH found AS (
     SELECT number, letter.id, nullif(headers -> 'x-death', 'null') AS x_death
-    FROM unnest(:numbers::integer[], :job_ids::uuid[], :generations::integer[], :tenant_ids::uuid[], :headers::jsonb[])
-        AS dead (number, job_id, generation, tenant_id, headers)
+    FROM unnest(:numbers::integer[], :job_ids::uuid[], :generations::integer[], :tenant_ids::uuid[], :bodies::bytea[],
+        :headers::jsonb[]) AS dead (number, job_id, generation, tenant_id, body, headers)
     CROSS JOIN LATERAL (
-        SELECT id FROM dead_letters
+        SELECT id FROM dead_letters AS letter
         WHERE kind = 'job' AND job_id = dead.job_id AND generation = dead.generation
-            AND (dead.tenant_id IS NULL OR tenant_id = dead.tenant_id)
+            AND CASE WHEN dead.tenant_id IS NULL THEN letter.body = dead.body ELSE tenant_id = dead.tenant_id END
         OFFSET 0
     ) AS letter
 ), completed AS (

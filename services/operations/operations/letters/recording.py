@@ -115,7 +115,8 @@ async def _record(connection: Connection, found: Sequence[Found]) -> Results:
     if not found:
         return {}
     jobs = {each.number: each.job for each in found}
-    completed = await store.attach_x_deaths(connection, jobs, [each.headers for each in found])
+    bodies = [each.body if each.job.tenant_id is None else None for each in found]
+    completed = await store.attach_x_deaths(connection, jobs, bodies, [each.headers for each in found])
     return {number: Ingested.FAILED if number in failed else Ingested.COMPLETED for number in completed}
 
 

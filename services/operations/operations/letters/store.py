@@ -33,14 +33,20 @@ async def fail_undeliverable(
     )
 
 
-async def attach_x_deaths(connection: Connection, dead: Mapping[int, NamedJob], headers: Sequence[Any]) -> set[int]:
-    """Add the broker's records to the letters of jobs that have none. Return the keys of those that have a letter."""
+async def attach_x_deaths(
+    connection: Connection, dead: Mapping[int, NamedJob], bodies: Sequence[bytes | None], headers: Sequence[Any]
+) -> set[int]:
+    """Add the broker's records to the letters of jobs that have none. Return the keys of those that have a letter.
+
+    A message that names no tenant must have the letter's own body.
+    """
     rows = queries.attach_x_deaths(
         connection,
         numbers=list(dead),
         job_ids=[job.job_id for job in dead.values()],
         generations=[job.generation for job in dead.values()],
         tenant_ids=[job.tenant_id for job in dead.values()],
+        bodies=bodies,
         headers=headers,
     )
     return {row["number"] async for row in rows}

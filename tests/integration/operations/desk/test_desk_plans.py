@@ -127,9 +127,12 @@ async def test_a_batch_of_the_ingest_looks_at_its_own_letters(pool: Database, pl
     jobs = array([place.job, *(uuid4() for _ in range(99))])
     numbers, ones = f"ARRAY{[*range(100)]}", f"ARRAY{[1] * 100}"
     nulls, headers = "array_fill(NULL::uuid, '{100}')", "array_fill('{}'::jsonb, '{100}')"
+    bodies = "array_fill('x'::bytea, '{100}')"
     statement = letters_store.queries.attach_x_deaths.sql
     async with pool.transaction() as connection:
-        plan = await explain(connection, statement, f"{numbers}, {jobs}, {ones}, {nulls}, {headers}", generic=generic)
+        plan = await explain(
+            connection, statement, f"{numbers}, {jobs}, {ones}, {nulls}, {bodies}, {headers}", generic=generic
+        )
         await connection.execute("ROLLBACK")
     assert rows_looked_at(plan) <= 2
 

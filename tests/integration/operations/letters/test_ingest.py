@@ -13,6 +13,7 @@ from chassis.broker import Broker
 from chassis.errors import BrokerUnavailableError, DatabaseUnavailableError
 from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
+from darkroom_contracts.messages.v1 import Render, encode
 from darkroom_contracts.topology import DEAD_EXCHANGE, DEAD_QUEUE, WORK_DELIVERY_LIMIT, Lanes, topology, work_queue
 from operations.letters.ingest import BATCH, Ingest, Ingested, ingest
 from tests.integration.operations.jobs import Jobs, complete_message, message
@@ -147,6 +148,16 @@ async def test_a_forged_delivery_limit_fails_no_job(pool: Database, jobs: Jobs, 
     assert await ingest(pool, bodies[forged], DELIVERY_LIMIT) is Ingested.DROPPED
     assert await jobs.status(job_id) == "queued"
     assert await ingest(pool, await jobs.relayed(job_id), DELIVERY_LIMIT) is Ingested.FAILED
+
+
+async def test_a_message_without_a_tenant_completes_its_own_letter_alone(pool: Database, jobs: Jobs) -> None:
+    """One of version 1 must be the very message that the letter holds: any other could be forged."""
+    job_id = await jobs.dead()
+    forged = encode(Render(job_id, 1, "tiny", f"00-{'1' * 32}-{'2' * 16}-01"))
+    assert await ingest(pool, forged, REJECTED) is Ingested.DROPPED
+    assert (await jobs.letter(job_id))["x_death"] is None
+    assert await ingest(pool, message(job_id), REJECTED) is Ingested.COMPLETED
+    assert (await jobs.letter(job_id))["x_death"] is not None
 
 
 async def test_a_rejected_message_of_a_queued_job_is_dropped(pool: Database, jobs: Jobs) -> None:

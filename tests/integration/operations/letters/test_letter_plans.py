@@ -52,7 +52,7 @@ async def test_a_job_s_letters_are_found_by_an_index(crowded: asyncpg.Connection
     gateway = load_queries("gateway")
     statements = {
         replays.queries.newest_orphan.sql: ID,
-        letters.queries.attach_x_deaths.sql: f"'{{1}}', ARRAY[{ID}::uuid], '{{1}}', '{{null}}', '{{{{}}}}'",
+        letters.queries.attach_x_deaths.sql: f"'{{1}}', ARRAY[{ID}::uuid], '{{1}}', '{{null}}', '{{x}}', '{{{{}}}}'",
         letters.queries.tenants_of.sql: f"ARRAY[{ID}::uuid]",
         gateway.delete_job.sql: ID,
         _closing(await crowded.fetchval("SELECT pg_get_functiondef('finish_job'::regproc)")): f"{ID}, 2",
