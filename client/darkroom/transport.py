@@ -21,6 +21,7 @@ TRY_AGAIN = frozenset({429, 502, 503, 504})
 NOT_CARRIED_OUT = frozenset({429})
 """Those of them that say that the request had no effect."""
 NOT_TEXT = "A text of the request holds bytes that are not UTF-8; enter it again."
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 LONGEST_LINE_BYTES = 4 * 1024 * 1024
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
@@ -184,14 +185,14 @@ def _lines(answer: httpx2.Response) -> Iterator[bytes]:
 def _decode(body: bytes, expected: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=expected)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise UnreachableError(f"Unexpected response ({error}); the server may run an incompatible version.") from error
 
 
 def _problem(answer: httpx2.Response) -> Problem:
     try:
         return msgspec.json.decode(answer.content, type=Problem)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise UnreachableError(
             f"Unexpected response (HTTP {answer.status_code}); check that the URL is the address of a Darkroom."
         ) from error

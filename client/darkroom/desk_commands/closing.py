@@ -80,7 +80,8 @@ def _discard_all(client: Client, scope: LetterScope, reason: str, yes: bool) -> 
 
 def _intention(found: BulkDiscardReply, scope: LetterScope) -> str:
     not_open = len(scope.ids or []) - found.count - found.left_out
-    others = f" {not_open:,} of those named are not open, or don't match." if scope.ids and not_open > 0 else ""
+    are = "is" if not_open == 1 else "are"
+    others = f" {not_open:,} of those named {are} not open, or not matched." if scope.ids and not_open > 0 else ""
     return f"{_letters(found.count)} will be discarded.{others}{_left_out(found.left_out)}"
 
 

@@ -50,7 +50,7 @@ def _print(client: Client, query: DeadLetterExportQuery) -> None:
             count += 1
     except CutOffError as error:
         raise CommandError(
-            f"{error} The {_letters(count)} above are complete, and more would follow; export again."
+            f"{error} The lines above are complete ({_letters(count)}), and more would follow; export again."
         ) from error
     finally:
         sys.stdout.flush()

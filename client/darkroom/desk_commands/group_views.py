@@ -17,6 +17,7 @@ from darkroom_contracts.api.dead_letter_groups import (
 
 STRIKING = 2.0
 """A suspect is named in a sentence where its share of the failures is this many times its usual one."""
+MILLION = 1_000_000
 VALUE_COLUMNS = 16
 """Most columns of a suspect's value in its row."""
 _SUSPECT_WORDS = {"gpu": "GPU", "model_revision": "model revision"}
@@ -62,8 +63,8 @@ def print_note(group: DeadLetterGroup) -> None:
 
 def _row(group: DeadLetterGroup, wide: bool) -> Row:
     newest = age(group.last_seen_at) if width() else utc(group.last_seen_at)
-    total = (f"{group.total:,}",) if wide else ()
-    cells = (group.id, f"{group.open:,}", *total, sparkline(group.hours), newest)
+    total = (_short(group.total),) if wide else ()
+    cells = (group.id, _short(group.open), *total, sparkline(group.hours), newest)
     places = (group.kind, group.model) if wide else ()
     failure = f"{group.reason}: {group.message}" if group.message else group.reason
     notes = () if group.note is None else (f"note: {group.note.text} ({_written(group.note)})",)
@@ -122,6 +123,11 @@ def _accusation(suspect: Suspect, examined: int) -> str:
         f"Prime suspect: {_name(suspect)} {suspect.value} has {how_many} failures, and {usual} of the attempts of the"
         f" same hours; since {utc(suspect.first_seen_at)}."
     )
+
+
+def _short(number: int) -> str:
+    """Return a number in at most 7 columns: `123,456`, `1.2M`."""
+    return f"{number:,}" if number < MILLION else f"{number / MILLION:.1f}M"
 
 
 def _share(share: float) -> str:

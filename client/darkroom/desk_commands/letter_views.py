@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from darkroom.desk_commands.options import ANY
-from darkroom.desk_commands.rows import Row, is_wide, print_rows
+from darkroom.desk_commands.rows import Row, age, is_wide, print_rows, utc, width
 from darkroom_contracts.api.dead_letters import DeadLetter, DeadLetterExportQuery
 
 
@@ -30,7 +30,8 @@ def _names(with_status: bool, wide: bool) -> list[str]:
 def _row(letter: DeadLetter, with_status: bool, wide: bool) -> Row:
     status = [letter.status] if with_status else []
     places: list[Any] = [letter.model, letter.worker, letter.tenant] if wide else []
-    cells = (letter.id, letter.kind, *status, letter.reason, *places, letter.created_at)
+    recorded = age(letter.created_at) if width() else utc(letter.created_at)
+    cells = (letter.id, letter.kind, *status, letter.reason, *places, recorded)
     return Row(cells, letter.error.message, where=whereabouts(letter))
 
 

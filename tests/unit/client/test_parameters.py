@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from darkroom.parameters import Assignment, Duration, Moment, WholeDays
+from darkroom.parameters import Assignment, Duration, FutureMoment, Moment, WholeDays
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,19 @@ def test_another_text_is_refused_with_an_example(text: str, message: str) -> Non
     """The error names the text and shows what to write."""
     with pytest.raises(click.BadParameter, match=message):
         Moment().convert(text, None, None)
+
+
+def test_a_moment_to_come_is_a_duration_from_now_or_a_time() -> None:
+    """As a past moment is written."""
+    before = datetime.now(UTC)
+    assert timedelta(hours=2) <= FutureMoment().convert("2h", None, None) - before < timedelta(hours=2, minutes=1)
+    assert FutureMoment().convert("2100-01-01T12:00", None, None) == datetime(2100, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("2026-11-20", "lies in the past; give a time to come"), ("soon", "is not a time")]
+)
+def test_a_moment_that_is_over_is_refused(text: str, sentence: str) -> None:
+    """With what to write instead."""
+    with pytest.raises(click.BadParameter, match=sentence):
+        FutureMoment().convert(text, None, None)
