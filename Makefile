@@ -162,8 +162,9 @@ bench-webhooks: setup ## Measure webhooks alone: rate, latency, memory, and what
 	@$(BIN)/python -m bench.webhooks $(ARGS)
 
 .PHONY: bench-desk
-bench-desk: setup ## Measure the operators' desk over a million dead letters: lists, searches, ingest (ARGS=--quick)
+bench-desk: setup ## Measure the operators' desk: lists and searches of a million letters, ingest, pace (ARGS=--quick)
 	@$(BIN)/python -m bench.desk $(ARGS)
+	@$(BIN)/python -m bench.desk.pacing $(ARGS)
 
 .PHONY: bench-backlog
 bench-backlog: setup ## Measure the effect of the republish sweep on a million waiting jobs

@@ -72,6 +72,13 @@ def write_webhooks(commit: str, lines: Sequence[str]) -> Path:
     return _record(now, f"{_processor()} webhooks", "\n".join([title, "", machine(), "", *lines, ""]))
 
 
+def write_pace(commit: str, lines: Sequence[str]) -> Path:
+    """Write the report of paced replays and return its path."""
+    now = datetime.now(UTC)
+    title = f"# Paced replays of {commit}, {now:%Y-%m-%d %H:%M} UTC"
+    return _record(now, f"{_processor()} pace", "\n".join([title, "", machine(), "", *lines, ""]))
+
+
 def write_desk(commit: str, lines: Sequence[str]) -> Path:
     """Write the report of the operators' desk and return its path."""
     now = datetime.now(UTC)
