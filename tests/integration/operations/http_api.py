@@ -1,14 +1,16 @@
 """The service's HTTP API in the test's own process, with a real database and without a broker or a bucket."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 import httpx2
+from starlette.types import ASGIApp
 
-from chassis.service import App
-from chassis.settings import load
+from chassis.service import App, http_server
+from chassis.settings import Address, load
 from darkroom_contracts.api import Scope
 from darkroom_local.ports import LOOPBACK
 from operations.app import open_app
@@ -16,6 +18,7 @@ from operations.settings import Settings
 from tests.support.declared import assert_declared
 from tests.support.keys import insert_key
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 
 class Api:
@@ -58,6 +61,20 @@ async def open_api(database: str, rows: asyncpg.Connection, **settings: str) -> 
     }
     async with open_app(load(Settings, environment)) as app:
         yield Api(app, rows)
+
+
+@asynccontextmanager
+async def served(http: ASGIApp) -> AsyncIterator[str]:
+    """Serve an application as services do, on a port of its own, and yield its URL."""
+    address = Address(LOOPBACK, free_port())
+    server = http_server(http, address)
+    serving = asyncio.create_task(server.serve())
+    await eventually(lambda: server.started, what="the application is served")
+    try:
+        yield f"http://{address.host}:{address.port}"
+    finally:
+        server.should_exit = True
+        await serving
 
 
 def refusal(response: httpx2.Response) -> tuple[int, str, str | None]:

@@ -16,6 +16,8 @@ class Action(StrEnum):
     DISCARD = "dead_letter.discard"
     RESTORE = "dead_letter.restore"
     DISCARD_MANY = "dead_letters.discard"
+    EXPORT = "dead_letters.export"
+    END_EXPORT = "dead_letters.export_end"
     GROUP_NOTE = "group.note"
     CREATE_REPLAY = "replay.create"
     START_REPLAY = "replay.start"

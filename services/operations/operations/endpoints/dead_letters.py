@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
 
 from chassis.auth import Caller
 from chassis.decoding import BodyDecoder, decode_query
@@ -63,8 +64,8 @@ class LetterEndpoints:
     async def export(self, request: Request, caller: Caller) -> Response:
         """Stream dead letters as JSON lines. The first page is read before the status is sent."""
         query = decode_query(request.query_params.multi_items(), DeadLetterExportQuery)
-        chunks = self._export(query)
-        return StreamingResponse(_from(await anext(chunks, b""), chunks), 200, NO_STORE, JSON_LINES)
+        chunks = self._export(caller.key_id, query)
+        return JsonLines(await anext(chunks, b""), chunks)
 
     async def get(self, request: Request, caller: Caller) -> Response:
         """Return a dead letter without its hidden parts."""
@@ -93,8 +94,19 @@ class LetterEndpoints:
         return reply(await self._closing.discard_all(caller.key_id, wanted), headers=NO_STORE)
 
 
-async def _from(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(rest):
-        yield first
-        async for chunk in rest:
-            yield chunk
+class JsonLines(StreamingResponse):
+    """Streamed JSON lines. Their generator is closed when the response has ended, and when the client has gone."""
+
+    def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(_chain(first, rest), 200, NO_STORE, JSON_LINES)
+        self._rest = rest
+
+    async def stream_response(self, send: Send) -> None:
+        async with aclosing(self._rest):
+            await super().stream_response(send)
+
+
+async def _chain(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    yield first
+    async for chunk in rest:
+        yield chunk
