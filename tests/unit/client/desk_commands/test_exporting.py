@@ -9,9 +9,9 @@ import httpx2
 import msgspec
 import pytest
 
+from tests.support.hostile import HOSTILE, assert_safe
 from tests.unit.client.answers import Script, problem
 from tests.unit.client.desk_commands.runner import Desk
-from tests.unit.client.hostile import HOSTILE, assert_safe
 from tests.unit.client.letter_answers import letter
 
 EXPORT = ("dead-letters", "export")

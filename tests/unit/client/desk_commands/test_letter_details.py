@@ -19,9 +19,9 @@ from darkroom_contracts.states import (
     LetterKind,
     LetterStatus,
 )
+from tests.support.hostile import HOSTILE, assert_safe
 from tests.unit.client.answers import JOB_ID, Script, problem, reply
 from tests.unit.client.desk_commands.runner import Desk
-from tests.unit.client.hostile import HOSTILE, assert_safe
 from tests.unit.client.letter_answers import AT, GROUP_ID, LETTER_ID, MESSAGE, detail
 
 DELIVERY_ID, ENDPOINT_ID = GROUP_ID, LETTER_ID

@@ -9,9 +9,9 @@ from darkroom.desk_commands.letter_views import print_letters
 from darkroom_contracts.api import JobError
 from darkroom_contracts.api.dead_letters import DeadLetter, DeadLetterExportQuery, DeadLetterList
 from darkroom_contracts.states import LetterKind
+from tests.support.hostile import HOSTILE, assert_safe
 from tests.unit.client.answers import JOB_ID, Script, problem, reply
 from tests.unit.client.desk_commands.runner import Desk
-from tests.unit.client.hostile import HOSTILE, assert_safe
 from tests.unit.client.letter_answers import GROUP_ID, LETTER_ID, letter
 
 Terminal = Callable[[int], None]

@@ -8,9 +8,9 @@ import httpx2
 import pytest
 
 from darkroom_contracts.api.dead_letters import Revealed, RevealedAttempt
+from tests.support.hostile import HOSTILE, assert_safe
 from tests.unit.client.answers import Script, problem, reply
 from tests.unit.client.desk_commands.runner import Desk
-from tests.unit.client.hostile import HOSTILE, assert_safe
 from tests.unit.client.letter_answers import LETTER_ID
 
 REVEAL = ("dead-letters", "reveal", LETTER_ID, "--reason", "a customer asked")

@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from darkroom.desk_commands.rows import Row, age, ago, one_line, print_rows, shortened, utc
-from tests.unit.client.hostile import HOSTILE, assert_safe
+from tests.support.hostile import HOSTILE, assert_safe
 
 Terminal = Callable[[int], None]
 LONG = "It failed because of the weather, " * 10
