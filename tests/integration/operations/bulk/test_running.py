@@ -196,6 +196,22 @@ async def test_processes_share_a_replay(floor: Floor, database: str) -> None:
     await floor.agrees(replay_id)
 
 
+async def test_two_replays_of_the_same_letters_queue_each_job_once(floor: Floor) -> None:
+    """What one has replayed the other refuses with the reason, though they run at once."""
+    await floor.dead(20)
+    replays = [await floor.started() for _ in range(2)]
+    loops = [Running(floor.pool, BOUNDS) for _ in replays]
+    while any(await asyncio.gather(*(loop.run_once() for loop in loops))):
+        pass
+    assert await floor.generations() == [2] * 20
+    assert await floor.jobs.value("SELECT count(*) FROM outbox") == 20
+    items = [item for replay_id in replays for item in await floor.items(replay_id)]
+    assert sorted(item.state for item in items) == [ItemState.REFUSED] * 20 + [ItemState.REPLAYED] * 20
+    assert all("replayed already" in item.error for item in items if item.error)
+    for replay_id in replays:
+        await floor.agrees(replay_id)
+
+
 async def test_a_pause_stops_the_item_under_way(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pause does not wait for the item under way, which is rolled back and replayed after the resumption."""
     await floor.dead(2)
