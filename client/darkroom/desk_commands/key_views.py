@@ -7,7 +7,7 @@ import click
 
 from darkroom.console import print_fields
 from darkroom.desk_commands.rows import Row, age, print_rows
-from darkroom_contracts.api.keys import EXPIRING_DAYS, ApiKeyView, KeyStatus, NewApiKey
+from darkroom_contracts.api.keys import EXPIRING_DAYS, IN_USE_DAYS, ApiKeyView, KeyStatus, NewApiKey
 
 
 def print_new_key(made: NewApiKey) -> None:
@@ -56,9 +56,11 @@ def _status(key: ApiKeyView) -> str:
 
 
 def is_used_after_its_end(key: ApiKeyView) -> bool:
-    """Return whether somebody still sends a key that has expired."""
+    """Return whether somebody sent a key within a day, though it has expired."""
     expires, used = key.expires_at, key.last_used_at
-    return key.status == KeyStatus.EXPIRED and expires is not None and used is not None and used > expires
+    if key.status != KeyStatus.EXPIRED or expires is None or used is None:
+        return False
+    return used > max(expires, datetime.now(UTC) - timedelta(days=IN_USE_DAYS))
 
 
 def _left(expires_at: datetime) -> str:

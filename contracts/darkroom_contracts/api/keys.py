@@ -15,6 +15,8 @@ MAX_LIFETIME_DAYS = 3650
 MAX_OVERLAP_HOURS = 30 * 24
 EXPIRING_DAYS = 14
 """Days before its expiry from which a key is `expiring`."""
+IN_USE_DAYS = 1
+"""Days for which an expired key counts as in use after somebody sent it."""
 
 TenantName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$(?!\n)")]
 KeyName = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
@@ -49,7 +51,7 @@ class ApiKeyView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Annotated[Timestamp | None, Meta(description="From when it is refused; null for never.")] = None
     revoked_at: Annotated[Timestamp | None, Meta(description="When it was revoked.")] = None
     last_used_at: Annotated[
-        Timestamp | None, Meta(description="When it was last used, to about a minute; null for never.")
+        Timestamp | None, Meta(description="When it was last sent, to about a minute, after its expiry too; null for never.")
     ] = None
     replaced_by: Annotated[str | None, Meta(description="Id of the key that a rotation made in its place.")] = None
     cancels_jobs: Annotated[

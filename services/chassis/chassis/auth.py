@@ -45,7 +45,7 @@ class Authenticator:
     """Looks API keys up in Postgres and caches the result for CACHE_SECONDS, also for unknown keys."""
 
     def __init__(self, database: Database, note_use: Callable[[str], None] | None = None) -> None:
-        """Look keys up in a pool, and pass the id of each key that is accepted to `note_use`."""
+        """Look keys up in a pool, and pass the id of each genuine key, also of an expired one, to `note_use`."""
         self._database = database
         self._note_use = note_use
         self._cache: TTLCache[str, _StoredKey | None] = TTLCache(_CACHE_SIZE, CACHE_SECONDS)
@@ -60,15 +60,12 @@ class Authenticator:
         scheme, _, text = connection.headers.get("authorization", "").partition(" ")
         key = ApiKey.parse(text.strip()) if scheme.lower() == "bearer" else None
         stored = await self._stored(key.id) if key else None
-        if key is None or stored is None or not _valid(key, stored):
-            raise ProblemError(
-                ApiError.UNAUTHENTICATED,
-                "The request has no valid API key. Send one as `Authorization: Bearer dk_...`; an operator creates keys"
-                " with `darkroom keys create`.",
-                headers={"WWW-Authenticate": 'Bearer realm="darkroom"'},
-            )
+        if key is None or stored is None or not _is_genuine(key, stored):
+            raise _unauthenticated("The request has no valid API key. Send one as `Authorization: Bearer dk_...`;")
         if self._note_use is not None:
             self._note_use(key.id)
+        if stored.expires_at is not None and stored.expires_at <= datetime.now(UTC):
+            raise _unauthenticated(f"The API key expired at {stored.expires_at:%Y-%m-%d %H:%M:%SZ};")
         if not stored.caller.may(scope):
             raise ProblemError(
                 ApiError.FORBIDDEN,
@@ -93,6 +90,13 @@ def _stored_key(row: Any) -> _StoredKey:
     return _StoredKey(caller, row["secret_hash"], row["expires_at"])
 
 
-def _valid(key: ApiKey, stored: _StoredKey) -> bool:
-    in_time = stored.expires_at is None or stored.expires_at > datetime.now(UTC)
-    return in_time and key.scope == stored.caller.scope and key.matches(stored.secret_hash)
+def _is_genuine(key: ApiKey, stored: _StoredKey) -> bool:
+    return key.scope == stored.caller.scope and key.matches(stored.secret_hash)
+
+
+def _unauthenticated(what: str) -> ProblemError:
+    return ProblemError(
+        ApiError.UNAUTHENTICATED,
+        f"{what} an operator creates keys with `darkroom keys create`.",
+        headers={"WWW-Authenticate": 'Bearer realm="darkroom"'},
+    )

@@ -15,7 +15,7 @@ _queries = load_queries("chassis")
 
 
 class KeyUse(Loop):
-    """Writes `last_used_at` of the keys that were used since the last round.
+    """Writes `last_used_at` of the keys that were sent since the last round, expired ones included.
 
     No request waits for it, and none is refused when it fails.
     """

@@ -36,6 +36,7 @@ from operations.groups.groups import Groups
 from operations.groups.notes import WriteNote
 from operations.groups.pruning import PruneGroups, PruneHours
 from operations.keys.canceling import CancelJobs
+from operations.keys.gauges import KeyMetrics
 from operations.letters.ingest import Ingest
 from operations.queues.declared import DeclaredDepths
 from operations.queues.management import ManagementDepths
@@ -112,6 +113,7 @@ def _loops(settings: Settings, database: Database, broker: Broker, sampler: Samp
         *_replays(settings, database),
         QueueMetrics(database, sampler),
         CancelJobs(database),
+        KeyMetrics(database),
         SweepObjects(database, Storage(settings.storage)),
         *_retention(settings.retention, database),
     ]

@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge
 
+from darkroom_contracts.api.keys import EXPIRING_DAYS
+
 COUNT_AT_MOST = 100_000
 """The largest value of the gauges: counting stops there."""
 
@@ -28,6 +30,15 @@ SAMPLED_AT = Gauge("darkroom_queue_sample_timestamp_seconds", "Time of the last 
 
 ALERTS_OPEN = Gauge("darkroom_alerts_open", f"Open alerts; counted up to {COUNT_AT_MOST}.", ["kind"])
 ALERTS_OPENED = Counter("darkroom_alerts_opened_total", "Alerts that this process opened.", ["kind"])
+
+KEYS_EXPIRING = Gauge(
+    "darkroom_api_keys_expiring",
+    f"Working API keys that expire within {EXPIRING_DAYS} days without a successor.",
+    ["scope"],
+)
+KEYS_EXPIRED_IN_USE = Gauge(
+    "darkroom_api_keys_expired_in_use", "Expired API keys that somebody sent within a day.", ["scope"]
+)
 
 REPLAY_ITEMS = Counter(
     "darkroom_replay_items_total", "Dead letters that bulk replays handled: replayed or refused.", ["state"]

@@ -127,8 +127,8 @@ async def test_an_observer_looks_and_nothing_else(
         await assert_refused(authenticator, await insert_key(rows), 403, scope)
 
 
-async def test_only_the_use_of_an_accepted_key_is_noted(database: str, rows: asyncpg.Connection) -> None:
-    """Not that of a wrong secret, an expired key or an unknown one; also of a key that lacks the scope."""
+async def test_only_the_use_of_a_genuine_key_is_noted(database: str, rows: asyncpg.Connection) -> None:
+    """Also of one that lacks the scope or has expired; not that of a wrong secret or an unknown key."""
     used: list[str] = []
     valid, narrow = await insert_key(rows, scope=Scope.OPERATOR), await insert_key(rows)
     expired = await insert_key(rows, expires_at=datetime.now(UTC))
@@ -136,9 +136,9 @@ async def test_only_the_use_of_an_accepted_key_is_noted(database: str, rows: asy
         authenticator = Authenticator(pool, used.append)
         await authenticate(authenticator, valid, Scope.OPERATOR)
         await assert_refused(authenticator, narrow, 403, Scope.OPERATOR)
-        for key in (expired, ApiKey.generate(Scope.CLIENT), ApiKey(valid.scope, valid.id, narrow.secret)):
+        for key in (expired, ApiKey.generate(Scope.CLIENT), ApiKey(expired.scope, expired.id, narrow.secret)):
             await assert_refused(authenticator, key, 401)
-    assert used == [valid.id, narrow.id]
+    assert used == [valid.id, narrow.id, expired.id]
 
 
 async def test_a_revoked_key_stops_working_within_the_cache_s_time(
@@ -172,3 +172,15 @@ async def test_an_expired_key_is_refused_at_once(authenticator: Authenticator, r
     expired = await insert_key(rows, expires_at=now - timedelta(seconds=1))
     await authenticate(authenticator, valid)
     await assert_refused(authenticator, expired, 401)
+
+
+async def test_who_holds_an_expired_key_learns_when_it_expired(
+    authenticator: Authenticator, rows: asyncpg.Connection
+) -> None:
+    """Nobody else does."""
+    expired = await insert_key(rows, expires_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    forged = ApiKey(expired.scope, expired.id, ApiKey.generate(Scope.CLIENT).secret)
+    for key, said in ((expired, "expired at 2026-01-02 03:04:05Z; an operator creates keys"), (forged, "no valid")):
+        with pytest.raises(ProblemError) as caught:
+            await authenticate(authenticator, key)
+        assert said in str(caught.value.problem.detail)

@@ -33,6 +33,15 @@ WHERE (:id::text IS NULL OR id = :id) AND (:tenant::text IS NULL OR tenant = :te
         SELECT earlier.created_at, earlier.id FROM api_keys AS earlier WHERE earlier.id = :before))
 ORDER BY created_at DESC, id DESC LIMIT :at_most;
 
+-- name: count_by_expiry(expiring, in_use)
+-- By scope: keys that expire soon and have no successor, and expired ones that somebody still sends.
+SELECT scope,
+    count(*) FILTER (WHERE expires_at > now() AND replaced_by IS NULL) AS expiring,
+    count(*) FILTER (
+        WHERE last_used_at > expires_at AND last_used_at > now() - :in_use::interval
+    ) AS expired_in_use
+FROM api_keys WHERE revoked_at IS NULL AND expires_at <= now() + :expiring::interval GROUP BY scope;
+
 -- name: lock_key(id)$
 SELECT id FROM api_keys WHERE id = :id FOR UPDATE;
 

@@ -5,6 +5,15 @@ from typing import NamedTuple
 from uuid import UUID
 
 
+class Expiry(NamedTuple):
+    """How many keys of a scope need an operator's attention."""
+
+    expiring: int
+    """Those that work, expire soon and have no successor."""
+    expired_in_use: int
+    """Those that expired, and that somebody sent lately."""
+
+
 class Position(NamedTuple):
     """A place in the walk of queued jobs, which are ordered by queue and time."""
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from chassis.keys import ApiKey
 from chassis.postgres import Connection, Row, load_queries
 from darkroom_contracts.api import Scope
-from darkroom_contracts.api.keys import EXPIRING_DAYS, ApiKeyQuery, ApiKeyView, KeyStatus
-from operations.keys.records import Position, Walked
+from darkroom_contracts.api.keys import EXPIRING_DAYS, IN_USE_DAYS, ApiKeyQuery, ApiKeyView, KeyStatus
+from operations.keys.records import Expiry, Position, Walked
 
 queries = load_queries("operations.keys")
 
@@ -62,6 +62,14 @@ async def find_key(connection: Connection, key_id: str) -> ApiKeyView | None:
     for found in await _read(connection, id=key_id, at_most=1):
         return found
     return None
+
+
+async def count_by_expiry(connection: Connection) -> dict[Scope, Expiry]:
+    """Count the keys that expire soon, and the expired ones in use, by scope."""
+    rows = queries.count_by_expiry(
+        connection, expiring=timedelta(days=EXPIRING_DAYS), in_use=timedelta(days=IN_USE_DAYS)
+    )
+    return {Scope(row["scope"]): Expiry(row["expiring"], row["expired_in_use"]) async for row in rows}
 
 
 async def lock_key(connection: Connection, key_id: str) -> bool:

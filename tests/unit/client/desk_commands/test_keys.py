@@ -61,10 +61,12 @@ def test_a_key_that_was_rotated_needs_no_advice(desk: Desk) -> None:
 
 
 def test_an_expired_key_that_is_still_sent_is_marked(desk: Desk) -> None:
-    """Somebody has not noticed."""
-    late = key(status=KeyStatus.EXPIRED, expires_at=AT, last_used_at=AT + timedelta(days=1))
-    lines, advice = listed(desk, late)
-    assert "expired, in use" in lines[1]
+    """For a day: somebody has not noticed."""
+    used, long_ago = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) - timedelta(days=2)
+    ended = datetime.now(UTC) - timedelta(days=5)
+    late, past = (key(status=KeyStatus.EXPIRED, expires_at=ended, last_used_at=at) for at in (used, long_ago))
+    lines, advice = listed(desk, late, past)
+    assert ["expired, in use" in line for line in lines[1:]] == [True, False]
     assert advice.startswith(f"Refused because they expired, and still sent by somebody: {KEY_ID}; ")
 
 

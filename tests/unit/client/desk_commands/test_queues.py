@@ -32,7 +32,7 @@ def test_the_other_queues_are_summed_up(desk: Desk) -> None:
     assert shown["retries"] == "2 in the lanes"
     assert shown["dead letters"].startswith("0 wait to be recorded")
     assert shown["outbox"] == "3 to publish, the most overdue for 0.4 s"
-    assert shown["sampled"].endswith(" d ago")
+    assert shown["sampled"].endswith(" ago")
     empty = queues(queue(), outbox=Outbox(0, 0.0))
     assert fields(desk.run(Script(reply(empty)), "queues").stdout)["outbox"] == "0 to publish"
 
