@@ -74,6 +74,8 @@ def _who(entry: AuditEntry) -> str:
 def _changes(entry: AuditEntry) -> list[str]:
     """Return a line for each field that the act changed."""
     before, after = entry.before or {}, entry.after or {}
+    if entry.before is None:
+        return [f"{name}: {_value(after, name)}" for name in after if after[name] is not None]
     names = [*before, *(name for name in after if name not in before)]
     return [f"{name}: {_value(before, name)} -> {_value(after, name)}" for name in names]
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from darkroom.console import print_fields
-from darkroom.desk_commands.rows import Row, age, print_rows
+from darkroom.desk_commands.rows import Row, age, is_wide, print_rows
 from darkroom_contracts.api.keys import EXPIRING_DAYS, IN_USE_DAYS, ApiKeyView, KeyStatus, NewApiKey
 
 
@@ -29,8 +29,9 @@ def print_keys(found: Sequence[ApiKeyView]) -> None:
     if not found:
         click.echo("There are no such keys; `darkroom keys create` makes one.")
         return
-    columns = ("id", "scope", "tenant", "status", "expires", "last used")
-    print_rows(columns, map(_row, found), text="name")
+    wide = is_wide()
+    columns = ("id", "scope", *(["tenant"] if wide else []), "status", "expires", "last used")
+    print_rows(columns, (_row(key, wide) for key in found), text="name")
     _advise(found)
 
 
@@ -40,11 +41,12 @@ def described(key: ApiKeyView) -> str:
     return f"Key {key.id} ({key.scope} of the tenant {key.tenant}, {key.name!r}, {used})"
 
 
-def _row(key: ApiKeyView) -> Row:
+def _row(key: ApiKeyView, wide: bool) -> Row:
     expires = "never" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d}"
-    cells = (key.id, key.scope, key.tenant, _status(key), expires, key.last_used_at or "never")
+    tenant = [key.tenant] if wide else []
+    cells = (key.id, key.scope, *tenant, _status(key), expires, key.last_used_at or "never")
     notes = () if key.replaced_by is None else (f"replaced by {key.replaced_by}",)
-    return Row(cells, key.name, notes=notes)
+    return Row(cells, key.name, where="" if wide else f"tenant {key.tenant}", notes=notes)
 
 
 def _status(key: ApiKeyView) -> str:

@@ -18,7 +18,7 @@ def print_queues(found: QueueList) -> None:
         return
     with_held = any(queue.broker.unacknowledged is not None for queue in found.queues)
     columns = ("model", "queued", "oldest", "running", "workers", "ready", *(["unacked"] if with_held else []))
-    print_rows(columns, (_row(queue, found.count_limit, with_held) for queue in found.queues), text="")
+    print_rows(columns, (_row(queue, found.count_limit, with_held) for queue in found.queues), text="", whole=True)
     click.echo()
     print_fields([*_other_queues(found), *_messages(found), ("sampled", f"{age(found.sampled_at)} ago")])
 
@@ -87,7 +87,7 @@ def _other_queues(found: QueueList) -> Fields:
         return [("RabbitMQ", "does not answer; its counts are missing")]
     return [
         ("retries", f"{_sum(found.lanes)} in the lanes"),
-        ("dead letters", f"{dead.ready:,} wait to be recorded; `darkroom dead-letters groups` shows the recorded ones"),
+        ("dead letters", f"{dead.ready:,} wait to be recorded; see `darkroom dead-letters groups`"),
     ]
 
 

@@ -76,8 +76,9 @@ def _row(worker: Worker, wide: bool) -> Row:
     hardware = [worker.device, _memory(worker)]
     cells = (worker.worker, worker.state, worker.model, worker.last_beat_at, _hour(worker.outcomes))
     first, *others = [_job(job) for job in worker.jobs] or [""]
-    where = "" if wide else ", ".join(filter(None, hardware))
-    return Row((*cells, *(hardware if wide else [])), first, where, others)
+    if wide:
+        return Row((*cells, *hardware), first, notes=others)
+    return Row(cells, ", ".join(filter(None, (first, *hardware))), notes=others)
 
 
 def _hour(outcomes: Mapping[str, int]) -> str:

@@ -16,11 +16,14 @@ def test_each_act_has_a_line(desk: Desk) -> None:
 
 
 def test_changes_are_shown_field_by_field(desk: Desk) -> None:
-    """What was, and what is; only when asked for."""
+    """What was, and what is, or what was made; only when asked for."""
     acts = AuditList([entry(before={"status": "active", "was": [1]}, after={"status": "revoked", "is": None})])
     assert len(desk.run(Script(reply(acts)), "audit").stdout.splitlines()) == 2
     lines = desk.run(Script(reply(acts)), "audit", "--changes").stdout.splitlines()[2:]
     assert lines == ['  status: "active" -> "revoked"', "  was: [1] -> -", "  is: - -> null"]
+    made = AuditList([entry(after={"name": "shop", "expires_at": None})])
+    lines = desk.run(Script(reply(made)), "audit", "--changes").stdout.splitlines()[2:]
+    assert lines == ['  name: "shop"']
 
 
 def test_every_filter_reaches_the_request(desk: Desk) -> None:
