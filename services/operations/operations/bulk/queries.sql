@@ -100,7 +100,7 @@ WHERE id = :id AND status = 'running' AND due_at <= clock_timestamp();
 
 -- name: mark_item(id, position, state, generation, error)$
 -- False if the replay was paused or canceled meanwhile: then the item's replay must not commit. The pace is kept on the
--- average, but a second's worth at the most is made good.
+-- average, but no more than three seconds' worth is made good, 5 % of a minute's.
 WITH marked AS (
     UPDATE replay_items SET state = :state, generation = :generation, error = :error, at = clock_timestamp()
     WHERE replay_id = :id AND position = :position AND state = 'pending'
@@ -112,7 +112,7 @@ WITH marked AS (
         refused = refused + (marked.state = 'refused')::integer,
         due_at = CASE
             WHEN pace IS NULL OR marked.state = 'refused' THEN due_at
-            ELSE greatest(due_at, clock_timestamp() - interval '1 second') + make_interval(secs => 1 / pace::float)
+            ELSE greatest(due_at, clock_timestamp() - interval '3 seconds') + make_interval(secs => 1 / pace::float)
         END
     FROM marked
     WHERE id = :id AND replays.status = 'running'

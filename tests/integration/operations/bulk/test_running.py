@@ -286,10 +286,10 @@ async def test_a_pace_is_kept(floor: Floor) -> None:
     assert time.monotonic() - began >= 1.9
 
 
-async def test_a_late_replay_makes_good_a_second_at_most(floor: Floor) -> None:
+async def test_a_late_replay_makes_good_three_seconds_at_most(floor: Floor) -> None:
     """After the runners were away a replay does not replay all that its pace would have allowed meanwhile."""
     await floor.dead(30)
     await floor.started(pace=5.0)
     await floor.jobs.execute("UPDATE replays SET due_at = now() - interval '1 hour'")
     await floor.run()
-    assert 5 <= await floor.jobs.value("SELECT count(*) FROM jobs WHERE generation = 2") <= 8
+    assert 15 <= await floor.jobs.value("SELECT count(*) FROM jobs WHERE generation = 2") <= 18
