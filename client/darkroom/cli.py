@@ -1,7 +1,9 @@
 """The `darkroom` command. Every installed distribution may add subcommands through an entry point."""
 
+import sys
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -67,6 +69,9 @@ class _Unavailable(click.Command):
 @click.version_option(package_name="darkroom-client", prog_name="darkroom")
 def main() -> None:
     """Submit prompts, follow jobs, and operate a Darkroom."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an encoding may lack what prompts and messages contain
 
 
 def _found() -> dict[str, EntryPoint]:

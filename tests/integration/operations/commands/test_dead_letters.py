@@ -7,10 +7,12 @@ import pytest
 
 from chassis.postgres import Database
 from darkroom_contracts.messages import v2
+from operations.audit.log import Action
 from operations.letters.ingest import ingest
 from tests.integration.operations.commands.desk import Desk
 from tests.integration.operations.jobs import INPUT, Jobs, message
 from tests.integration.operations.orphans import record_orphan
+from tests.support.commands import darkroom
 
 WHY = ("--reason", "a customer asked")
 
@@ -129,7 +131,8 @@ async def test_an_observer_looks_and_neither_acts_nor_reveals(desk: Desk, jobs: 
         refused = await desk("dead-letters", command, letter, *WHY, key=desk.observer)
         assert (refused.exit_code, refused.out) == (1, "")
         assert "DARKROOM_OPERATOR_KEY must be an operator's" in refused.err
-    assert await jobs.value("SELECT count(*) FROM audit_log") == 0
+    acts = await jobs.fetch("SELECT DISTINCT action FROM audit_log ORDER BY action")
+    assert [act["action"] for act in acts] == [Action.EXPORT, Action.END_EXPORT]
 
 
 async def test_an_operator_discards_and_restores(desk: Desk, jobs: Jobs) -> None:
@@ -166,6 +169,14 @@ async def test_an_operator_notes_what_is_known_of_a_group(desk: Desk, jobs: Jobs
     assert one.err.count("darkroom dead-letters") == 4
     removed = await desk("dead-letters", "note", group["id"], "--remove")
     assert removed.out == f"Group {group['id']} has no note.\n"
+
+
+async def test_a_terminal_without_unicode_gets_what_it_can_show(desk: Desk, jobs: Jobs) -> None:
+    """Other characters are escaped; nothing fails for them."""
+    await jobs.dead()
+    environment = {"DARKROOM_URL": desk.url, "DARKROOM_OPERATOR_KEY": desk.operator.reveal()}
+    listed = await darkroom("dead-letters", "groups", PYTHONIOENCODING="iso8859-5", **environment)
+    assert (listed.exit_code, "\\xb7\\u2588" in listed.out) == (0, True), listed
 
 
 async def test_an_export_is_the_list(desk: Desk, jobs: Jobs) -> None:

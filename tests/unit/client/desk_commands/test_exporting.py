@@ -54,7 +54,7 @@ def test_lines_are_printed_as_they_are(desk: Desk) -> None:
 
 
 def test_an_empty_export_is_empty(desk: Desk) -> None:
-    """It is no failure."""
+    """There may be no dead letters."""
     result = desk.run(Script(streamed(Chunks(b""))), *EXPORT)
     assert (result.exit_code, result.stdout) == (0, "")
 

@@ -119,7 +119,7 @@ def test_a_group_names_its_prime_suspect(desk: Desk) -> None:
     ],
 )
 def test_nobody_is_accused_without_a_reason(desk: Desk, suspects: tuple[Suspect, ...]) -> None:
-    """What is as common among all attempts, or rare among the failures, is no prime suspect."""
+    """What is as common among all attempts, or rare among the failures, is not named."""
     result = desk.run(Script(reply(group_detail(*suspects))), "dead-letters", "groups", GROUP_ID)
     assert "Prime suspect" not in result.stdout
 
