@@ -88,17 +88,17 @@ def print_plan(client: Client, replay: BulkReplay) -> None:
     for line in indented(one_line(_what(replay))):
         click.echo(line)
     print_verdicts(client, replay)
-    if closed := _not_open(replay):
-        click.echo(closed)
+    if missing := _missing(replay):
+        click.echo(missing)
     click.echo()
 
 
-def _not_open(replay: BulkReplay) -> str | None:
-    """Return how many of the named dead letters the plan leaves out without a verdict: the plan is of open ones."""
+def _missing(replay: BulkReplay) -> str | None:
+    """Return how many of the named dead letters have no verdict."""
     named, planned = len(replay.scope.ids or ()), sum(replay.verdicts.values())
     if named <= planned:
         return None
-    return f"{named - planned:,} of the {named:,} named are not open, do not match, or do not exist."
+    return f"{named - planned:,} of the {named:,} named do not exist, or do not match the filters."
 
 
 def print_verdicts(client: Client, replay: BulkReplay) -> None:

@@ -6,10 +6,12 @@ import structlog
 
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database
+from darkroom_contracts.api.dead_letters import DeadLetter
 from operations.bulk import store
-from operations.desk.scopes import walk
+from operations.desk.scopes import TOO_OFTEN, walk
 from operations.replays.edits import Bounds
-from operations.replays.foresight import foresee
+from operations.replays.foresight import Prospect, foresee
+from operations.replays.outcome import Verdict
 
 log = structlog.get_logger()
 
@@ -48,7 +50,17 @@ class Planning(Loop):
             return False
         # The replay's own id is the bound: letters that come later are not in it.
         step = await walk(connection, plan.scope, plan.planned_to or _FIRST, replay_id, self._chunk)
-        prospects = await foresee(connection, step.ids, self._bounds, plan.edit)
+        foreseen = await foresee(connection, step.ids, self._bounds, plan.edit)
+        prospects = sorted([*foreseen, *map(_left_out, step.left_out)], key=lambda prospect: prospect.letter_id)
         if step.last is None:
             log.info("replay planned", replay_id=str(replay_id))
         return await store.add_items(connection, replay_id, prospects, step.last)
+
+
+def _left_out(letter: DeadLetter) -> Prospect:
+    """Return why a letter is not in a bulk replay that does not name it."""
+    if letter.returns >= TOO_OFTEN:
+        why = "Its job or delivery came back twice before. Name it by its id to replay it once more."
+        return Prospect(letter.id, letter.job_id, Verdict.CAME_BACK, why)
+    why = "Its job is unknown. Name the kind orphan, or its id, to make the job again."
+    return Prospect(letter.id, letter.job_id, Verdict.ORPHAN, why)

@@ -1,10 +1,12 @@
 """What the desk's statements take and return."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
+from darkroom_contracts.api.dead_letters import DeadLetter
 from darkroom_contracts.states import JobStatus, LetterKind, LetterStatus
 
 
@@ -45,6 +47,8 @@ class Step(NamedTuple):
     """Those of the letters looked at that a bulk act is for."""
     last: UUID | None
     """Where the next step begins; None at the end."""
+    left_out: Sequence[DeadLetter] = ()
+    """Those that match, and that a bulk act leaves out unless they are named."""
 
 
 class LetterState(msgspec.Struct, frozen=True):

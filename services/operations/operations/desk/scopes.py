@@ -16,6 +16,7 @@ TOO_OFTEN = 2
 async def walk(connection: Connection, scope: LetterScope, after: UUID, before: UUID, at_most: int) -> Step:
     """Look at the next letters between two ids, the oldest first, and return the open ones that are in the scope.
 
+    Those that are named by their ids are in it whatever their status, so that an act can say why it is not for them.
     A walk goes on at `last`, in another process too, and ends at `before`: what came later is not in it.
     """
     criteria = await criteria_of(connection, scope)
@@ -25,9 +26,14 @@ async def walk(connection: Connection, scope: LetterScope, after: UUID, before: 
     span = Span(max(after, _before(window.since)), min(before, window.before))
     ids = await _next(connection, scope.ids, criteria, span, at_most)
     wanted = ids if scope.ids is None else [*({*ids} & {*scope.ids})]
-    found = await store.read_letters(connection, wanted, criteria, LetterStatus.OPEN, at_most)
+    status = LetterStatus.OPEN if scope.ids is None else None
+    found = await store.read_letters(connection, wanted, criteria, status, at_most)
     last = ids[-1] if len(ids) == at_most else None
-    return Step([each.id for each in reversed(found) if is_included(each, scope)], last)
+    return Step(
+        [each.id for each in reversed(found) if is_included(each, scope)],
+        last,
+        [each for each in reversed(found) if not is_included(each, scope)],
+    )
 
 
 async def _next(

@@ -14,6 +14,10 @@ class Verdict(StrEnum):
     """Whether a dead letter can be replayed, or why not, in a few words."""
 
     WILL_REPLAY = replays.WILL_REPLAY
+    CAME_BACK = "came back twice before"
+    """Left out of bulk replays unless its id is named."""
+    ORPHAN = "orphan"
+    """Left out of bulk replays unless its kind or its id is named."""
     DISCARDED = "discarded"
     REPLAYED = "replayed already"
     MOVED_ON = "job moved on"

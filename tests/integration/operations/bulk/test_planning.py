@@ -64,6 +64,41 @@ async def test_a_plan_says_what_would_be_refused(floor: Floor) -> None:
     await floor.agrees(again.id)
 
 
+async def test_a_plan_names_what_a_bulk_act_leaves_out(floor: Floor) -> None:
+    """Orphans whose kind is not named, and letters that came back twice, are refused, with what helps."""
+    first, back, _ = await floor.dead(3)
+    await record_orphan(floor.pool, floor.jobs)
+    await floor.dead(1)
+    await floor.jobs.execute("UPDATE dead_letters SET returns = 2 WHERE job_id = $1", back)
+    planned = await floor.planned()
+    assert planned.verdicts == {"will replay": 3, "came back twice before": 1, "orphan": 1}
+    items = await floor.items(planned.id)
+    assert [item.verdict for item in items] == [
+        "will replay",
+        "came back twice before",
+        "will replay",
+        "orphan",
+        "will replay",
+    ]
+    assert ["by its id" in (items[1].error or ""), "the kind orphan" in (items[3].error or "")] == [True, True]
+    assert items[0].job_id == first
+    named = await floor.planned(LetterScope(ids=[item.letter_id for item in items]))
+    assert named.verdicts == {"will replay": 5}
+    await floor.agrees(planned.id)
+
+
+async def test_named_letters_that_are_closed_are_in_the_plan(floor: Floor) -> None:
+    """With what closed them; by a filter they are not meant."""
+    dead = await floor.dead(3)
+    ids = [(await floor.jobs.letter(job_id))["id"] for job_id in dead]
+    await floor.jobs.execute("UPDATE dead_letters SET status = 'discarded', resolved_at = now() WHERE id = $1", ids[0])
+    await floor.started(LetterScope(ids=[ids[1]]))
+    await floor.run()
+    planned = await floor.planned(LetterScope(ids=ids))
+    assert planned.verdicts == {"discarded": 1, "replayed already": 1, "will replay": 1}
+    assert (await floor.planned()).verdicts == {"will replay": 1}
+
+
 async def test_a_plan_holds_orphans_to_the_catalogue(floor: Floor) -> None:
     """An orphan whose kind is named is planned as its replay would find it."""
     await record_orphan(floor.pool, floor.jobs)

@@ -46,7 +46,8 @@ async def test_one_letter_is_replayed_once(desk: ReplayDesk) -> None:
 
 async def test_several_are_planned_confirmed_and_followed(desk: ReplayDesk) -> None:
     """In a terminal: the plan with what is left out and why, the typed count, a bar, and the end."""
-    letters = await desk.dead(12)
+    letters = await desk.dead(13)
+    await desk.run("dead-letters", "replay", letters[12])
     [deleted] = await desk.jobs.fetch("SELECT job_id FROM dead_letters WHERE id = $1", letters[0])
     await desk.jobs.set(deleted["job_id"], deleted_at="now()")
     async with desk.terminal("dead-letters", "replay", *letters, "--pace", 20) as typed:
@@ -56,9 +57,10 @@ async def test_several_are_planned_confirmed_and_followed(desk: ReplayDesk) -> N
         async with desk.worker():
             assert await typed.ends() == 0
     assert "1             job deleted" in typed.text
+    assert "1             replayed already" in typed.text
     assert f"{letters[0]}: The job of this dead letter was deleted." in typed.text
     assert "is finished; all 11 succeeded." in typed.text
-    assert await desk.jobs.value("SELECT count(*) FROM jobs WHERE generation = 2") == 11
+    assert await desk.jobs.value("SELECT count(*) FROM jobs WHERE generation = 2") == 12
 
 
 async def test_a_wrong_count_starts_nothing(desk: ReplayDesk) -> None:

@@ -67,12 +67,22 @@ async def test_a_walk_ends_at_its_bound(pool: Database, letters: DeskLetters) ->
 
 
 async def test_named_letters_are_walked_whatever_they_are(pool: Database, letters: DeskLetters) -> None:
-    """Orphans and those that came back twice are included by their ids only, or by their kind."""
+    """Orphans and those that came back twice are included by their ids only, or by their kind; ids find closed ones."""
     [plain], [again] = await letters.add(model="flux"), await letters.add(model="flux", returns=2)
     [orphan] = await letters.add(1, "orphan", model="flux")
     assert await walked(pool, model="flux") == [plain]
     assert await walked(pool, kind=LetterKind.ORPHAN) == [orphan]
-    assert await walked(pool, 2, ids=[orphan, again, uuid4()]) == sorted([again, orphan])
+    [closed] = await letters.add(1, status="discarded")
+    assert await walked(pool, 2, ids=[orphan, again, closed, uuid4()]) == sorted([again, orphan, closed])
+
+
+async def test_what_a_walk_leaves_out_is_returned_too(pool: Database, letters: DeskLetters) -> None:
+    """So that a plan can name it."""
+    await letters.add(model="flux")
+    [again], [orphan] = await letters.add(model="flux", returns=2), await letters.add(1, "orphan", model="flux")
+    async with pool.connection() as connection:
+        step = await walk(connection, LetterScope(model="flux"), OLDEST, NEWEST, 1000)
+    assert [letter.id for letter in step.left_out] == sorted([again, orphan])
 
 
 async def test_times_bound_a_walk(pool: Database, letters: DeskLetters) -> None:

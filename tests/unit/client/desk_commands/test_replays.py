@@ -115,11 +115,11 @@ def test_examples_of_what_was_left_out_are_searched_within_a_bound(desk: Desk) -
 
 
 def test_named_dead_letters_that_are_not_in_the_plan_are_counted(desk: Desk) -> None:
-    """A plan is of open ones alone, and says how many of the named ones are not."""
+    """A plan has a verdict on each that exists and matches, and says how many do not."""
     ids = [LETTER_ID, REPLAY_ID, JOB_ID]
     plan = replay(pending=2, scope=LetterScope(ids=ids))
     result = desk.run(Script(reply(plan, 202), reply(plan)), "dead-letters", "replay", *ids, "--dry-run")
-    assert "1 of the 3 named are not open, do not match, or do not exist.\n" in result.stdout
+    assert "1 of the 3 named do not exist, or do not match the filters.\n" in result.stdout
 
 
 @pytest.mark.parametrize(
