@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 import pytest
@@ -96,7 +97,7 @@ def test_hostile_letters_are_listed_safely(
         at_terminal(columns)
     forged = f"{HOSTILE}\n{LETTER_ID}  job  forged"
     error = JobError("undecodable", forged, retryable=False)
-    fields = {"model": forged, "worker": forged, "tenant": forged, "reason": forged, "error": error}
+    fields: dict[str, Any] = {"model": forged, "worker": forged, "tenant": forged, "reason": forged, "error": error}
     print_letters([letter(**fields), letter(**fields)], DeadLetterExportQuery(status="any"), more=True)
     output = capsys.readouterr()
     assert_safe(output.out + output.err)
