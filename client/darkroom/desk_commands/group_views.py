@@ -14,6 +14,7 @@ from darkroom_contracts.api.dead_letter_groups import (
     GroupNote,
     Suspect,
 )
+from darkroom_contracts.states import LetterKind
 
 STRIKING = 2.0
 """A suspect is named in a sentence where its share of the failures is this many times its usual one."""
@@ -142,9 +143,11 @@ def _hints(group: DeadLetterGroup) -> Iterator[str]:
     """Yield what to do next, on lines of their own so that the commands can be copied."""
     yield ""
     yield f"See its dead letters:   darkroom dead-letters list --group {group.id}"
+    named = f"--group {group.id}{' --kind orphan' if group.kind is LetterKind.ORPHAN else ''}"
+    if group.open and group.kind is not LetterKind.UNDECODABLE:
+        yield f"Try them again:         darkroom dead-letters replay {named} --ramp 1,2,5"
     if group.open:
-        yield f"Try them again:         darkroom dead-letters replay --group {group.id} --ramp 1,2,5"
-        yield f"Give them up:           darkroom dead-letters discard --group {group.id} --reason TEXT"
+        yield f"Give them up:           darkroom dead-letters discard {named} --reason TEXT"
     yield f"Tell your colleagues:   darkroom dead-letters note {group.id} TEXT --known-until 2h"
 
 

@@ -17,6 +17,7 @@ from darkroom_contracts.api.dead_letter_groups import (
     SuspectKind,
 )
 from tests.support.hostile import HOSTILE, assert_safe
+from darkroom_contracts.states import LetterKind
 from tests.unit.client.answers import Script, problem, reply
 from tests.unit.client.desk_commands.runner import Desk
 from tests.unit.client.letter_answers import AT, GROUP_ID, MESSAGE, group, group_detail
@@ -128,6 +129,23 @@ def test_a_closed_group_offers_no_act(desk: Desk) -> None:
     """There is nothing to replay or to discard."""
     result = desk.run(Script(reply(group_detail(open=0))), "dead-letters", "groups", GROUP_ID)
     assert ("replay" in result.stderr, "discard" in result.stderr) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (LetterKind.ORPHAN, {"replay": "--kind orphan --ramp 1,2,5", "discard": "--kind orphan --reason TEXT"}),
+        (LetterKind.UNDECODABLE, {"discard": "--reason TEXT"}),
+    ],
+)
+def test_only_acts_that_can_succeed_are_offered(desk: Desk, kind: LetterKind, options: dict[str, str]) -> None:
+    """Bulk acts leave orphans out unless their kind is named, and what can't be decoded can't be replayed."""
+    result = desk.run(Script(reply(group_detail(kind=kind))), "dead-letters", "groups", GROUP_ID)
+    for command in ("replay", "discard"):
+        offered = [line for line in result.stderr.splitlines() if f"dead-letters {command} " in line]
+        assert [line.partition(f"{GROUP_ID} ")[2] for line in offered] == [
+            text for name, text in options.items() if name == command
+        ]
 
 
 def test_a_note_is_written_kept_and_removed(desk: Desk) -> None:
