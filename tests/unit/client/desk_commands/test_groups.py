@@ -16,8 +16,8 @@ from darkroom_contracts.api.dead_letter_groups import (
     Suspect,
     SuspectKind,
 )
-from tests.support.hostile import HOSTILE, assert_safe
 from darkroom_contracts.states import LetterKind
+from tests.support.hostile import HOSTILE, assert_safe
 from tests.unit.client.answers import Script, problem, reply
 from tests.unit.client.desk_commands.runner import Desk
 from tests.unit.client.letter_answers import AT, GROUP_ID, MESSAGE, group, group_detail
