@@ -20,7 +20,7 @@ def test_pages_are_requested_as_they_are_needed() -> None:
 
 
 def test_without_a_query_all_groups_come_in_large_pages() -> None:
-    """As a program wants them."""
+    """As a program needs them."""
     script = Script(reply(DeadLetterGroupList([], AT)))
     assert list(script.client().dead_letter_groups.list()) == []
     assert dict(script.requests[0].url.params) == {"limit": "100"}

@@ -37,7 +37,7 @@ def test_pages_are_requested_as_they_are_needed() -> None:
 
 
 def test_without_a_query_open_letters_come_in_large_pages() -> None:
-    """As a program wants them."""
+    """As a program needs them."""
     script = Script(reply(DeadLetterList([])))
     assert list(script.client().dead_letters.list()) == []
     assert dict(script.requests[0].url.params) == {"status": "open", "limit": "200"}
