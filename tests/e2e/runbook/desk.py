@@ -1,5 +1,6 @@
-"""What an operator does at the desk, over HTTP, and the alerts that the operator receives."""
+"""What an operator does at the desk, over HTTP and by commands, and the alerts that the operator receives."""
 
+import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,6 +9,9 @@ import httpx2
 
 from darkroom_contracts.api import Scope
 from darkroom_contracts.webhooks import OperatorEvent
+from tests.e2e.runbook.page import Said
+from tests.support.commands import darkroom
+from tests.support.edge import Edge, run_edge_of
 from tests.support.receiver import Receiver, open_receiver
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
@@ -19,12 +23,22 @@ REASON = "as the runbook says"
 
 
 class Desk:
-    """The desk of a stack, with an operator's key."""
+    """The desk of a stack, with an operator's key, through the edge."""
 
-    def __init__(self, stack: Stack, http: httpx2.AsyncClient, alerts: Receiver) -> None:
+    def __init__(self, stack: Stack, key: str, edge: Edge, http: httpx2.AsyncClient, alerts: Receiver) -> None:
         self.stack = stack
+        self.said: list[Said] = []
+        """What the commands printed that were run here."""
+        self._settings = {"DARKROOM_URL": edge.url, "DARKROOM_OPERATOR_KEY": key}
         self._http = http
         self._alerts = alerts
+
+    async def run(self, *arguments: str, code: int = 0) -> str:
+        """Run `darkroom` as an operator, and return what it printed. Fails for another exit code."""
+        ended = await darkroom(*arguments, **self._settings)
+        assert ended.exit_code == code, ended
+        self.said.append(Said(shlex.join(("darkroom", *arguments)), ended.out + ended.err))
+        return ended.out + ended.err
 
     async def get(self, path: str, **query: Any) -> Any:
         """Return what the desk shows."""
@@ -45,7 +59,7 @@ class Desk:
         return answer.json()
 
     async def refusal(self, path: str, **body: Any) -> tuple[int, str, str]:
-        """Act in vain, and return status, code and detail of the refusal."""
+        """Ask for an act that is refused, and return status, code and detail of the refusal."""
         answer = await self._http.post(path, json=body)
         problem = answer.json()
         return answer.status_code, problem["code"], problem["detail"]
@@ -99,14 +113,23 @@ class Desk:
         found: dict[str, Any] = await self.get(path)
         return found
 
+    async def suspecting(self, letter: dict[str, Any], kind: str) -> dict[str, Any]:
+        """Return a letter's group once it has a suspect of a kind. A worker is described by its first heartbeat."""
+
+        async def described() -> bool:
+            return kind in {suspect["kind"] for suspect in (await self.group(letter))["suspects"]}
+
+        await eventually(described, what=f"a suspect of kind {kind}")
+        return await self.group(letter)
+
     async def alert(self, event: OperatorEvent, subject: str, *, resolved: bool = False) -> dict[str, Any]:
         """Wait for an alert, or for its end, follow its link, and return its data."""
 
         def found() -> list[dict[str, Any]]:
-            told = (request.event for request in self._alerts.requests)
+            events = (request.event for request in self._alerts.requests)
             return [
                 each["data"]
-                for each in told
+                for each in events
                 if (each["type"], each["data"].get("subject")) == (event, subject)
                 and (each["data"]["resolved_at"] is not None) == resolved
             ]
@@ -121,7 +144,7 @@ class Desk:
         return await self.alert(OperatorEvent.GROUP_OPENED, letter["group_id"])
 
     async def closed(self, letter: dict[str, Any]) -> None:
-        """Wait until no letter of the group is open, and operators were told."""
+        """Wait until no letter of the group is open, and operators have received that."""
         await self.group(letter, opened=0)
         await self.alert(OperatorEvent.GROUP_OPENED, letter["group_id"], resolved=True)
 
@@ -168,12 +191,15 @@ class Desk:
 @asynccontextmanager
 async def open_desk(stack: Stack) -> AsyncIterator[Desk]:
     """Yield the desk of a stack, whose operators receive every alert."""
-    headers = {"Authorization": f"Bearer {await stack.key('operators', Scope.OPERATOR)}"}
+    key = await stack.key("operators", Scope.OPERATOR)
     async with (
         open_receiver() as alerts,
-        httpx2.AsyncClient(base_url=stack.operations.url, headers=headers, timeout=30, trust_env=False) as http,
+        run_edge_of(stack) as edge,
+        httpx2.AsyncClient(
+            base_url=edge.url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
+        ) as http,
     ):
         subscription = {"url": alerts.url, "audience": "operator", "events": [str(event) for event in OperatorEvent]}
-        subscribed = await http.post(f"{stack.core['webhooks'].url}/v1/webhook-endpoints", json=subscription)
+        subscribed = await http.post("/v1/webhook-endpoints", json=subscription)
         assert subscribed.status_code == 201, subscribed.text
-        yield Desk(stack, http, alerts)
+        yield Desk(stack, key, edge, http, alerts)

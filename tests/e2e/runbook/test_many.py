@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.e2e.runbook.desk import GROUPS, LETTERS, REASON, REPLAYS, Desk
+from tests.e2e.runbook.desk import LETTERS, REASON, REPLAYS, Desk
 from tests.support.http_client import Client
 from tests.support.render_faults import WORKER_FAULT
 from tests.support.stack import Stack
@@ -44,10 +44,12 @@ async def test_ten_thousand_letters_wait_to_be_replayed(desk: Desk, stack: Stack
     assert (group["total"], sum(group["hours"])) == (FLOOD, FLOOD)
     await desk.metric(f'darkroom_dead_letters_open_by_code{{code="worker_lost",kind="job",model="{model}"}}', FLOOD)
 
-    note = {"text": "The rack lost power. Ada replays them with a ramp.", "known_until": "2100-01-01T00:00:00Z"}
-    noted = await desk.put(f"{GROUPS}/{letter['group_id']}/note", **note)
-    assert noted["note"]["text"] == note["text"]
-    planned = await desk.planned(scope={"group": letter["group_id"]}, ramp={"stages": [1, 2, 5, 10]})
+    await desk.run("dead-letters", "groups", "--model", model)
+    note = "The rack lost power. Ada replays them with a ramp."
+    await desk.run("dead-letters", "note", letter["group_id"], note, "--known-until", "6h")
+    assert (await desk.group(letter))["note"]["text"] == note
+    await desk.run("dead-letters", "replay", "--group", letter["group_id"], "--ramp", "1,2,5,10", "--dry-run")
+    (planned,) = (await desk.get(REPLAYS, limit=1))["replays"]
     assert (planned["items"]["pending"], planned["verdicts"]) == (FLOOD, {"will replay": FLOOD})
     replay = f"{REPLAYS}/{planned['id']}"
     assert (await desk.refusal(f"{replay}/start", count=FLOOD - 1)) == (
@@ -55,27 +57,29 @@ async def test_ten_thousand_letters_wait_to_be_replayed(desk: Desk, stack: Stack
         "count_differs",
         f"The replay is of {FLOOD} dead letters. Confirm that number.",
     )
-    await desk.post(f"{replay}/start", count=FLOOD)
+    await desk.run("replays", "start", planned["id"], "--yes", "--detach")
     first = await desk.replay_that(planned, lambda now: bool(now["items"]["replayed"] == 1), "one job is replayed")
     assert (first["stage"], first["items"]["pending"]) == (1, FLOOD - 1)
     worker = await stack.worker("gpu-8", model=model)
     await desk.replay_that(planned, lambda now: bool(now["stage"] == 4), "three stages have succeeded")
-    await desk.post(f"{replay}/pause", reason="lunch")
+    await desk.run("replays", "pause", planned["id"], "--reason", "lunch")
     paused = await desk.replay_that(planned, lambda now: bool(now["items"]["replayed"] == 0), "nothing is under way")
     assert paused["paused_reason"] == "lunch"
     assert 8 <= paused["items"]["succeeded"] <= 18
-    await desk.post(f"{replay}/resume")
+    await desk.run("replays", "show", planned["id"])
+    await desk.run("replays", "resume", planned["id"])
     await desk.replay_that(planned, lambda now: bool(now["items"]["succeeded"] >= 18), "the fourth stage has succeeded")
-    canceled = await desk.post(f"{replay}/cancel", reason="the others are no longer wanted")
-    assert canceled["items"]["failed"] == 0
+    await desk.run("replays", "cancel", planned["id"], "--reason", "the others are no longer wanted")
     done = await desk.replay_that(planned, lambda now: bool(now["items"]["replayed"] == 0), "all have ended")
 
     rest = done["items"]["pending"]
+    assert done["items"]["failed"] == 0
     assert rest + done["items"]["succeeded"] == FLOOD
     await desk.group(letter, opened=rest)
     discard = {"scope": {"group": letter["group_id"]}, "reason": "no longer wanted"}
     assert (await desk.post(f"{LETTERS}/discard", **discard, dry_run=True))["count"] == rest
-    assert (await desk.post(f"{LETTERS}/discard", **discard, count=rest))["remaining"] == 0
+    rest_of = ("--group", letter["group_id"], "--reason", "no longer wanted", "--yes")
+    await desk.run("dead-letters", "discard", *rest_of)
     await desk.closed(letter)
     assert await worker.stop() == 0
 
@@ -96,6 +100,8 @@ async def test_a_letter_came_back_for_the_third_time(desk: Desk, stack: Stack, c
     before = await desk.letters(job=job_id, status="replayed")
     assert [each["returns"] for each in before] == [1, 0]
 
+    await desk.run("dead-letters", "show", letter["id"])
+    await desk.run("dead-letters", "replay", "--group", letter["group_id"], "--yes", code=1)
     group = {"group": letter["group_id"]}
     assert (await desk.planned(scope=group))["items"]["pending"] == 0
     counted = await desk.post(f"{LETTERS}/discard", scope=group, reason=REASON, dry_run=True)
@@ -105,7 +111,8 @@ async def test_a_letter_came_back_for_the_third_time(desk: Desk, stack: Stack, c
 
     await stack.worker("gpu-10", model=other)
     edit = {"model": other}
-    await desk.post(f"{LETTERS}/{letter['id']}/replay", edit=edit, reason="renders NaN here, and well there")
+    there = ("--to-model", other, "--reason", "renders NaN here, and well there")
+    await desk.run("dead-letters", "replay", letter["id"], *there)
     (job,) = await client.succeeded(job_id)
     assert (job.edits, job.generation) == (edit, 4)
     await desk.becomes(letter, "replayed")

@@ -8,7 +8,8 @@ import pytest
 
 from darkroom_contracts.messages import decode_render, encode_render, v2
 from darkroom_contracts.topology import DEAD_EXCHANGE, work_queue
-from tests.e2e.runbook.desk import LETTERS, REASON, Desk, open_desk
+from tests.e2e.runbook.desk import LETTERS, REASON, REPLAYS, Desk, open_desk
+from tests.e2e.runbook.page import Said
 from tests.support.backups import back_up, restore
 from tests.support.http_client import Client
 from tests.support.stack import MODEL, Stack
@@ -52,6 +53,9 @@ async def test_a_deployment_sends_messages_that_cannot_be_decoded(desk: Desk, st
     assert (hidden["text"], hidden["headers"]["deployment"]) == (later.decode(), "gateway-2.0")
     assert (hidden["message"], hidden["x_death"][0]["reason"]) == (None, "rejected")
 
+    await desk.run("dead-letters", "list", "--kind", "undecodable")
+    await desk.run("dead-letters", "reveal", letter["id"], "--reason", "who sent it?")
+    await desk.run("dead-letters", "replay", letter["id"], code=1)
     assert await desk.refusal(f"{LETTERS}/{letter['id']}/replay", reason=REASON) == (
         409,
         "conflict",
@@ -64,8 +68,9 @@ async def test_a_deployment_sends_messages_that_cannot_be_decoded(desk: Desk, st
     counted = await desk.post(f"{LETTERS}/discard", scope=scope, reason="gateway 2.0 was rolled back", dry_run=True)
     assert counted["count"] == 2
     assert (await desk.refusal(f"{LETTERS}/discard", scope=scope, reason=REASON, count=3))[1] == "count_differs"
-    done = await desk.post(f"{LETTERS}/discard", scope=scope, reason="gateway 2.0 was rolled back", count=2)
-    assert (done["discarded"], done["remaining"]) == (2, 0)
+    rolled_back = ("--kind", "undecodable", "--since", "2h", "--reason", "gateway 2.0 was rolled back", "--yes")
+    await desk.run("dead-letters", "discard", *rolled_back)
+    assert await desk.letters(kind="undecodable") == []
     await desk.closed(letter)
     assert await worker.stop() == 0
 
@@ -74,10 +79,12 @@ def _sizes(body: bytes) -> set[int]:
     return {len(body), len(body) - 1}
 
 
-async def test_a_backup_was_restored_and_left_orphans(start_stack: StackFactory, tmp_path: Path) -> None:
+async def test_a_backup_was_restored_and_left_orphans(
+    start_stack: StackFactory, tmp_path: Path, said: list[Said]
+) -> None:
     """Bulk acts leave them out unless their kind is named; replayed, each job is made again under its old id."""
     stack = await start_stack()
-    async with open_desk(stack) as desk, await stack.client() as client:
+    async with await stack.client() as client:
         await back_up(stack.places.database_url, tmp_path / "backup")
         young = [await client.submit(MODEL) for _ in range(3)]
 
@@ -90,18 +97,22 @@ async def test_a_backup_was_restored_and_left_orphans(start_stack: StackFactory,
 
     # The backup is older than the operators' key and their endpoint.
     async with open_desk(stack) as desk, await stack.client() as client:
+        desk.said = said
         letters = await desk.arrived(3, kind="orphan")
         assert {each["job_id"] for each in letters} == set(young)
         assert {(each["reason"], each["model"]) for each in letters} == {("orphan", MODEL)}
         [letter, *_] = letters
         shown = await desk.shown(letter)
         assert (shown["job_status"], shown["attempts"]) == (None, [])
+        await desk.run("dead-letters", "list", "--kind", "orphan")
+        await desk.run("dead-letters", "show", letter["id"])
+        await desk.run("dead-letters", "replay", "--group", letter["group_id"], "--yes", code=1)
         scope = {"group": letter["group_id"]}
         assert (await desk.planned(scope=scope))["items"]["pending"] == 0
         planned = await desk.planned(scope=scope | {"kind": "orphan"})
         assert planned["verdicts"] == {"will replay": 3}
-        await desk.post(f"/v1/operations/replays/{planned['id']}/start", count=3)
-        finished = await desk.replay_is(planned, "finished")
+        await desk.run("dead-letters", "replay", "--kind", "orphan", "--pace", "10", "--yes")
+        (finished,) = (await desk.get(REPLAYS, limit=1))["replays"]
         assert finished["items"]["succeeded"] == 3
         jobs = await client.succeeded(*young)
         assert [job.generation for job in jobs] == [2, 2, 2]
@@ -131,8 +142,9 @@ async def test_rabbitmq_gave_a_message_up_at_its_delivery_limit(desk: Desk, stac
     assert hidden["x_death"][0]["queue"] == work_queue(model)
     assert {each["kind"] for each in (await desk.group(letter))["suspects"]} == {"scheduler", "size"}
 
+    await desk.run("dead-letters", "show", letter["id"])
     worker = await stack.worker("meridel", model=model)
-    await desk.post(f"{LETTERS}/{letter['id']}/replay", reason=REASON)
+    await desk.run("dead-letters", "replay", letter["id"], "--reason", "the consumer of yesterday is stopped")
     (job,) = await client.succeeded(job_id)
     assert (job.generation, job.attempt) == (2, 1)
     await desk.closed(letter)
@@ -161,8 +173,10 @@ async def test_somebody_forges_messages(desk: Desk, stack: Stack, client: Client
     assert hidden["message"]["input"]["prompt"] == wanted.prompt
     assert (await desk.refusal(f"{LETTERS}/{letter['id']}/replay"))[0] == 409
 
-    discarded = await desk.post(f"{LETTERS}/{letter['id']}/discard", reason="forged; RabbitMQ's password was changed")
-    assert discarded["status"] == "discarded"
+    await desk.run("dead-letters", "show", letter["id"])
+    await desk.run("dead-letters", "reveal", letter["id"], "--reason", "what is it")
+    await desk.run("dead-letters", "discard", letter["id"], "--reason", "forged; the password of RabbitMQ is changed")
+    await desk.becomes(letter, "discarded")
     await desk.closed(letter)
     assert (await client.job(job_id)).status == "queued"
 

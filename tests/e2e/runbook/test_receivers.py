@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.runbook.desk import LETTERS, REASON, Desk
+from tests.e2e.runbook.desk import LETTERS, Desk
 from tests.support.http_client import Client, request
 from tests.support.receiver import accept, always, open_receiver
 from tests.support.stack import IDLE_MODEL, Stack
@@ -53,11 +53,13 @@ async def test_a_receiver_of_webhooks_was_given_up(desk: Desk, stack: Stack) -> 
         assert hidden["url"] == f"{receiver.url}/hook"
         assert hidden["attempts"][-1]["response"] == "bm8gc3VjaCBzaG9w"
 
+        await desk.run("dead-letters", "list", "--kind", "webhook")
+        await desk.run("dead-letters", "show", letter["id"])
+        await desk.run("dead-letters", "reveal", letter["id"], "--reason", "what does the shop answer")
         edited = await desk.refusal(f"{LETTERS}/{letter['id']}/replay", edit={"input": {"width": 64}})
         assert edited == (422, "invalid_request", "A webhook is sent again as it was; replay it without an edit.")
         receiver.behave = accept
-        replayed = await desk.post(f"{LETTERS}/{letter['id']}/replay", reason=REASON)
-        assert (replayed["delivery_id"], replayed["endpoint_paused"]) == (letter["delivery_id"], False)
+        await desk.run("dead-letters", "replay", letter["id"], "--reason", "the shop works again")
         await desk.becomes(letter, "replayed")
         first, *_, last = receiver.requests
         assert (last.delivery_id, last.body) == (first.delivery_id, first.body)

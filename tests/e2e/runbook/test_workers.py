@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.runbook.desk import LETTERS, QUEUES, REASON, WORKERS, Desk
+from tests.e2e.runbook.desk import REPLAYS, WORKERS, Desk
 from tests.support.fixtures import ObjectStoreFactory
 from tests.support.http_client import Client
 from tests.support.render_faults import CRASHES_WIDE, WORKER_FAULT
@@ -30,26 +30,31 @@ async def test_one_worker_runs_out_of_memory(desk: Desk, stack: Stack, client: C
     letter = (await desk.arrived(2, model=model))[-1]
     told = await desk.opened(letter)
     assert (told["reason"], told["model"]) == ("out_of_memory", model)
-    group = await desk.group(letter)
+    group = await desk.suspecting(letter, "model_revision")
     assert group["message"].startswith("128x128, 1 picture, decoded in tiles, did not fit in the 0.1 GiB")
     prime = group["suspects"][0]
     assert (prime["kind"], prime["value"], prime["share"]) == ("worker", "gpu-3", 1.0)
     assert prime["usual_share"] < 1
     size = next(suspect for suspect in group["suspects"] if suspect["kind"] == "size")
     assert (size["value"], size["usual_share"]) == ("128x128", 1.0)
+    await desk.run("dead-letters", "groups", "--model", model)
+    await desk.run("dead-letters", "groups", letter["group_id"])
+    await desk.run("workers")
     attempts = (await desk.shown(letter))["attempts"]
     assert [(each["worker"], each["error"]["code"]) for each in attempts][-1] == ("gpu-3", "out_of_memory")
 
-    await desk.post(f"{WORKERS}/gpu-3/drain", reason=REASON)
+    await desk.run("workers", "drain", "gpu-3", "--reason", "out of memory since noon")
 
     async def drained() -> bool:
         (worker,) = (await desk.get(WORKERS, worker="gpu-3"))["workers"]
         return bool(worker["state"] == "drained")
 
     await eventually(drained, seconds=30, what="gpu-3 is drained")
-    replay = await desk.started(scope={"group": letter["group_id"]}, ramp={})
-    replay = await desk.replay_is(replay, "finished")
-    assert (replay["items"]["failed"], replay["items"]["succeeded"]) == (0, group["open"])
+    ramp = ("--ramp", "1,2,5,10", "--yes")
+    replayed = await desk.run("dead-letters", "replay", "--group", letter["group_id"], *ramp)
+    assert "finished" in replayed
+    (replay,) = (await desk.get(REPLAYS, limit=1))["replays"]
+    assert (replay["items"]["failed"], replay["items"]["succeeded"]) == (0, replay["verdicts"]["will replay"])
     await desk.closed(letter)
     assert [await worker.stop() for worker in (good, bad)] == [0, 0]
 
@@ -68,13 +73,16 @@ async def test_a_size_crashes_the_render_process(desk: Desk, stack: Stack, clien
     assert any("Segmentation fault" in line for line in hidden["attempts"][-1]["last_lines"])
     assert (await desk.shown(letter))["acts"][-1]["action"] == "dead_letter.reveal"
 
+    await desk.run("dead-letters", "show", letter["id"])
+    await desk.run("dead-letters", "reveal", letter["id"], "--reason", "which size crashes it")
     assert await worker.metric('darkroom_render_process_losses_total{reason="SIGSEGV"}') == 3
     edit = {"input": {"width": 64, "height": 64}}
-    replayed = await desk.post(f"{LETTERS}/{letter['id']}/replay", edit=edit, reason=REASON)
-    assert replayed["generation"] == 2
+    smaller = ("--width", "64", "--height", "64", "--reason", "128 pixels crash the VAE")
+    await desk.run("dead-letters", "replay", letter["id"], *smaller)
     (job,) = await client.succeeded(job_id)
     assert (job.edits, job.outputs[0].width) == (edit, 64)
     await desk.becomes(letter, "replayed")
+    await desk.run("dead-letters", "show", letter["id"])
     await desk.closed(letter)
     assert await worker.stop() == 0
 
@@ -96,7 +104,7 @@ async def test_a_new_model_revision_is_broken(desk: Desk, stack: Stack, client: 
         await client.submit(model, **WIDE)
     letter = (await desk.arrived(3, model=model))[-1]
     assert (await desk.opened(letter))["reason"] == "non_finite_output"
-    group = await desk.group(letter, opened=3)
+    group = await desk.suspecting(letter, "model_revision")
     prime = group["suspects"][0]
     assert (prime["kind"], prime["share"]) == ("model_revision", 1.0)
     assert prime["value"] != session["model_revision"]
@@ -104,15 +112,16 @@ async def test_a_new_model_revision_is_broken(desk: Desk, stack: Stack, client: 
     (worker_shown,) = (await desk.get(WORKERS, worker="gpu-4"))["workers"]
     assert worker_shown["model_revision"] == prime["value"]
 
-    await desk.post(f"{QUEUES}/{model}/pause", reason=REASON)
+    await desk.run("dead-letters", "groups", letter["group_id"])
+    await desk.run("queues", "pause", model, "--reason", "the new revision renders NaN")
     waiting = await client.submit(model, **WIDE)
     await eventually(lambda: "the model is paused" in new.output(), what="the worker has read of the pause")
     assert await new.stop() == 0
     back = await stack.worker("gpu-4", model=model)
-    await desk.post(f"{QUEUES}/{model}/resume")
+    await desk.run("queues", "resume", model)
     await client.succeeded(waiting)
-    replay = await desk.started(scope={"group": letter["group_id"]}, ramp={"stages": [1, 2]})
-    replay = await desk.replay_is(replay, "finished")
+    await desk.run("dead-letters", "replay", "--group", letter["group_id"], "--ramp", "1,2", "--yes")
+    (replay,) = (await desk.get(REPLAYS, limit=1))["replays"]
     assert (replay["items"]["succeeded"], replay["stage"]) == (3, 2)
     await desk.closed(letter)
     assert await back.stop() == 0
@@ -144,14 +153,18 @@ async def test_s3_was_away_for_too_long(
     failed = f'darkroom_attempt_errors_total{{code="storage_unavailable",model="{model}"}}'
     assert await worker.metric(failed) == 12
 
-    early = await desk.started(scope={"group": letter["group_id"]}, ramp={"stages": [1, 2]})
-    early = await desk.replay_is(early, "paused", seconds=120)
+    await desk.run("dead-letters", "show", letter["id"])
+    ramp = ("--group", letter["group_id"], "--ramp", "1,2", "--yes")
+    await desk.run("dead-letters", "replay", *ramp, code=1)
+    (early,) = (await desk.get(REPLAYS, limit=1))["replays"]
     assert early["paused_reason"].startswith("Stage 1 has a failure.")
     assert (early["items"]["failed"], early["items"]["pending"]) == (1, 2)
-    await desk.post(f"/v1/operations/replays/{early['id']}/cancel", reason="S3 is still away")
+    await desk.run("replays", "show", early["id"])
+    await desk.run("replays", "cancel", early["id"], "--reason", "S3 is still away")
 
     await store.start()
-    replay = await desk.replay_is(await desk.started(scope={"group": letter["group_id"]}, ramp={}), "finished")
+    await desk.run("dead-letters", "replay", *ramp)
+    (replay,) = (await desk.get(REPLAYS, limit=1))["replays"]
     assert (replay["items"]["succeeded"], replay["items"]["failed"]) == (3, 0)
     await client.succeeded(*jobs)
     assert len(await asyncio.to_thread(bucket.object_keys)) == 3
