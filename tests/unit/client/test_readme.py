@@ -14,6 +14,7 @@ from darkroom_contracts.api.webhook_deliveries import RecoverReply, WebhookDeliv
 from tests.support.webhooks import BODY, DELIVERY_ID, JOB_ID, SECRET, signed
 from tests.unit.client.answers import PICTURE, Script, job, output, reply
 from tests.unit.client.letter_answers import AT, MESSAGE, group, letter
+from tests.unit.client.replay_answers import finished, replay
 from tests.unit.client.webhook_answers import delivery, endpoint_with_secret
 
 README = Path(__file__).parents[3] / "client" / "README.md"
@@ -83,3 +84,13 @@ def test_the_example_of_the_desk_works(
     exec(examples()[3], {})
     assert capsys.readouterr().out.splitlines() == [f"3 out_of_memory {MESSAGE}", f"{found.id} gpu-1 {MESSAGE}"]
     assert msgspec.json.decode((tmp_path / "letters.jsonl").read_bytes(), type=DeadLetter) == found
+
+
+def test_the_example_of_a_replay_works(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The example plans a replay, starts it and waits for its end."""
+    script = Script(
+        reply(replay("planning"), 202), *map(reply, (replay("planning"), replay(), replay("running"), finished()))
+    )
+    monkeypatch.setattr(darkroom, "Client", lambda url, key: script.client())
+    exec(examples()[4], {})
+    assert capsys.readouterr().out.splitlines() == ["{'will replay': 42}", "finished 42 0"]
