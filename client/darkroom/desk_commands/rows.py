@@ -15,6 +15,8 @@ from darkroom.console import PIPE_WIDTH, UNKNOWN, printable
 
 WIDE = 132
 """Columns of a terminal from which on a text stands in its row; in a narrower one it stands below."""
+CELL_COLUMNS = 48
+"""Most columns of a cell in a terminal."""
 _GAP = "  "
 _INDENT = "  "
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -42,9 +44,10 @@ def print_rows(columns: Sequence[str], rows: Iterable[Row], *, text: str, whole:
     """Print rows in aligned columns. `text` is the heading of the texts.
 
     In a terminal no line exceeds its width: texts are shortened, or wrapped below their row where they are wanted
-    `whole`. In a pipe everything is printed, in a line for each row.
+    `whole`; cells are bounded, so that one row doesn't push the columns of all others away. In a pipe everything is
+    printed, in a line for each row.
     """
-    shown = [row._replace(cells=[plain(cell) for cell in row.cells]) for row in rows]
+    shown = [row._replace(cells=[_cell(cell) for cell in row.cells]) for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(columns, *(row.cells for row in shown), strict=True)]
     inline = is_wide() and not (whole and width())
     head = _line(columns, widths) + (_GAP + text if inline and any(row.text for row in shown) else "")
@@ -88,6 +91,10 @@ def age(moment: datetime) -> str:
 def shortened(text: str, columns: int) -> str:
     """Return the text in at most that number of columns of a terminal, with an ellipsis where something is missing."""
     return text if cell_len(text) <= columns else set_cell_size(text, max(0, columns - 1)).rstrip() + "…"
+
+
+def _cell(value: Any) -> str:
+    return plain(value) if width() is None else shortened(plain(value), CELL_COLUMNS)
 
 
 def _lines(row: Row, widths: Sequence[int], inline: bool, whole: bool) -> Iterable[str]:

@@ -73,6 +73,20 @@ def test_wide_characters_stay_in_their_column(at_terminal: Terminal, capsys: pyt
     assert cell_len(shortened("写" * 50, 9)) <= 9
 
 
+def test_a_long_cell_leaves_room_for_the_columns_of_others(
+    at_terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as a model's name in a forged message. A pipe gets all of it."""
+    rows = [Row(("x" * 5000, "first")), Row(("tiny", "second"))]
+    print_rows(("model", "count"), rows, text="")
+    at_terminal(80)
+    print_rows(("model", "count"), rows, text="")
+    lines = printed(capsys)
+    assert lines[1].split() == ["x" * 5000, "first"]
+    assert [line.split()[-1] for line in lines[4:]] == ["first", "second"]
+    assert max(map(len, lines[3:])) <= 80
+
+
 def test_times_are_ages_in_a_terminal(at_terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:
     """And in UTC elsewhere."""
     moment = datetime.now(UTC) - timedelta(minutes=5)
