@@ -32,7 +32,7 @@ DISCARDED = 'darkroom_attempts_total{outcome="discarded"}'
 
 MODEL = "tiny"
 """The model of the workers that tests share."""
-SPARE_MODELS = tuple(f"tiny-{number}" for number in range(24))
+SPARE_MODELS = tuple(f"tiny-{number}" for number in range(32))
 """The same model under other names, for tests that need a queue of their own."""
 IDLE_MODEL = "tiny-idle"
 """A model without workers, whose jobs stay queued."""
