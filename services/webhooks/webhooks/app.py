@@ -19,8 +19,12 @@ from webhooks.dispatch.dispatcher import Dispatcher
 from webhooks.dispatch.flights import Flights
 from webhooks.dispatch.giving_up import GivingUp
 from webhooks.dispatch.reaping import Reaper
+from webhooks.dispatch.rounds import Rounds
 from webhooks.dispatch.sampling import DeliveryMetrics
+from webhooks.dispatch.survey import Survey
+from webhooks.dispatch.survey_gauges import SurveyGauges
 from webhooks.dispatch.waking import Listener
+from webhooks.dispatch.walking import Walker
 from webhooks.endpoints import Endpoints
 from webhooks.history.deliveries import Deliveries
 from webhooks.history.recovery import Recovery
@@ -47,10 +51,13 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         database = connections.dispatch
         flights = Flights(sender, policy, keys, Completer(database))
         terms = Terms(settings.links.origin, keys, settings.dispatch.lease)
-        dispatcher = Dispatcher(database, flights, _limits(settings.dispatch), terms)
+        rounds = Rounds(database, flights, _limits(settings.dispatch), terms)
+        survey, gauges = Survey(keys.ids), SurveyGauges(flights)
+        dispatcher = Dispatcher(database, flights, rounds, survey, gauges)
         listener = Listener(settings.database, dispatcher.notice)
         loops = [
             dispatcher,
+            Walker(flights, rounds, survey, gauges),
             listener,
             Reaper(database, dispatcher.wake, terms.lease),
             GivingUp(database, flights, keys.ids),

@@ -16,6 +16,10 @@ from webhooks.dispatch.dispatcher import Dispatcher
 from webhooks.dispatch.failing import FailingEndpoints
 from webhooks.dispatch.flights import Flights
 from webhooks.dispatch.reaping import Reaper
+from webhooks.dispatch.rounds import Rounds
+from webhooks.dispatch.survey import Survey
+from webhooks.dispatch.survey_gauges import SurveyGauges
+from webhooks.dispatch.walking import Walker
 from webhooks.egress import Proxy
 from webhooks.secrets import MasterKeys
 from webhooks.sending.sender import Sender
@@ -28,9 +32,10 @@ LIMITS = Limits(total=64, per_tenant=32, per_origin=16)
 
 @dataclass(frozen=True)
 class Dispatch:
-    """A dispatcher, its flights, its reaper and its pool."""
+    """A dispatcher, its walker, its flights, its reaper and its pool."""
 
     dispatcher: Dispatcher
+    walker: Walker
     flights: Flights
     reaper: Reaper
     database: Database
@@ -40,6 +45,7 @@ class Dispatch:
         more = True
         while more:
             more = await self.dispatcher.run_once()
+            await self.walker.run_once()
             await self.flights.drain()
 
 
@@ -63,6 +69,9 @@ async def open_dispatch(
         completer = Completer(database, FailingEndpoints(clock))
         async with Sender(policy, seconds=seconds, proxy=proxy) as sender:
             flights = Flights(sender, policy, keys, completer, clock)
-            dispatcher = Dispatcher(database, flights, limits, Terms("https://darkroom.example", keys, LEASE))
-            yield Dispatch(dispatcher, flights, Reaper(database, dispatcher.wake, timedelta(0)), database)
+            rounds = Rounds(database, flights, limits, Terms("https://darkroom.example", keys, LEASE))
+            survey, gauges = Survey(keys.ids), SurveyGauges(flights)
+            dispatcher = Dispatcher(database, flights, rounds, survey, gauges)
+            walker = Walker(flights, rounds, survey, gauges)
+            yield Dispatch(dispatcher, walker, flights, Reaper(database, dispatcher.wake, timedelta(0)), database)
         await flights.drain()  # flights whose sender is closed end, and record that while there is a database

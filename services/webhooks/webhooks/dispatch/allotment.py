@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from enum import Enum, auto
 from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
@@ -19,13 +20,34 @@ class Limits(msgspec.Struct, frozen=True):
     per_origin: int
 
 
+class Trust(Enum):
+    """What is known of a receiver's latest attempt.
+
+    Receivers that may hang share half of the room, and those that failed half of that: so there is room for those that
+    work, and for those that may turn out to.
+    """
+
+    WORKED = auto()
+    UNKNOWN = auto()
+    FAILED = auto()
+
+
 class Standing(NamedTuple):
     """What is known of a tenant's use of an origin."""
 
     most: int | None
     """How many of its deliveries may be in flight; None without a limit."""
-    proven: bool
-    """Whether the last attempt worked. All others share half of the room, so that hung receivers leave some."""
+    trust: Trust
+
+
+_COUNTED: Mapping[Trust, tuple[str, ...]] = {
+    Trust.WORKED: (),
+    Trust.UNKNOWN: ("unproven",),
+    Trust.FAILED: ("unproven", "failed"),
+}
+"""As what deliveries are counted in addition."""
+_PARTS = {"unproven": 2, "failed": 4}
+"""The part of the room that these may take: a half, a quarter."""
 
 
 class InFlight:
@@ -39,10 +61,10 @@ class InFlight:
         """All of them."""
         return self._counts["total"]
 
-    def add(self, tenant_id: UUID, origin: str, count: int = 1, *, proven: bool = True) -> None:
+    def add(self, tenant_id: UUID, origin: str, count: int = 1, *, trust: Trust = Trust.WORKED) -> None:
         """Count deliveries, or with a negative count those that ended."""
-        unproven = () if proven else ("unproven", ("unproven", tenant_id))
-        for key in ("total", tenant_id, origin, (tenant_id, origin), *unproven):
+        kinds = _COUNTED[trust]
+        for key in ("total", tenant_id, origin, (tenant_id, origin), *kinds, *((kind, tenant_id) for kind in kinds)):
             self._counts[key] += count
             if not self._counts[key]:
                 del self._counts[key]
@@ -59,13 +81,13 @@ class InFlight:
             and counts[tenant_id] < limits.per_tenant
             and counts[origin] < limits.per_origin
             and (standing.most is None or counts[tenant_id, origin] < standing.most)
-            and (standing.proven or self._has_room_for_the_unproven(tenant_id, limits))
+            and all(self._has_part(kind, tenant_id, limits) for kind in _COUNTED[standing.trust])
         )
 
-    def _has_room_for_the_unproven(self, tenant_id: UUID, limits: Limits) -> bool:
-        return self._counts["unproven"] < max(1, limits.total // 2) and self._counts["unproven", tenant_id] < max(
-            1, limits.per_tenant // 2
-        )
+    def _has_part(self, kind: str, tenant_id: UUID, limits: Limits) -> bool:
+        """Return whether one more of a kind may fly."""
+        in_all, of_tenant = (max(1, room // _PARTS[kind]) for room in (limits.total, limits.per_tenant))
+        return self._counts[kind] < in_all and self._counts[kind, tenant_id] < of_tenant
 
 
 def allot(
@@ -82,7 +104,7 @@ def allot(
         for index, standing in list(open_ones.items()):
             destination = destinations[index]
             if planned.has_room(destination.tenant_id, destination.origin, limits, standing):
-                planned.add(destination.tenant_id, destination.origin, proven=standing.proven)
+                planned.add(destination.tenant_id, destination.origin, trust=standing.trust)
                 given[index] += 1
             else:
                 del open_ones[index]

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
@@ -14,10 +15,10 @@ from chassis.errors import DatabaseError
 from chassis.targets import Policy, Target, TargetRefusedError, parse_target
 from darkroom_contracts.states import DeliveryOutcome
 from webhooks import metrics
-from webhooks.dispatch.allotment import InFlight, Limits, Standing
+from webhooks.dispatch.allotment import InFlight, Limits, Standing, Trust
 from webhooks.dispatch.circuits import Circuits
 from webhooks.dispatch.completing import Completer
-from webhooks.dispatch.records import Delivery, Destination
+from webhooks.dispatch.records import Delivery, Destination, Share
 from webhooks.dispatch.signing import signed_headers
 from webhooks.dispatch.verdict import Verdict, judge, unsignable
 from webhooks.secrets import MasterKeyError, MasterKeys
@@ -70,26 +71,42 @@ class Flights:
 
     def start(self, delivery: Delivery) -> None:
         """Send a claimed delivery."""
-        proven = _use_of(delivery) in self._proven
-        self._count(delivery, 1, proven)
-        task = asyncio.create_task(self._fly(delivery, proven))
+        trust = self._trust(_use_of(delivery), delivery.endpoint.failing or delivery.failures > 0)
+        self._count(delivery, 1, trust)
+        task = asyncio.create_task(self._fly(delivery, trust))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def standing_of(self, destination: Destination) -> Standing:
         """Return what is known of a destination. One delivery at a time, until an attempt works."""
         use = (destination.tenant_id, destination.origin)
-        proven = self.is_proven(destination)
-        rooms = [self._uses.room(use), self._origins.room(destination.origin), None if proven else 1]
-        return Standing(min((room for room in rooms if room is not None), default=None), proven)
+        trust = self.trust_in(destination)
+        rooms = [self._uses.room(use), self._origins.room(destination.origin), None if trust is Trust.WORKED else 1]
+        return Standing(min((room for room in rooms if room is not None), default=None), trust)
+
+    def trust_in(self, destination: Destination) -> Trust:
+        """Return what is known of the destination's use: by this process, otherwise from the log."""
+        return self._trust((destination.tenant_id, destination.origin), destination.failing)
 
     def is_proven(self, destination: Destination) -> bool:
         """Return whether the last attempt of the destination's use worked."""
-        return (destination.tenant_id, destination.origin) in self._proven
+        return self.trust_in(destination) is Trust.WORKED
 
-    def has_failed(self, destination: Destination) -> bool:
-        """Return whether the last attempt of the destination's use failed, and not long ago."""
-        return self._uses.has_failed((destination.tenant_id, destination.origin))
+    def proven(self, destinations: Iterable[Destination]) -> list[Destination]:
+        """Return those of the destinations that `is_proven` holds for."""
+        return [each for each in destinations if self.is_proven(each)]
+
+    @contextmanager
+    def reserved(self, shares: Iterable[Share]) -> Iterator[None]:
+        """Count shares as in flight while they are being claimed."""
+        counts = [(each.destination, each.at_most, self.trust_in(each.destination)) for each in shares]
+        for destination, count, trust in counts:
+            self.in_flight.add(destination.tenant_id, destination.origin, count, trust=trust)
+        try:
+            yield
+        finally:
+            for destination, count, trust in counts:
+                self.in_flight.add(destination.tenant_id, destination.origin, -count, trust=trust)
 
     def narrowed(self, limits: Limits) -> Limits:
         """Return the limits while nothing can be sent to anybody, because the proxy is away: a probe at a time."""
@@ -109,7 +126,12 @@ class Flights:
             for task in unfinished:
                 task.cancel()
 
-    async def _fly(self, delivery: Delivery, proven: bool) -> None:
+    def _trust(self, use: Use, failing: bool) -> Trust:
+        if use in self._proven:
+            return Trust.WORKED
+        return Trust.FAILED if failing or self._uses.has_failed(use) else Trust.UNKNOWN
+
+    async def _fly(self, delivery: Delivery, trust: Trust) -> None:
         try:
             verdict = await self._attempt(delivery)
             self._learn(delivery, verdict)
@@ -117,7 +139,7 @@ class Flights:
         except Exception:
             log.exception("webhook attempt failed; it is repeated when its lease expires", delivery_id=str(delivery.id))
         finally:
-            self._count(delivery, -1, proven)
+            self._count(delivery, -1, trust)
             self.landed()
 
     async def _attempt(self, delivery: Delivery) -> Verdict:
@@ -165,9 +187,9 @@ class Flights:
         if len(self._proven) > MOST_PROVEN:
             del self._proven[next(iter(self._proven))]
 
-    def _count(self, delivery: Delivery, count: int, proven: bool) -> None:
-        self.in_flight.add(delivery.endpoint.tenant_id, delivery.origin, count, proven=proven)
-        metrics.IN_FLIGHT.set(self.in_flight.total)
+    def _count(self, delivery: Delivery, count: int, trust: Trust) -> None:
+        self.in_flight.add(delivery.endpoint.tenant_id, delivery.origin, count, trust=trust)
+        metrics.IN_FLIGHT.inc(count)
 
 
 def _use_of(delivery: Delivery) -> Use:

@@ -3,15 +3,15 @@
 -- name: find_destinations(after_endpoint, after_origin, at_most, master_keys)
 -- A loose index scan: each step is one descent to the first row of the next destination, so that the cost depends on the number
 -- of destinations and not on the backlog.
-WITH RECURSIVE destinations (endpoint_id, origin, due_at, nth) AS (
-    (SELECT endpoint_id, origin, next_attempt_at, 1 FROM webhook_deliveries
+WITH RECURSIVE destinations (endpoint_id, origin, due_at, failures, nth) AS (
+    (SELECT endpoint_id, origin, next_attempt_at, failures, 1 FROM webhook_deliveries
      WHERE status = 'pending' AND lease_token IS NULL
         AND (endpoint_id, origin) > (:after_endpoint::uuid, :after_origin::text)
      ORDER BY endpoint_id, origin, next_attempt_at LIMIT 1)
     UNION ALL
-    SELECT following.endpoint_id, following.origin, following.next_attempt_at, destinations.nth + 1
+    SELECT following.endpoint_id, following.origin, following.next_attempt_at, following.failures, destinations.nth + 1
     FROM destinations CROSS JOIN LATERAL (
-        SELECT endpoint_id, origin, next_attempt_at FROM webhook_deliveries AS waiting
+        SELECT endpoint_id, origin, next_attempt_at, failures FROM webhook_deliveries AS waiting
         WHERE status = 'pending' AND lease_token IS NULL
             AND (waiting.endpoint_id, waiting.origin) > (destinations.endpoint_id, destinations.origin)
         ORDER BY endpoint_id, origin, next_attempt_at LIMIT 1
@@ -23,28 +23,30 @@ WITH RECURSIVE destinations (endpoint_id, origin, due_at, nth) AS (
         due_at <= now() AND endpoint.status = 'enabled' AND deleted_at IS NULL AS due,
         array_remove(ARRAY[master_key, headers_key, CASE WHEN previous_until > now() THEN previous_master_key END], NULL)
             <@ :master_keys::text[] AS signable,
-        endpoint.status = 'disabled' OR deleted_at IS NOT NULL AS abandoned
+        endpoint.status = 'disabled' OR deleted_at IS NOT NULL AS abandoned,
+        failing_since IS NOT NULL OR failures > 0 AS failing
     FROM destinations CROSS JOIN LATERAL (
         SELECT * FROM webhook_endpoints WHERE id = destinations.endpoint_id OFFSET 0  -- or the planner joins all with all
     ) AS endpoint
 )
 SELECT endpoint_id, recorded_origin, origin, tenant_id, due_at, due AND signable AS ready, abandoned,
-    due AND NOT signable AS unsignable
+    due AND NOT signable AS unsignable, failing
 FROM judged ORDER BY nth;
 
 -- name: find_recent(seconds, at_most)
 -- Destinations of deliveries that were recorded a moment ago: their ids are in the order of time. Whether they can be
 -- signed for is left to the claim.
 WITH recorded AS MATERIALIZED (  -- by the ids alone: the index of waiting deliveries would be read from end to end
-    SELECT endpoint_id, origin, status, lease_token, next_attempt_at FROM webhook_deliveries
+    SELECT endpoint_id, origin, status, lease_token, next_attempt_at, failures FROM webhook_deliveries
     WHERE id > (SELECT uuidv7(make_interval(secs => -:seconds::float8)))
 ), recent AS (
-    SELECT endpoint_id, origin, min(next_attempt_at) AS due_at FROM recorded
+    SELECT endpoint_id, origin, min(next_attempt_at) AS due_at, max(failures) AS failures FROM recorded
     WHERE status = 'pending' AND lease_token IS NULL AND next_attempt_at <= now()
     GROUP BY endpoint_id, origin LIMIT :at_most
 )
 SELECT recent.endpoint_id, recent.origin AS recorded_origin, coalesce(url_origin(endpoint.url), recent.origin) AS origin,
-    endpoint.tenant_id, due_at, true AS ready, false AS abandoned, false AS unsignable
+    endpoint.tenant_id, due_at, true AS ready, false AS abandoned, false AS unsignable,
+    failing_since IS NOT NULL OR failures > 0 AS failing
 FROM recent CROSS JOIN LATERAL (
     SELECT * FROM webhook_endpoints WHERE id = recent.endpoint_id OFFSET 0
 ) AS endpoint

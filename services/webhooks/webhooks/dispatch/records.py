@@ -33,6 +33,8 @@ class Destination(msgspec.Struct, frozen=True):
     """Whether the endpoint was deleted or disabled, so that none will ever be sent."""
     unsignable: bool
     """Whether one would be ready, but for a master key that this process lacks."""
+    failing: bool = False
+    """Whether the log says that the latest attempt failed: of its endpoint, or of its first waiting delivery."""
 
 
 def place_of(destination: Destination) -> Place:

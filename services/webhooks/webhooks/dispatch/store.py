@@ -198,6 +198,7 @@ def _destination(row: Row) -> Destination:
         row["ready"],
         row["abandoned"],
         row["unsignable"],
+        row["failing"],
     )
 
 

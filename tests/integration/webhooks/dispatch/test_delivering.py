@@ -239,8 +239,6 @@ async def test_more_destinations_than_a_round_sees(
 ) -> None:
     """Rounds walk over all destinations in turn."""
     monkeypatch.setattr("webhooks.dispatch.survey.PAGE", 2)
-    monkeypatch.setattr("webhooks.dispatch.survey.PAGE_SECONDS", 0)
-    monkeypatch.setattr("webhooks.dispatch.survey.WALK_SECONDS", 0)
     for _ in range(5):
         await (await shop.another()).end(receiver.url)
     for _ in range(4):

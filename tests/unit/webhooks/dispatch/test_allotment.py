@@ -3,7 +3,7 @@
 from uuid import uuid4
 
 from tests.support.deliveries import destination
-from webhooks.dispatch.allotment import InFlight, Limits, Standing, allot
+from webhooks.dispatch.allotment import InFlight, Limits, Standing, Trust, allot
 from webhooks.dispatch.records import Destination, Share
 
 WIDE = Limits(100, 100, 100)
@@ -11,7 +11,7 @@ A, B = uuid4(), uuid4()
 
 
 def unlimited(_: Destination) -> Standing:
-    return Standing(None, proven=True)
+    return Standing(None, Trust.WORKED)
 
 
 def counts(shares: list[Share]) -> list[int]:
@@ -50,7 +50,7 @@ def test_a_destination_has_the_limit_of_its_circuit() -> None:
     most = {probed: 1, skipped: 0, free: None}
 
     def standing_of(destination: Destination) -> Standing:
-        return Standing(most[destination], proven=True)
+        return Standing(most[destination], Trust.WORKED)
 
     shares = allot([probed, skipped, free], InFlight(), Limits(4, 100, 100), standing_of)
     assert {share.destination: share.at_most for share in shares} == {probed: 1, free: 3}
@@ -81,13 +81,29 @@ def test_the_unproven_leave_half_of_the_room() -> None:
     healthy = destination(A, "https://healthy:443")
 
     def standing_of(destination: Destination) -> Standing:
-        return Standing(None, proven=True) if destination is healthy else Standing(1, proven=False)
+        return Standing(None, Trust.WORKED) if destination is healthy else Standing(1, Trust.UNKNOWN)
 
     for limits in (Limits(20, 100, 100), Limits(100, 20, 100)):
         busy = InFlight()
         for share in allot(hung, busy, limits, standing_of):
-            busy.add(A, share.destination.origin, share.at_most, proven=False)
+            busy.add(A, share.destination.origin, share.at_most, trust=Trust.UNKNOWN)
         assert busy.total == 10
         assert counts(allot([*hung, healthy], busy, limits, standing_of)) == [10]
-    busy.add(A, hung[0].origin, -10, proven=False)
+    busy.add(A, hung[0].origin, -10, trust=Trust.UNKNOWN)
     assert busy.total == 0
+
+
+def test_the_failed_leave_half_of_that_to_the_unknown() -> None:
+    """A receiver of which nothing is known is tried beside any number of hung ones that failed before."""
+    hung = [destination(A, f"https://hung-{number}:443") for number in range(50)]
+    new = destination(A, "https://new:443")
+
+    def standing_of(destination: Destination) -> Standing:
+        return Standing(1, Trust.UNKNOWN if destination is new else Trust.FAILED)
+
+    for limits in (Limits(20, 100, 100), Limits(100, 20, 100)):
+        busy = InFlight()
+        for share in allot(hung, busy, limits, standing_of):
+            busy.add(A, share.destination.origin, share.at_most, trust=Trust.FAILED)
+        assert busy.total == 5
+        assert [share.destination for share in allot([*hung, new], busy, limits, standing_of)] == [new]
