@@ -214,11 +214,11 @@ IN_LETTERS = (
 IN_REPLAYS = (
     Mutation(
         "a replay leaves no message",
-        "SELECT enqueue_message(jobs) FROM jobs WHERE id = :job_id;",
-        "SELECT :job_id::uuid;",
+        "FROM renewed CROSS JOIN LATERAL enqueue_message(job);",
+        "FROM renewed;",
         LOST,
     ),
-    Mutation("a replay is not marked", "SET status = 'replaying' WHERE", "SET kind = kind WHERE", "is open instead of"),
+    Mutation("a replay is not marked", "SET status = 'replaying' FROM", "SET kind = kind FROM", "is open instead of"),
     Mutation(
         "an orphan comes back in a generation that it had",
         "SELECT max(generation) FROM dead_letters WHERE job_id = :job_id AND kind IN ('job', 'orphan')) AS latest",

@@ -28,6 +28,14 @@ class _StoppedError(Exception):
     """The replay was paused or canceled while an item was handled. Its transaction is rolled back."""
 
 
+class _RefusedError(Exception):
+    """An item can't be replayed. Its transaction is rolled back, and another one records why."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(reason)
+        self.position = position
+
+
 class Running(Loop):
     """Replay an item of each replay that is due, in turn. Several processes may run it.
 
@@ -62,12 +70,14 @@ class Running(Loop):
                 handled = await self._handle(connection, due)
         except _StoppedError:
             return False
+        except _RefusedError as refusal:
+            handled = await self._refuse(due.id, refusal)
         if handled is not None:
             REPLAY_ITEMS.labels(handled.state).inc()
         return handled is not None
 
     async def _handle(self, connection: Connection, due: Due) -> Handled | None:
-        """Replay and mark the next item. Raises _StoppedError, which must roll it back."""
+        """Replay and mark the next item. Raises _StoppedError and _RefusedError, which must roll it back."""
         item = await self._take(connection, due)
         if item is None:
             return None
@@ -88,16 +98,23 @@ class Running(Loop):
         return item
 
     async def _replay(self, connection: Connection, item: NextItem) -> Handled:
-        """Replay an item's letter; a refusal leaves no trace but the item's."""
+        """Replay an item's letter. Raises _RefusedError."""
         try:
-            async with connection.transaction():
-                replayed = await replay_letter(connection, item.letter_id, self._bounds, item.edit)
+            replayed = await replay_letter(connection, item.letter_id, self._bounds, item.edit)
         except (ReplayRefusedError, UnknownLetterError) as refused:
-            return Handled(ItemState.REFUSED, error=str(refused))
+            raise _RefusedError(item.position, str(refused)) from refused
         except TransientDatabaseError:
             raise
-        except Exception:  # one letter must not stop all that come after it
+        except Exception as error:  # one letter must not stop all that come after it
             log.exception("letter can't be replayed", letter_id=str(item.letter_id))
-            return Handled(ItemState.REFUSED, error="An internal error; the log of operations has it.")
+            raise _RefusedError(item.position, "An internal error; the log of operations has it.") from error
         generation = replayed.generation if isinstance(replayed, Replayed) else None
         return Handled(ItemState.REPLAYED, generation)
+
+    async def _refuse(self, replay_id: UUID, refusal: _RefusedError) -> Handled | None:
+        """Mark an item that was rolled back. Return None if another process handles it, or the replay stopped."""
+        handled = Handled(ItemState.REFUSED, error=str(refusal))
+        async with self._database.transaction() as connection:
+            held = await store.lease(connection, replay_id)
+            marked = held and await store.mark_item(connection, replay_id, refusal.position, handled)
+        return handled if marked else None

@@ -13,23 +13,25 @@ SELECT status FROM dead_letters WHERE id = :id FOR UPDATE;
 -- name: find_editable(id)^
 SELECT model, input, overrides AS edits FROM jobs WHERE id = :id;
 
--- name: requeue_dead_job(job_id, generation, overrides, cost)$
--- failed -> queued. Returns the new generation, or null if the job did not fail in the given one or was deleted. Without
--- an edit, overrides and cost stay as they are.
-UPDATE jobs SET
-    status = 'queued', generation = generation + 1, attempt = 0, dead_lettered = false,
-    queued_at = now(), expires_at = now() + ttl, started_at = NULL, completed_at = NULL, next_attempt_at = NULL,
-    cancel_requested_at = NULL, worker = NULL, session_id = NULL, step = NULL, steps = NULL,
-    error = NULL, receipt = NULL, metrics = NULL, deadline_at = now() + deadline, announced_at = now(),
-    overrides = coalesce(:overrides::jsonb, overrides), cost = coalesce(:cost::bigint, cost)
-WHERE id = :job_id AND status = 'failed' AND generation = :generation AND deleted_at IS NULL
-RETURNING generation;
+-- name: requeue_dead_job(job_id, generation, letter_id, overrides, cost)$
+-- failed -> queued, with an outbox row; its letter is replaying. Returns the new generation, or null if the job did not
+-- fail in the given one or was deleted. Without an edit, overrides and cost stay as they are.
+WITH renewed AS (
+    UPDATE jobs SET
+        status = 'queued', generation = generation + 1, attempt = 0, dead_lettered = false,
+        queued_at = now(), expires_at = now() + ttl, started_at = NULL, completed_at = NULL, next_attempt_at = NULL,
+        cancel_requested_at = NULL, worker = NULL, session_id = NULL, step = NULL, steps = NULL,
+        error = NULL, receipt = NULL, metrics = NULL, deadline_at = now() + deadline, announced_at = now(),
+        overrides = coalesce(:overrides::jsonb, overrides), cost = coalesce(:cost::bigint, cost)
+    WHERE id = :job_id AND status = 'failed' AND generation = :generation AND deleted_at IS NULL
+    RETURNING jobs AS job
+), marked AS (
+    UPDATE dead_letters AS letter SET status = 'replaying' FROM renewed WHERE letter.id = :letter_id AND letter.status = 'open'
+)
+SELECT (job).generation FROM renewed CROSS JOIN LATERAL enqueue_message(job);
 
 -- name: enqueue_message(job_id)!
 SELECT enqueue_message(jobs) FROM jobs WHERE id = :job_id;
-
--- name: mark_replaying(id)!
-UPDATE dead_letters SET status = 'replaying' WHERE id = :id AND status = 'open';
 
 -- name: find_tenant(id)$
 SELECT id FROM tenants WHERE id = :id;

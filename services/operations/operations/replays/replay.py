@@ -105,10 +105,9 @@ async def _requeue(connection: Connection, letter: JobLetter, bounds: Bounds, ed
             Verdict.BUSY,
             f"Objects that lost attempts of job {letter.job_id} stored are being removed; try again in five minutes.",
         )
-    renewed = await store.requeue_dead_job(connection, letter.job_id, letter.generation, changes)
+    renewed = await store.requeue_dead_job(connection, letter, changes)
     if renewed is None:
         raise ReplayRefusedError(Verdict.BUSY, f"Job {letter.job_id} changed during the replay; look at it again.")
-    await store.mark_replaying(connection, letter.id)
     return Replayed(letter.id, letter.job_id, renewed)
 
 

@@ -52,28 +52,20 @@ async def find_editable(connection: Connection, job_id: UUID) -> Row:
     return row
 
 
-async def requeue_dead_job(
-    connection: Connection, job_id: UUID, generation: int, edited: EditedJob | None
-) -> int | None:
-    """Move a job that failed in `generation` to queued, with an outbox row.
+async def requeue_dead_job(connection: Connection, letter: JobLetter, edited: EditedJob | None) -> int | None:
+    """Move the job of an open dead letter to queued, with an outbox row, and the letter to replaying.
 
-    Return the new generation, or None if the job did not fail in `generation` or was deleted.
+    Return the new generation, or None if the job did not fail in the letter's generation or was deleted.
     """
     renewed: int | None = await queries.requeue_dead_job(
         connection,
-        job_id=job_id,
-        generation=generation,
+        job_id=letter.job_id,
+        generation=letter.generation,
+        letter_id=letter.id,
         overrides=edited and edited.overrides,
         cost=edited and edited.cost,
     )
-    if renewed is not None:
-        await queries.enqueue_message(connection, job_id=job_id)
     return renewed
-
-
-async def mark_replaying(connection: Connection, letter_id: UUID) -> None:
-    """Move an open dead letter to replaying."""
-    await queries.mark_replaying(connection, id=letter_id)
 
 
 async def tenant_exists(connection: Connection, tenant_id: UUID) -> bool:
