@@ -116,12 +116,17 @@ def path_of(route: Route, item: str | None = None) -> str:
 
 @every_route
 async def test_no_route_accepts_a_wrong_key(world: World, route: Route) -> None:
-    """All of them are refused alike, before the address and the body are looked at."""
+    """All of them are refused before the address and the body are looked at.
+
+    They are refused alike, except that the holder of an expired key learns that it expired.
+    """
     path = path_of(route)
     answers = {name: await world.send(route, path, wrong, []) for name, wrong in world.refused.items()}
     assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(world.refused, 401)
+    expired = answers.pop("expired")
+    assert "The API key expired at" in expired.json()["detail"]
     assert len({answer.content for answer in answers.values()}) == 1
-    assert all(answer.headers["www-authenticate"].startswith("Bearer") for answer in answers.values())
+    assert all(answer.headers["www-authenticate"].startswith("Bearer") for answer in (expired, *answers.values()))
 
 
 @every_route
