@@ -23,39 +23,50 @@ SHOWN_FAILURES = 5
 
 def follow(client: Client, replay_id: UUID, until: Collection[ReplayStatus] = STILL) -> BulkReplay:
     """Show a replay on stderr until it has one of the statuses, and return it. It never depends on this."""
-    try:
-        with display() as shown:
-            return _waited(client, replay_id, until, shown)
-    except KeyboardInterrupt as error:
-        raise CommandError(
-            f"Stopped watching. Replay {replay_id} continues as it is; `darkroom replays watch {replay_id}` shows it"
-            f" again, `darkroom replays pause {replay_id}` pauses it, and `cancel` ends it."
-        ) from error
-    except DarkroomError as error:
-        if not is_outcome_unknown(error):
-            raise
-        raise CommandError(
-            f"{error} Replay {replay_id} does not depend on this command and continues as it is; `darkroom replays"
-            f" watch {replay_id}` shows it again."
-        ) from error
-
-
-def _waited(client: Client, replay_id: UUID, until: Collection[ReplayStatus], shown: Display) -> BulkReplay:
-    """Wait for one of the statuses, through connections that are lost for a while."""
-    seen = time.monotonic()
-
-    def look(replay: BulkReplay) -> None:
-        nonlocal seen
-        seen = time.monotonic()
-        shown.show(replay)
-
-    while True:
+    with display() as shown:
+        watching = _Watching(replay_id, shown)
         try:
-            return client.replays.wait(replay_id, until, on_look=look)
+            return watching.wait(client, until)
+        except KeyboardInterrupt as error:
+            raise CommandError(watching.interrupted()) from error
         except DarkroomError as error:
-            if not is_outcome_unknown(error) or time.monotonic() - seen >= PATIENCE_SECONDS:
+            if not is_outcome_unknown(error):
                 raise
-            shown.lose()
+            raise CommandError(
+                f"{error} Replay {replay_id} does not depend on this command and continues as it is; `darkroom replays"
+                f" watch {replay_id}` shows it again."
+            ) from error
+
+
+class _Watching:
+    """Waiting for a replay, through connections that are lost for a while."""
+
+    def __init__(self, replay_id: UUID, shown: Display) -> None:
+        self._replay_id = replay_id
+        self._shown = shown
+        self._seen_at = time.monotonic()
+        self._seen: BulkReplay | None = None
+
+    def wait(self, client: Client, until: Collection[ReplayStatus]) -> BulkReplay:
+        while True:
+            try:
+                return client.replays.wait(self._replay_id, until, on_look=self._look)
+            except DarkroomError as error:
+                if not is_outcome_unknown(error) or time.monotonic() - self._seen_at >= PATIENCE_SECONDS:
+                    raise
+                self._shown.lose()
+
+    def _look(self, replay: BulkReplay) -> None:
+        self._seen, self._seen_at = replay, time.monotonic()
+        self._shown.show(replay)
+
+    def interrupted(self) -> str:
+        """Return what Ctrl-C did, and did not."""
+        if self._seen is None:
+            return f"Stopped. `darkroom replays watch {self._replay_id}` shows the replay."
+        if self._seen.started_at is None:
+            return f"Stopped. Replay {self._replay_id} is not started; {next_step(self._seen)}"
+        return f"Stopped watching. Replay {self._replay_id} continues as it is; {next_step(self._seen)}"
 
 
 def watch(client: Client, replay_id: UUID, *, as_json: bool) -> None:

@@ -25,6 +25,10 @@ class ReplayDesk:
         self.jobs = jobs
         self._environment = {"DARKROOM_URL": operations.url, "DARKROOM_OPERATOR_KEY": key}
 
+    def with_key(self, key: str) -> "ReplayDesk":
+        """Return the same desk for another key."""
+        return ReplayDesk(self.operations, key, self.jobs)
+
     async def dead(self, number: int) -> list[UUID]:
         """Insert dead jobs whose input is complete, and return the ids of their letters."""
         encoded = msgspec.json.encode(INPUT).decode()

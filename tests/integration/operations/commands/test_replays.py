@@ -87,10 +87,11 @@ async def test_ctrl_c_stops_watching_and_not_the_replay(desk: ReplayDesk) -> Non
         typed.type(CTRL_C)
         assert await typed.ends() == 1
     assert f"`darkroom replays watch {replay_id}`" in typed.text
-    async with desk.worker():
-        watched = await desk.run("replays", "watch", replay_id, "--json")
-    assert (watched.exit_code, watched.json["items"]["succeeded"]) == (0, 30)
-    assert "running" in watched.err
+    async with desk.terminal("replays", "watch", replay_id) as watching:
+        await watching.shows("running")
+        async with desk.worker():
+            assert await watching.ends() == 0
+    assert "is finished; all 30 succeeded." in watching.text
 
 
 async def test_a_pause_and_a_cancel_act_within_a_second(desk: ReplayDesk) -> None:
@@ -167,6 +168,25 @@ async def test_of_two_operators_the_second_is_told_who_was_first(desk: ReplayDes
     assert (again.exit_code, f"Replay {one} was started at " in again.err) == (1, True)
     assert f"`darkroom audit --subject {one}`" in again.err
     assert (late.exit_code, "4 refused" in late.err, "replayed already" in late.out) == (1, True, True)
+
+
+async def test_observers_look_and_do_not_act(desk: ReplayDesk, rows: asyncpg.Connection) -> None:
+    """The refusal names the variable that needs an operator's key."""
+    [letter] = await desk.dead(1)
+    replay_id = await desk.planned(*TINY)
+    observer = desk.with_key((await insert_key(rows, scope=Scope.OBSERVER)).reveal())
+    looks = [await observer.run("replays", "list"), await observer.run("replays", "show", replay_id)]
+    assert [look.exit_code for look in looks] == [0, 0]
+    refused = [
+        await observer.run("replays", "start", replay_id, "--yes"),
+        await observer.run("replays", "cancel", replay_id),
+        await observer.run("dead-letters", "replay", letter),
+        await observer.run("dead-letters", "replay", *TINY, "--yes"),
+    ]
+    assert {(each.exit_code, "DARKROOM_OPERATOR_KEY must be an operator's" in each.err) for each in refused} == {
+        (1, True)
+    }
+    assert await count(desk) == 0
 
 
 async def test_a_service_that_restarts_does_not_end_the_watch(desk: ReplayDesk) -> None:

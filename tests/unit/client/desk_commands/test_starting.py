@@ -28,9 +28,9 @@ def test_a_plan_under_way_is_waited_for(desk: Desk) -> None:
 
 def test_ctrl_c_while_planning_starts_nothing(desk: Desk) -> None:
     """The plan is finished without the command."""
-    script = Script(reply(replay("planning")), KeyboardInterrupt())
+    script = Script(reply(replay("planning")), reply(replay("planning")), KeyboardInterrupt())
     result = desk.run(script, "replays", "start", REPLAY_ID, "--yes")
-    assert (result.exit_code, "Stopped watching." in result.stderr) == (1, True)
+    assert (result.exit_code, "is not started" in result.stderr) == (1, True)
     assert {request.method for request in script.requests} == {"GET"}
 
 

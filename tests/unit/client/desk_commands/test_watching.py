@@ -68,13 +68,22 @@ def test_a_cancel_ends_the_command(desk: Desk) -> None:
     assert (result.exit_code, "What it has replayed continues" in result.stderr) == (1, True)
 
 
-def test_ctrl_c_stops_watching_alone(desk: Desk) -> None:
-    """The error says that the replay continues, and how to see, pause and end it."""
-    script = Script(reply(replay("running")), KeyboardInterrupt())
+@pytest.mark.parametrize(
+    ("looks", "sentence", "commands"),
+    [
+        (["running"], f"Stopped watching. Replay {REPLAY_ID} continues as it is;", ["watch", "pause"]),
+        (["planning"], f"Stopped. Replay {REPLAY_ID} is not started;", ["start"]),
+        (["planning", "planned"], f"Stopped. Replay {REPLAY_ID} is not started;", ["start", "cancel"]),
+        ([], "Stopped.", ["watch"]),
+    ],
+)
+def test_ctrl_c_stops_watching_alone(desk: Desk, looks: list[str], sentence: str, commands: list[str]) -> None:
+    """The error says how the replay stands, and the commands that help."""
+    script = Script(*(reply(replay(status)) for status in looks), KeyboardInterrupt())
     result = desk.run(script, "replays", "watch", REPLAY_ID)
-    assert result.exit_code == 1
-    assert f"Stopped watching. Replay {REPLAY_ID} continues as it is" in result.stderr
-    assert f"`darkroom replays pause {REPLAY_ID}`" in result.stderr
+    error = result.stderr.splitlines()[-1]
+    assert (result.exit_code, error.startswith(f"Error: {sentence}")) == (1, True)
+    assert [part.split()[2] for part in error.split("`")[1::2]] == commands
     assert {request.method for request in script.requests} == {"GET"}
 
 
