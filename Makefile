@@ -162,7 +162,7 @@ bench-webhooks: setup ## Measure webhooks alone: rate, latency, memory, and what
 	@$(BIN)/python -m bench.webhooks $(ARGS)
 
 .PHONY: bench-desk
-bench-desk: setup ## Measure the operators' desk: lists and searches of a million letters, ingest, pace (ARGS=--quick)
+bench-desk: setup ## Measure the operators' desk over a million letters: looks, ingest, settles, pace (ARGS=--quick)
 	@$(BIN)/python -m bench.desk $(ARGS)
 	@$(BIN)/python -m bench.desk.pacing $(ARGS)
 

@@ -21,6 +21,7 @@ from darkroom_local.services import read_services
 
 MODEL = os.environ.get("DARKROOM_MODEL", "tiny")
 WORKER = "gpu-consumer"
+POSTGRES = "postgres"
 PORT_SETTINGS = {service.name: service.port_setting for service in read_services()}
 """Of this checkout's services; another checkout that is measured has the same ones under the same names."""
 READY_SECONDS = 60.0

@@ -5,47 +5,72 @@ import asyncio
 from collections.abc import Mapping
 
 import asyncpg
+import msgspec
 import uvloop
 
 from bench.checkout import Checkout
+from bench.desk import settling
 from bench.desk.filling import fill, queries
 from bench.desk.ingesting import Rate, ingest_rejected, ingest_undecodable
 from bench.desk.looking import GROUPS, LISTS, SEARCHES, Looks
 from bench.measures import Latency
-from bench.progress import stopwatch
+from bench.progress import Progress, stopwatch
 from bench.report import write_desk
 from bench.stack import WORKER, Target, private_stack
 
-LETTERS, QUICK_LETTERS = 1_000_000, 20_000
-LOOKS, QUICK_LOOKS = 200, 20
-MESSAGES, QUICK_MESSAGES = 20_000, 2_000
 NEEDLESS = (WORKER, "gateway", "status", "webhooks", "edge", "s3")
 SERVICE = "operations"
 
 
-async def main(quick: bool) -> None:
+class Plan(msgspec.Struct, frozen=True):
+    """The extent of a run."""
+
+    letters: int
+    looks: int
+    """Pages of each query."""
+    messages: int
+    """Messages of each ingest."""
+    settling: settling.Plan
+
+
+FULL = Plan(1_000_000, 200, 20_000, settling.FULL)
+QUICK = Plan(20_000, 20, 2_000, settling.QUICK)
+
+
+async def main(plan: Plan) -> None:
     progress = stopwatch()
-    letters, looks, messages = (QUICK_LETTERS, QUICK_LOOKS, QUICK_MESSAGES) if quick else (LETTERS, LOOKS, MESSAGES)
     with private_stack() as target:
         for program in NEEDLESS:
             target.supervisor.stop(program)
-        database = await asyncpg.connect(target.database, command_timeout=600)
-        await fill(database, letters, progress)
-        latencies = await asyncio.to_thread(measure, target, looks)
-        target.supervisor.stop(SERVICE)
-        jobs = [row["job_id"] async for row in queries.some_jobs(database, at_most=messages)]
-        rates = {
-            "rejected": await ingest_rejected(target, jobs),
-            "undecodable": await ingest_undecodable(target, messages),
-        }
-        await database.close()
-    lines = render(letters, looks, latencies, rates)
+        lines = [
+            *await measure_letters(target, plan, progress),
+            "",
+            *await settling.measure(target, plan.settling, progress),
+        ]
     print("\n".join(["", *lines, ""]))
     print(
-        "Not recorded: --quick is a trial run."
-        if quick
-        else f"Recorded in {write_desk(Checkout.own().commit(), lines)}"
+        f"Recorded in {write_desk(Checkout.own().commit(), lines)}"
+        if plan is FULL
+        else "Not recorded: --quick is a trial run."
     )
+
+
+async def measure_letters(target: Target, plan: Plan, progress: Progress) -> list[str]:
+    """Fill the database, and return the lines of looks and, with operations stopped, of ingests."""
+    database = await asyncpg.connect(target.database, command_timeout=600)
+    await fill(database, plan.letters, progress)
+    latencies = await asyncio.to_thread(measure, target, plan.looks)
+    progress(f"{len(latencies)} queries")
+    target.supervisor.stop(SERVICE)
+    jobs = [(row["job_id"], row["tenant_id"]) async for row in queries.some_jobs(database, at_most=plan.messages)]
+    await queries.checkpoint(database)
+    rates = {"rejected": await ingest_rejected(target, jobs)}
+    assert await queries.count_completed(database) == len(jobs), "each message completed its letter"
+    await queries.checkpoint(database)
+    rates["undecodable"] = await ingest_undecodable(target, plan.messages)
+    progress("ingests")
+    await database.close()
+    return render(plan, latencies, rates)
 
 
 def measure(target: Target, looks: int) -> dict[str, Latency]:
@@ -56,19 +81,23 @@ def measure(target: Target, looks: int) -> dict[str, Latency]:
     return found | {name: client.one(path, looks) for name, path in GROUPS.items()}
 
 
-def render(letters: int, looks: int, latencies: Mapping[str, Latency], rates: Mapping[str, Rate]) -> list[str]:
+def render(plan: Plan, latencies: Mapping[str, Latency], rates: Mapping[str, Rate]) -> list[str]:
     """Return the lines of the report."""
     return [
-        f"{letters:,} dead letters, two of three open. {looks} pages of each query over HTTP, one at a time: the first"
-        " and those that follow.",
+        f"{plan.letters:,} dead letters, two of three open. {plan.looks} pages of each query over HTTP, one at a time:"
+        " the first and those that follow.",
         "",
         "| | p50 ms | p99 ms | target |",
         "|---|---:|---:|---|",
         *(f"| {name} | {each.median:.1f} | {each.p99:.1f} | {_target(name)} |" for name, each in latencies.items()),
         "",
-        "| ingest of messages | messages/s | target |",
-        "|---|---:|---|",
-        *(f"| {name} | {rate.per_second:,.0f} | 2,000 |" for name, rate in rates.items()),
+        "| ingest of messages | messages/s | CPU time for each, us | of PostgreSQL, us | target |",
+        "|---|---:|---:|---:|---|",
+        *(
+            f"| {name} | {rate.per_second:,.0f} | {rate.own_microseconds:.0f} | {rate.postgres_microseconds:.0f}"
+            " | 2,000 messages/s |"
+            for name, rate in rates.items()
+        ),
     ]
 
 
@@ -79,4 +108,4 @@ def _target(name: str) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.desk")
     parser.add_argument("--quick", action="store_true", help="few letters and short rounds, record nothing")
-    uvloop.run(main(parser.parse_args().quick))
+    uvloop.run(main(QUICK if parser.parse_args().quick else FULL))

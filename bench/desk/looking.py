@@ -1,7 +1,7 @@
 """The latency of looks: lists, searches and groups over HTTP, one at a time."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import httpx2
 
@@ -27,7 +27,15 @@ SEARCHES: Mapping[str, Mapping[str, str]] = {
     "search in a tenant and model": {"text": "block b", "tenant": "tenant-3", "model": "model-2"},
     "search, discarded": {"text": "layer b", "status": "discarded"},
 }
-GROUPS: Mapping[str, str] = {"groups": "/v1/operations/dead-letter-groups"}
+GROUPS: Mapping[str, str] = {
+    name: f"/v1/operations/dead-letter-groups{query}"
+    for name, query in {
+        "groups": "",
+        "groups with open letters": "?status=open&limit=100",
+        "groups of a model": "?model=model-1",
+        "groups, nothing found": "?text=nowhere",
+    }.items()
+}
 
 
 class Looks:
@@ -63,8 +71,3 @@ class Looks:
         answer.raise_for_status()
         found: Mapping[str, str | None] = answer.json()
         return found
-
-
-def worst(latencies: Sequence[Latency]) -> Latency:
-    """Return the highest median and the highest p99."""
-    return Latency(max(each.median for each in latencies), max(each.p99 for each in latencies))

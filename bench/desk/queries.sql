@@ -42,8 +42,12 @@ SELECT group_id, date_trunc('hour', created_at), count(*) FROM dead_letters
 WHERE created_at > now() - interval '30 days' GROUP BY 1, 2
 ON CONFLICT DO NOTHING;
 
--- name: count_letters()$
-SELECT count(*) FROM dead_letters;
-
 -- name: some_jobs(at_most)
-SELECT job_id FROM dead_letters WHERE kind = 'job' AND x_death IS NULL ORDER BY id DESC LIMIT :at_most;
+SELECT job_id, tenant_id FROM dead_letters WHERE kind = 'job' AND x_death IS NULL ORDER BY id DESC LIMIT :at_most;
+
+-- name: count_completed()$
+SELECT count(*) FROM dead_letters WHERE x_death IS NOT NULL;
+
+-- name: checkpoint()#
+-- Writes dirty pages to disk now instead of during a measurement.
+CHECKPOINT;

@@ -1,10 +1,5 @@
 -- Jobs that fail at their settle, or are lost with their worker.
 
--- name: fail(number, error)$
--- As the worker does it.
-SELECT finish_job(job_id, 1, token, 'failed', :error, the_body => convert_to(repeat('x', 900), 'UTF8'), the_headers => '{}')
-FROM bench_endings WHERE number = :number;
-
 -- name: lose(first, count)!
 -- Their last attempts began, and their leases ran out.
 UPDATE jobs SET attempt = max_attempts, lease_expires_at = now() - interval '1 minute'

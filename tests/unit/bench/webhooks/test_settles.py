@@ -1,18 +1,6 @@
 import pytest
 
-from bench.webhooks.settles import Round, Settles, read_rate
-
-OUTPUT = """\
-transaction type: settles.pgbench
-number of transactions actually processed: 6000/6000
-initial connection time = 41.225 ms
-tps = 2790.123456 (without initial connection time)
-"""
-
-
-def test_the_rate_is_what_pgbench_counted() -> None:
-    """It has no share of the time in which the clients connected."""
-    assert read_rate(OUTPUT) == 2790.123456
+from bench.webhooks.settles import Round, Settles
 
 
 def test_a_disturbed_round_does_not_decide() -> None:
