@@ -51,7 +51,8 @@ class ApiKeyView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Annotated[Timestamp | None, Meta(description="From when it is refused; null for never.")] = None
     revoked_at: Annotated[Timestamp | None, Meta(description="When it was revoked.")] = None
     last_used_at: Annotated[
-        Timestamp | None, Meta(description="When it was last sent, to about a minute, after its expiry too; null for never.")
+        Timestamp | None,
+        Meta(description="When it was last sent, to about a minute, after its expiry too; null for never."),
     ] = None
     replaced_by: Annotated[str | None, Meta(description="Id of the key that a rotation made in its place.")] = None
     cancels_jobs: Annotated[
