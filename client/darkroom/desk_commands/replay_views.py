@@ -21,7 +21,7 @@ from darkroom.desk_commands.replay_texts import (
     status_text,
 )
 from darkroom.desk_commands.rows import Row, indented, is_wide, one_line, print_rows, utc
-from darkroom_contracts.api.replays import WILL_REPLAY, BulkReplay, ItemState, ReplayItem
+from darkroom_contracts.api.replays import MAX_REPLAYS, WILL_REPLAY, BulkReplay, ItemState, ReplayItem
 
 EXAMPLES = 2
 """Dead letters that are printed for each reason why some are left out."""
@@ -114,6 +114,7 @@ def print_verdicts(client: Client, replay: BulkReplay) -> None:
             for verdict, number in sorted(replay.verdicts.items(), key=_replayed_first)
         ),
         text="",
+        whole=True,
     )
 
 
@@ -141,14 +142,32 @@ def _example(item: ReplayItem) -> str:
 
 
 def find_items(client: Client, replay: BulkReplay, state: ItemState | None, limit: int) -> list[ReplayItem]:
-    """Return dead letters of a replay: of one state, or of all, the most interesting states first."""
+    """Return dead letters of a replay: of one state, or of all, the most interesting states first.
+
+    Of all, what planning left out is not one.
+    """
+    if state:
+        return [*islice(_items(client, replay, state, limit), limit)]
     found: list[ReplayItem] = []
-    for wanted in (state,) if state else TELLING:
-        left = limit - len(found)
-        if left and getattr(replay.items, wanted):
-            page_size = min(left, 200)
-            found += islice(client.replays.items(replay.id, wanted, page_size=page_size), left)
+    for wanted in TELLING:
+        if left := limit - len(found):
+            items = (
+                refused_late(client, replay) if wanted is ItemState.REFUSED else _items(client, replay, wanted, left)
+            )
+            found += islice(items, left)
     return found
+
+
+def refused_late(client: Client, replay: BulkReplay) -> Iterator[ReplayItem]:
+    """Yield what could be replayed when it was planned and not any more later, as far as a bounded search finds it."""
+    if counts(replay).refused:
+        refused = islice(client.replays.items(replay.id, ItemState.REFUSED), MOST_SEARCHED)
+        yield from (item for item in refused if item.verdict == WILL_REPLAY)
+
+
+def _items(client: Client, replay: BulkReplay, state: ItemState, limit: int) -> Iterator[ReplayItem]:
+    if getattr(replay.items, state):
+        yield from client.replays.items(replay.id, state, page_size=min(limit, MAX_REPLAYS))
 
 
 def print_items(items: Sequence[ReplayItem]) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection
+from itertools import islice
 from uuid import UUID
 
 import click
@@ -11,7 +12,7 @@ from darkroom.console import CommandError, print_json
 from darkroom.desk.replays import STILL, is_outcome_unknown
 from darkroom.desk_commands.replay_display import Display, display
 from darkroom.desk_commands.replay_texts import Counts, counts, next_step, progress_text
-from darkroom.desk_commands.replay_views import find_items, print_items
+from darkroom.desk_commands.replay_views import find_items, print_items, refused_late
 from darkroom.desk_commands.rows import one_line
 from darkroom.errors import DarkroomError
 from darkroom_contracts.api.replays import BulkReplay, ItemState, ReplayStatus
@@ -85,7 +86,7 @@ def watch(client: Client, replay_id: UUID, *, as_json: bool) -> None:
 
 def _print_failures(client: Client, replay: BulkReplay) -> None:
     failed = find_items(client, replay, ItemState.FAILED, SHOWN_FAILURES)
-    print_items(failed or find_items(client, replay, ItemState.REFUSED, SHOWN_FAILURES))
+    print_items(failed or [*islice(refused_late(client, replay), SHOWN_FAILURES)])
 
 
 def _bad_end(replay: BulkReplay, found: Counts) -> str:

@@ -71,13 +71,14 @@ def test_a_ramp_shows_its_stage(desk: Desk) -> None:
 
 
 def test_the_most_interesting_dead_letters_come_first(desk: Desk) -> None:
-    """Failed, then refused, then the others, up to the limit; states without any are not requested."""
+    """Failed, then refused when it came to them, then others, up to the limit; states without any are not requested."""
     failed = item("failed", 7, error="The scheduler failed.", generation=2)
     script = Script(
-        reply(finished(failed=1, refused=1)),
+        reply(finished(failed=1, refused=1, left_out={"orphan": 1})),
         reply(items(failed)),
-        reply(items(item("refused", 9, error="The dead letter was replayed already."))),
+        reply(items(item("refused", 8, "orphan"), item("refused", 9, error="The dead letter was replayed already."))),
         reply(items(item("succeeded", 1))),
+        reply(items(item("refused", 8, "orphan"))),
     )
     result = desk.run(script, "replays", "show", REPLAY_ID, "--limit", 3)
     lines = result.stdout.splitlines()[-3:]
@@ -87,8 +88,14 @@ def test_the_most_interesting_dead_letters_come_first(desk: Desk) -> None:
         ["1", str(LETTER_ID), "succeeded"],
     ]
     assert (str(JOB_ID) in lines[0], lines[0].endswith("The scheduler failed.")) == (True, True)
-    assert [request.url.params.get("state") for request in script.requests] == [None, "failed", "refused", "succeeded"]
-    assert [request.url.params.get("limit") for request in script.requests[1:]] == ["3", "2", "1"]
+    assert [request.url.params.get("state") for request in script.requests] == [
+        None,
+        "failed",
+        "refused",
+        "succeeded",
+        "refused",
+    ]
+    assert [request.url.params.get("limit") for request in script.requests[1:]] == ["3", "200", "1", "200"]
 
 
 def test_dead_letters_of_one_state_are_shown(desk: Desk) -> None:
