@@ -14,12 +14,15 @@ from tests.support.commands import darkroom
 from tests.support.edge import Edge, run_edge_of
 from tests.support.receiver import Receiver, open_receiver
 from tests.support.stack import Stack
+from tests.support.terminals import terminal
 from tests.support.waiting import eventually
 
 LETTERS, GROUPS = "/v1/operations/dead-letters", "/v1/operations/dead-letter-groups"
 REPLAYS, QUEUES, WORKERS = "/v1/operations/replays", "/v1/operations/queues", "/v1/operations/workers"
 KEYS, AUDIT = "/v1/operations/keys", "/v1/operations/audit"
 REASON = "as the runbook says"
+COLUMNS = 160
+"""Width of a terminal in which no table is cut."""
 
 
 class Desk:
@@ -39,6 +42,20 @@ class Desk:
         assert ended.exit_code == code, ended
         self.said.append(Said(shlex.join(("darkroom", *arguments)), ended.out + ended.err))
         return ended.out + ended.err
+
+    async def confirm(self, typed: int | str, *arguments: str, code: int = 0) -> None:
+        """Run `darkroom` at a terminal, type an answer to its question, and wait for its end."""
+        async with terminal(*arguments, columns=COLUMNS, **self._settings) as opened:
+            await opened.shows("to confirm")
+            opened.type(f"{typed}\n")
+            assert await opened.ends(120) == code, opened.text
+            self.said.append(Said(shlex.join(("darkroom", *arguments)), opened.text))
+
+    async def refuse(self, *arguments: str) -> None:
+        """Run `darkroom` at a terminal, where it fails without a question."""
+        async with terminal(*arguments, columns=COLUMNS, **self._settings) as opened:
+            assert await opened.ends(60) == 1, opened.text
+            self.said.append(Said(shlex.join(("darkroom", *arguments)), opened.text))
 
     async def get(self, path: str, **query: Any) -> Any:
         """Return what the desk shows."""

@@ -18,8 +18,8 @@ async def test_an_api_key_leaked(desk: Desk, stack: Stack) -> None:
     async with Client(leaked["key"], *urls) as thief:
         jobs = [await thief.submit(model) for _ in range(3)]
         await desk.run("keys", "list", "--tenant", "gallery")
-        leak = ("--reason", "on a public repository", "--yes")
-        await desk.run("keys", "revoke", leaked["id"], "--cancel-queued", *leak)
+        leak = ("--cancel-queued", "--reason", "on a public repository")
+        await desk.confirm(leaked["id"], "keys", "revoke", leaked["id"], *leak)
 
         async def refused() -> bool:
             return (await thief.get(f"/v1/jobs/{jobs[0]}")).status_code == 401

@@ -57,7 +57,7 @@ async def test_ten_thousand_letters_wait_to_be_replayed(desk: Desk, stack: Stack
         "count_differs",
         f"The replay is of {FLOOD} dead letters. Confirm that number.",
     )
-    await desk.run("replays", "start", planned["id"], "--yes", "--detach")
+    await desk.confirm(FLOOD, "replays", "start", planned["id"], "--detach")
     first = await desk.replay_that(planned, lambda now: bool(now["items"]["replayed"] == 1), "one job is replayed")
     assert (first["stage"], first["items"]["pending"]) == (1, FLOOD - 1)
     worker = await stack.worker("gpu-8", model=model)
@@ -65,10 +65,11 @@ async def test_ten_thousand_letters_wait_to_be_replayed(desk: Desk, stack: Stack
     await desk.run("replays", "pause", planned["id"], "--reason", "lunch")
     paused = await desk.replay_that(planned, lambda now: bool(now["items"]["replayed"] == 0), "nothing is under way")
     assert paused["paused_reason"] == "lunch"
-    assert 8 <= paused["items"]["succeeded"] <= 18
+    before = paused["items"]["succeeded"]
+    assert 8 <= before < FLOOD
     await desk.run("replays", "show", planned["id"])
     await desk.run("replays", "resume", planned["id"])
-    await desk.replay_that(planned, lambda now: bool(now["items"]["succeeded"] >= 18), "the fourth stage has succeeded")
+    await desk.replay_that(planned, lambda now: bool(now["items"]["succeeded"] > before), "it goes on")
     await desk.run("replays", "cancel", planned["id"], "--reason", "the others are no longer wanted")
     done = await desk.replay_that(planned, lambda now: bool(now["items"]["replayed"] == 0), "all have ended")
 
@@ -78,8 +79,8 @@ async def test_ten_thousand_letters_wait_to_be_replayed(desk: Desk, stack: Stack
     await desk.group(letter, opened=rest)
     discard = {"scope": {"group": letter["group_id"]}, "reason": "no longer wanted"}
     assert (await desk.post(f"{LETTERS}/discard", **discard, dry_run=True))["count"] == rest
-    rest_of = ("--group", letter["group_id"], "--reason", "no longer wanted", "--yes")
-    await desk.run("dead-letters", "discard", *rest_of)
+    rest_of = ("--group", letter["group_id"], "--reason", "no longer wanted")
+    await desk.confirm(rest, "dead-letters", "discard", *rest_of)
     await desk.closed(letter)
     assert await worker.stop() == 0
 
@@ -101,7 +102,7 @@ async def test_a_letter_came_back_for_the_third_time(desk: Desk, stack: Stack, c
     assert [each["returns"] for each in before] == [1, 0]
 
     await desk.run("dead-letters", "show", letter["id"])
-    await desk.run("dead-letters", "replay", "--group", letter["group_id"], "--yes", code=1)
+    await desk.refuse("dead-letters", "replay", "--group", letter["group_id"])
     group = {"group": letter["group_id"]}
     assert (await desk.planned(scope=group))["items"]["pending"] == 0
     counted = await desk.post(f"{LETTERS}/discard", scope=group, reason=REASON, dry_run=True)

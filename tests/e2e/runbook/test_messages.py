@@ -68,8 +68,8 @@ async def test_a_deployment_sends_messages_that_cannot_be_decoded(desk: Desk, st
     counted = await desk.post(f"{LETTERS}/discard", scope=scope, reason="gateway 2.0 was rolled back", dry_run=True)
     assert counted["count"] == 2
     assert (await desk.refusal(f"{LETTERS}/discard", scope=scope, reason=REASON, count=3))[1] == "count_differs"
-    rolled_back = ("--kind", "undecodable", "--since", "2h", "--reason", "gateway 2.0 was rolled back", "--yes")
-    await desk.run("dead-letters", "discard", *rolled_back)
+    rolled_back = ("--kind", "undecodable", "--since", "2h", "--reason", "gateway 2.0 was rolled back")
+    await desk.confirm(2, "dead-letters", "discard", *rolled_back)
     assert await desk.letters(kind="undecodable") == []
     await desk.closed(letter)
     assert await worker.stop() == 0
@@ -106,12 +106,12 @@ async def test_a_backup_was_restored_and_left_orphans(
         assert (shown["job_status"], shown["attempts"]) == (None, [])
         await desk.run("dead-letters", "list", "--kind", "orphan")
         await desk.run("dead-letters", "show", letter["id"])
-        await desk.run("dead-letters", "replay", "--group", letter["group_id"], "--yes", code=1)
+        await desk.refuse("dead-letters", "replay", "--group", letter["group_id"])
         scope = {"group": letter["group_id"]}
         assert (await desk.planned(scope=scope))["items"]["pending"] == 0
         planned = await desk.planned(scope=scope | {"kind": "orphan"})
         assert planned["verdicts"] == {"will replay": 3}
-        await desk.run("dead-letters", "replay", "--kind", "orphan", "--pace", "10", "--yes")
+        await desk.confirm(3, "dead-letters", "replay", "--kind", "orphan", "--pace", "10")
         (finished,) = (await desk.get(REPLAYS, limit=1))["replays"]
         assert finished["items"]["succeeded"] == 3
         jobs = await client.succeeded(*young)

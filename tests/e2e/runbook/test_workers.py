@@ -50,11 +50,10 @@ async def test_one_worker_runs_out_of_memory(desk: Desk, stack: Stack, client: C
         return bool(worker["state"] == "drained")
 
     await eventually(drained, seconds=30, what="gpu-3 is drained")
-    ramp = ("--ramp", "1,2,5,10", "--yes")
-    replayed = await desk.run("dead-letters", "replay", "--group", letter["group_id"], *ramp)
-    assert "finished" in replayed
+    dead = (await desk.group(letter))["open"]
+    await desk.confirm(dead, "dead-letters", "replay", "--group", letter["group_id"], "--ramp", "1,2,5,10")
     (replay,) = (await desk.get(REPLAYS, limit=1))["replays"]
-    assert (replay["items"]["failed"], replay["items"]["succeeded"]) == (0, replay["verdicts"]["will replay"])
+    assert (replay["items"]["failed"], replay["items"]["succeeded"]) == (0, dead)
     await desk.closed(letter)
     assert [await worker.stop() for worker in (good, bad)] == [0, 0]
 
@@ -120,7 +119,7 @@ async def test_a_new_model_revision_is_broken(desk: Desk, stack: Stack, client: 
     back = await stack.worker("gpu-4", model=model)
     await desk.run("queues", "resume", model)
     await client.succeeded(waiting)
-    await desk.run("dead-letters", "replay", "--group", letter["group_id"], "--ramp", "1,2", "--yes")
+    await desk.confirm(3, "dead-letters", "replay", "--group", letter["group_id"], "--ramp", "1,2")
     (replay,) = (await desk.get(REPLAYS, limit=1))["replays"]
     assert (replay["items"]["succeeded"], replay["stage"]) == (3, 2)
     await desk.closed(letter)
@@ -154,8 +153,8 @@ async def test_s3_was_away_for_too_long(
     assert await worker.metric(failed) == 12
 
     await desk.run("dead-letters", "show", letter["id"])
-    ramp = ("--group", letter["group_id"], "--ramp", "1,2", "--yes")
-    await desk.run("dead-letters", "replay", *ramp, code=1)
+    ramp = ("--group", letter["group_id"], "--ramp", "1,2")
+    await desk.confirm(3, "dead-letters", "replay", *ramp, code=1)
     (early,) = (await desk.get(REPLAYS, limit=1))["replays"]
     assert early["paused_reason"].startswith("Stage 1 has a failure.")
     assert (early["items"]["failed"], early["items"]["pending"]) == (1, 2)
@@ -163,7 +162,7 @@ async def test_s3_was_away_for_too_long(
     await desk.run("replays", "cancel", early["id"], "--reason", "S3 is still away")
 
     await store.start()
-    await desk.run("dead-letters", "replay", *ramp)
+    await desk.confirm(3, "dead-letters", "replay", *ramp)
     (replay,) = (await desk.get(REPLAYS, limit=1))["replays"]
     assert (replay["items"]["succeeded"], replay["items"]["failed"]) == (3, 0)
     await client.succeeded(*jobs)
