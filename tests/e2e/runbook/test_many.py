@@ -110,7 +110,7 @@ async def test_a_letter_came_back_for_the_third_time(desk: Desk, stack: Stack, c
     named = await desk.planned(scope={"ids": [letter["id"]]})
     assert named["verdicts"] == {"will replay": 1}
 
-    await stack.worker("gpu-10", model=other)
+    healthy = await stack.worker("gpu-10", model=other)
     edit = {"model": other}
     there = ("--to-model", other, "--reason", "renders NaN here, and well there")
     await desk.run("dead-letters", "replay", letter["id"], *there)
@@ -118,4 +118,4 @@ async def test_a_letter_came_back_for_the_third_time(desk: Desk, stack: Stack, c
     assert (job.edits, job.generation) == (edit, 4)
     await desk.becomes(letter, "replayed")
     await desk.closed(letter)
-    assert await worker.stop() == 0
+    assert [await each.stop() for each in (worker, healthy)] == [0, 0]
