@@ -28,9 +28,9 @@ FULL = Plan(
     settles=6_000,
     backlogs=2,
     backlog=20_000,
-    latency_rounds=2,
+    latency_rounds=3,
     jobs_per_second=50,
-    seconds=60,
+    seconds=30,
     hung=1_000,
     recorded=True,
 )
