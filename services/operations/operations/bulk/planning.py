@@ -4,6 +4,7 @@ from uuid import UUID
 
 import structlog
 
+from chassis.errors import TransientDatabaseError
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database
 from darkroom_contracts.api.dead_letters import DeadLetter
@@ -36,7 +37,17 @@ class Planning(Loop):
     async def run_once(self) -> bool:
         async with self._database.connection() as connection:
             planning = await store.find_planning(connection, AT_ONCE)
-        steps = [await self._step(replay_id) for replay_id in planning]
+        steps: list[bool] = []
+        failure: Exception | None = None
+        for replay_id in planning:
+            try:
+                steps.append(await self._step(replay_id))
+            except TransientDatabaseError:
+                raise
+            except Exception as error:  # a plan that can't be made must not stop those that come after it
+                failure = error
+        if failure is not None:
+            raise failure
         return any(steps)
 
     async def _step(self, replay_id: UUID) -> bool:

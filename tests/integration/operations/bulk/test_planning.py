@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from darkroom_contracts.api.dead_letters import LetterScope
@@ -124,6 +125,18 @@ async def test_a_canceled_plan_stays_canceled(floor: Floor) -> None:
     assert not await floor.planning.run_once()
     canceled = await floor.control.find(replay_id)
     assert (canceled.status, canceled.items.pending) == (ReplayStatus.CANCELED, 2)
+
+
+async def test_a_plan_that_cannot_be_made_stops_no_other(floor: Floor) -> None:
+    """Its round fails, which is logged and repeated, after the plans behind it were made."""
+    broken, whole = await floor.dead(2)
+    await floor.jobs.execute("UPDATE dead_letters SET error = '{}' WHERE job_id = $1", broken)
+    letters = [(await floor.jobs.letter(job_id))["id"] for job_id in (broken, whole)]
+    first, second = [await floor.asked(LetterScope(ids=[letter_id])) for letter_id in letters]
+    with pytest.raises(msgspec.ValidationError):
+        await floor.planning.run_once()
+    statuses = [(await floor.control.find(each)).status for each in (first, second)]
+    assert statuses == [ReplayStatus.PLANNING, ReplayStatus.PLANNED]
 
 
 @pytest.mark.parametrize(
