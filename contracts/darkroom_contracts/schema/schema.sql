@@ -786,6 +786,7 @@ CREATE FUNCTION finish_job(
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     job jobs;
+    earlier integer := 0;                               -- letters of the job
 BEGIN
     UPDATE jobs SET
         status = the_status, completed_at = clock_timestamp(), dead_lettered = (the_status = 'failed'),
@@ -810,14 +811,15 @@ BEGIN
     ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at;
     PERFORM record_delivery(job, 'job.' || job.status);
     IF job.status = 'failed' THEN
+        IF job.generation > 1 THEN  -- as a part of the INSERT, it would make each call plan that anew
+            earlier := (SELECT count(*) FROM dead_letters WHERE job_id = job.id AND kind IN ('job', 'orphan'));
+        END IF;
         INSERT INTO dead_letters
             (kind, job_id, tenant_id, generation, model, worker, session_id, reason, error, fingerprint, returns, body, headers)
         VALUES ('job', job.id, job.tenant_id, job.generation, job.model,
             CASE WHEN the_token IS NOT NULL THEN job.worker END, CASE WHEN the_token IS NOT NULL THEN job.session_id END,
             job.error ->> 'code', job.error, error_fingerprint(job.error),
-            CASE WHEN job.generation > 1 THEN (
-                SELECT count(*) FROM dead_letters WHERE job_id = job.id AND kind IN ('job', 'orphan')) ELSE 0 END,
-            the_body, the_headers);
+            earlier, the_body, the_headers);
     END IF;
     UPDATE dead_letters SET status = 'replayed', resolved_at = clock_timestamp()
     WHERE job_id = job.id AND kind IN ('job', 'orphan') AND generation < job.generation AND status = 'replaying';
