@@ -29,8 +29,9 @@ NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 class Transport:
     """The one HTTP client of a Client, retrying where that may help: four tries in all, with growing pauses.
 
-    Lost connections and the statuses 429, 502, 503 and 504 are retried. A request whose repetition would have a further
-    effect is sent `once`: it is retried only where it is certain that the last try had none.
+    Lost connections and the statuses 429, 502, 503 and 504 are retried, not before Retry-After, and not at all where
+    that is more than 30 s. A request whose repetition would have a further effect is sent `once`: it is retried only
+    where it is certain that the last try had none.
     """
 
     def __init__(
@@ -109,17 +110,19 @@ class Transport:
         """
         pause = FIRST_PAUSE_SECONDS
         for tries_left in reversed(range(TRIES)):
+            wait = 0.0
             try:
                 answer = self._http.send(self._http.build_request(method, url, **request), stream=stream)
             except httpx2.TransportError as error:
                 if not tries_left or not _may_repeat(error, once):
                     raise UnreachableError(_unreachable(self._http.base_url, error, once)) from error
             else:
-                if not tries_left or answer.status_code not in (NOT_CARRIED_OUT if once else TRY_AGAIN):
+                wait = _retry_after(answer)
+                may_help = answer.status_code in (NOT_CARRIED_OUT if once else TRY_AGAIN)
+                if not tries_left or not may_help or wait > LONGEST_RETRY_AFTER_SECONDS:
                     return answer
                 answer.close()
-                pause = max(pause, _retry_after(answer))
-            self.sleep(pause)
+            self.sleep(max(pause, wait))
             pause *= 2
         raise AssertionError("the last try returns or raises")
 
@@ -200,4 +203,4 @@ def _problem(answer: httpx2.Response) -> Problem:
 
 def _retry_after(answer: httpx2.Response) -> float:
     text = answer.headers.get("Retry-After", "")
-    return min(float(text), LONGEST_RETRY_AFTER_SECONDS) if text.isdecimal() else 0.0
+    return float(text) if text.isdecimal() else 0.0

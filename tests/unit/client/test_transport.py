@@ -20,6 +20,12 @@ def once(script: Script) -> bytes:
     return transport(script).execute(CANCEL_JOB, path={"id": JOB_ID}, once=True)
 
 
+def busy(seconds: int) -> httpx2.Response:
+    refusal = problem(429, "rate_limited", "Full.")
+    refusal.headers["Retry-After"] = str(seconds)
+    return refusal
+
+
 @pytest.mark.parametrize("lost", [httpx2.ReadTimeout("slow"), httpx2.RemoteProtocolError("closed")])
 def test_a_lost_response_is_not_asked_for_twice(lost: httpx2.TransportError) -> None:
     """A request that is sent once may have had its effect, and the error says so."""
@@ -44,6 +50,21 @@ def test_a_request_that_had_no_effect_is_repeated(refusal: httpx2.Response | htt
     script = Script(refusal, httpx2.Response(204))
     assert once(script) == b""
     assert script.pauses == [0.5]
+
+
+def test_pauses_grow_beside_what_the_server_asks_for() -> None:
+    """Each pause is the longer one of the client's own, which doubles, and of Retry-After."""
+    script = Script(busy(2), busy(2), busy(0), httpx2.Response(204))
+    assert transport(script).execute(GET_JOB, path={"id": JOB_ID}) == b""
+    assert script.pauses == [2.0, 2.0, 2.0]
+
+
+def test_a_server_that_asks_for_a_long_pause_is_not_asked_again() -> None:
+    """Whoever waits is told at once, since an earlier try would be refused."""
+    script = Script(busy(31))
+    with pytest.raises(ApiError, match="Full"):
+        transport(script).execute(GET_JOB, path={"id": JOB_ID})
+    assert script.pauses == []
 
 
 def test_a_wrong_url_is_not_tried_again() -> None:
