@@ -821,8 +821,10 @@ BEGIN
             job.error ->> 'code', job.error, error_fingerprint(job.error),
             earlier, the_body, the_headers);
     END IF;
-    UPDATE dead_letters SET status = 'replayed', resolved_at = clock_timestamp()
-    WHERE job_id = job.id AND kind IN ('job', 'orphan') AND generation < job.generation AND status = 'replaying';
+    IF job.generation > 1 THEN
+        UPDATE dead_letters SET status = 'replayed', resolved_at = clock_timestamp()
+        WHERE job_id = job.id AND kind IN ('job', 'orphan') AND generation < job.generation AND status = 'replaying';
+    END IF;
     RETURN true;
 END $$;
 
