@@ -60,7 +60,7 @@ def test_pauses_grow_beside_what_the_server_asks_for() -> None:
 
 
 def test_a_server_that_asks_for_a_long_pause_is_not_asked_again() -> None:
-    """Whoever waits is told at once, since an earlier try would be refused."""
+    """It raises the refusal at once, since an earlier try would be refused too."""
     script = Script(busy(31))
     with pytest.raises(ApiError, match="Full"):
         transport(script).execute(GET_JOB, path={"id": JOB_ID})
