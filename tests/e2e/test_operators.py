@@ -115,7 +115,7 @@ async def test_a_revoked_key_s_jobs_are_canceled(
     """Those that wait and the one that renders; the same tenant's other jobs go on, and the key is refused."""
     model = stack.spare_model()
     key_id, revoked = shop
-    worker = await stack.worker("dorothea", model=model)
+    worker = await stack.worker("sally", model=model)
     rendering = await revoked.submit(model, steps=600, num_images=4)
     await revoked.rendering(rendering)
     waiting = [await revoked.submit(model) for _ in range(3)]

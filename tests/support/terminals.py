@@ -79,6 +79,12 @@ class Terminal:
         os.close(self._master)
 
 
+def _environment() -> dict[str, str]:
+    """Return the caller's environment without the size of its own terminal, which pytest-xdist sets."""
+    foreign = ("COLUMNS", "LINES")
+    return {key: value for key, value in base_environment().items() if key not in foreign} | {"TERM": "xterm-256color"}
+
+
 @asynccontextmanager
 async def terminal(*arguments: str, columns: int = 160, **environment: str) -> AsyncIterator[Terminal]:
     """Run `darkroom` in a terminal of that width, with only the given settings in its environment."""
@@ -87,7 +93,7 @@ async def terminal(*arguments: str, columns: int = 160, **environment: str) -> A
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _LAUNCH, str(DARKROOM)),
         *arguments,
-        env={**base_environment(), "TERM": "xterm-256color", **environment},
+        env={**_environment(), **environment},
         stdin=slave,
         stdout=slave,
         stderr=slave,

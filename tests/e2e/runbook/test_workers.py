@@ -39,6 +39,11 @@ async def test_one_worker_runs_out_of_memory(desk: Desk, stack: Stack, client: C
     assert (size["value"], size["usual_share"]) == ("128x128", 1.0)
     await desk.run("dead-letters", "groups", "--model", model)
     await desk.run("dead-letters", "groups", letter["group_id"])
+
+    async def at_rest() -> bool:
+        return {worker["state"] for worker in (await desk.get(WORKERS, model=model))["workers"]} == {"idle"}
+
+    await eventually(at_rest, seconds=60, what="both workers are idle")
     await desk.run("workers")
     attempts = (await desk.shown(letter))["attempts"]
     assert [(each["worker"], each["error"]["code"]) for each in attempts][-1] == ("gpu-3", "out_of_memory")
