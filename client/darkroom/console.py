@@ -1,7 +1,8 @@
 """Output of all commands: tables for people, JSON for programs, one sentence for an error."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,6 +66,21 @@ def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
     width = max(len(name) for name, _ in shown) + 2
     for name, value in shown:
         click.echo(click.style(name.ljust(width), bold=True) + value.replace("\n", "\n" + " " * width))
+
+
+@contextmanager
+def status_line(text: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show a line that changes on stderr if that is a terminal. Yields a function that replaces its text."""
+    stderr = Console(stderr=True)
+    if quiet or not stderr.is_terminal:
+        yield _ignore
+        return
+    with stderr.status(text, spinner="line") as line:
+        yield line.update
+
+
+def _ignore(text: str) -> None:
+    """Show nothing: where there is no terminal, the result is enough."""
 
 
 def printable(text: str) -> str:

@@ -7,6 +7,7 @@ import click
 from darkroom.client import Client
 from darkroom.console import CommandError, json_option, print_json
 from darkroom.desk_commands.confirming import confirm_count, require_terminal
+from darkroom.desk_commands.letter_views import counted
 from darkroom.desk_commands.letters import LISTED
 from darkroom.desk_commands.options import letter_scope, named_alone, reason_option, yes_option
 from darkroom.desk_commands.session import desk_api, explained
@@ -82,7 +83,7 @@ def _intention(found: BulkDiscardReply, scope: LetterScope) -> str:
     not_open = len(scope.ids or []) - found.count - found.left_out
     are = "is" if not_open == 1 else "are"
     others = f" {not_open:,} of those named {are} not open, or not matched." if scope.ids and not_open > 0 else ""
-    return f"{_letters(found.count)} will be discarded.{others}{_left_out(found.left_out)}"
+    return f"{counted(found.count)} will be discarded.{others}{_left_out(found.left_out)}"
 
 
 def _stopped(error: DarkroomError, total: int) -> str:
@@ -94,7 +95,7 @@ def _stopped(error: DarkroomError, total: int) -> str:
 
 
 def _so_far(total: int) -> str:
-    return f"{_letters(total)} {'is' if total == 1 else 'are'} discarded so far. " if total else ""
+    return f"{counted(total)} {'is' if total == 1 else 'are'} discarded so far. " if total else ""
 
 
 def _print_discarded(letter: DeadLetter, as_json: bool) -> None:
@@ -109,15 +110,11 @@ def _print_total(done: BulkDiscardReply, as_json: bool) -> None:
         print_json(done)
     elif done.discarded:
         click.echo(
-            f"{_letters(done.discarded)} {'is' if done.discarded == 1 else 'are'} discarded;"
+            f"{counted(done.discarded)} {'is' if done.discarded == 1 else 'are'} discarded;"
             " `darkroom dead-letters list --status discarded` shows them, `restore ID` opens one again."
         )
     else:
         click.echo(f"There is nothing to discard: no open dead letter matches.{_left_out(done.left_out)}")
-
-
-def _letters(count: int) -> str:
-    return f"{count:,} dead letter{'' if count == 1 else 's'}"
 
 
 def _left_out(count: int) -> str:

@@ -2,17 +2,17 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
 import click
-from rich.console import Console
 
 from darkroom.client import Client
-from darkroom.console import CommandError, escaped
+from darkroom.console import CommandError, escaped, status_line
+from darkroom.desk_commands.letter_views import counted
 from darkroom.desk_commands.options import letter_query
 from darkroom.desk_commands.session import desk_api
 from darkroom.errors import CutOffError
@@ -38,7 +38,7 @@ def export(query: DeadLetterExportQuery, output: Path | None) -> None:
             _print(client, query)
         else:
             count = _save(client, query, output)
-            click.echo(f"Exported {_letters(count)} to {output}.", err=True)
+            click.echo(f"Exported {counted(count)} to {output}.", err=True)
 
 
 def _print(client: Client, query: DeadLetterExportQuery) -> None:
@@ -50,7 +50,7 @@ def _print(client: Client, query: DeadLetterExportQuery) -> None:
             count += 1
     except CutOffError as error:
         raise CommandError(
-            f"{error} The lines above are complete ({_letters(count)}), and more would follow; export again."
+            f"{error} The lines above are complete ({counted(count)}), and more would follow; export again."
         ) from error
     finally:
         sys.stdout.flush()
@@ -60,11 +60,12 @@ def _save(client: Client, query: DeadLetterExportQuery, output: Path) -> int:
     """Write the lines to a file, which appears or is replaced at the end alone. Return their number."""
     count = 0
     try:
-        with _replacing(output) as file, _progress_line() as show:
+        with _replacing(output) as file, status_line("Exporting") as show:
             for line in client.dead_letters.export(query):
                 file.write(line + b"\n")
                 count += 1
-                show(count)
+                if count % _SHOWN_EVERY == 0:
+                    show(f"Exporting: {counted(count)}")
     except CutOffError as error:
         raise CommandError(f"{error} {output} is as before; export again.") from error
     except OSError as error:
@@ -85,27 +86,3 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def _progress_line() -> Iterator[Callable[[int], None]]:
-    """Show a line that changes on stderr if that is a terminal. Yields a function that displays how far it is."""
-    stderr = Console(stderr=True)
-    if not stderr.is_terminal:
-        yield _ignore
-        return
-    with stderr.status("Exporting", spinner="line") as line:
-
-        def show(count: int) -> None:
-            if count % _SHOWN_EVERY == 0:
-                line.update(f"Exporting: {_letters(count)}")
-
-        yield show
-
-
-def _ignore(count: int) -> None:
-    """Show nothing: where there is no terminal, the result is enough."""
-
-
-def _letters(count: int) -> str:
-    return f"{count:,} dead letter{'' if count == 1 else 's'}"

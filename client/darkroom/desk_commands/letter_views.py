@@ -41,6 +41,11 @@ def whereabouts(letter: DeadLetter) -> str:
     return ", ".join(filter(None, (place, letter.tenant and f"tenant {letter.tenant}")))
 
 
+def counted(count: int) -> str:
+    """Return a number of dead letters in words: `1 dead letter`."""
+    return f"{count:,} dead letter{'' if count == 1 else 's'}"
+
+
 def _none_found(query: DeadLetterExportQuery) -> str:
     of_kind = "" if query.kind is None else f" of kind {query.kind}"
     with_status = "" if query.status == ANY else f" that are {query.status}"

@@ -127,8 +127,3 @@ def next_step(replay: BulkReplay) -> str | None:
             return f"{command.format('resume')} continues it, {command.format('cancel')} ends it."
         case ReplayStatus.FINISHED | ReplayStatus.CANCELED:
             return None
-
-
-def letters_text(number: int) -> str:
-    """Return a number of dead letters: `1 dead letter`."""
-    return f"{number:,} dead {'letter' if number == 1 else 'letters'}"

@@ -9,10 +9,10 @@ import click
 
 from darkroom.client import Client
 from darkroom.console import print_fields
+from darkroom.desk_commands.letter_views import counted
 from darkroom.desk_commands.replay_texts import (
     counts,
     edit_text,
-    letters_text,
     next_step,
     progress_text,
     scope_text,
@@ -192,7 +192,7 @@ def question(replay: BulkReplay) -> str:
     edit = f" with {edit_text(replay.edit)}" if replay.edit else ""
     left_out = f"; {found.left_out:,} will be left out" if found.left_out else ""
     speed = " in stages" if replay.ramp else f", {replay.pace:g} a second" if replay.pace else ""
-    return one_line(f"{letters_text(found.planned)} will be replayed{edit}{speed}{left_out}.")
+    return one_line(f"{counted(found.planned)} will be replayed{edit}{speed}{left_out}.")
 
 
 def print_next_step(replay: BulkReplay) -> None:

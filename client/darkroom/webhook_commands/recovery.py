@@ -1,15 +1,13 @@
 """`darkroom webhooks redeliver | recover`: send deliveries again."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
 import click
-from rich.console import Console
 
 from darkroom.client import Client
-from darkroom.console import CommandError, json_option, print_json
+from darkroom.console import CommandError, json_option, print_json, status_line
 from darkroom.errors import ApiError, DarkroomError
 from darkroom.parameters import Moment
 from darkroom.webhook_commands.options import EndpointType, endpoint_argument, operator_option
@@ -85,8 +83,8 @@ def _print_redelivered(done: list[WebhookDelivery]) -> None:
 
 
 def _recover(endpoint: EndpointId, since: datetime, include: Include, operator: bool, as_json: bool) -> None:
-    with webhook_api(operator=operator) as client, _progress_line(quiet=as_json) as show:
-        recovered = _followed(client, endpoint, since, include, show)
+    with webhook_api(operator=operator) as client, status_line("Looking for deliveries", quiet=as_json) as show:
+        recovered = _followed(client, endpoint, since, include, lambda page: show(_describe(page)))
     if as_json:
         print_json(recovered)
         return
@@ -122,21 +120,6 @@ def _reason(error: DarkroomError | KeyboardInterrupt) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "Stopped."
     return explained(error) if isinstance(error, ApiError) else str(error)
-
-
-@contextmanager
-def _progress_line(*, quiet: bool) -> Iterator[Callable[[Recovered], None]]:
-    """Show a line that changes on stderr if that is a terminal. Yields a function that displays how far it is."""
-    stderr = Console(stderr=True)
-    if quiet or not stderr.is_terminal:
-        yield _ignore
-        return
-    with stderr.status("Looking for deliveries", spinner="line") as line:
-        yield lambda recovered: line.update(_describe(recovered))
-
-
-def _ignore(recovered: Recovered) -> None:
-    """Show nothing: where there is no terminal, the result is enough."""
 
 
 def _describe(recovered: Recovered) -> str:
