@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import httpx2
 import msgspec
+from msgspec.structs import replace
 
 from darkroom.errors import ApiError, CutOffError, NotTextError, UnreachableError
 from darkroom_contracts.api import Problem, encode
 from darkroom_contracts.routes import Route
 
 T = TypeVar("T")
+P = TypeVar("P", bound="Page")
 
 TRIES = 4
 FIRST_PAUSE_SECONDS = 0.5
@@ -24,6 +26,14 @@ NOT_TEXT = "A text of the request holds bytes that are not UTF-8; enter it again
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 LONGEST_LINE_BYTES = 4 * 1024 * 1024
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+class Page(Protocol):
+    """A page of a list."""
+
+    @property
+    def next_cursor(self) -> str | None:
+        """The query's `cursor` for the page that follows; None if it is the last one."""
 
 
 class Transport:
@@ -54,6 +64,14 @@ class Transport:
     def call(self, route: Route, expected: type[T], **request: Any) -> T:
         """Send as `execute` does and return the decoded body. Raises UnreachableError and ApiError."""
         return _decode(self.execute(route, **request), expected)
+
+    def pages(self, route: Route, expected: type[P], query: msgspec.Struct) -> Iterator[P]:
+        """Yield the page of a query and those that follow, each requested when it is needed. Raises as `call` does."""
+        page = self.call(route, expected, query=query)
+        yield page
+        while page.next_cursor:
+            page = self.call(route, expected, query=replace(query, cursor=page.next_cursor))
+            yield page
 
     def execute(
         self,

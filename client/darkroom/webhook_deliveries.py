@@ -4,8 +4,6 @@ import time
 from collections.abc import Iterator
 from uuid import UUID
 
-from msgspec.structs import replace
-
 from darkroom.transport import Transport
 from darkroom.webhook_endpoints import EndpointId
 from darkroom_contracts.api.webhook_deliveries import (
@@ -41,7 +39,7 @@ class WebhookDeliveries:
         audience: EndpointAudience = EndpointAudience.CLIENT,
     ) -> Iterator[WebhookDelivery]:
         """Yield the deliveries that match, the newest first. Pages are requested as they are needed."""
-        query: WebhookDeliveryQuery | None = WebhookDeliveryQuery(
+        query = WebhookDeliveryQuery(
             job=job,
             endpoint=None if endpoint is None else str(endpoint),
             status=status,
@@ -49,14 +47,8 @@ class WebhookDeliveries:
             audience=audience,
             limit=MAX_PAGE,
         )
-        while query:
-            page = self.page(query)
+        for page in self._api.pages(LIST_DELIVERIES, WebhookDeliveryList, query):
             yield from page.deliveries
-            query = replace(query, cursor=page.next_cursor) if page.next_cursor else None
-
-    def page(self, query: WebhookDeliveryQuery) -> WebhookDeliveryList:
-        """Return one page. It can be short, or empty, though more follow: `next_cursor` alone says whether they do."""
-        return self._api.call(LIST_DELIVERIES, WebhookDeliveryList, query=query)
 
     def get(self, delivery_id: UUID) -> WebhookDeliveryDetail:
         """Return a delivery with its attempts and its body."""

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from msgspec.structs import replace
-
 from darkroom.transport import Transport
 from darkroom_contracts.api.audit import MAX_ENTRIES, AuditEntry, AuditList, AuditQuery
 from darkroom_contracts.routes.keys import READ_AUDIT
@@ -32,7 +30,7 @@ class Audit:
 
         `since` is part of the time, `until` is not.
         """
-        query: AuditQuery | None = AuditQuery(
+        query = AuditQuery(
             actor=actor,
             action=action,
             subject=subject,
@@ -40,7 +38,5 @@ class Audit:
             created_before=until,
             limit=MAX_ENTRIES,
         )
-        while query:
-            page = self._api.call(READ_AUDIT, AuditList, query=query)
+        for page in self._api.pages(READ_AUDIT, AuditList, query):
             yield from page.entries
-            query = replace(query, cursor=page.next_cursor) if page.next_cursor else None

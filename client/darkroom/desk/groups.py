@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
-from msgspec.structs import replace
-
 from darkroom.transport import Transport
 from darkroom_contracts.api.dead_letter_groups import (
     MAX_GROUPS,
@@ -29,15 +27,9 @@ class DeadLetterGroups:
 
     def list(self, query: DeadLetterGroupQuery | None = None) -> Iterator[DeadLetterGroup]:
         """Yield the groups that match, those with open dead letters first. Pages are requested as they are needed."""
-        wanted: DeadLetterGroupQuery | None = query or DeadLetterGroupQuery(limit=MAX_GROUPS)
-        while wanted:
-            page = self.page(wanted)
+        wanted = query or DeadLetterGroupQuery(limit=MAX_GROUPS)
+        for page in self._api.pages(LIST_GROUPS, DeadLetterGroupList, wanted):
             yield from page.groups
-            wanted = replace(wanted, cursor=page.next_cursor) if page.next_cursor else None
-
-    def page(self, query: DeadLetterGroupQuery) -> DeadLetterGroupList:
-        """Return one page. It can be short, or empty, though more follow: `next_cursor` alone says whether they do."""
-        return self._api.call(LIST_GROUPS, DeadLetterGroupList, query=query)
 
     def get(self, group_id: UUID) -> DeadLetterGroupDetail:
         """Return a group, and what its dead letters have in common that other attempts have not."""

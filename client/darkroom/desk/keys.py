@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-from msgspec.structs import replace
-
 from darkroom.transport import Transport
 from darkroom_contracts.api import Scope
 from darkroom_contracts.api.keys import (
@@ -42,7 +40,7 @@ class Keys:
 
         The status `active` includes `expiring`.
         """
-        query: ApiKeyQuery | None = ApiKeyQuery(
+        query = ApiKeyQuery(
             id=key_id,
             tenant=tenant,
             scope=scope,
@@ -50,10 +48,8 @@ class Keys:
             expiring_within_days=expiring_within_days,
             limit=MAX_KEYS,
         )
-        while query:
-            page = self._api.call(LIST_KEYS, ApiKeyList, query=query)
+        for page in self._api.pages(LIST_KEYS, ApiKeyList, query):
             yield from page.keys
-            query = replace(query, cursor=page.next_cursor) if page.next_cursor else None
 
     def create(
         self,

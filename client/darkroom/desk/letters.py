@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from uuid import UUID
 
-from msgspec.structs import replace
-
 from darkroom.transport import Transport
 from darkroom_contracts.api.dead_letters import (
     MAX_LETTERS,
@@ -43,15 +41,9 @@ class DeadLetters:
 
     def list(self, query: DeadLetterQuery | None = None) -> Iterator[DeadLetter]:
         """Yield the dead letters that match, the newest first. Pages are requested as they are needed."""
-        wanted: DeadLetterQuery | None = query or DeadLetterQuery(limit=MAX_LETTERS)
-        while wanted:
-            page = self.page(wanted)
+        wanted = query or DeadLetterQuery(limit=MAX_LETTERS)
+        for page in self._api.pages(LIST_DEAD_LETTERS, DeadLetterList, wanted):
             yield from page.dead_letters
-            wanted = replace(wanted, cursor=page.next_cursor) if page.next_cursor else None
-
-    def page(self, query: DeadLetterQuery) -> DeadLetterList:
-        """Return one page. It can be short, or empty, though more follow: `next_cursor` alone says whether they do."""
-        return self._api.call(LIST_DEAD_LETTERS, DeadLetterList, query=query)
 
     def get(self, letter_id: UUID) -> DeadLetterDetail:
         """Return a dead letter with its attempts, without its hidden parts."""

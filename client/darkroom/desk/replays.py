@@ -119,11 +119,9 @@ class Replays:
 
     def list(self, status: ReplayStatus | None = None) -> Iterator[BulkReplay]:
         """Yield the bulk replays, the newest first. Pages are requested as they are needed."""
-        query: BulkReplayQuery | None = BulkReplayQuery(status=status, limit=MAX_REPLAYS)
-        while query:
-            page = self._api.call(LIST_REPLAYS, BulkReplayList, query=query)
+        query = BulkReplayQuery(status=status, limit=MAX_REPLAYS)
+        for page in self._api.pages(LIST_REPLAYS, BulkReplayList, query):
             yield from page.replays
-            query = replace(query, cursor=page.next_cursor) if page.next_cursor else None
 
     def items(
         self, replay_id: UUID, state: ItemState | None = None, *, page_size: int = MAX_REPLAYS
