@@ -1,10 +1,13 @@
 """What a query costs, as Postgres itself tells it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+
+from chassis.postgres import load_queries
 
 Plan = dict[str, Any]
 
@@ -20,6 +23,41 @@ async def explain(connection: asyncpg.Connection, sql: str, argument: str, *, ge
     plan: Plan = json.loads(await connection.fetchval(explained))[0]["Plan"]
     await connection.execute("DEALLOCATE explained")
     return plan
+
+
+class KeptPlans:
+    """Statements that a connection planned for all arguments, and keeps, as in `Database.index_walk`.
+
+    Prepare them while the tables are empty: until autovacuum has seen them grow, the services run such plans.
+    """
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self._names: dict[str, str] = {}
+
+    async def prepare(self, sql: str, argument: str) -> None:
+        """Plan a statement, whose effect is undone. One that is planned already is left as it is."""
+        if sql in self._names:
+            return
+        name = self._names[sql] = f"kept_{len(self._names)}"
+        await self._connection.execute(f"PREPARE {name} AS {sql}")
+        async with self._walk():
+            await self._connection.execute(f"EXECUTE {name} ({argument})")
+
+    async def explain(self, sql: str, argument: str) -> Plan:
+        """Return the top node of the plan, executed for one argument and undone."""
+        explained = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE {self._names[sql]} ({argument})"
+        async with self._walk():
+            plan: Plan = json.loads(await self._connection.fetchval(explained))[0]["Plan"]
+        return plan
+
+    @asynccontextmanager
+    async def _walk(self) -> AsyncIterator[None]:
+        transaction = self._connection.transaction()
+        await transaction.start()
+        await load_queries("chassis").walk_indexes(self._connection)
+        yield
+        await transaction.rollback()
 
 
 def nodes(plan: Plan) -> Iterator[Plan]:

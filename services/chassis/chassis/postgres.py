@@ -97,8 +97,9 @@ class Database:
     async def index_walk(self) -> AsyncIterator[Connection]:
         """Return a connection with a transaction whose queries use indexes, whatever the planner's statistics are.
 
-        For counts with a limit, and for tables that are mostly empty when their statistics are collected. Raises as
-        `connection` does.
+        For counts with a limit, and for tables that are mostly empty when their statistics are collected. Statements
+        are planned once a connection, for all arguments; so the table may be empty at that moment, and each must name
+        its rows by an index. Raises as `connection` does.
         """
         async with self.transaction() as connection:
             await _queries.walk_indexes(connection)

@@ -92,7 +92,7 @@ WITH begun AS (
         url = claim.url, origin = claim.origin, body = coalesce(body, claim.fresh), snapshot = NULL
     FROM unnest(:ids::uuid[], :tokens::uuid[], :urls::text[], :origins::text[], :bodies::bytea[])
         AS claim (id, token, url, origin, fresh)
-    WHERE delivery.id = claim.id
+    WHERE delivery.id = claim.id AND delivery.id = ANY (:ids::uuid[])  -- by the index, however many there are
     RETURNING delivery.id, delivery.attempt, delivery.lease_token
 )
 INSERT INTO webhook_attempts (delivery_id, number, lease_token, started_at)
@@ -125,7 +125,9 @@ WITH done AS (
         next_attempt_at = CASE done.status WHEN 'pending' THEN clock_timestamp() + make_interval(secs => done.pause) END,
         finished_at = CASE WHEN done.status <> 'pending' THEN clock_timestamp() END,
         lease_token = NULL, lease_expires_at = NULL
-    FROM done WHERE delivery.id = done.id AND delivery.lease_token = done.token AND delivery.status = 'pending'
+    FROM done
+    WHERE delivery.id = done.id AND delivery.lease_token = done.token AND delivery.status = 'pending'
+        AND delivery.id = ANY (ARRAY(SELECT id FROM done))  -- by the index, however many there are
     RETURNING delivery.id, delivery.dead_lettered
 ), logged AS (
     UPDATE webhook_attempts AS attempt SET
@@ -134,6 +136,7 @@ WITH done AS (
         total_ms = done.total_ms, error = done.error, response = decode(done.response, 'base64')
     FROM done JOIN held USING (id)
     WHERE attempt.delivery_id = done.id AND attempt.number = done.number
+        AND attempt.delivery_id = ANY (ARRAY(SELECT id FROM done))
 )
 SELECT id, dead_lettered FROM held;
 
