@@ -88,9 +88,14 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
+def utc(moment: datetime) -> str:
+    """Return a moment as people write it: `2026-11-28 14:02:00Z`."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return UNKNOWN
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        return utc(value)
     return printable(str(value))

@@ -8,8 +8,8 @@ from typing import Any
 import click
 import msgspec
 
-from darkroom.console import UNKNOWN, json_option, print_json
-from darkroom.desk_commands.rows import Row, is_wide, print_rows, utc
+from darkroom.console import UNKNOWN, json_option, print_json, utc
+from darkroom.desk_commands.rows import Row, is_wide, print_rows
 from darkroom.desk_commands.session import desk_api
 from darkroom.parameters import Moment
 from darkroom_contracts.api.audit import AuditEntry

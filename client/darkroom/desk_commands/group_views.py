@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from darkroom.console import print_fields, printable
-from darkroom.desk_commands.rows import Row, age, is_wide, one_line, print_rows, shortened, utc, width
+from darkroom.console import print_fields, printable, utc
+from darkroom.desk_commands.rows import Row, age, is_wide, one_line, print_rows, shortened, width
 from darkroom.desk_commands.sparkline import sparkline
 from darkroom_contracts.api.dead_letter_groups import (
     DeadLetterGroup,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from darkroom.console import print_fields
-from darkroom.desk_commands.rows import Row, age, is_wide, print_rows
+from darkroom.desk_commands.rows import Row, ago, is_wide, print_rows
 from darkroom_contracts.api.keys import EXPIRING_DAYS, IN_USE_DAYS, ApiKeyView, KeyStatus, NewApiKey
 
 
@@ -37,7 +37,7 @@ def print_keys(found: Sequence[ApiKeyView]) -> None:
 
 def described(key: ApiKeyView) -> str:
     """Return who has a key: its id, scope, tenant and name, and when it was last used."""
-    used = "never used" if key.last_used_at is None else f"last used {age(key.last_used_at)} ago"
+    used = "never used" if key.last_used_at is None else f"last used {ago(key.last_used_at)}"
     return f"Key {key.id} ({key.scope} of the tenant {key.tenant}, {key.name!r}, {used})"
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
+from darkroom.console import utc
 from darkroom.desk_commands.options import ANY
-from darkroom.desk_commands.rows import Row, age, is_wide, print_rows, utc, width
+from darkroom.desk_commands.rows import Row, age, is_wide, print_rows, width
 from darkroom_contracts.api.dead_letters import DeadLetter, DeadLetterExportQuery
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import click
 
 from darkroom.console import UNKNOWN, print_fields
-from darkroom.desk_commands.rows import Row, age, print_rows
+from darkroom.desk_commands.rows import Row, ago, print_rows
 from darkroom_contracts.api.queues import BrokerQueue, PauseReply, Queue, QueueList
 
 Fields = list[tuple[str, object]]
@@ -20,7 +20,7 @@ def print_queues(found: QueueList) -> None:
     columns = ("model", "queued", "oldest", "running", "workers", "ready", *(["unacked"] if with_held else []))
     print_rows(columns, (_row(queue, found.count_limit, with_held) for queue in found.queues), text="", whole=True)
     click.echo()
-    print_fields([*_other_queues(found), *_messages(found), ("sampled", f"{age(found.sampled_at)} ago")])
+    print_fields([*_other_queues(found), *_messages(found), ("sampled", ago(found.sampled_at))])
 
 
 def print_queue(queue: Queue, found: QueueList) -> None:
@@ -29,12 +29,12 @@ def print_queue(queue: Queue, found: QueueList) -> None:
     fields: Fields = [
         ("model", queue.model),
         ("queued", _count(queue.queued, found.count_limit)),
-        ("oldest", queue.oldest_queued_at and f"{age(queue.oldest_queued_at)} ago"),
+        ("oldest", queue.oldest_queued_at and ago(queue.oldest_queued_at)),
         ("running", f"{queue.in_flight:,}"),
         ("workers", f"{queue.workers:,}"),
         ("state", state(queue) or "open"),
         ("RabbitMQ", f"{broker.name}: {_depth(broker)}"),
-        ("sampled", f"{age(found.sampled_at)} ago"),
+        ("sampled", ago(found.sampled_at)),
     ]
     print_fields(fields)
 
@@ -44,7 +44,7 @@ def state(queue: Queue) -> str:
     pause = queue.paused
     if pause is not None:
         resume = f"`darkroom queues resume {queue.model}` resumes it"
-        return f"paused {age(pause.at)} ago by {pause.by}: {pause.reason} ({resume})"
+        return f"paused {ago(pause.at)} by {pause.by}: {pause.reason} ({resume})"
     return "no worker: jobs wait until one is started" if queue.queued and not queue.workers else ""
 
 

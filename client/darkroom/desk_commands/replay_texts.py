@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from darkroom.console import utc
 from darkroom.desk_commands.replay_options import EDITS
-from darkroom.desk_commands.rows import utc
 from darkroom_contracts.api.dead_letters import LetterScope
 from darkroom_contracts.api.replays import WILL_REPLAY, BulkReplay, Ramp, ReplayEdit, ReplayStatus
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 
 from darkroom.client import Client
-from darkroom.console import print_fields
+from darkroom.console import print_fields, utc
 from darkroom.desk_commands.letter_views import counted
 from darkroom.desk_commands.replay_texts import (
     counts,
@@ -20,7 +20,7 @@ from darkroom.desk_commands.replay_texts import (
     stage_text,
     status_text,
 )
-from darkroom.desk_commands.rows import Row, indented, is_wide, one_line, print_rows, utc
+from darkroom.desk_commands.rows import Row, indented, is_wide, one_line, print_rows
 from darkroom_contracts.api.replays import MAX_REPLAYS, WILL_REPLAY, BulkReplay, ItemState, ReplayItem
 
 EXAMPLES = 2

@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from darkroom.console import PIPE_WIDTH, UNKNOWN, printable
+from darkroom.console import PIPE_WIDTH, UNKNOWN, printable, utc
 
 WIDE = 132
 """Columns of a terminal from which on a text stands in its row; in a narrower one it stands below."""
@@ -69,11 +69,6 @@ def plain(value: Any) -> str:
 def one_line(text: str) -> str:
     """Return a text as one line that may be printed."""
     return printable(" ".join(text.split("\n")))
-
-
-def utc(moment: datetime) -> str:
-    """Return a moment as people write it: `2026-11-28 14:02:00Z`."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def ago(moment: datetime) -> str:

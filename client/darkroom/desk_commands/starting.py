@@ -3,12 +3,11 @@
 import click
 
 from darkroom.client import Client
-from darkroom.console import CommandError, print_json
+from darkroom.console import CommandError, print_json, utc
 from darkroom.desk.replays import STILL, is_outcome_unknown
 from darkroom.desk_commands.confirming import confirm_count
 from darkroom.desk_commands.replay_texts import counts, next_step
 from darkroom.desk_commands.replay_views import print_next_step, print_plan, question
-from darkroom.desk_commands.rows import utc
 from darkroom.desk_commands.watching import follow, watch
 from darkroom.errors import ApiError, UnreachableError
 from darkroom_contracts.api.replays import BulkReplay, ReplayStatus

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from darkroom.console import UNKNOWN, print_fields, printable
-from darkroom.desk_commands.rows import Row, age, is_wide, print_rows, utc
+from darkroom.console import UNKNOWN, print_fields, printable, utc
+from darkroom.desk_commands.rows import Row, ago, is_wide, print_rows
 from darkroom_contracts.api.workers import Worker, WorkerJob, WorkerState
 
 NOT_BEATING = (WorkerState.LOST, WorkerState.SILENT)
@@ -38,7 +38,7 @@ def print_worker(worker: Worker) -> None:
             ("versions", ", ".join(f"{name} {version}" for name, version in worker.versions.items()) or None),
             ("session", worker.session_id),
             ("started", worker.started_at),
-            ("last beat", f"{utc(worker.last_beat_at)}, {age(worker.last_beat_at)} ago"),
+            ("last beat", f"{utc(worker.last_beat_at)}, {ago(worker.last_beat_at)}"),
             ("drain asked", worker.drain_requested_at),
             ("jobs", "\n".join(map(_job, worker.jobs)) or None),
             ("last hour", _counts(worker.outcomes)),
@@ -67,7 +67,7 @@ def _nobody(model: str | None) -> str:
 
 def _name_silent(silent: Sequence[Worker]) -> None:
     if silent:
-        names = ", ".join(f"{worker.worker} ({worker.state}, {age(worker.last_beat_at)} ago)" for worker in silent)
+        names = ", ".join(f"{worker.worker} ({worker.state}, {ago(worker.last_beat_at)})" for worker in silent)
         click.echo(click.style(f"Stopped beating: {printable(names)}", fg="red", bold=True))
         click.echo()
 

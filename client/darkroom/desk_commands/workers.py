@@ -2,10 +2,9 @@
 
 import click
 
-from darkroom.console import CommandError, json_option, print_json, printable
+from darkroom.console import CommandError, json_option, print_json, printable, utc
 from darkroom.desk_commands.default_command import DefaultGroup
 from darkroom.desk_commands.options import reason_option
-from darkroom.desk_commands.rows import utc
 from darkroom.desk_commands.session import desk_api
 from darkroom.desk_commands.worker_views import print_worker, print_workers
 

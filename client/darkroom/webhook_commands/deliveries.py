@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 import msgspec
 
-from darkroom.console import json_option, print_fields, print_json, print_table
+from darkroom.console import json_option, print_fields, print_json, print_table, utc
 from darkroom.webhook_commands.options import EndpointType, audience, operator_option
 from darkroom.webhook_commands.session import webhook_api
 from darkroom.webhook_endpoints import EndpointId
@@ -143,7 +143,7 @@ def _fields(delivery: WebhookDeliveryDetail) -> list[tuple[str, object]]:
 
 def _attempts(delivery: WebhookDelivery) -> str:
     again = delivery.scheduled_at - delivery.created_at > A_MOMENT
-    since = f" since it was sent again at {delivery.scheduled_at:%Y-%m-%d %H:%M:%SZ}" if again else ""
+    since = f" since it was sent again at {utc(delivery.scheduled_at)}" if again else ""
     return f"{delivery.attempts_made}, {delivery.failures} failed{since}"
 
 

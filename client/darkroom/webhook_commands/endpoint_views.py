@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from darkroom.console import UNKNOWN, print_fields, print_json, print_table
+from darkroom.console import UNKNOWN, print_fields, print_json, print_table, utc
 from darkroom_contracts.api.webhook_endpoints import (
     WebhookEndpoint,
     WebhookEndpointStats,
@@ -102,7 +102,7 @@ def _status(endpoint: WebhookEndpoint) -> str:
 
 def _until(endpoint: WebhookEndpoint) -> str | None:
     until = endpoint.previous_secret_until
-    return None if until is None else f"signs too until {until:%Y-%m-%d %H:%M:%SZ}"
+    return None if until is None else f"signs too until {utc(until)}"
 
 
 def _lines(lines: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from uuid import UUID
 import click
 
 from darkroom.client import Client
-from darkroom.console import CommandError, json_option, print_json, status_line
+from darkroom.console import CommandError, json_option, print_json, status_line, utc
 from darkroom.errors import ApiError, DarkroomError
 from darkroom.parameters import Moment
 from darkroom.webhook_commands.options import EndpointType, endpoint_argument, operator_option
@@ -90,7 +90,7 @@ def _recover(endpoint: EndpointId, since: datetime, include: Include, operator: 
         return
     click.echo(f"{_count(recovered.redelivered)} due again.")
     if recovered.kept_since and recovered.kept_since > since > BEGINNING:
-        click.echo(f"The endpoint's log begins at {_time(recovered.kept_since)}.", err=True)
+        click.echo(f"The endpoint's log begins at {utc(recovered.kept_since)}.", err=True)
 
 
 def _followed(
@@ -123,13 +123,9 @@ def _reason(error: DarkroomError | KeyboardInterrupt) -> str:
 
 
 def _describe(recovered: Recovered) -> str:
-    at = f", at {_time(recovered.next_since)}" if recovered.next_since else ""
+    at = f", at {utc(recovered.next_since)}" if recovered.next_since else ""
     return f"{_count(recovered.redelivered)} due again{at}"
 
 
 def _count(deliveries: int) -> str:
     return f"{deliveries:,} {'delivery is' if deliveries == 1 else 'deliveries are'}"
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"

@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 import msgspec
 
-from darkroom.console import CommandError, json_option, print_json
+from darkroom.console import CommandError, json_option, print_json, utc
 from darkroom.errors import ApiError
 from darkroom.webhook_commands.options import endpoint_argument, operator_option
 from darkroom.webhook_commands.session import webhook_api
@@ -87,4 +87,4 @@ def _print(endpoint: WebhookEndpointWithSecret, public_key: bool, as_json: bool)
         )
     click.echo(endpoint.public_key if public_key else endpoint.secret)
     if endpoint.previous_secret_until:
-        click.echo(f"The previous one signs too until {endpoint.previous_secret_until:%Y-%m-%d %H:%M:%SZ}.", err=True)
+        click.echo(f"The previous one signs too until {utc(endpoint.previous_secret_until)}.", err=True)

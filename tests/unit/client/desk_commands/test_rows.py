@@ -5,7 +5,8 @@ import click
 import pytest
 from rich.cells import cell_len
 
-from darkroom.desk_commands.rows import Row, age, ago, one_line, print_rows, shortened, utc
+from darkroom.console import utc
+from darkroom.desk_commands.rows import Row, age, ago, one_line, print_rows, shortened
 from tests.support.hostile import HOSTILE, assert_safe
 
 Terminal = Callable[[int], None]
