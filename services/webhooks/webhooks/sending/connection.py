@@ -22,6 +22,11 @@ class _Http(httpcore2.AsyncHTTP11Connection):
     MAX_INCOMPLETE_EVENT_SIZE = 32 * 1024
     """The longest head of a response, and the longest line of a chunked body."""
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes were read that belong to no response."""
+        return bool(self._h11_state.trailing_data[0])
+
 
 class Connection:
     """An open connection."""
@@ -44,8 +49,13 @@ class Connection:
 
     @property
     def is_reusable(self) -> bool:
-        """Whether another request can be sent: the last response was read to its end, and neither side closed."""
-        return self._http.is_idle() and not self._stream.is_closed
+        """Whether another request can be sent: the last response was read to its end, and neither side closed.
+
+        A receiver that has sent more than its response is not asked again here: what is left, such as a second response
+        or a body where there must be none, would be taken for the answer to the next request.
+        """
+        has_unread = self._http.has_unread or self._stream.has_unread
+        return self._http.is_idle() and not self._stream.is_closed and not has_unread
 
     @property
     def has_begun_to_answer(self) -> bool:

@@ -12,15 +12,28 @@ import httpcore2
 BUFFER = 16 * 1024
 """Bytes read ahead, after which the operating system holds the receiver back."""
 
-Opened: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+class _Protocol(asyncio.StreamReaderProtocol):
+    """Counts what is received, so that bytes which nobody asked for are noticed."""
+
+    received = 0
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        super().data_received(data)
+
+
+Opened: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter, _Protocol]
 
 
 class Stream(httpcore2.AsyncNetworkStream):
     """A connected socket, plain or under TLS. The caller bounds the time of every call."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, protocol: _Protocol) -> None:
         self._reader = reader
         self._writer = writer
+        self._protocol = protocol
+        self._read = 0
         self._unsent: list[bytes] = []
         self.first_byte_at: float | None = None
         """When the first byte was read since `expect_response`, by `time.monotonic`."""
@@ -32,18 +45,16 @@ class Stream(httpcore2.AsyncNetworkStream):
         cls, sock: socket.socket, ssl_context: ssl.SSLContext | None = None, hostname: str | None = None
     ) -> Self:
         """Take over a connected socket, with a TLS handshake if there is a context. Raises OSError."""
-        opening = asyncio.ensure_future(
-            asyncio.open_connection(sock=sock, limit=BUFFER, ssl=ssl_context, server_hostname=hostname)
-        )
+        opening = asyncio.ensure_future(_open(sock, ssl_context, hostname))
         try:
-            reader, writer = await asyncio.shield(opening)
+            opened = await asyncio.shield(opening)
         except asyncio.CancelledError:
             _abandon(opening, sock)
             raise
         except BaseException:
             sock.close()
             raise
-        return cls(reader, writer)
+        return cls(*opened)
 
     def expect_response(self) -> None:
         """Forget the previous response: the next byte is another one's first."""
@@ -56,6 +67,7 @@ class Stream(httpcore2.AsyncNetworkStream):
             data = await self._reader.read(max_bytes)
         except OSError as error:
             raise httpcore2.ReadError(str(error)) from error
+        self._read += len(data)
         self.has_ended = not data
         if data and self.first_byte_at is None:
             self.first_byte_at = monotonic()
@@ -91,9 +103,23 @@ class Stream(httpcore2.AsyncNetworkStream):
         """Whether the receiver closed the connection, or this side did."""
         return self._reader.at_eof() or self._reader.exception() is not None or self._writer.transport.is_closing()
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes were received that were not read."""
+        return self._protocol.received > self._read
+
+
+async def _open(sock: socket.socket, ssl_context: ssl.SSLContext | None, hostname: str | None) -> Opened:
+    """Do what `asyncio.open_connection` does, with a protocol that counts."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(BUFFER, loop)
+    protocol = _Protocol(reader, loop=loop)
+    transport, _ = await loop.create_connection(lambda: protocol, sock=sock, ssl=ssl_context, server_hostname=hostname)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop), protocol
+
 
 def _abandon(opening: asyncio.Future[Opened], sock: socket.socket) -> None:
-    """End an `open_connection` that nobody waits for by ending its connection.
+    """End an `_open` that nobody waits for by ending its connection.
 
     It is not canceled itself: before its TLS handshake began, asyncio (Python 3.11.7) would leave its transport open,
     and the next connection that was given the same file descriptor would end in a RuntimeError.
