@@ -18,7 +18,7 @@ from bench.webhooks.plan import FULL, QUICK, Plan
 from bench.webhooks.receiver import open_receivers
 from bench.webhooks.report import Results, render
 from bench.webhooks.sending import Sending, measure_sending
-from bench.webhooks.settles import TENANTS, Settles, measure_settles
+from bench.webhooks.settles import TENANTS, WORKERS, Settles, measure_settles
 
 NEEDLESS = (WORKER, SERVICE, "gateway", "status", "operations", "edge", "s3", "rabbitmq", "epmd")
 """Programs of the stack that are stopped: webhooks needs PostgreSQL alone."""
@@ -35,14 +35,14 @@ class Session:
 
     async def run(self) -> Results:
         """Measure everything."""
-        settles = await self._settles()
+        settles = [await self._settles(workers) for workers in WORKERS]
         sendings = [await self._sending() for _ in range(self._plan.backlogs)]
         pairs = [[await self._latency(hung) for hung in (0, self._plan.hung)] for _ in range(self._plan.latency_rounds)]
         return Results(settles, sendings, [alone for alone, _ in pairs], [beside for _, beside in pairs])
 
-    async def _settles(self) -> Settles:
+    async def _settles(self, workers: int) -> Settles:
         endings = await Endings.prepare(self._database, TENANTS)
-        return await measure_settles(endings, self._target.database, self._plan, self._progress)
+        return await measure_settles(endings, self._target.database, self._plan, self._progress, workers=workers)
 
     async def _sending(self) -> Sending:
         endings = await Endings.prepare(self._database, sending.TENANTS)

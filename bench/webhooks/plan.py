@@ -25,7 +25,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 FULL = Plan(
     settle_rounds=7,
-    settles=6_000,
+    settles=8_000,
     backlogs=2,
     backlog=20_000,
     latency_rounds=3,

@@ -10,8 +10,9 @@ from bench.progress import Progress
 from bench.webhooks.endings import RESULT, Endings
 from bench.webhooks.plan import Plan
 
-CLIENTS = 8
-"""Workers that settle at once, each on a connection of its own, one job a transaction."""
+WORKERS = (1, 8)
+"""How many settle at once, each on a connection of its own, one job a transaction: one waits for the disk and for its
+replies most of the time, eight use both cores whole."""
 TENANTS = 4
 URL = "http://127.0.0.1:9/hook/"
 _SCRIPT = Path(__file__).with_name("settles.pgbench")
@@ -29,8 +30,9 @@ class Round(msgspec.Struct, frozen=True):
 
 
 class Settles(msgspec.Struct, frozen=True):
-    """The rounds of a run."""
+    """The rounds of so many workers."""
 
+    workers: int
     rounds: list[Round]
 
     @property
@@ -49,7 +51,9 @@ class Settles(msgspec.Struct, frozen=True):
         return median(each.ratio for each in self.rounds)
 
 
-async def measure_settles(endings: Endings, database_url: str, plan: Plan, progress: Progress) -> Settles:
+async def measure_settles(
+    endings: Endings, database_url: str, plan: Plan, progress: Progress, *, workers: int
+) -> Settles:
     """Settle as many jobs with a webhook as without, in turn. No dispatcher may run."""
     planned = []
     for number in range(plan.settle_rounds):
@@ -61,19 +65,19 @@ async def measure_settles(endings: Endings, database_url: str, plan: Plan, progr
         rates = {}
         for with_webhook, numbers in sides_of_round.items():
             await endings.checkpoint()
-            rates[with_webhook] = _settle(database_url, numbers)
+            rates[with_webhook] = _settle(database_url, numbers, workers)
         rounds.append(Round(rates[False], rates[True]))
-        progress(f"settles, round {number} of {plan.settle_rounds}: {rates[False]:,.0f}/s without a webhook,"
-                 f" {rates[True]:,.0f}/s with one")  # fmt: skip
-    return Settles(rounds)
+        progress(f"settles of {workers} at once, round {number} of {plan.settle_rounds}: {rates[False]:,.0f}/s without"
+                 f" a webhook, {rates[True]:,.0f}/s with one")  # fmt: skip
+    return Settles(workers, rounds)
 
 
 async def _add(endings: Endings, count: int, with_webhook: bool) -> range:
     return await endings.add(count, [URL if with_webhook else None], padding=len(URL))
 
 
-def _settle(database_url: str, numbers: range) -> float:
+def _settle(database_url: str, numbers: range, workers: int) -> float:
     """Settle jobs and return the rate."""
-    each = len(numbers) // CLIENTS
+    each = len(numbers) // workers
     values = {"first": numbers.start, "each": each, "done": 0, **RESULT}
-    return pgbench.run(_SCRIPT, database_url, clients=CLIENTS, each=each, values=values).per_second
+    return pgbench.run(_SCRIPT, database_url, clients=workers, each=each, values=values).per_second
