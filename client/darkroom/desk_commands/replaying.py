@@ -5,15 +5,13 @@ from uuid import UUID
 import click
 
 from darkroom.client import Client
-from darkroom.console import CommandError, json_option, print_json
-from darkroom.desk.replays import is_outcome_unknown
+from darkroom.console import json_option, print_json
 from darkroom.desk_commands.confirming import require_terminal
 from darkroom.desk_commands.options import letter_scope, named_alone, optional_reason_option, yes_option
 from darkroom.desk_commands.replay_options import Speed, edit_options, speed_options
 from darkroom.desk_commands.replay_views import print_next_step
-from darkroom.desk_commands.session import desk_api
+from darkroom.desk_commands.session import desk_api, unknown_outcome
 from darkroom.desk_commands.starting import detach_option, planned, start
-from darkroom.errors import ApiError, UnreachableError
 from darkroom_contracts.api.dead_letters import LetterScope
 from darkroom_contracts.api.replays import BulkReplay, ReplayEdit, ReplayReply
 
@@ -53,14 +51,8 @@ def replay(
 
 
 def _replay_one(client: Client, letter_id: UUID, edit: ReplayEdit | None, reason: str | None, as_json: bool) -> None:
-    try:
+    with unknown_outcome(f"`darkroom dead-letters show {letter_id}` shows whether it was replayed."):
         replayed = client.replays.replay_letter(letter_id, edit=edit, reason=reason)
-    except (ApiError, UnreachableError) as error:
-        if not is_outcome_unknown(error):
-            raise
-        raise CommandError(
-            f"{error} `darkroom dead-letters show {letter_id}` shows whether it was replayed."
-        ) from error
     if as_json:
         print_json(replayed)
     else:
@@ -97,11 +89,5 @@ def _replay_many(
 
 
 def _asked(client: Client, scope: LetterScope, edit: ReplayEdit | None, speed: Speed, reason: str | None) -> BulkReplay:
-    try:
+    with unknown_outcome("Nothing is replayed; `darkroom replays list` shows whether it was planned."):
         return client.replays.plan(scope, edit=edit, pace=speed.pace, ramp=speed.ramp, reason=reason)
-    except (ApiError, UnreachableError) as error:
-        if not is_outcome_unknown(error):
-            raise
-        raise CommandError(
-            f"{error} Nothing is replayed; `darkroom replays list` shows whether it was planned."
-        ) from error

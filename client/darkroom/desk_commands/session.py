@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from darkroom.client import Client
 from darkroom.commands import OPERATOR_KEY, connected
 from darkroom.console import CommandError
-from darkroom.errors import ApiError
+from darkroom.desk.replays import is_outcome_unknown
+from darkroom.errors import ApiError, DarkroomError
 from darkroom_contracts.errors import ApiError as Code
 
 _HELP: dict[str, str] = {
@@ -26,6 +27,17 @@ def desk_api(**remedies: str) -> Iterator[Client]:
             yield client
         except ApiError as error:
             raise CommandError(explained(error, **remedies)) from error
+
+
+@contextmanager
+def unknown_outcome(advice: str) -> Iterator[None]:
+    """Raise CommandError, with advice, for an error after which the request was possibly carried out."""
+    try:
+        yield
+    except DarkroomError as error:
+        if not is_outcome_unknown(error):
+            raise
+        raise CommandError(f"{error} {advice}") from error
 
 
 def explained(error: ApiError, **remedies: str) -> str:

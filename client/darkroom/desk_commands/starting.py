@@ -4,12 +4,13 @@ import click
 
 from darkroom.client import Client
 from darkroom.console import CommandError, print_json, utc
-from darkroom.desk.replays import STILL, is_outcome_unknown
+from darkroom.desk.replays import STILL
 from darkroom.desk_commands.confirming import confirm_count
 from darkroom.desk_commands.replay_texts import counts, next_step
 from darkroom.desk_commands.replay_views import print_next_step, print_plan, question
+from darkroom.desk_commands.session import unknown_outcome
 from darkroom.desk_commands.watching import follow, watch
-from darkroom.errors import ApiError, UnreachableError
+from darkroom.errors import ApiError
 from darkroom_contracts.api.replays import BulkReplay, ReplayStatus
 from darkroom_contracts.errors import ApiError as Code
 
@@ -50,19 +51,16 @@ def _confirm(plan: BulkReplay, *, yes: bool) -> None:
 
 
 def _started(client: Client, plan: BulkReplay) -> BulkReplay:
+    maybe = f"Replay {plan.id} was possibly started: `darkroom replays show {plan.id}` shows whether it was."
     try:
-        return client.replays.start(plan.id, plan.items.pending)
+        with unknown_outcome(maybe):
+            return client.replays.start(plan.id, plan.items.pending)
     except KeyboardInterrupt as error:
-        raise CommandError(f"Stopped. Replay {plan.id} {_MAYBE.format(plan.id)}") from error
-    except (ApiError, UnreachableError) as error:
-        if is_outcome_unknown(error):
-            raise CommandError(f"{error} Replay {plan.id} {_MAYBE.format(plan.id)}") from error
-        if isinstance(error, ApiError) and error.problem.code == Code.CONFLICT:
+        raise CommandError(f"Stopped. {maybe}") from error
+    except ApiError as error:
+        if error.problem.code == Code.CONFLICT:
             raise CommandError(_not_planned(client.replays.get(plan.id))) from error
         raise
-
-
-_MAYBE = "was possibly started: `darkroom replays show {}` shows whether it was."
 
 
 def _not_planned(replay: BulkReplay) -> str:

@@ -14,6 +14,7 @@ from darkroom.desk_commands.replay_display import Display, display
 from darkroom.desk_commands.replay_texts import Counts, counts, next_step, progress_text
 from darkroom.desk_commands.replay_views import find_items, print_items, refused_late
 from darkroom.desk_commands.rows import one_line
+from darkroom.desk_commands.session import unknown_outcome
 from darkroom.errors import DarkroomError
 from darkroom_contracts.api.replays import BulkReplay, ItemState, ReplayStatus
 
@@ -24,19 +25,16 @@ SHOWN_FAILURES = 5
 
 def follow(client: Client, replay_id: UUID, until: Collection[ReplayStatus] = STILL) -> BulkReplay:
     """Show a replay on stderr until it has one of the statuses, and return it. It never depends on this."""
-    with display() as shown:
+    again = (
+        f"Replay {replay_id} does not depend on this command and continues as it is; `darkroom replays watch"
+        f" {replay_id}` shows it again."
+    )
+    with display() as shown, unknown_outcome(again):
         watching = _Watching(replay_id, shown)
         try:
             return watching.wait(client, until)
         except KeyboardInterrupt as error:
             raise CommandError(watching.interrupted()) from error
-        except DarkroomError as error:
-            if not is_outcome_unknown(error):
-                raise
-            raise CommandError(
-                f"{error} Replay {replay_id} does not depend on this command and continues as it is; `darkroom replays"
-                f" watch {replay_id}` shows it again."
-            ) from error
 
 
 class _Watching:
