@@ -12,9 +12,11 @@ from darkroom_contracts.api.dead_letters import DeadLetterDetail, DeadLetterQuer
 from darkroom_contracts.models import Catalogue
 from darkroom_contracts.states import LetterKind
 from darkroom_contracts.webhooks.payload import JobEvent
+from operations.desk.closing import Closing
 from operations.desk.detail import ShowLetter
 from operations.desk.revealing import RevealLetter
 from operations.desk.searching import Letters
+from operations.errors import ConflictError
 from operations.replays.outcome import Redelivered, ReplayRefusedError
 from operations.replays.replay import replay
 from operations.retention.pruning import PruneDeliveries, Retention
@@ -115,6 +117,25 @@ async def test_operators_and_the_tenant_at_once_send_once(dispatch: Dispatch, sh
     await dispatch.round()
     assert len(receiver.requests) == sent + 1
     assert [each.status for each in await letters(dispatch.database)] == ["replayed"]
+
+
+async def test_a_letter_is_not_restored_while_its_delivery_is_sent_again(
+    dispatch: Dispatch, shop: Shop, receiver: Receiver
+) -> None:
+    """It would be open beside the letter that the delivery's end writes, and keep that end from being recorded."""
+    letter = await given_up(dispatch, shop, receiver)
+    assert letter.delivery_id is not None
+    await Closing(dispatch.database).discard(ACTOR, letter.id, "nobody needs it")
+    assert await _redeliver(dispatch.database, letter.delivery_id)
+    with pytest.raises(ConflictError, match="sent again, or has been received"):
+        await Closing(dispatch.database).restore(ACTOR, letter.id, "somebody does")
+    await exhaust(dispatch, shop)
+    assert [each.status for each in await letters(dispatch.database)] == ["discarded", "open"]
+    receiver.behave = always(204)
+    assert await _redeliver(dispatch.database, letter.delivery_id)
+    await dispatch.round()
+    with pytest.raises(ConflictError, match="sent again, or has been received"):
+        await Closing(dispatch.database).restore(ACTOR, letter.id, "somebody does")
 
 
 async def _redeliver(database: Database, delivery_id: UUID) -> bool:

@@ -14,7 +14,7 @@ from darkroom_contracts.api.dead_letters import (
     DeadLetter,
     LetterScope,
 )
-from darkroom_contracts.states import JobStatus, LetterKind
+from darkroom_contracts.states import DeliveryStatus, JobStatus, LetterKind
 from operations.audit import log as audit
 from operations.desk import store
 from operations.desk.detail import read_letter
@@ -120,8 +120,16 @@ async def _check_subject(connection: Connection, letter: LetterState) -> None:
             if await store.is_purged(connection, job_id) or await store.lock_job(connection, job_id) is not None:
                 raise ConflictError("The job of this orphan exists again, or is too old to be made again.")
         case LetterState(kind=LetterKind.WEBHOOK, delivery_id=UUID() as delivery_id):
-            if not await store.lock_delivery(connection, delivery_id):
-                raise ConflictError("The webhook delivery was removed because of its age.")
+            await _check_delivery(connection, delivery_id)
+
+
+async def _check_delivery(connection: Connection, delivery_id: UUID) -> None:
+    """Lock a delivery, which must have ended without having been received. Raises ConflictError."""
+    match await store.lock_delivery(connection, delivery_id):
+        case None:
+            raise ConflictError("The webhook delivery was removed because of its age.")
+        case DeliveryStatus.PENDING | DeliveryStatus.SUCCEEDED:
+            raise ConflictError("The webhook delivery is being sent again, or has been received.")
 
 
 def _why_not_restored(letter: DeadLetter) -> str:

@@ -248,7 +248,7 @@ RETURNING id;
 SELECT status, generation, deleted_at IS NOT NULL AS deleted FROM jobs WHERE id = :id FOR UPDATE;
 
 -- name: lock_delivery(id)$
-SELECT id FROM webhook_deliveries WHERE id = :id FOR UPDATE;
+SELECT status FROM webhook_deliveries WHERE id = :id FOR UPDATE;
 
 -- name: is_purged(id)$
 SELECT is_purged(:id);

@@ -192,9 +192,10 @@ async def lock_job(connection: Connection, job_id: UUID) -> JobState | None:
     return _job(await queries.lock_job(connection, id=job_id))
 
 
-async def lock_delivery(connection: Connection, delivery_id: UUID) -> bool:
-    """Lock a delivery. Return False if it does not exist."""
-    return await queries.lock_delivery(connection, id=delivery_id) is not None
+async def lock_delivery(connection: Connection, delivery_id: UUID) -> DeliveryStatus | None:
+    """Lock a delivery and return its status, or None if it does not exist."""
+    status = await queries.lock_delivery(connection, id=delivery_id)
+    return None if status is None else DeliveryStatus(status)
 
 
 async def is_purged(connection: Connection, job_id: UUID) -> bool:
