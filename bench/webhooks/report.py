@@ -35,8 +35,8 @@ def render(results: Results, plan: Plan) -> list[str]:
     sending = results.sendings
     return [
         "One dispatcher, PostgreSQL and the receivers on the same cores. The receivers answer 204 at once. Medians of"
-        f" {plan.settle_rounds} rounds of {plan.settles:,} settles, {len(sending)} backlogs, and {len(results.alone)} rounds"
-        " of latencies; what is compared takes turns.",
+        f" {plan.settle_rounds} rounds of {plan.settles:,} settles, {plan.backlogs} backlogs, and"
+        f" {plan.latency_rounds} rounds of latencies; what is compared takes turns.",
         "",
         "| | measured | target |",
         "|---|---:|---|",
