@@ -16,9 +16,16 @@ Command: TypeAlias = Callable[..., Any]
 Decorator: TypeAlias = Callable[[Command], Command]
 
 ANY = "any"
-_FIELDS = {
-    **{name: name for name in ("kind", "model", "tenant", "fingerprint", "group", "worker", "job", "text")},
+FILTERS = {
+    "kind": "kind",
+    "model": "model",
+    "tenant": "tenant",
     "code": "reason",
+    "fingerprint": "fingerprint",
+    "group": "group",
+    "worker": "worker",
+    "job": "job",
+    "text": "text",
     "since": "created_after",
     "until": "created_before",
 }
@@ -45,7 +52,7 @@ def letter_query(command: Command) -> Command:
         own, chosen = _chosen(options)
         return command(query=DeadLetterExportQuery(**chosen, status=status), **own)
 
-    return _with(wrapped, _status_option, *_filters("--code", "--reason"))
+    return with_options(wrapped, _status_option, *_filters("--code", "--reason"))
 
 
 def letter_scope(command: Command) -> Command:
@@ -62,7 +69,7 @@ def letter_scope(command: Command) -> Command:
             )
         return command(scope=scope, **own)
 
-    return _with(wrapped, _ids_argument, *_filters("--code"))
+    return with_options(wrapped, _ids_argument, *_filters("--code"))
 
 
 def named_alone(scope: LetterScope) -> UUID | None:
@@ -88,8 +95,8 @@ def _filters(*code_names: str) -> tuple[Decorator, ...]:
     )
 
 
-def _with(command: Command, *decorators: Decorator) -> Command:
-    """Give a command its parameters, in the order in which the help shows them."""
+def with_options(command: Command, *decorators: Decorator) -> Command:
+    """Give a command parameters, in the order in which the help shows them."""
     for decorate in reversed(decorators):
         command = decorate(command)
     return command
@@ -97,6 +104,6 @@ def _with(command: Command, *decorators: Decorator) -> Command:
 
 def _chosen(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Divide the options of a command into its own and the fields of a LetterFilter."""
-    fields = {field: options[name] for name, field in _FIELDS.items()}
+    fields = {field: options[name] for name, field in FILTERS.items()}
     fields["kind"] = None if fields["kind"] in (None, ANY) else LetterKind(fields["kind"])
-    return {name: value for name, value in options.items() if name not in _FIELDS}, fields
+    return {name: value for name, value in options.items() if name not in FILTERS}, fields

@@ -1,16 +1,14 @@
 """Options of replays: edits of the jobs, and how fast dead letters are replayed."""
 
 import re
-from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import click
 
 from darkroom.console import CommandError
+from darkroom.desk_commands.options import Command, with_options
 from darkroom_contracts.api.replays import DEFAULT_STAGES, MAX_PACE, InputEdit, Ramp, ReplayEdit
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 EDITS = {
     "steps": "num_inference_steps",
@@ -63,7 +61,7 @@ def edit_options(command: Command) -> Command:
         edit = ReplayEdit(model=to_model, input=None if given == InputEdit() else given)
         return command(edit=None if edit == ReplayEdit() else edit, **options)
 
-    offered: Command = _with(
+    return with_options(
         wrapped,
         click.option("--to-model", metavar="NAME", help="Render with this model instead."),
         click.option("--steps", type=int, help="Render with this number of inference steps instead."),
@@ -74,7 +72,6 @@ def edit_options(command: Command) -> Command:
         click.option("--seed", type=int, help="Render with this seed instead."),
         click.option("--images", type=int, help="Render this number of pictures instead."),
     )
-    return offered
 
 
 def speed_options(command: Command) -> Command:
@@ -91,7 +88,7 @@ def speed_options(command: Command) -> Command:
         limit = {} if stage_seconds is None else {"stage_seconds": stage_seconds}
         return command(speed=Speed(pace, Ramp(stages=stages, **limit) if stages else None), **options)
 
-    offered: Command = _with(
+    return with_options(
         wrapped,
         click.option(
             "--pace",
@@ -114,13 +111,6 @@ def speed_options(command: Command) -> Command:
             help=f"With --ramp: a stage that takes longer pauses the replay. Default: {Ramp().stage_seconds}.",
         ),
     )
-    return offered
-
-
-def _with(command: Any, *options: Callable[[Any], Any]) -> Any:
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 def _listed(stages: tuple[int, ...]) -> str:

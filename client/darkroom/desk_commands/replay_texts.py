@@ -1,25 +1,14 @@
 """Sentences about bulk replays, and their counts."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import NamedTuple
 
 from darkroom.console import utc
+from darkroom.desk_commands.options import FILTERS
 from darkroom.desk_commands.replay_options import EDITS
 from darkroom_contracts.api.dead_letters import LetterScope
 from darkroom_contracts.api.replays import WILL_REPLAY, BulkReplay, Ramp, ReplayEdit, ReplayStatus
-
-_FILTERS = {
-    "kind": "kind",
-    "model": "model",
-    "tenant": "tenant",
-    "reason": "code",
-    "fingerprint": "fingerprint",
-    "group": "group",
-    "worker": "worker",
-    "job": "job",
-    "text": "text",
-}
-"""Fields of a scope, and the options that they are."""
 
 
 class Counts(NamedTuple):
@@ -60,14 +49,10 @@ def scope_text(scope: LetterScope) -> str:
 def _scope_parts(scope: LetterScope) -> Iterator[str]:
     if scope.ids is not None:
         yield "1 named" if len(scope.ids) == 1 else f"{len(scope.ids)} named"
-    for field, option in _FILTERS.items():
+    for option, field in FILTERS.items():
         value = getattr(scope, field)
         if value is not None:
-            yield f"{option} {value}"
-    if scope.created_after:
-        yield f"since {utc(scope.created_after)}"
-    if scope.created_before:
-        yield f"until {utc(scope.created_before)}"
+            yield f"{option} {utc(value) if isinstance(value, datetime) else value}"
 
 
 def edit_text(edit: ReplayEdit) -> str:
