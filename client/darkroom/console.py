@@ -26,6 +26,12 @@ class CommandError(click.ClickException):
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
+def limit_option(what: str, *, least: int = 1, default: int = 50) -> Callable[[Any], Any]:
+    """Give a command `--limit`: the number of `what` it prints."""
+    number = click.IntRange(least, 10_000)
+    return click.option("--limit", type=number, default=default, show_default=True, help=f"Number of {what}.")
+
+
 def print_json(value: Any) -> None:
     """Print a value that msgspec can encode as indented JSON. Control characters and the like are escaped."""
     sys.stdout.write(indented_json(value) + "\n")

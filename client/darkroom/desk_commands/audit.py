@@ -8,8 +8,8 @@ from typing import Any
 import click
 import msgspec
 
-from darkroom.console import UNKNOWN, json_option, print_json, utc
-from darkroom.desk_commands.rows import Row, is_wide, print_rows
+from darkroom.console import UNKNOWN, json_option, limit_option, print_json, utc
+from darkroom.desk_commands.rows import Row, is_wide, print_more, print_rows
 from darkroom.desk_commands.session import desk_api
 from darkroom.parameters import Moment
 from darkroom_contracts.api.audit import AuditEntry
@@ -22,13 +22,7 @@ from darkroom_contracts.api.audit import AuditEntry
 @click.option("--since", type=Moment(), metavar="TIME", help="Only acts since: 30m, 2h, 3d or a time.")
 @click.option("--until", type=Moment(), metavar="TIME", help="Only acts before: 30m, 2h, 3d or a time.")
 @click.option("--changes", is_flag=True, help="Show what each act changed, before and after.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    default=50,
-    show_default=True,
-    help="Number of acts, the newest first.",
-)
+@limit_option("acts, the newest first")
 @json_option
 def audit(
     actor: str | None,
@@ -58,7 +52,7 @@ def _print(shown: Sequence[AuditEntry], *, changes: bool, more: bool) -> None:
     columns = ("at", "actor", "action", *(["subject"] if wide else []))
     print_rows(columns, (_row(entry, wide, changes) for entry in shown), text="reason")
     if more:
-        click.echo(f"These are the newest {len(shown)}; --limit shows more, filters show fewer.", err=True)
+        print_more(f"the newest {len(shown)}")
 
 
 def _row(entry: AuditEntry, wide: bool, changes: bool) -> Row:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from darkroom.console import print_fields, printable, utc
-from darkroom.desk_commands.rows import Row, age, is_wide, one_line, print_rows, shortened, width
+from darkroom.desk_commands.rows import Row, age, is_wide, one_line, print_more, print_rows, shortened, width
 from darkroom.desk_commands.sparkline import sparkline
 from darkroom_contracts.api.dead_letter_groups import (
     DeadLetterGroup,
@@ -35,7 +35,7 @@ def print_groups(groups: Sequence[DeadLetterGroup], query: DeadLetterGroupQuery,
         (*columns, *(("kind", "model") if wide else ())), (_row(group, wide) for group in groups), text="failure"
     )
     if more:
-        click.echo(f"These are {len(groups)} groups; --limit shows more, filters show fewer.", err=True)
+        print_more(f"{len(groups)} groups")
 
 
 def print_group(group: DeadLetterGroupDetail) -> None:

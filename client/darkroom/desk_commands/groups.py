@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 
 from darkroom.client import Client
-from darkroom.console import CommandError, json_option, print_json
+from darkroom.console import CommandError, json_option, limit_option, print_json
 from darkroom.desk_commands.group_views import print_group, print_groups, print_note
 from darkroom.desk_commands.options import ANY
 from darkroom.desk_commands.session import desk_api
@@ -32,9 +32,7 @@ LISTED = "`darkroom dead-letters groups --status any` shows their ids."
     help="Only groups with open dead letters, or all others.",
 )
 @click.option("--text", help="Only with this text in the error; # stands for a number or an id.")
-@click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Number of groups to show."
-)
+@limit_option("groups to show")
 @json_option
 def groups(
     group_id: UUID | None, kind: str, model: str | None, status: Any, text: str | None, limit: int, as_json: bool

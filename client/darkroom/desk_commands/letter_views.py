@@ -7,7 +7,7 @@ import click
 
 from darkroom.console import utc
 from darkroom.desk_commands.options import ANY
-from darkroom.desk_commands.rows import Row, age, is_wide, print_rows, width
+from darkroom.desk_commands.rows import Row, age, is_wide, print_more, print_rows, width
 from darkroom_contracts.api.dead_letters import DeadLetter, DeadLetterExportQuery
 
 
@@ -20,7 +20,7 @@ def print_letters(letters: Sequence[DeadLetter], query: DeadLetterExportQuery, *
     columns = ("id", *_names(with_status, wide))
     print_rows(columns, (_row(letter, with_status, wide) for letter in letters), text="message")
     if more:
-        click.echo(f"These are the newest {len(letters)}; --limit shows more, filters show fewer.", err=True)
+        print_more(f"the newest {len(letters)}")
 
 
 def _names(with_status: bool, wide: bool) -> list[str]:

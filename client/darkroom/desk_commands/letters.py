@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 from msgspec.structs import asdict
 
-from darkroom.console import json_option, print_json
+from darkroom.console import json_option, limit_option, print_json
 from darkroom.desk_commands.detail_views import print_letter
 from darkroom.desk_commands.letter_views import print_letters
 from darkroom.desk_commands.options import letter_query, reason_option
@@ -22,13 +22,7 @@ letter_argument = click.argument("letter_id", metavar="ID", type=click.UUID)
 
 @click.command("list")
 @letter_query
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    default=50,
-    show_default=True,
-    help="Number of dead letters, the newest first.",
-)
+@limit_option("dead letters, the newest first")
 @json_option
 def list_(query: DeadLetterExportQuery, limit: int, as_json: bool) -> None:
     """List dead letters, the newest first."""

@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 import msgspec
 
-from darkroom.console import json_option, print_json
+from darkroom.console import json_option, limit_option, print_json
 from darkroom.desk_commands.confirming import require_terminal
 from darkroom.desk_commands.options import optional_reason_option, yes_option
 from darkroom.desk_commands.replay_texts import next_step, progress_text
@@ -27,13 +27,7 @@ def replays() -> None:
 
 @replays.command("list")
 @click.option("--status", type=click.Choice([*map(str, ReplayStatus)]), help="Only replays of this status.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    default=20,
-    show_default=True,
-    help="Number of replays, the newest first.",
-)
+@limit_option("replays, the newest first", default=20)
 @json_option
 def list_(status: str | None, limit: int, as_json: bool) -> None:
     """List replays, the newest first."""
@@ -50,13 +44,7 @@ def list_(status: str | None, limit: int, as_json: bool) -> None:
 @replays.command()
 @_id_argument
 @click.option("--state", type=click.Choice([*map(str, ItemState)]), help="Only dead letters in this state.")
-@click.option(
-    "--limit",
-    type=click.IntRange(0, 10_000),
-    default=20,
-    show_default=True,
-    help="Number of dead letters; failed and refused ones come first.",
-)
+@limit_option("dead letters; failed and refused ones come first", least=0, default=20)
 @json_option
 def show(replay_id: UUID, state: str | None, limit: int, as_json: bool) -> None:
     """Show a replay: how far it is, what was left out and why, and its dead letters."""

@@ -57,6 +57,11 @@ def print_rows(columns: Sequence[str], rows: Iterable[Row], *, text: str, whole:
             click.echo(line)
 
 
+def print_more(shown: str) -> None:
+    """Print on stderr that others match too, and how to see them."""
+    click.echo(f"These are {shown}; --limit shows more, filters show fewer.", err=True)
+
+
 def plain(value: Any) -> str:
     """Return a value as one line that may be printed: times as ages in a terminal, and in UTC elsewhere."""
     if value is None or value == "":

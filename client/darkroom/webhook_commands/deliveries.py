@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 import msgspec
 
-from darkroom.console import json_option, print_fields, print_json, print_table, utc
+from darkroom.console import json_option, limit_option, print_fields, print_json, print_table, utc
 from darkroom.webhook_commands.options import EndpointType, audience, operator_option
 from darkroom.webhook_commands.session import webhook_api
 from darkroom.webhook_endpoints import EndpointId
@@ -36,13 +36,7 @@ def deliveries() -> None:
     metavar="TYPE",
     help="Only deliveries of this type of event, such as job.failed.",
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    default=50,
-    show_default=True,
-    help="Number of deliveries, the newest first.",
-)
+@limit_option("deliveries, the newest first")
 @operator_option
 @json_option
 def list_(
