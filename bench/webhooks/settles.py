@@ -30,7 +30,7 @@ class Round(msgspec.Struct, frozen=True):
 
 
 class Settles(msgspec.Struct, frozen=True):
-    """The rounds of so many workers."""
+    """The rounds of a number of workers."""
 
     workers: int
     rounds: list[Round]

@@ -7,7 +7,7 @@ import structlog
 
 from chassis.backoff import Backoff, retry
 from chassis.batching import Batcher, Group
-from chassis.errors import TransientDatabaseError
+from chassis.errors import BadDataError, TransientDatabaseError
 from chassis.postgres import Connection, Database
 from darkroom_contracts.states import DeliveryStatus
 from webhooks.dispatch import letters, store
@@ -37,11 +37,21 @@ class Completer:
     async def complete(self, completion: Completion) -> bool:
         """Record a completion. Return False, with nothing recorded, if its lease was lost.
 
-        Raises TransientDatabaseError when Postgres stayed away.
+        Raises TransientDatabaseError when Postgres stayed away, and BadDataError when it refuses this completion.
         """
         return await self._batches.ask(completion)
 
     async def _record(self, groups: list[Group[Completion, bool]]) -> None:
+        try:
+            await self._record_together(groups)
+        except BadDataError as error:
+            if len(groups) == 1:
+                groups[0].fail(error)
+                return
+            for group in groups:  # so that only the one that is refused fails
+                await self._record([group])
+
+    async def _record_together(self, groups: list[Group[Completion, bool]]) -> None:
         held = await retry(
             lambda: self._complete([group.item for group in groups]),
             on=TransientDatabaseError,
