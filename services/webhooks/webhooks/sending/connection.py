@@ -3,6 +3,7 @@
 from contextlib import aclosing
 from time import monotonic
 
+import h11
 import httpcore2
 
 from chassis.targets import Target
@@ -13,6 +14,10 @@ from webhooks.sending.stream import Stream
 MAX_BODY = 16 * 1024
 KEPT_HEADERS = frozenset({"content-type", "location", "retry-after"})
 MAX_HEADER_VALUE = 1_000
+MAX_PIECES = 128
+"""Of a body; each costs as much time as many bytes do."""
+MAX_INFORMATIONAL = 16
+"""Responses before the final one, such as 103 (RFC 9110, 15.2)."""
 
 
 class _Http(httpcore2.AsyncHTTP11Connection):
@@ -22,10 +27,19 @@ class _Http(httpcore2.AsyncHTTP11Connection):
     MAX_INCOMPLETE_EVENT_SIZE = 32 * 1024
     """The longest head of a response, and the longest line of a chunked body."""
 
+    _informational = 0
+
     @property
     def has_unread(self) -> bool:
         """Whether bytes were read that belong to no response."""
         return bool(self._h11_state.trailing_data[0])
+
+    async def _receive_event(self, timeout: float | None = None) -> h11.Event | type[h11.PAUSED]:
+        event = await super()._receive_event(timeout)
+        self._informational = self._informational + 1 if isinstance(event, h11.InformationalResponse) else 0
+        if self._informational > MAX_INFORMATIONAL:
+            raise httpcore2.RemoteProtocolError("too many informational responses")
+        return event
 
 
 class Connection:
@@ -81,30 +95,33 @@ class Connection:
 
     async def _receive(self, response: httpcore2.Response, progress: Progress) -> Response:
         progress.stage = "the response's body was being received"
-        body = await _read_capped(response)
+        body, truncated = await _read_capped(response)
         await response.aclose()
-        return Response(
-            response.status, _kept_headers(response), bytes(body[:MAX_BODY]), len(body) > MAX_BODY, progress.timings
-        )
+        return Response(response.status, _kept_headers(response), body, truncated, progress.timings)
 
     def _failure(self, error: Exception) -> SendError:
         host = self._target.host
         if isinstance(error, httpcore2.NetworkError) or self._stream.has_ended:
             return SendError(FailureKind.RESET, f"{host} closed the connection before its response was complete.")
         return SendError(
-            FailureKind.PROTOCOL, f"The response of {host} is not valid HTTP/1.1, or its head is longer than 32 kB."
+            FailureKind.PROTOCOL,
+            f"The response of {host} is not valid HTTP/1.1, or its head is longer than 32 kB, or more than"
+            f" {MAX_INFORMATIONAL} informational responses (1xx) came before it.",
         )
 
 
-async def _read_capped(response: httpcore2.Response) -> bytearray:
-    """Return the body, or its beginning and a little more than MAX_BODY bytes."""
-    body = bytearray()
+async def _read_capped(response: httpcore2.Response) -> tuple[bytes, bool]:
+    """Return the body, or its beginning of at most MAX_BODY bytes and MAX_PIECES pieces, and whether it goes on."""
+    body, pieces = bytearray(), 0
     async with aclosing(response.aiter_stream()) as chunks:
         async for chunk in chunks:
+            if pieces == MAX_PIECES:
+                return bytes(body), True
             body += chunk
+            pieces += 1
             if len(body) > MAX_BODY:
-                break
-    return body
+                return bytes(body[:MAX_BODY]), True
+    return bytes(body), False
 
 
 def _kept_headers(response: httpcore2.Response) -> dict[str, str]:

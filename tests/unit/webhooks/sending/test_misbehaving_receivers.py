@@ -19,7 +19,7 @@ from tests.support.webhook_receivers import (
     sending,
     silent,
 )
-from webhooks.sending.connection import MAX_BODY
+from webhooks.sending.connection import MAX_BODY, MAX_INFORMATIONAL, MAX_PIECES
 from webhooks.sending.outcome import Failure, FailureKind, Outcome, Response
 
 SHORT = 0.5
@@ -54,7 +54,7 @@ FAILURES = {
     "drips a status line": _waiting(endless(b"", b"H", 0.02), "response was awaited"),
     "drips a body": _waiting(endless(HEAD + b"content-length: 999\r\n\r\n", b"x", 0.02), "body"),
     "drips a chunked body": _waiting(endless(CHUNKED, b"1\r\nx\r\n", 0.02), "body"),
-    "informs for all time": _waiting(endless(b"", b"HTTP/1.1 103 Early\r\n\r\n", 0.001), "response was awaited"),
+    "informs for all time": Misbehaviour(endless(b"", b"HTTP/1.1 103 Early\r\n\r\n"), FailureKind.PROTOCOL, "1xx"),
     "closes without a response": _broken(answering(b"")),
     "closes within the head": _broken(answering(HEAD + b"content-le")),
     "closes within the body": _broken(answering(HEAD + b"content-length: 9\r\n\r\nab")),
@@ -128,6 +128,23 @@ async def test_the_bound_of_a_body_is_exact(size: int, truncated: bool) -> None:
     response = await send(answering(HEAD + f"content-length: {size}\r\n\r\n".encode() + b"x" * size))
     assert isinstance(response, Response)
     assert (len(response.body), response.truncated) == (min(size, MAX_BODY), truncated)
+
+
+@pytest.mark.parametrize(("pieces", "truncated"), [(MAX_PIECES, False), (MAX_PIECES + 1, True)])
+async def test_a_body_of_many_small_pieces_is_cut(pieces: int, truncated: bool) -> None:
+    """Bytes that come singly cost the dispatcher as much time as thousands do, and other deliveries wait for it."""
+    response = await send(answering(CHUNKED + b"1\r\nx\r\n" * pieces + b"0\r\n\r\n"))
+    assert isinstance(response, Response)
+    assert (response.body, response.truncated) == (b"x" * MAX_PIECES, truncated)
+
+
+async def test_informational_responses_are_counted_for_each_request() -> None:
+    """A connection stays in use although every response on it follows some."""
+    answer = b"HTTP/1.1 103 Early\r\n\r\n" * MAX_INFORMATIONAL + OK
+    async with receiving(answering(*[answer] * 3)) as receiver, sending() as sender:
+        for _ in range(3):
+            assert isinstance(await sender.send(receiver.target(), {}, b"{}"), Response)
+        assert receiver.accepted == 1
 
 
 async def test_a_gzip_bomb_stays_packed() -> None:
