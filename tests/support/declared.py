@@ -1,13 +1,35 @@
-"""Responses of services, held to the route table."""
+"""Clients of services in the test's own process, and responses held to the route table."""
+
+from typing import Any
 
 import httpx2
 import msgspec
 from starlette.routing import compile_path
+from starlette.types import ASGIApp
 
 from darkroom_contracts.api import Problem
 from darkroom_contracts.routes import HEALTH_ROUTES, ROUTES, Route
 
 _PATHS = [(compile_path(route.path)[0], route) for route in (*ROUTES, *HEALTH_ROUTES)]
+
+
+def declared_client(app: ASGIApp, key: str) -> httpx2.AsyncClient:
+    """Return a client that sends a key to an application, and fails for a response that its route does not declare.
+
+    An exception of the application is a response with status 500.
+    """
+    return httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app, raise_app_exceptions=False),
+        base_url="http://service",
+        headers={"Authorization": f"Bearer {key}"},
+        event_hooks={"response": [assert_declared]},
+    )
+
+
+def refusal(response: httpx2.Response) -> tuple[int, str, str | None]:
+    """Return status, code and field of a problem."""
+    problem: dict[str, Any] = response.json()
+    return response.status_code, problem["code"], problem.get("field")
 
 
 async def assert_declared(response: httpx2.Response) -> None:

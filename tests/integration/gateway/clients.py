@@ -4,21 +4,8 @@ from typing import Any
 
 import asyncpg
 import httpx2
-from starlette.types import ASGIApp
-
-from tests.support.declared import assert_declared
 
 BODY: dict[str, Any] = {"model": "tiny", "input": {"prompt": "a lighthouse"}}
-
-
-def http_client(app: ASGIApp, key: str) -> httpx2.AsyncClient:
-    """Return a client that calls the application directly, and fails for a response that its route does not declare.
-
-    An exception of the application is a response with status 500.
-    """
-    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
-    hooks = {"response": [assert_declared]}
-    return httpx2.AsyncClient(transport=transport, base_url="http://gateway", headers=bearer(key), event_hooks=hooks)
 
 
 def bearer(key: str) -> dict[str, str]:

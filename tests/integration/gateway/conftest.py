@@ -13,8 +13,8 @@ from darkroom_contracts.models import Catalogue
 from gateway.app import open_app
 from gateway.settings import Settings
 from gateway.store import JobStore
-from tests.integration.gateway.clients import http_client
 from tests.integration.gateway.outbox import Outbox
+from tests.support.declared import declared_client
 from tests.support.keys import insert_key
 
 Environment = dict[str, str]
@@ -39,7 +39,7 @@ async def key(rows: asyncpg.Connection) -> str:
 @pytest.fixture
 async def client(settings: Settings, catalogue: Catalogue, key: str) -> AsyncIterator[httpx2.AsyncClient]:
     """Yield an HTTP client of a gateway, with a valid key."""
-    async with open_app(settings) as gateway, http_client(gateway.http, key) as http:
+    async with open_app(settings) as gateway, declared_client(gateway.http, key) as http:
         yield http
 
 

@@ -15,9 +15,10 @@ from gateway.admission import Admission
 from gateway.app import open_app
 from gateway.settings import Settings
 from gateway.store import JobStore, queries
-from tests.integration.gateway.clients import BODY, counts, http_client, submit
+from tests.integration.gateway.clients import BODY, counts, submit
 from tests.integration.gateway.conftest import Environment
 from tests.integration.gateway.submissions import make_tenant, submission
+from tests.support.declared import declared_client
 from tests.support.plans import buffers, explain, scans_of
 
 MODEL = "tiny"
@@ -105,7 +106,7 @@ async def test_a_full_queue_answers_429(
 ) -> None:
     """The response is a problem with Retry-After, and nothing is recorded."""
     settings = load(Settings, {**environment, "DARKROOM_MAX_QUEUED_JOBS_PER_TENANT": "1"})
-    async with open_app(settings) as gateway, http_client(gateway.http, key) as client:
+    async with open_app(settings) as gateway, declared_client(gateway.http, key) as client:
         await submit(client)
         answer: httpx2.Response = await client.post("/v1/jobs", json=BODY)
     assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")

@@ -16,8 +16,9 @@ from gateway.app import open_app
 from gateway.settings import Settings
 from gateway.store import JobStore
 from tests.integration.chassis.wire import wire_to
-from tests.integration.gateway.clients import BODY, bearer, counts, http_client, submit
+from tests.integration.gateway.clients import BODY, bearer, counts, submit
 from tests.integration.gateway.conftest import Environment
+from tests.support.declared import declared_client
 from tests.support.keys import make_key
 from tests.support.waiting import eventually
 
@@ -108,7 +109,7 @@ async def test_refusals_of_a_full_queue_share_their_look_ups(
 
     monkeypatch.setattr(JobStore, "find_by_keys", counting)
     settings = load(Settings, {**environment, "DARKROOM_MAX_QUEUED_JOBS_PER_TENANT": "1"})
-    async with open_app(settings) as gateway, http_client(gateway.http, key) as client:
+    async with open_app(settings) as gateway, declared_client(gateway.http, key) as client:
         accepted = await submit(client, Idempotency_Key="k0")
         keys = [{"Idempotency-Key": f"k{number}"} for number in range(250)]
         answers = await asyncio.gather(*(client.post("/v1/jobs", json=BODY, headers=key) for key in keys))
@@ -125,7 +126,7 @@ async def test_a_submission_that_was_never_sent_is_in_no_doubt(
     async with AsyncExitStack() as until_gone:
         wire = await until_gone.enter_async_context(wire_to(environment["DARKROOM_DATABASE_URL"]))
         settings = load(Settings, {**environment, "DARKROOM_DATABASE_URL": wire.url})
-        async with open_app(settings) as gateway, http_client(gateway.http, key) as client:
+        async with open_app(settings) as gateway, declared_client(gateway.http, key) as client:
             await client.post(f"/v1/jobs/{uuid4()}/cancel")  # from now on the key is known
             refused = await _unavailable(client)
             await until_gone.aclose()
@@ -143,7 +144,7 @@ async def test_a_cancel_whose_answer_is_lost_is_in_doubt(
     await rows.execute(HOLD_COMMITS)
     async with wire_to(environment["DARKROOM_DATABASE_URL"]) as wire:
         settings = load(Settings, {**environment, "DARKROOM_DATABASE_URL": wire.url})
-        async with open_app(settings) as gateway, http_client(gateway.http, key) as client:
+        async with open_app(settings) as gateway, declared_client(gateway.http, key) as client:
             job = await submit(client)
             async with locks.transaction():
                 await locks.execute("SELECT pg_advisory_xact_lock(47)")

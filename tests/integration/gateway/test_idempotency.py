@@ -9,8 +9,9 @@ from chassis.settings import load
 from darkroom_contracts.models import Catalogue
 from gateway.app import open_app
 from gateway.settings import Settings
-from tests.integration.gateway.clients import BODY, counts, http_client, submit
+from tests.integration.gateway.clients import BODY, counts, submit
 from tests.integration.gateway.conftest import Environment
+from tests.support.declared import declared_client
 
 OTHER = {"input": {"prompt": "another"}}
 
@@ -82,8 +83,8 @@ async def test_keys_crossed_between_two_gateways(
     async with (
         open_app(settings) as one,
         open_app(settings) as two,
-        http_client(one.http, key) as left,
-        http_client(two.http, key) as right,
+        declared_client(one.http, key) as left,
+        declared_client(two.http, key) as right,
     ):
         for round_number in range(5):
             names = [f"{round_number}-{name}" for name in keys]
@@ -102,7 +103,7 @@ async def test_keys_crossed_between_two_gateways(
 async def test_a_full_queue_still_replays(environment: Environment, catalogue: Catalogue, key: str) -> None:
     """A repeated request of an accepted job is not refused with 429."""
     settings = load(Settings, {**environment, "DARKROOM_MAX_QUEUED_JOBS": "1"})
-    async with open_app(settings) as gateway, http_client(gateway.http, key) as client:
+    async with open_app(settings) as gateway, declared_client(gateway.http, key) as client:
         first = await submit(client, Idempotency_Key="one")
         again = await post(client, "one")
         assert (again.status_code, again.json()["id"]) == (202, first["id"])

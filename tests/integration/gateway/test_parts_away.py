@@ -18,8 +18,9 @@ from gateway.declarer import Declarer
 from gateway.relay import Relay
 from gateway.settings import Settings
 from gateway.store import JobStore
-from tests.integration.gateway.clients import BODY, counts, http_client, submit
+from tests.integration.gateway.clients import BODY, counts, submit
 from tests.integration.gateway.submissions import submission
+from tests.support.declared import declared_client
 from tests.support.fixtures import BrokerFactory, DatabaseFactory
 from tests.support.keys import make_key
 from tests.support.queues import Queues
@@ -35,7 +36,7 @@ async def test_without_rabbitmq_intake_goes_on(
     settings = load(Settings, {"DARKROOM_DATABASE_URL": database, "DARKROOM_AMQP_URL": url})
     async with (
         open_app(settings) as gateway,
-        http_client(gateway.http, await make_key(database)) as client,
+        declared_client(gateway.http, await make_key(database)) as client,
     ):
         relay = next(loop for loop in gateway.loops if isinstance(loop, Relay))
         declarer = next(loop for loop in gateway.loops if isinstance(loop, Declarer))
@@ -66,7 +67,7 @@ async def test_without_postgres_posts_are_refused_whole(
     server = await private_postgres()
     url = await server.create_database()
     settings = load(Settings, {"DARKROOM_DATABASE_URL": url, "DARKROOM_AMQP_URL": vhost})
-    async with open_app(settings) as gateway, http_client(gateway.http, await make_key(url)) as client:
+    async with open_app(settings) as gateway, declared_client(gateway.http, await make_key(url)) as client:
         job = await submit(client)
         posts = [asyncio.create_task(client.post("/v1/jobs", json=BODY)) for _ in range(20)]
         await server.kill()
@@ -96,7 +97,7 @@ async def test_a_commit_that_was_cut_off_is_replayed_under_its_key(
     url = await server.create_database()
     settings = load(Settings, {"DARKROOM_DATABASE_URL": url, "DARKROOM_AMQP_URL": vhost})
     keys = [{"Idempotency-Key": f"k{number}"} for number in range(40)]
-    async with open_app(settings) as gateway, http_client(gateway.http, await make_key(url)) as client:
+    async with open_app(settings) as gateway, declared_client(gateway.http, await make_key(url)) as client:
         await submit(client)
         posts = [asyncio.create_task(client.post("/v1/jobs", json=BODY, headers=key)) for key in keys]
         await eventually(lambda: any(post.done() for post in posts), what="the first commit is through")

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import asyncpg
 import httpx2
@@ -15,7 +14,7 @@ from darkroom_contracts.api import Scope
 from darkroom_local.ports import LOOPBACK
 from operations.app import open_app
 from operations.settings import Settings
-from tests.support.declared import assert_declared
+from tests.support.declared import declared_client
 from tests.support.keys import insert_key
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
@@ -35,16 +34,9 @@ class Api:
         async with self.client_with(key.reveal()) as http:
             yield http
 
-    @asynccontextmanager
-    async def client_with(self, key: str) -> AsyncIterator[httpx2.AsyncClient]:
-        """Yield a client that sends a key."""
-        async with httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(self.app.http, raise_app_exceptions=False),
-            base_url="http://operations",
-            headers={"Authorization": f"Bearer {key}"},
-            event_hooks={"response": [assert_declared]},
-        ) as http:
-            yield http
+    def client_with(self, key: str) -> httpx2.AsyncClient:
+        """Return a client that sends a key."""
+        return declared_client(self.app.http, key)
 
 
 @asynccontextmanager
@@ -75,9 +67,3 @@ async def served(http: ASGIApp) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await serving
-
-
-def refusal(response: httpx2.Response) -> tuple[int, str, str | None]:
-    """Return status, code and field of a problem."""
-    problem: dict[str, Any] = response.json()
-    return response.status_code, problem["code"], problem.get("field")

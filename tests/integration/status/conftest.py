@@ -1,7 +1,6 @@
 """A status service in the test's process, with a real database, broker and bucket."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import asyncpg
 import httpx2
@@ -14,7 +13,7 @@ from darkroom_local.ports import LOOPBACK
 from status.app import open_app
 from status.settings import Settings
 from tests.integration.status.jobs import TenantJobs
-from tests.support.declared import assert_declared
+from tests.support.declared import declared_client
 from tests.support.ports import free_port
 
 
@@ -52,17 +51,5 @@ async def strangers(rows: asyncpg.Connection) -> TenantJobs:
 
 @pytest.fixture
 async def client(status: App, jobs: TenantJobs) -> AsyncIterator[httpx2.AsyncClient]:
-    async with http_client(status, jobs.key) as http:
-        yield http
-
-
-@asynccontextmanager
-async def http_client(status: App, key: str) -> AsyncIterator[httpx2.AsyncClient]:
-    """Yield a client that fails for a response that its route does not declare."""
-    transport = httpx2.ASGITransport(status.http, raise_app_exceptions=False)
-    headers = {"Authorization": f"Bearer {key}"}
-    hooks = {"response": [assert_declared]}
-    async with httpx2.AsyncClient(
-        transport=transport, base_url="http://status", headers=headers, event_hooks=hooks
-    ) as http:
+    async with declared_client(status.http, jobs.key) as http:
         yield http

@@ -11,8 +11,8 @@ from darkroom_local.ports import LOOPBACK
 from status.app import open_app
 from status.settings import Settings
 from tests.integration.status.answers import assert_unavailable
-from tests.integration.status.conftest import http_client
 from tests.integration.status.jobs import TenantJobs
+from tests.support.declared import declared_client
 from tests.support.fixtures import DatabaseFactory
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
@@ -23,7 +23,7 @@ async def test_a_database_that_was_never_there_is_503(
 ) -> None:
     """The 503 has Retry-After, and the service is not ready."""
     environment["DARKROOM_DATABASE_URL"] = f"postgresql://nobody:nothing@{LOOPBACK}:{free_port()}/none"
-    async with open_app(load(Settings, environment)) as status, http_client(status, jobs.key) as client:
+    async with open_app(load(Settings, environment)) as status, declared_client(status.http, jobs.key) as client:
         assert_unavailable(await client.get(f"/v1/jobs/{uuid4()}"))
         assert (await client.get("/readyz")).status_code == 503
         assert (await client.get("/healthz")).status_code == 200
@@ -40,7 +40,7 @@ async def test_a_restarted_database_is_found_again(
     jobs = await TenantJobs.of("default", connection)
     (job_id,) = await jobs.queue()
     await connection.close()
-    async with open_app(load(Settings, environment)) as status, http_client(status, jobs.key) as client:
+    async with open_app(load(Settings, environment)) as status, declared_client(status.http, jobs.key) as client:
         path = f"/v1/jobs/{job_id}"
         assert (await client.get(path)).json()["queue_position"] == 0
         await server.kill()

@@ -18,8 +18,8 @@ from darkroom_contracts.topology import EVENTS_EXCHANGE
 from status.app import open_app
 from status.live import LiveProgress, ProgressListener
 from status.settings import Settings
-from tests.integration.status.conftest import http_client
 from tests.integration.status.jobs import TenantJobs
+from tests.support.declared import declared_client
 from tests.support.fixtures import BrokerFactory
 from tests.support.services import Services
 from tests.support.waiting import eventually
@@ -98,7 +98,7 @@ async def test_without_a_broker_the_row_tells_the_steps(
     await jobs.claim(job_id)
     await jobs.report(job_id, 4)
     environment["DARKROOM_AMQP_URL"] = "amqp://guest:guest@127.0.0.1:1/"
-    async with open_app(load(Settings, environment)) as status, http_client(status, jobs.key) as client:
+    async with open_app(load(Settings, environment)) as status, declared_client(status.http, jobs.key) as client:
         with pytest.raises(BrokerUnavailableError):
             await listener_of(status).run_once()
         assert await step_of(client, job_id) == 4

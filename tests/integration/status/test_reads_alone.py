@@ -17,8 +17,8 @@ from status.app import open_app
 from status.settings import Settings
 from tests.integration.chassis.wire import wire_to
 from tests.integration.status.answers import assert_unavailable
-from tests.integration.status.conftest import http_client
 from tests.integration.status.jobs import TenantJobs
+from tests.support.declared import declared_client
 from tests.support.waiting import eventually
 
 MARK = "heliotropeheron"
@@ -77,7 +77,7 @@ async def test_all_who_wait_are_answered_when_the_database_falls_silent(
     (job_id,) = await jobs.queue()
     async with wire_to(database) as wire:
         settings = load(Settings, {**environment, "DARKROOM_DATABASE_URL": wire.url})
-        async with open_app(settings) as status, http_client(status, jobs.key) as client:
+        async with open_app(settings) as status, declared_client(status.http, jobs.key) as client:
             path = f"/v1/jobs/{job_id}"
             assert (await client.get(path)).status_code == 200
             _, busy_seconds = await _thousand_reads(client)

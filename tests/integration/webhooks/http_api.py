@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import asyncpg
 import httpx2
@@ -10,7 +9,7 @@ import httpx2
 from chassis.service import App
 from chassis.settings import load
 from darkroom_contracts.api import Scope
-from tests.support.declared import assert_declared
+from tests.support.declared import declared_client
 from tests.support.keys import insert_key
 from webhooks.app import open_app
 from webhooks.settings import Settings
@@ -29,12 +28,7 @@ class Api:
     async def client(self, tenant: str, scope: Scope = Scope.CLIENT) -> AsyncIterator[httpx2.AsyncClient]:
         """Yield a client of a tenant, which is made if it does not exist. It fails for undeclared responses."""
         key = await insert_key(self._rows, tenant, scope=scope)
-        async with httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(self.app.http, raise_app_exceptions=False),
-            base_url="http://webhooks",
-            headers={"Authorization": f"Bearer {key.reveal()}"},
-            event_hooks={"response": [assert_declared]},
-        ) as http:
+        async with declared_client(self.app.http, key.reveal()) as http:
             yield http
 
 
@@ -49,9 +43,3 @@ async def open_api(database: str, rows: asyncpg.Connection, *master_keys: str, *
     }
     async with open_app(load(Settings, environment)) as app:
         yield Api(app, rows)
-
-
-def refusal(response: httpx2.Response) -> tuple[int, str, str | None]:
-    """Return status, code and field of a problem."""
-    problem: dict[str, Any] = response.json()
-    return response.status_code, problem["code"], problem.get("field")

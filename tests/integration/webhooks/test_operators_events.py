@@ -8,7 +8,6 @@ import httpx2
 import pytest
 
 from darkroom import webhooks
-from darkroom_contracts.api import Scope
 from darkroom_contracts.api.dead_letters import DeadLetterQuery, RevealRequest
 from darkroom_contracts.states import LetterKind
 from darkroom_contracts.webhooks import OperatorEvent
@@ -16,7 +15,7 @@ from operations.desk.detail import ShowLetter
 from operations.desk.revealing import RevealLetter
 from operations.desk.searching import Letters
 from tests.integration.webhooks.dispatchers import Dispatch, open_dispatch
-from tests.integration.webhooks.http_api import OLD_KEY, Api, open_api
+from tests.integration.webhooks.http_api import OLD_KEY
 from tests.integration.webhooks.jobs import Shop
 from tests.support.receiver import Received, Receiver, always, open_receiver
 from webhooks.dispatch.schedule import PAUSES
@@ -27,24 +26,6 @@ TENANT = "shop"
 FAILING_FOR = (
     "UPDATE webhook_endpoints SET failing_since = now() - make_interval(hours => $1) WHERE failing_since IS NOT NULL"
 )
-
-
-@pytest.fixture
-async def api(database: str, rows: asyncpg.Connection) -> AsyncIterator[Api]:
-    async with open_api(database, rows) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
-    async with api.client(TENANT) as http:
-        yield http
-
-
-@pytest.fixture
-async def operator(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
-    async with api.client("operators", Scope.OPERATOR) as http:
-        yield http
 
 
 @pytest.fixture

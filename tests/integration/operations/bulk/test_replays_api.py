@@ -28,13 +28,6 @@ async def api(database: str, rows: asyncpg.Connection) -> AsyncIterator[Api]:
         yield opened
 
 
-@pytest.fixture
-async def operator(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
-    """Yield an operator's client."""
-    async with api.client() as client:
-        yield client
-
-
 def code(response: httpx2.Response) -> tuple[int, str]:
     return response.status_code, response.json()["code"]
 

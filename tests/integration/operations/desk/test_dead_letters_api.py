@@ -23,7 +23,7 @@ from operations.endpoints.face import face
 from operations.letters.recording import DeadMessage, Ingested, ingest_all
 from tests.integration.operations.desk_letters import DeskLetters
 from tests.integration.operations.jobs import INPUT, Jobs, complete_message
-from tests.support.declared import assert_declared
+from tests.support.declared import declared_client
 from tests.support.ids import aged_id
 from tests.support.keys import insert_key
 
@@ -54,12 +54,7 @@ async def app(pool: Database) -> Any:
 
 async def client_of(app: Any, rows: asyncpg.Connection, scope: Scope) -> httpx2.AsyncClient:
     key = await insert_key(rows, "default", scope=scope)
-    return httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app=app, raise_app_exceptions=False),
-        base_url="http://operations",
-        headers={"Authorization": f"Bearer {key.reveal()}"},
-        event_hooks={"response": [assert_declared]},
-    )
+    return declared_client(app, key.reveal())
 
 
 @pytest.fixture

@@ -1,29 +1,16 @@
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import httpx2
-import pytest
 
 from darkroom_contracts.api import Scope
 from operations.groups.folding import FoldGroups
 from tests.integration.operations.groups.letters import add_letters
-from tests.integration.operations.http_api import Api, open_api, refusal
+from tests.integration.operations.http_api import Api
 from tests.integration.operations.jobs import Jobs
+from tests.support.declared import refusal
 
 GROUPS = "/v1/operations/dead-letter-groups"
-
-
-@pytest.fixture
-async def api(database: str, rows: asyncpg.Connection) -> AsyncIterator[Api]:
-    async with open_api(database, rows) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def operator(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
-    async with api.client() as http:
-        yield http
 
 
 async def test_an_observer_looks_at_groups(api: Api, jobs: Jobs) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from chassis.keys import ApiKey
 from darkroom_contracts.api import Scope
-from tests.integration.operations.http_api import Api, refusal
+from tests.integration.operations.http_api import Api
+from tests.support.declared import refusal
 from tests.support.keys import insert_key
 
 KEYS = "/v1/operations/keys"

@@ -1,38 +1,22 @@
 """Queues and workers over HTTP."""
 
-from collections.abc import AsyncIterator
-
-import asyncpg
 import httpx2
 import pytest
 
 from darkroom_contracts.api import Scope
-from tests.integration.operations.http_api import Api, open_api, refusal
+from tests.integration.operations.http_api import Api
 from tests.integration.operations.jobs import Jobs
+from tests.support.declared import refusal
 
 QUEUES, WORKERS = "/v1/operations/queues", "/v1/operations/workers"
 REASON = {"reason": "new weights"}
 ODD_NAMES = ["nothing", "%00", "%ED%A0%80", "..", "a%20b", "x" * 5000]
 
 
-@pytest.fixture
-async def api(database: str, jobs: Jobs) -> AsyncIterator[Api]:
-    rows = await asyncpg.connect(database)
-    async with open_api(database, rows) as opened:
-        yield opened
-    await rows.close()
-
-
-@pytest.fixture
-async def http(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
-    async with api.client() as client:
-        yield client
-
-
-async def test_a_model_is_paused_and_resumed(http: httpx2.AsyncClient, api: Api, jobs: Jobs) -> None:
+async def test_a_model_is_paused_and_resumed(operator: httpx2.AsyncClient, api: Api, jobs: Jobs) -> None:
     """An observer sees the pause with who made it; the audit log has both acts."""
     await jobs.queued(model="'shapes'")
-    paused = await http.post(f"{QUEUES}/shapes/pause", json=REASON)
+    paused = await operator.post(f"{QUEUES}/shapes/pause", json=REASON)
     assert (paused.status_code, paused.json()["expiring_within_day"]) == (200, 1)
     async with api.client(Scope.OBSERVER) as observer:
         listed = (await observer.get(QUEUES, params={"model": "shapes"})).json()
@@ -42,26 +26,26 @@ async def test_a_model_is_paused_and_resumed(http: httpx2.AsyncClient, api: Api,
     assert queue["broker"]["ready"] is None
     assert [(entry["action"], entry["reason"]) for entry in entries] == [("model.pause", "new weights")]
     assert queue["paused"]["by"] == entries[0]["actor"]
-    assert (await http.post(f"{QUEUES}/shapes/resume")).json() == {"model": "shapes", "resumed": True}
+    assert (await operator.post(f"{QUEUES}/shapes/resume")).json() == {"model": "shapes", "resumed": True}
 
 
-async def test_a_worker_is_drained_and_resumed(http: httpx2.AsyncClient, jobs: Jobs) -> None:
+async def test_a_worker_is_drained_and_resumed(operator: httpx2.AsyncClient, jobs: Jobs) -> None:
     """The list shows its state, and a repeated request changes nothing."""
     await jobs.session()
-    replies = [(await http.post(f"{WORKERS}/ansel/drain", json=REASON)).json() for _ in range(2)]
+    replies = [(await operator.post(f"{WORKERS}/ansel/drain", json=REASON)).json() for _ in range(2)]
     assert [reply["changed"] for reply in replies] == [True, False]
-    (worker,) = (await http.get(WORKERS, params={"worker": "ansel"})).json()["workers"]
+    (worker,) = (await operator.get(WORKERS, params={"worker": "ansel"})).json()["workers"]
     assert (worker["state"], worker["drain_requested_at"]) == ("drained", replies[0]["drain_requested_at"])
-    resumed = (await http.post(f"{WORKERS}/ansel/resume")).json()
+    resumed = (await operator.post(f"{WORKERS}/ansel/resume")).json()
     assert resumed == {"worker": "ansel", "drain_requested_at": None, "changed": True}
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-async def test_what_does_not_exist_is_not_found(http: httpx2.AsyncClient, name: str) -> None:
+async def test_what_does_not_exist_is_not_found(operator: httpx2.AsyncClient, name: str) -> None:
     """Neither a model nor a worker can have such a name, and nothing is written."""
     for path in (f"{QUEUES}/{name}", f"{WORKERS}/{name}"):
         for act, body in (("pause" if path.startswith(QUEUES) else "drain", REASON), ("resume", None)):
-            response = await http.post(f"{path}/{act}", json=body)
+            response = await operator.post(f"{path}/{act}", json=body)
             assert refusal(response)[:2] == (404, "not_found")
 
 
@@ -69,19 +53,19 @@ async def test_what_does_not_exist_is_not_found(http: httpx2.AsyncClient, name: 
     ("body", "field"),
     [({}, "reason"), ({"reason": ""}, "reason"), ({"reason": "a\x00b"}, "reason"), (REASON | {"until": 1}, "until")],
 )
-async def test_a_reason_is_required(http: httpx2.AsyncClient, jobs: Jobs, body: dict[str, str], field: str) -> None:
+async def test_a_reason_is_required(operator: httpx2.AsyncClient, jobs: Jobs, body: dict[str, str], field: str) -> None:
     """A wrong body names its field, and changes nothing."""
     await jobs.session()
     for path in (f"{QUEUES}/shapes/pause", f"{WORKERS}/ansel/drain"):
-        assert refusal(await http.post(path, json=body)) == (422, "invalid_request", field)
+        assert refusal(await operator.post(path, json=body)) == (422, "invalid_request", field)
     assert await jobs.value("SELECT count(*) FROM audit_log") == 0
 
 
 @pytest.mark.parametrize("path", [QUEUES, WORKERS])
-async def test_filters_are_checked(http: httpx2.AsyncClient, path: str) -> None:
+async def test_filters_are_checked(operator: httpx2.AsyncClient, path: str) -> None:
     """A parameter that does not exist, or that Postgres would refuse, is named."""
-    assert refusal(await http.get(f"{path}?colour=red")) == (422, "invalid_request", "colour")
-    assert refusal(await http.get(f"{path}?model=%00")) == (422, "invalid_request", "model")
+    assert refusal(await operator.get(f"{path}?colour=red")) == (422, "invalid_request", "colour")
+    assert refusal(await operator.get(f"{path}?model=%00")) == (422, "invalid_request", "model")
 
 
 async def test_an_observer_looks_and_does_not_act(api: Api, jobs: Jobs) -> None:

@@ -1,6 +1,5 @@
 """The log over HTTP: queries, problems, and what no response holds."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -11,28 +10,16 @@ from prometheus_client import REGISTRY
 
 from darkroom_contracts.api import Scope
 from tests.integration.webhooks.history.log import Log
-from tests.integration.webhooks.http_api import Api, open_api, refusal
+from tests.integration.webhooks.http_api import Api, open_api
+from tests.support.declared import refusal
 
 LIST = "/v1/webhook-deliveries"
 
 
 @pytest.fixture
-async def api(database: str, rows: asyncpg.Connection) -> AsyncIterator[Api]:
-    async with open_api(database, rows) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
-    """Yield a client of the tenant `ada`."""
-    async with api.client("ada") as http:
-        yield http
-
-
-@pytest.fixture
 async def log(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> Log:
     """Return the log of the client's tenant."""
-    return Log(rows, await rows.fetchval("SELECT id FROM tenants WHERE name = 'ada'"))
+    return Log(rows, await rows.fetchval("SELECT id FROM tenants WHERE name = 'shop'"))
 
 
 async def read(client: httpx2.AsyncClient, **query: Any) -> Any:
@@ -103,7 +90,7 @@ async def test_operators_deliveries_need_an_operator_and_the_audience(api: Api, 
     """A client is refused; an operator's list is that of its tenant without the audience."""
     operators = log.operators()
     [delivery] = await operators.deliver(await operators.endpoint(), event="webhook_endpoint.failing")
-    async with api.client("ada") as client, api.client("ada", Scope.OPERATOR) as operator:
+    async with api.client("shop") as client, api.client("shop", Scope.OPERATOR) as operator:
         assert refusal(await client.get(LIST, params={"audience": "operator"}))[0] == 403
         assert (await read(operator))["deliveries"] == []
         [item] = (await read(operator, audience="operator"))["deliveries"]
@@ -156,8 +143,8 @@ async def test_a_tenant_sends_again_at_a_rate(database: str, rows: asyncpg.Conne
     """Single deliveries and recoveries are counted apart; what is refused is not counted."""
     rates = {"DARKROOM_WEBHOOKS_REDELIVERIES_PER_HOUR": "2", "DARKROOM_WEBHOOKS_RECOVERIES_PER_HOUR": "1"}
     recovery = {"since": "2000-01-01T00:00:00Z"}
-    async with open_api(database, rows, **rates) as api, api.client("ada") as client:
-        log = Log(rows, await rows.fetchval("SELECT id FROM tenants WHERE name = 'ada'"))
+    async with open_api(database, rows, **rates) as api, api.client("shop") as client:
+        log = Log(rows, await rows.fetchval("SELECT id FROM tenants WHERE name = 'shop'"))
         [delivery] = await log.deliver(await log.endpoint(), 1, "failed")
         assert (await client.post(f"{LIST}/{uuid4()}/redeliver")).status_code == 404
         for status in (202, 202, 429):

@@ -10,8 +10,9 @@ import httpx2
 import pytest
 
 from darkroom_contracts.api import Scope
-from tests.integration.webhooks.http_api import open_api, refusal
+from tests.integration.webhooks.http_api import open_api
 from tests.integration.webhooks.registry.made import PATH, URL, make
+from tests.support.declared import refusal
 
 RATES = {"DARKROOM_WEBHOOKS_CREATIONS_PER_HOUR": "3", "DARKROOM_WEBHOOKS_TESTS_PER_HOUR": "4"}
 MINUTES_BETWEEN_TESTS = 15

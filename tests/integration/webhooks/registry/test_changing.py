@@ -8,8 +8,9 @@ import asyncpg
 import httpx2
 import pytest
 
-from tests.integration.webhooks.http_api import OLD_KEY, refusal
+from tests.integration.webhooks.http_api import OLD_KEY
 from tests.integration.webhooks.registry.made import PATH, change, make, read
+from tests.support.declared import refusal
 from webhooks.secrets import MasterKeys
 
 FAILING = """

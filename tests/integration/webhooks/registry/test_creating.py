@@ -10,8 +10,8 @@ import pytest
 from darkroom_contracts.api.webhook_endpoints import MAX_ENDPOINTS
 from darkroom_contracts.webhooks import TERMINAL_EVENTS, OperatorEvent
 from darkroom_contracts.webhooks.signing import PUBLIC_KEY_PREFIX, decode_key
-from tests.integration.webhooks.http_api import refusal
 from tests.integration.webhooks.registry.made import PATH, URL, make, read
+from tests.support.declared import refusal
 
 
 async def test_a_url_is_enough(client: httpx2.AsyncClient) -> None:

@@ -6,8 +6,8 @@ import asyncpg
 import httpx2
 import pytest
 
-from tests.integration.webhooks.http_api import refusal
 from tests.integration.webhooks.registry.made import PATH, make, read
+from tests.support.declared import refusal
 
 REQUESTS = [
     ("GET", "", None),

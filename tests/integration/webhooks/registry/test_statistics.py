@@ -7,8 +7,8 @@ import asyncpg
 import httpx2
 import pytest
 
-from tests.integration.webhooks.http_api import refusal
 from tests.integration.webhooks.registry.made import PATH, make
+from tests.support.declared import refusal
 from webhooks.registry import statistics
 
 DELIVERIES = """

@@ -5,8 +5,8 @@ import json
 import asyncpg
 import httpx2
 
-from tests.integration.webhooks.http_api import refusal
 from tests.integration.webhooks.registry.made import PATH, change, make
+from tests.support.declared import refusal
 
 
 async def test_a_test_event_is_recorded(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
