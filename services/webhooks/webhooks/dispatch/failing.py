@@ -40,26 +40,30 @@ class FailingEndpoints:
 
     def outcomes_of(self, completions: Sequence[Completion]) -> list[EndpointOutcome]:
         """Return what is to be noted. A success of an endpoint that works changes nothing."""
-        by_endpoint: defaultdict[UUID, list[Completion]] = defaultdict(list)
+        by_receiver: defaultdict[tuple[UUID, str | None], list[Completion]] = defaultdict(list)
         for completion in completions:
             if not completion.endpoint.implicit:
-                by_endpoint[completion.endpoint.id].append(completion)
-        outcomes = [self._outcome_of(endpoint_id, group) for endpoint_id, group in by_endpoint.items()]
+                by_receiver[completion.endpoint.id, completion.endpoint.url].append(completion)
+        outcomes = [self._outcome_of(*receiver, group) for receiver, group in by_receiver.items()]
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def _outcome_of(self, endpoint_id: UUID, completions: Sequence[Completion]) -> EndpointOutcome | None:
+    def _outcome_of(
+        self, endpoint_id: UUID, url: str | None, completions: Sequence[Completion]
+    ) -> EndpointOutcome | None:
         works = any(each.outcome is DeliveryOutcome.SUCCEEDED for each in completions)
         failures = [each for each in completions if each.outcome is DeliveryOutcome.FAILED]
         if any(each.gone for each in failures):
-            return EndpointOutcome(endpoint_id=endpoint_id, works=False, gone=True)
+            return EndpointOutcome(endpoint_id=endpoint_id, url=url, works=False, gone=True)
         if works:
             self._seen_since.pop(endpoint_id, None)
             was_failing = any(each.endpoint.failing for each in completions)
-            return EndpointOutcome(endpoint_id=endpoint_id, works=True) if was_failing else None
+            return EndpointOutcome(endpoint_id=endpoint_id, url=url, works=True) if was_failing else None
         if not failures:
             return None
         confirmed = self._is_confirmed(endpoint_id)
-        return EndpointOutcome(endpoint_id=endpoint_id, works=False, confirmed=confirmed, error=failures[-1].error)
+        return EndpointOutcome(
+            endpoint_id=endpoint_id, url=url, works=False, confirmed=confirmed, error=failures[-1].error
+        )
 
     def _is_confirmed(self, endpoint_id: UUID) -> bool:
         """Note a failure, and return whether the first one without a success since was long ago."""

@@ -149,12 +149,12 @@ SELECT bury_delivery(id, message) FROM unnest(:ids::uuid[], :messages::text[]) A
 SELECT resolve_delivery(id) FROM unnest(:ids::uuid[]) AS ended (id);
 
 -- name: note_outcomes(outcomes, warn_hours, disable_hours)
--- A standing endpoint is failing from its first failed attempt after a success until the next success. Rows are written
--- where that changes, locked in the order of their ids, and returned if operators get an event about them. Only `confirmed`
--- failures have consequences.
+-- A standing endpoint is failing from its first failed attempt after a success until the next success, both at its present
+-- URL. Rows are written where that changes, locked in the order of their ids, and returned if operators get an event about
+-- them. Only `confirmed` failures have consequences.
 WITH outcomes AS (
     SELECT * FROM jsonb_to_recordset(:outcomes) AS outcome (
-        endpoint_id uuid, works boolean, gone boolean, confirmed boolean, error text)
+        endpoint_id uuid, url text, works boolean, gone boolean, confirmed boolean, error text)
 ), judged AS (
     SELECT endpoint.id, works,
         gone OR (confirmed AND failing_since < now() - make_interval(hours => :disable_hours)) AS disables, CASE
@@ -165,7 +165,7 @@ WITH outcomes AS (
             WHEN warned_at IS NULL AND failing_since < now() - make_interval(hours => :warn_hours)
             THEN format('Every attempt failed for %s hours. The last one: %s', :warn_hours::integer, error)
         END AS reason
-    FROM webhook_endpoints AS endpoint JOIN outcomes ON outcomes.endpoint_id = endpoint.id
+    FROM webhook_endpoints AS endpoint JOIN outcomes ON outcomes.endpoint_id = endpoint.id AND outcomes.url = endpoint.url
     WHERE endpoint.id = ANY (ARRAY(SELECT endpoint_id FROM outcomes))  -- by the index, however many there are
         AND NOT implicit AND deleted_at IS NULL AND status <> 'disabled' AND CASE
         WHEN works THEN failing_since IS NOT NULL

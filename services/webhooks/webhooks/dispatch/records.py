@@ -55,6 +55,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     tenant_id: UUID
     implicit: bool
+    url: str | None = None
+    """Where a standing endpoint's deliveries are sent; None for an implicit one, whose jobs have URLs of their own."""
     rotation: int
     master_key: str | None
     """The secret's; None for an endpoint that was never used."""
@@ -137,6 +139,8 @@ class EndpointOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a batch of attempts showed of a standing endpoint."""
 
     endpoint_id: UUID
+    url: str | None
+    """Where they were sent; says nothing of an endpoint that has another URL by now."""
     works: bool
     """Whether one of them succeeded."""
     gone: bool = False

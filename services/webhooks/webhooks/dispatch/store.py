@@ -207,6 +207,7 @@ def _due(row: Row) -> Due:
         id=row["endpoint_id"],
         tenant_id=row["tenant_id"] or NO_TENANT,
         implicit=row["implicit"],
+        url=None if row["implicit"] else row["url"],
         rotation=row["rotation"],
         master_key=row["master_key"],
         previous_master_key=row["previous_master_key"],

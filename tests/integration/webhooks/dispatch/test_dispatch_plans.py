@@ -32,7 +32,7 @@ JOBS = """
 """
 ENDPOINTS = """
     INSERT INTO webhook_endpoints (tenant_id, url, events)
-    SELECT $1, 'https://standing.example/' || n, '{job.canceled}' FROM generate_series(1, 5000) AS n
+    SELECT $1, 'https://standing.example/', '{job.canceled}' FROM generate_series(1, 5000)
 """
 DELIVERIES = f"""
     INSERT INTO webhook_deliveries (id, endpoint_id, tenant_id, job_id, job_version, event, url, origin, status,
@@ -97,7 +97,8 @@ class Place:
 
     def others(self) -> list[tuple[str, str, int]]:
         """Return those of completing, reaping and the rest."""
-        outcomes = [{"endpoint_id": str(each), "works": False, "gone": False} for each in self.standing[:10]]
+        outcome = {"url": "https://standing.example/", "works": False, "gone": False}
+        outcomes = [{"endpoint_id": str(each), **outcome} for each in self.standing[:10]]
         ended = [
             {"id": str(each), "number": 1, "token": str(token), "outcome": "succeeded", "status": "succeeded"}
             for each, token in self.flying

@@ -12,7 +12,7 @@ from webhooks.dispatch import failing as module
 from webhooks.dispatch.failing import CONFIRMED_SECONDS, FailingEndpoints
 from webhooks.dispatch.records import Completion, Endpoint, EndpointOutcome
 
-STANDING = endpoint(implicit=False)
+STANDING = endpoint(implicit=False, url="https://example.com/hook")
 FAILING = msgspec.structs.replace(STANDING, failing=True)
 
 
@@ -59,6 +59,16 @@ def test_an_endpoint_is_noted_once() -> None:
     outcomes = noted(FAILURE, other, RELEASE, FAILURE)
     assert [outcome.endpoint_id for outcome in outcomes] == [STANDING.id, other.endpoint.id]
     assert (outcomes[0].works, outcomes[0].gone, outcomes[0].error) == (False, False, "It was failed.")
+
+
+def test_each_url_is_noted_alone() -> None:
+    """Of an endpoint that was moved while its deliveries were in flight."""
+    moved = msgspec.structs.replace(STANDING, url="https://example.com/new")
+    gone, failed = noted(
+        completion(STANDING, DeliveryOutcome.FAILED, gone=True), completion(moved, DeliveryOutcome.FAILED)
+    )
+    assert (gone.endpoint_id, gone.url, gone.gone) == (STANDING.id, STANDING.url, True)
+    assert (failed.endpoint_id, failed.url, failed.gone) == (STANDING.id, moved.url, False)
 
 
 def test_one_success_ends_the_failures() -> None:
