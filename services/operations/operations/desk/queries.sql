@@ -77,26 +77,15 @@ SELECT id FROM (
 WHERE id < :before::uuid AND id >= :since::uuid
 ORDER BY id DESC LIMIT :at_most;
 
--- name: walk_named(id, before, since, at_most)
--- Letters by their own id, or by that of their job, delivery or group.
-SELECT id FROM (
-    SELECT id FROM dead_letters WHERE id = :id
-    UNION
-    SELECT id FROM dead_letters WHERE job_id = :id AND kind IN ('job', 'orphan')
-    UNION
-    SELECT id FROM dead_letters WHERE job_id = :id AND kind = 'webhook'
-    UNION
-    SELECT id FROM dead_letters WHERE delivery_id = :id AND kind = 'webhook' AND status IN ('open', 'replaying')
-    UNION
-    SELECT id FROM (
-        SELECT id FROM dead_letters
-        WHERE (group_id, id) < (:id, :before::uuid) AND (group_id, id) >= (:id, :since::uuid)
-        ORDER BY group_id DESC, id DESC LIMIT :at_most
-    ) AS of_group
-    OFFSET 0
-) AS named
-WHERE id < :before AND id >= :since
-ORDER BY id DESC LIMIT :at_most;
+-- name: find_named(id)
+-- Letters by their own id, or by that of their job or delivery, which are few.
+SELECT id FROM dead_letters WHERE id = :id
+UNION
+SELECT id FROM dead_letters WHERE job_id = :id AND kind IN ('job', 'orphan')
+UNION
+SELECT id FROM dead_letters WHERE job_id = :id AND kind = 'webhook'
+UNION
+SELECT id FROM dead_letters WHERE delivery_id = :id AND kind = 'webhook' AND status IN ('open', 'replaying');
 
 -- Walks through the open letters of a scope, the oldest first. `after` is exclusive, as `before` is.
 
@@ -123,27 +112,6 @@ ORDER BY worker, id LIMIT :at_most;
 SELECT id FROM dead_letters
 WHERE (tenant_id, id) > (:tenant_id::uuid, :after::uuid) AND (tenant_id, id) < (:tenant_id, :before::uuid)
 ORDER BY tenant_id, id LIMIT :at_most;
-
--- name: scope_named(id, after, before, at_most)
--- As walk_named.
-SELECT id FROM (
-    SELECT id FROM dead_letters WHERE id = :id
-    UNION
-    SELECT id FROM dead_letters WHERE job_id = :id AND kind IN ('job', 'orphan')
-    UNION
-    SELECT id FROM dead_letters WHERE job_id = :id AND kind = 'webhook'
-    UNION
-    SELECT id FROM dead_letters WHERE delivery_id = :id AND kind = 'webhook' AND status IN ('open', 'replaying')
-    UNION
-    SELECT id FROM (
-        SELECT id FROM dead_letters
-        WHERE status = 'open' AND (group_id, id) > (:id, :after::uuid) AND (group_id, id) < (:id, :before::uuid)
-        ORDER BY group_id, id LIMIT :at_most
-    ) AS of_group
-    OFFSET 0
-) AS named
-WHERE id > :after AND id < :before
-ORDER BY id LIMIT :at_most;
 
 -- name: read_letters(ids, status, kind, model, tenant_id, reason, fingerprint, group_id, worker, job_id, text, named, at_most)
 -- Those of the letters that match, the newest first. In `text`, # stands for what error_shape() replaces.

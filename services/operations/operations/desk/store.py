@@ -79,7 +79,10 @@ async def walk_job(connection: Connection, job_id: UUID, window: Window, at_most
 
 async def walk_named(connection: Connection, named: UUID, window: Window, at_most: int) -> list[UUID]:
     """Return the newest ids of the letters that an id names: their own, their job's, delivery's or group's."""
-    return await _ids(queries.walk_named(connection, id=named, **window._asdict(), at_most=at_most))
+    of_group = await walk_groups(connection, [named], window, at_most, only_open=False)
+    others = await _ids(queries.find_named(connection, id=named))
+    wanted = {*of_group, *(each for each in others if window.since <= each < window.before)}
+    return sorted(wanted, reverse=True)[:at_most]
 
 
 async def scope_kinds(connection: Connection, kinds: Sequence[LetterKind], span: Span, at_most: int) -> list[UUID]:
@@ -104,7 +107,9 @@ async def scope_tenant(connection: Connection, tenant_id: UUID, span: Span, at_m
 
 async def scope_named(connection: Connection, named: UUID, span: Span, at_most: int) -> list[UUID]:
     """Return the oldest ids of the letters that an id names: their own, their job's, delivery's or group's."""
-    return await _ids(queries.scope_named(connection, id=named, **span._asdict(), at_most=at_most))
+    of_group = await scope_group(connection, named, span, at_most)
+    others = await _ids(queries.find_named(connection, id=named))
+    return sorted({*of_group, *(each for each in others if span.after < each < span.before)})[:at_most]
 
 
 async def read_letters(

@@ -55,14 +55,12 @@ class Place:
             ("walk_tenant", f"'{self.tenant}', {window}, {PAGE}", PAGE),
             ("walk_worker", f"'rare', {window}, {PAGE}", PAGE),
             ("walk_job", f"'{self.job}', {window}, {PAGE}", 1),
-            ("walk_named", f"'{self.job}', {window}, {PAGE}", 1),
-            ("walk_named", f"'{self.group}', {window}, {PAGE}", FEW),
+            ("find_named", f"'{self.job}'", 1),
+            ("find_named", f"'{self.group}'", 0),
             ("scope_kinds", f"ARRAY['job', 'orphan'], {span}, {PAGE}", 2 * PAGE),
             ("scope_group", f"'{self.group}', {span}, {PAGE}", FEW),
             ("scope_worker", f"'rare', {span}, {PAGE}", FEW),
             ("scope_tenant", f"'{self.tenant}', {span}, {PAGE}", FEW),
-            ("scope_named", f"'{self.job}', {span}, {PAGE}", 1),
-            ("scope_named", f"'{self.group}', {span}, {PAGE}", FEW),
             ("read_letters", f"{some}, {NOTHING}, {PAGE}", 2 * len(self.page)),
             ("list_acts", f"{one}, 100", 0),
             ("find_letter", one, 1),
@@ -113,7 +111,7 @@ async def test_no_statement_grows_with_the_letters(pool: Database, place: Place,
         await connection.execute(statistics)
     for name, arguments, rows in place.statements():
         for generic in (False, True):
-            walks = name.startswith(("walk_", "scope_"))
+            walks = name.startswith(("walk_", "scope_", "find_named"))
             async with pool.index_walk() if walks else pool.transaction() as connection:
                 plan = await explain(connection, getattr(queries, name).sql, arguments, generic=generic)
                 await connection.execute("ROLLBACK")
