@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 from uuid import UUID
 
 from chassis.cursor import MalformedCursorError, decode_cursor, next_cursor
@@ -24,13 +24,12 @@ NEWEST = UUID(int=(1 << 128) - 1)
 OLDEST = UUID(int=0)
 ANY = "any"
 
-_Walk: TypeAlias = Callable[[Connection, Window, int], Awaitable[list[UUID]]]
-
 
 class Way(NamedTuple):
     """How a page finds its letters."""
 
-    walk: _Walk
+    walk: Callable[..., Awaitable[list[UUID]]]
+    """One of the store's, which a connection, a window and a number of letters complete."""
     matches_all: bool = False
     """Whether each letter on the way matches, so that looking at one more than the page shows is enough."""
     keys: int = 1
@@ -62,7 +61,7 @@ async def _page(connection: Connection, query: DeadLetterQuery, criteria: Criter
     status = None if query.status == ANY else query.status
     way = await _way(connection, criteria, status)
     at_most = way.looks_at(query.limit)
-    ids = await way.walk(connection, window, at_most)
+    ids = await way.walk(connection, window=window, at_most=at_most)
     found = await store.read_letters(connection, ids, criteria, status, query.limit)
     return DeadLetterList(found, next_cursor(ids, [each.id for each in found], query.limit, at_most))
 
@@ -96,21 +95,22 @@ def window_of(wanted: LetterFilter) -> Window:
 async def _way(connection: Connection, criteria: Criteria, status: str | None) -> Way:
     only_open = status == LetterStatus.OPEN
     if criteria.named is not None:
-        return Way(partial(_of_named, criteria.named))
+        return Way(partial(store.walk_named, named=criteria.named))
     if criteria.job_id is not None:
-        return Way(partial(_of_job, criteria.job_id))
+        return Way(partial(store.walk_job, job_id=criteria.job_id))
     if (groups := await _groups(connection, criteria)) is not None:
         matches_all = _is_of_groups(criteria) and status in (None, LetterStatus.OPEN)
-        return Way(partial(_of_groups, groups, only_open), matches_all, len(groups) or 1)
+        return Way(partial(store.walk_groups, groups=groups, only_open=only_open), matches_all, len(groups) or 1)
     if criteria.worker is not None:
-        return Way(partial(_of_worker, criteria.worker))
+        return Way(partial(store.walk_worker, worker=criteria.worker))
     if criteria.tenant_id is not None:
         return Way(
-            partial(_of_tenant, criteria.tenant_id), criteria == Criteria(tenant_id=criteria.tenant_id) and not status
+            partial(store.walk_tenant, tenant_id=criteria.tenant_id),
+            criteria == Criteria(tenant_id=criteria.tenant_id) and not status,
         )
     kinds = list(LetterKind) if criteria.kind is None else [criteria.kind]
     matches_all = criteria == Criteria(kind=criteria.kind) and status in (None, LetterStatus.OPEN)
-    return Way(partial(_of_kinds, kinds, only_open), matches_all, len(kinds))
+    return Way(partial(store.walk_kinds, kinds=kinds, only_open=only_open), matches_all, len(kinds))
 
 
 async def _groups(connection: Connection, criteria: Criteria) -> list[UUID] | None:
@@ -126,34 +126,6 @@ async def _groups(connection: Connection, criteria: Criteria) -> list[UUID] | No
 def _is_of_groups(criteria: Criteria) -> bool:
     """Return whether all letters of a group match alike."""
     return (criteria.tenant_id, criteria.worker, criteria.text) == (None, None, None)
-
-
-async def _of_named(named: UUID, connection: Connection, window: Window, at_most: int) -> list[UUID]:
-    return await store.walk_named(connection, named, window, at_most)
-
-
-async def _of_job(job_id: UUID, connection: Connection, window: Window, at_most: int) -> list[UUID]:
-    return await store.walk_job(connection, job_id, window, at_most)
-
-
-async def _of_groups(
-    groups: list[UUID], only_open: bool, connection: Connection, window: Window, at_most: int
-) -> list[UUID]:
-    return await store.walk_groups(connection, groups, window, at_most, only_open=only_open)
-
-
-async def _of_worker(worker: str, connection: Connection, window: Window, at_most: int) -> list[UUID]:
-    return await store.walk_worker(connection, worker, window, at_most)
-
-
-async def _of_tenant(tenant_id: UUID, connection: Connection, window: Window, at_most: int) -> list[UUID]:
-    return await store.walk_tenant(connection, tenant_id, window, at_most)
-
-
-async def _of_kinds(
-    kinds: list[LetterKind], only_open: bool, connection: Connection, window: Window, at_most: int
-) -> list[UUID]:
-    return await store.walk_kinds(connection, kinds, window, at_most, only_open=only_open)
 
 
 def _uuid(text: str | None) -> UUID | None:
