@@ -5,6 +5,8 @@ import binascii
 from collections.abc import Sequence
 from uuid import UUID
 
+NEWEST = UUID(int=(1 << 128) - 1)
+"""No id is above it."""
 _VERSION = b"\x01"
 _LENGTH = 17
 """Bytes of a version and an id."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from chassis.cursor import MalformedCursorError, decode_cursor, encode_cursor
+from chassis.cursor import NEWEST, MalformedCursorError, decode_cursor, encode_cursor
 from chassis.postgres import Connection, Database
 from darkroom_contracts.api.replays import (
     BulkReplay,
@@ -21,7 +21,6 @@ from operations.audit import log as audit
 from operations.bulk import store
 from operations.errors import ConflictError, CountDiffersError, InvalidRequestError, NotFoundError
 
-_LAST_ID = UUID(int=2**128 - 1)
 _WITHOUT_REASON = "An operator paused it."
 
 _Change: TypeAlias = Callable[[Connection], Awaitable[BulkReplay | None]]
@@ -59,7 +58,7 @@ class Control:
     async def page(self, query: BulkReplayQuery) -> BulkReplayList:
         """Return a page of replays. Raises InvalidRequestError."""
         try:
-            before = _LAST_ID if query.cursor is None else decode_cursor(query.cursor)
+            before = NEWEST if query.cursor is None else decode_cursor(query.cursor)
         except MalformedCursorError as error:
             raise InvalidRequestError("The cursor is not a `next_cursor` of a page before.") from error
         async with self._database.connection() as connection:

@@ -5,8 +5,8 @@ from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
-from chassis.cursor import MalformedCursorError, decode_cursor, next_cursor
-from chassis.decoding import invalid
+from chassis.cursor import NEWEST, next_cursor
+from chassis.decoding import position
 from chassis.moments import first_id_at
 from chassis.postgres import Connection, Database
 from darkroom_contracts.api.dead_letters import DeadLetterList, DeadLetterQuery, LetterFilter
@@ -20,7 +20,6 @@ MOST_GROUPS = 1000
 """Most groups that a page merges. A filter that fits more of them is applied to the letters instead."""
 MOST_ENTRIES = 50_000
 """Most index entries of a page that merges several groups."""
-NEWEST = UUID(int=(1 << 128) - 1)
 OLDEST = UUID(int=0)
 ANY = "any"
 
@@ -48,7 +47,7 @@ class Letters:
 
     async def page(self, query: DeadLetterQuery) -> DeadLetterList:
         """Return a page of the dead letters that match. Raises ProblemError, 422, for a malformed cursor."""
-        before = min(window_of(query).before, _position(query.cursor))
+        before = min(window_of(query).before, position(query.cursor))
         window = window_of(query)._replace(before=before)
         async with self._database.index_walk() as connection:
             criteria = await criteria_of(connection, query)
@@ -136,12 +135,3 @@ def _uuid(text: str | None) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-def _position(cursor: str | None) -> UUID:
-    if cursor is None:
-        return NEWEST
-    try:
-        return decode_cursor(cursor)
-    except MalformedCursorError as error:
-        raise invalid("cursor", "is not one that this list returned; send `next_cursor` unchanged") from error

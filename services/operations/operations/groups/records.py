@@ -5,6 +5,8 @@ from uuid import UUID
 
 import msgspec
 
+from chassis.cursor import NEWEST
+
 
 class Position(msgspec.Struct, frozen=True):
     """Where a group stands in the list: groups with open letters first, then by the time of their newest letter."""
@@ -14,7 +16,7 @@ class Position(msgspec.Struct, frozen=True):
     id: UUID
 
 
-FIRST = Position(True, datetime.max.replace(tzinfo=UTC), UUID(int=(1 << 128) - 1))
+FIRST = Position(True, datetime.max.replace(tzinfo=UTC), NEWEST)
 """Before all groups."""
 FIRST_CLOSED = Position(False, FIRST.seen_at, FIRST.id)
 """Before all groups without open letters."""

@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from chassis.auth import Caller
-from chassis.cursor import MalformedCursorError, decode_cursor, next_cursor
-from chassis.decoding import invalid
+from chassis.cursor import next_cursor
+from chassis.decoding import position
 from chassis.postgres import Connection, Database
 from darkroom_contracts.api.webhook_deliveries import (
     MAX_ATTEMPTS_SHOWN,
@@ -24,7 +24,6 @@ from webhooks.registry.lookup import owner_of
 LOOKED_AT = 1000
 """Most deliveries that a page looks at to find those that match a filter without an index."""
 UNDELIVERED = frozenset({DeliveryStatus.FAILED, DeliveryStatus.RETIRED, DeliveryStatus.CANCELED})
-_NEWEST = UUID(int=(1 << 128) - 1)
 
 
 class Deliveries:
@@ -38,7 +37,7 @@ class Deliveries:
 
         Raises ProblemError: 422 for a malformed cursor, 403 for a client's key that asks for the operators'.
         """
-        owner, before = owner_of(query.audience, caller), _position(query.cursor)
+        owner, before = owner_of(query.audience, caller), position(query.cursor)
         at_most = looks_at(query)
         async with self._database.connection() as connection:
             endpoints = _matching(await store.find_endpoints(connection, owner), query.endpoint)
@@ -82,15 +81,6 @@ async def _walk(
     if query.status in UNDELIVERED:
         return await store.walk_undelivered(connection, endpoints, query.status, before, at_most)
     return await store.walk_deliveries(connection, endpoints, before, at_most)
-
-
-def _position(cursor: str | None) -> UUID:
-    if cursor is None:
-        return _NEWEST
-    try:
-        return decode_cursor(cursor)
-    except MalformedCursorError as error:
-        raise invalid("cursor", "is not one that this list returned; send `next_cursor` unchanged") from error
 
 
 def _matching(endpoints: list[EndpointOfLog], wanted: str | None) -> list[UUID]:

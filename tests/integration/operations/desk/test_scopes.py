@@ -6,11 +6,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from chassis.cursor import NEWEST
 from chassis.postgres import Database
 from darkroom_contracts.api.dead_letters import LetterScope
 from darkroom_contracts.states import LetterKind
 from operations.desk.scopes import walk
-from operations.desk.searching import NEWEST, OLDEST
+from operations.desk.searching import OLDEST
 from tests.integration.operations.desk_letters import DeskLetters
 
 
