@@ -103,7 +103,7 @@ IN_SCHEMA = (
 IN_CONSUMER = (
     Mutation(
         "a claim takes what another holds",
-        "AND status = 'queued' AND cancel_requested_at",
+        "AND status || '' = 'queued' AND cancel_requested_at",
         "AND status IN ('queued', 'running') AND cancel_requested_at",
         "began while it was running|a claim took what it must not|the message is given back",
     ),

@@ -67,6 +67,13 @@ def nodes(plan: Plan) -> Iterator[Plan]:
         yield from nodes(child)
 
 
+def rows_looked_at(plan: Plan) -> float:
+    """Rows that the scans found in tables or their indexes, filtered ones included."""
+    scans = [node for node in nodes(plan) if "Relation Name" in node and "Scan" in node["Node Type"]]
+    seen = ((scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"] for scan in scans)
+    return float(sum(seen))
+
+
 def buffers(plan: Plan) -> int:
     """Pages looked at, cached or not."""
     return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])

@@ -114,8 +114,9 @@ WITH RECURSIVE present (destination) AS (
     ) FROM present WHERE destination IS NOT NULL
 ), due AS (
     SELECT destination, count(*) OVER () AS destinations FROM present
-    WHERE destination <> ALL (:skipped::text[]) AND EXISTS (
-        SELECT FROM outbox WHERE outbox.destination = present.destination AND available_at <= now())
+    WHERE destination <> ALL (:skipped::text[]) AND (
+        SELECT available_at FROM outbox WHERE outbox.destination = present.destination ORDER BY available_at LIMIT 1
+    ) <= now()
 ), shared AS (
     SELECT destination, CASE
         WHEN destination = ANY (:probed::text[]) THEN 1
@@ -155,11 +156,11 @@ DELETE FROM outbox WHERE id = ANY (:ids);
 -- name: delete_unchanged_messages(ids, created)
 -- A renewed row has another time of creation; a row that another relay has locked is published by that relay.
 WITH confirmed AS (
-    SELECT id FROM unnest(:ids::bigint[], :created::timestamptz[]) AS known (id, created_at)
-    JOIN outbox USING (id, created_at)
-    FOR UPDATE OF outbox SKIP LOCKED
+    SELECT message.id FROM unnest(:ids::bigint[], :created::timestamptz[]) AS known (id, created_at) CROSS JOIN LATERAL (
+        SELECT id FROM outbox WHERE id = known.id AND created_at = known.created_at FOR UPDATE SKIP LOCKED
+    ) AS message
 )
-DELETE FROM outbox USING confirmed WHERE outbox.id = confirmed.id RETURNING outbox.id;
+DELETE FROM outbox WHERE id = ANY (ARRAY(SELECT id FROM confirmed)) RETURNING id;
 
 -- name: postpone_messages(ids, seconds)!
 -- Longer each time, but at most a minute, so that no message waits much longer than the outage. Counted from
@@ -172,13 +173,15 @@ WHERE id = ANY (:ids);
 
 -- name: renew_announcements(jobs, generations, created)!
 -- The message may have reached its queue only now. It never waits for a job's row: its lock's owner acts on the job.
+-- With `status || ''` the job is looked up by its id, and not by walking an index of queued jobs (docs/decisions/0054).
 WITH late AS (
-    SELECT id, announced.created_at
+    SELECT job.id, announced.created_at
     FROM unnest(:jobs::uuid[], :generations::integer[], :created::timestamptz[])
         AS announced (id, generation, created_at)
-    JOIN jobs USING (id, generation)
-    WHERE status = 'queued'
-    FOR UPDATE OF jobs SKIP LOCKED
+    CROSS JOIN LATERAL (
+        SELECT id FROM jobs WHERE id = announced.id AND generation = announced.generation AND status || '' = 'queued'
+        FOR UPDATE SKIP LOCKED
+    ) AS job
 )
 UPDATE jobs SET announced_at = announced_at + (clock_timestamp() - late.created_at)
 FROM late WHERE jobs.id = late.id;

@@ -101,7 +101,7 @@ class Relay(Loop):
         """Delete messages whose confirms arrived after their batch, unless they were requested again since."""
         if not self._late:
             return
-        async with self._database.transaction() as connection:
+        async with self._database.index_walk() as connection:
             late = list(self._late)
             deleted = await self._outbox.delete_unchanged(connection, late)
             await self._outbox.renew_announcements(connection, [message for message in deleted if _is_late(message)])

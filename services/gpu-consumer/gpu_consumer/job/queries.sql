@@ -1,3 +1,6 @@
+-- A job is looked up by its id. With `status || ''` instead of `status`, no partial index of jobs in a status answers that:
+-- planned while such an index is empty, a kept plan would walk all of it (docs/decisions/0054).
+
 -- name: claim(job_id, generation, token, worker, session, lease, stamped_at, rendered)^
 -- Claim the job: the protocol's guard, the attempt's row and the started event in one statement.
 -- A token begins one attempt: a claim whose answer was lost, repeated after that attempt was reaped, claims nothing.
@@ -7,7 +10,7 @@ WITH claimed AS (
     UPDATE jobs SET
         status = 'running', attempt = attempt + 1, worker = :worker, session_id = :session, started_at = now(),
         next_attempt_at = NULL, lease_token = :token, lease_expires_at = now() + :lease, step = NULL, steps = NULL
-    WHERE id = :job_id AND generation = :generation AND status = 'queued' AND cancel_requested_at IS NULL
+    WHERE id = :job_id AND generation = :generation AND status || '' = 'queued' AND cancel_requested_at IS NULL
         AND attempt < max_attempts
         AND (:rendered OR (
             expires_at > now() AND (deadline_at IS NULL OR deadline_at > now())
@@ -49,11 +52,11 @@ FROM instance LEFT JOIN jobs ON jobs.id = :job_id;
 -- name: note_parked(job_id, generation, wait)!
 -- A newer message may reach the queue later than the parked one.
 UPDATE jobs SET announced_at = greatest(announced_at, clock_timestamp() + :wait)
-WHERE id = :job_id AND generation = :generation AND status = 'queued';
+WHERE id = :job_id AND generation = :generation AND status || '' = 'queued';
 
 -- name: heartbeat(job_id, token, lease, step, steps)^
 UPDATE jobs SET lease_expires_at = now() + :lease, step = :step, steps = :steps
-WHERE id = :job_id AND lease_token = :token AND status = 'running'
+WHERE id = :job_id AND lease_token = :token AND status || '' = 'running'
 RETURNING cancel_requested_at IS NOT NULL AS cancel_requested,
     extract(epoch FROM now() - cancel_requested_at)::float8 AS cancel_age;
 
