@@ -6,13 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from chassis.errors import DatabaseUnavailableError
 from chassis.postgres import Database, load_queries
-from chassis.settings import DatabaseSettings
 from operations.sweeps.loops import Republish
 from tests.integration.operations.jobs import Jobs
-from tests.support.clocks import Clock
-from tests.support.fixtures import DatabaseFactory
 
 LEASE_SECONDS = 15.0
 REPUBLISH = load_queries("operations.sweeps").republish_lost_jobs.sql
@@ -244,40 +240,3 @@ async def test_a_round_takes_a_batch(republish: Republish, jobs: Jobs, monkeypat
     await jobs.session(empty="now() - interval '30 seconds'")
     assert [await republish.run_once() for _ in range(3)] == [True, True, False]
     assert sorted(await _published(jobs)) == sorted(lost)
-
-
-async def test_the_sweep_waits_a_lease_at_its_start(pool: Database, jobs: Jobs) -> None:
-    """After its start the sweep waits for one lease."""
-    lost = await jobs.queued(AN_HOUR)
-    await jobs.session(empty="now() - interval '30 seconds'")
-    clock = Clock()
-    republish = Republish(pool, LEASE_SECONDS, clock)
-    for clock.seconds in (100, 100 + LEASE_SECONDS - 0.1):
-        await republish.run_once()
-        assert await _published(jobs) == []
-    clock.seconds = 100 + LEASE_SECONDS
-    await republish.run_once()
-    assert await _published(jobs) == [lost]
-
-
-async def test_the_sweep_waits_a_lease_after_postgres_was_away(private_postgres: DatabaseFactory) -> None:
-    """After Postgres was away the sweep waits for one lease, in which workers claim their jobs again."""
-    server = await private_postgres()
-    url = await server.create_database()
-    clock = Clock()
-    async with Database(DatabaseSettings(database_url=url), "test") as pool:
-        republish = Republish(pool, LEASE_SECONDS, clock)
-        await republish.run_once()
-        await server.stop()
-        clock.seconds = 1000
-        with pytest.raises(DatabaseUnavailableError):
-            await republish.run_once()
-        await server.start()
-        async with Jobs.connected(url) as jobs:
-            lost = await jobs.queued(AN_HOUR)
-            await jobs.session(empty="now() - interval '30 seconds'")
-            await republish.run_once()
-            assert await _published(jobs) == []
-            clock.seconds += LEASE_SECONDS
-            await republish.run_once()
-            assert await _published(jobs) == [lost]

@@ -4,15 +4,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from chassis.errors import DatabaseUnavailableError
 from chassis.postgres import Database
-from chassis.settings import DatabaseSettings
 from operations.sweeps.loops import EndSessions, Expire, Rescue
 from operations.sweeps.sweep import BATCH
 from tests.integration.operations.jobs import Jobs
 from tests.support.clocks import Clock
-from tests.support.fixtures import DatabaseFactory
-from tests.support.waiting import eventually
 
 LEASE_SECONDS = 15.0
 
@@ -113,68 +109,6 @@ async def test_a_locked_row_delays_no_other_rescue(pool: Database, jobs: Jobs, r
         assert [found["id"] for found in await jobs.fetch(running)] == [lost[4]]
     await rescue.run_once()
     assert await jobs.fetch(running) == []
-
-
-async def test_a_rescue_waits_a_lease_at_its_start(pool: Database, jobs: Jobs) -> None:
-    """After its start a rescue takes no job before a full lease has passed."""
-    job_id = await jobs.running(lease="-1 second")
-    clock = Clock()
-    rescue = Rescue(pool, LEASE_SECONDS, clock)
-    for clock.seconds in (100, 100 + LEASE_SECONDS - 0.1):
-        await rescue.run_once()
-        assert await jobs.status(job_id) == "running"
-    clock.seconds = 100 + LEASE_SECONDS
-    await rescue.run_once()
-    assert await jobs.status(job_id) == "queued"
-
-
-async def test_a_rescue_waits_a_lease_after_postgres_was_away(private_postgres: DatabaseFactory) -> None:
-    """After Postgres was away a rescue waits for a full lease, in which workers can extend theirs."""
-    server = await private_postgres()
-    url = await server.create_database()
-    clock = Clock()
-    async with Database(DatabaseSettings(database_url=url), "test") as pool:
-        rescue = Rescue(pool, LEASE_SECONDS, clock)
-        await rescue.run_once()
-        await server.stop()
-        clock.seconds = 1000
-        with pytest.raises(DatabaseUnavailableError):
-            await rescue.run_once()
-        await server.start()
-        async with Jobs.connected(url) as jobs:
-            job_id = await jobs.running(lease="-1 second")
-            await rescue.run_once()
-            assert await jobs.status(job_id) == "running"
-            clock.seconds += LEASE_SECONDS
-            await rescue.run_once()
-            assert await jobs.status(job_id) == "queued"
-
-
-async def test_a_rescue_notices_a_restart_between_two_rounds(private_postgres: DatabaseFactory) -> None:
-    """A restart of the server between two rounds counts as an outage."""
-    server = await private_postgres()
-    url = await server.create_database()
-    clock = Clock()
-    async with Database(DatabaseSettings(database_url=url), "test") as pool:
-        rescue = Rescue(pool, LEASE_SECONDS, clock)
-        await rescue.run_once()
-        await server.restart()
-        clock.seconds = 1000
-        async with Jobs.connected(url) as jobs:
-            job_id = await jobs.running(lease="-1 second")
-            await eventually(lambda: _runs(rescue), what="a round has a connection again")
-            assert await jobs.status(job_id) == "running"
-            clock.seconds += LEASE_SECONDS
-            await rescue.run_once()
-            assert await jobs.status(job_id) == "queued"
-
-
-async def _runs(sweep: Rescue) -> bool:
-    try:
-        await sweep.run_once()
-    except DatabaseUnavailableError:
-        return False
-    return True
 
 
 async def test_jobs_that_waited_too_long_expire(pool: Database, jobs: Jobs) -> None:
