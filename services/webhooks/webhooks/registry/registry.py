@@ -106,8 +106,8 @@ class Registry:
             await self._allowances.spend(connection, caller.tenant_id, Act.TEST)
             data = {"endpoint_id": str(endpoint.id)}
             delivery_id = await store.record_event(connection, endpoint.id, TEST_EVENT, data)
-        if delivery_id is None:
-            raise ProblemError(ApiError.ENDPOINT_INACTIVE, "The endpoint is disabled. Enable it first.")
+            if delivery_id is None:
+                raise ProblemError(ApiError.ENDPOINT_INACTIVE, "The endpoint is disabled. Enable it first.")
         return delivery_id
 
     async def rotate_secret(

@@ -11,7 +11,7 @@ import pytest
 
 from darkroom_contracts.api import Scope
 from tests.integration.webhooks.http_api import open_api
-from tests.integration.webhooks.registry.made import PATH, URL, make
+from tests.integration.webhooks.registry.made import PATH, URL, make, read
 from tests.support.declared import refusal
 
 RATES = {"DARKROOM_WEBHOOKS_CREATIONS_PER_HOUR": "3", "DARKROOM_WEBHOOKS_TESTS_PER_HOUR": "4"}
@@ -66,13 +66,19 @@ async def test_an_endpoint_that_was_deleted_counts_as_created(
     assert await rows.fetchval("SELECT count(*) FROM webhook_endpoints WHERE NOT implicit") == 3
 
 
-async def test_what_is_refused_is_not_counted(clients: list[httpx2.AsyncClient]) -> None:
+async def test_what_is_refused_is_not_counted(clients: list[httpx2.AsyncClient], rows: asyncpg.Connection) -> None:
     """Mistakes use up nothing."""
     client, _ = clients
+    disabled = (await make(client))["id"]
+    await rows.execute(
+        "UPDATE webhook_endpoints SET status = 'disabled', disabled_reason = 'x' WHERE id = $1", disabled
+    )
     for _ in range(5):
         assert (await client.post(PATH, json={"url": "https://10.0.0.1/"})).status_code == 422
-        assert (await client.post(f"{PATH}/implicit/test")).status_code == 409
-    made = [await make(client) for _ in range(3)]
+        for endpoint in ("implicit", disabled):
+            assert (await client.post(f"{PATH}/{endpoint}/test")).status_code == 409
+    made = [await make(client), await make(client), await read(client, disabled)]
+    assert (await client.patch(f"{PATH}/{disabled}", json={"status": "enabled"})).status_code == 200
     assert [(await client.post(f"{PATH}/{each['id']}/test")).status_code for each in made] == [202] * 3
 
 
