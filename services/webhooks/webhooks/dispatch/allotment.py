@@ -24,7 +24,8 @@ class Trust(Enum):
     """What is known of a receiver's latest attempt.
 
     Receivers that may hang share half of the room, and those that failed half of that: so there is room for those that
-    work, and for those that may turn out to.
+    work, and for those that may turn out to. Of either part the second half is for tenants that have little of it: so
+    the receivers of some tenants, however many hang, leave room to try another's.
     """
 
     WORKED = auto()
@@ -48,6 +49,8 @@ _COUNTED: Mapping[Trust, tuple[str, ...]] = {
 """As what deliveries are counted in addition."""
 _PARTS = {"unproven": 2, "failed": 4}
 """The part of the room that these may take: a half, a quarter."""
+FEW = 2
+"""Deliveries to receivers of the same trust that a tenant may have in flight once half of a part is taken."""
 
 
 class InFlight:
@@ -64,7 +67,8 @@ class InFlight:
     def add(self, tenant_id: UUID, origin: str, count: int = 1, *, trust: Trust = Trust.WORKED) -> None:
         """Count deliveries, or with a negative count those that ended."""
         kinds = _COUNTED[trust]
-        for key in ("total", tenant_id, origin, (tenant_id, origin), *kinds, *((kind, tenant_id) for kind in kinds)):
+        of_tenant = (tenant_id, (tenant_id, origin), (trust, tenant_id), *((kind, tenant_id) for kind in kinds))
+        for key in ("total", origin, *kinds, *of_tenant):
             self._counts[key] += count
             if not self._counts[key]:
                 del self._counts[key]
@@ -81,13 +85,18 @@ class InFlight:
             and counts[tenant_id] < limits.per_tenant
             and counts[origin] < limits.per_origin
             and (standing.most is None or counts[tenant_id, origin] < standing.most)
-            and all(self._has_part(kind, tenant_id, limits) for kind in _COUNTED[standing.trust])
+            and all(self._has_part(kind, tenant_id, limits, standing.trust) for kind in _COUNTED[standing.trust])
         )
 
-    def _has_part(self, kind: str, tenant_id: UUID, limits: Limits) -> bool:
+    def _has_part(self, kind: str, tenant_id: UUID, limits: Limits, trust: Trust) -> bool:
         """Return whether one more of a kind may fly."""
         in_all, of_tenant = (max(1, room // _PARTS[kind]) for room in (limits.total, limits.per_tenant))
-        return self._counts[kind] < in_all and self._counts[kind, tenant_id] < of_tenant
+        taken = self._counts[kind]
+        return (
+            taken < in_all
+            and self._counts[kind, tenant_id] < of_tenant
+            and (2 * taken < in_all or self._counts[trust, tenant_id] < FEW)
+        )
 
 
 def allot(

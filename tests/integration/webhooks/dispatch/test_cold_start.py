@@ -1,4 +1,4 @@
-"""A dispatcher that starts while many receivers hang: what the log says of them leaves room for the others."""
+"""A dispatcher that starts while many receivers hang: the others find room, by what the log says or by their tenant."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,6 +14,8 @@ from tests.support.waiting import eventually
 HUNG = 150
 """Several times the deliveries that a process has in flight to receivers that may hang."""
 TENANTS = 10
+FEW_TENANTS = 4
+"""Whose receivers could fill the whole room of those that may hang."""
 HANGING_SECONDS = 60.0
 """A receiver may take longer than the test."""
 FAILED_ONCE = "UPDATE webhook_deliveries SET attempt = 1, failures = 1"
@@ -94,3 +96,19 @@ async def test_urls_that_failed_take_no_room(
     for each in (*shops, shop):
         await each.end(receiver.url, 2)
     await served_on_time(database, shop, receiver, hanging[0], 2 * (TENANTS + 1))
+
+
+async def test_unknown_receivers_of_others_leave_a_new_tenant_room(
+    database: str, shop: Shop, receiver: Receiver, hanging: tuple[Hanging, int]
+) -> None:
+    """Nothing was ever sent to any of them, and all that hang are due first."""
+    shops = [await shop.another() for _ in range(FEW_TENANTS)]
+    for number, url in enumerate(origins(hanging[1])):
+        await shops[number % FEW_TENANTS].end(url)
+    async with dispatching(database) as dispatch:
+        await eventually(lambda: dispatch.flights.in_flight.total >= LIMITS.total // 4, what="they fill their room")
+        await shop.end(receiver.url)
+        await receiver.received(1)
+        ended = await shop.value("SELECT count(*) FROM webhook_attempts WHERE outcome = 'failed'")
+        assert ended == 0, "no hung request has ended before"
+        hanging[0].release()

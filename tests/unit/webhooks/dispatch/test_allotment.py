@@ -1,9 +1,12 @@
 """How destinations share the room for deliveries."""
 
-from uuid import uuid4
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import pytest
 
 from tests.support.deliveries import destination
-from webhooks.dispatch.allotment import InFlight, Limits, Standing, Trust, allot
+from webhooks.dispatch.allotment import FEW, InFlight, Limits, Standing, Trust, allot
 from webhooks.dispatch.records import Destination, Share
 
 WIDE = Limits(100, 100, 100)
@@ -75,35 +78,48 @@ def test_what_ended_makes_room() -> None:
     assert busy.total == 1
 
 
+def hang(tenants: Sequence[UUID], trust: Trust, limits: Limits) -> InFlight:
+    """Return what is in flight when 50 receivers of each tenant hang."""
+    busy = InFlight()
+    for tenant in tenants:
+        hung = [destination(tenant, f"https://hung-{number}-{tenant}:443") for number in range(50)]
+        for share in allot(hung, busy, limits, lambda _: Standing(1, trust)):
+            busy.add(tenant, share.destination.origin, share.at_most, trust=trust)
+    return busy
+
+
 def test_the_unproven_leave_half_of_the_room() -> None:
     """However many receivers hang, those that work have room, in all and of each tenant."""
-    hung = [destination(A, f"https://hung-{number}:443") for number in range(50)]
-    healthy = destination(A, "https://healthy:443")
-
-    def standing_of(destination: Destination) -> Standing:
-        return Standing(None, Trust.WORKED) if destination is healthy else Standing(1, Trust.UNKNOWN)
-
-    for limits in (Limits(20, 100, 100), Limits(100, 20, 100)):
-        busy = InFlight()
-        for share in allot(hung, busy, limits, standing_of):
-            busy.add(A, share.destination.origin, share.at_most, trust=Trust.UNKNOWN)
-        assert busy.total == 10
-        assert counts(allot([*hung, healthy], busy, limits, standing_of)) == [10]
-    busy.add(A, hung[0].origin, -10, trust=Trust.UNKNOWN)
-    assert busy.total == 0
+    for limits, tenants, hanging in (
+        (Limits(20, 100, 100), [uuid4() for _ in range(10)], 10),
+        (Limits(100, 20, 100), [A], 10),
+    ):
+        busy = hang(tenants, Trust.UNKNOWN, limits)
+        assert busy.total == hanging
+        assert counts(allot([destination(tenants[0])], busy, limits, unlimited)) == [10]
+        for tenant in tenants:
+            busy.add(tenant, "https://hung:443", -1, trust=Trust.UNKNOWN)
+        assert busy.total == hanging - len(tenants)
 
 
 def test_the_failed_leave_half_of_that_to_the_unknown() -> None:
     """A receiver of which nothing is known is tried beside any number of hung ones that failed before."""
-    hung = [destination(A, f"https://hung-{number}:443") for number in range(50)]
     new = destination(A, "https://new:443")
-
-    def standing_of(destination: Destination) -> Standing:
-        return Standing(1, Trust.UNKNOWN if destination is new else Trust.FAILED)
-
-    for limits in (Limits(20, 100, 100), Limits(100, 20, 100)):
-        busy = InFlight()
-        for share in allot(hung, busy, limits, standing_of):
-            busy.add(A, share.destination.origin, share.at_most, trust=Trust.FAILED)
+    for limits, tenants in ((Limits(20, 100, 100), [A, *(uuid4() for _ in range(9))]), (Limits(100, 20, 100), [A])):
+        busy = hang(tenants, Trust.FAILED, limits)
         assert busy.total == 5
-        assert [share.destination for share in allot([*hung, new], busy, limits, standing_of)] == [new]
+        failed = destination(A, "https://another:443")
+        assert allot([failed], busy, limits, lambda _: Standing(1, Trust.FAILED)) == []
+        assert [share.destination for share in allot([new], busy, limits, lambda _: Standing(1, Trust.UNKNOWN))] == [
+            new
+        ]
+
+
+@pytest.mark.parametrize("trust", [Trust.UNKNOWN, Trust.FAILED])
+def test_a_few_tenants_leave_room_to_try_another_s(trust: Trust) -> None:
+    """However many of their receivers hang, and however few tenants they are."""
+    limits = Limits(80, 40, 100)
+    busy = hang([uuid4() for _ in range(5)], trust, limits)
+    new = [destination(A, f"https://new-{number}:443") for number in range(3)]
+    shares = allot(new, busy, limits, lambda _: Standing(1, trust))
+    assert [share.destination for share in shares] == new[:FEW]
