@@ -1,9 +1,10 @@
 """What a query costs, as Postgres itself tells it."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -23,6 +24,11 @@ async def explain(connection: asyncpg.Connection, sql: str, argument: str, *, ge
     plan: Plan = json.loads(await connection.fetchval(explained))[0]["Plan"]
     await connection.execute("DEALLOCATE explained")
     return plan
+
+
+def uuids(ids: Iterable[UUID]) -> str:
+    """Return ids as a literal of SQL."""
+    return f"'{{{','.join(map(str, ids))}}}'::uuid[]"
 
 
 class KeptPlans:
@@ -67,11 +73,17 @@ def nodes(plan: Plan) -> Iterator[Plan]:
         yield from nodes(child)
 
 
-def rows_looked_at(plan: Plan) -> float:
-    """Rows that the scans found in tables or their indexes, filtered ones included."""
+def rows_looked_at(plan: Plan, tables: Collection[str] | None = None) -> float:
+    """Rows that the scans found in tables or their indexes, filtered ones included; of `tables`, or of all."""
     scans = [node for node in nodes(plan) if "Relation Name" in node and "Scan" in node["Node Type"]]
+    scans = [scan for scan in scans if tables is None or scan["Relation Name"] in tables]
     seen = ((scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"] for scan in scans)
     return float(sum(seen))
+
+
+def tables_read_whole(plan: Plan) -> set[str]:
+    """Tables of which every page is read."""
+    return {node["Relation Name"] for node in nodes(plan) if node["Node Type"] == "Seq Scan"}
 
 
 def buffers(plan: Plan) -> int:

@@ -11,7 +11,7 @@ import pytest
 from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
 from tests.integration.webhooks.jobs import INPUT, Shop
-from tests.support.plans import KeptPlans, Plan, explain, nodes
+from tests.support.plans import KeptPlans, explain, rows_looked_at, uuids
 from tests.support.services import Services
 from webhooks.dispatch.store import queries
 
@@ -113,10 +113,6 @@ class Place:
         ]
 
 
-def uuids(ids: list[UUID]) -> str:
-    return f"'{{{','.join(map(str, ids))}}}'::uuid[]"
-
-
 def texts(values: list[str]) -> str:
     return f"'{{{','.join(values)}}}'"
 
@@ -201,10 +197,3 @@ async def test_no_statement_grows_with_what_waits_or_was_sent(pool: Database, pl
             if (seen := rows_looked_at(plan)) > rows:
                 excessive.append(f"{name} looks at {seen:.0f} rows, generic: {generic}")
     assert excessive == []
-
-
-def rows_looked_at(plan: Plan) -> float:
-    """In tables or their indexes, filtered ones included."""
-    scans = [node for node in nodes(plan) if "Relation Name" in node and "Scan" in node["Node Type"]]
-    seen = ((scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"] for scan in scans)
-    return float(sum(seen))

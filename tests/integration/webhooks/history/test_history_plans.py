@@ -11,7 +11,7 @@ import pytest
 from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
 from tests.integration.webhooks.history.log import Log
-from tests.support.plans import Plan, buffers, explain, nodes
+from tests.support.plans import buffers, explain, rows_looked_at, tables_read_whole, uuids
 from tests.support.services import Services
 from webhooks.history.store import queries
 
@@ -46,7 +46,7 @@ class Place:
     def statements(self) -> list[tuple[str, str, int]]:
         """Return statements by name, arguments in the order of their first use, and how many rows each may look at."""
         used, few = self.endpoints[0], self.endpoints[2]
-        endpoints, ids = array(self.endpoints), array(self.page)
+        endpoints, ids = uuids(self.endpoints), uuids(self.page)
         each = len(self.endpoints)
         return [
             ("find_endpoints", f"'{self.tenant}'", each),
@@ -62,10 +62,6 @@ class Place:
             ("following_undelivered", f"'{few}', {OLDEST}, {PAGE}", 3 * self.deliveries_of_few),
             ("redeliver_ended", ids, len(self.page)),
         ]
-
-
-def array(ids: list[UUID]) -> str:
-    return f"'{{{','.join(map(str, ids))}}}'::uuid[]"
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +110,6 @@ async def test_no_statement_grows_with_the_history(pool: Database, place: Place,
             async with pool.transaction() as connection:
                 plan = await explain(connection, getattr(queries, name).sql, arguments, generic=generic)
                 await connection.execute("ROLLBACK")
+            assert not tables_read_whole(plan), (name, plan)
             assert rows_looked_at(plan) <= rows, (name, plan)
             assert name == "redeliver_ended" or buffers(plan) <= rows * DESCENT + 10, (name, plan)
-
-
-def rows_looked_at(plan: Plan) -> float:
-    """In tables or their indexes, filtered ones included. Every scan must be by an index."""
-    scans = [node for node in nodes(plan) if "Relation Name" in node]
-    assert "Seq Scan" not in {scan["Node Type"] for scan in scans}, plan
-    seen = ((scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"] for scan in scans)
-    return float(sum(seen))
