@@ -184,4 +184,4 @@ WITH late AS (
     ) AS job
 )
 UPDATE jobs SET announced_at = announced_at + (clock_timestamp() - late.created_at)
-FROM late WHERE jobs.id = late.id;
+FROM late WHERE jobs.id = late.id AND jobs.id = ANY (ARRAY(SELECT id FROM late));

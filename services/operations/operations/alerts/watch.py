@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 
 from chassis.postgres import Connection, Database
 from darkroom_contracts.webhooks import OperatorEvent
@@ -44,6 +45,10 @@ class Watch(PatientSweep):
         for kind, count in (await store.count_open(connection, KINDS, COUNT_AT_MOST)).items():
             ALERTS_OPEN.labels(kind).set(count)
         return changed
+
+    def _connect(self) -> AbstractAsyncContextManager[Connection]:
+        """Return a connection in autocommit mode: each alert is a transaction of its own."""
+        return self._database.connection()
 
     async def _find(self, connection: Connection) -> list[Condition]:
         async with self._database.index_walk() as walk:

@@ -46,7 +46,7 @@ class SweepObjects(Loop):
     async def run_once(self) -> bool:
         """Sweep at most BATCH jobs. Raises StorageUnavailableError; the claimed sweeps are due again after HOLD."""
         began = time.monotonic()
-        async with self._database.connection() as connection:
+        async with self._database.index_walk() as connection:
             sweeps = await store.claim_sweeps(connection, BATCH, HOLD)
         results = await asyncio.gather(*(self._sweep(sweep, began) for sweep in sweeps), return_exceptions=True)
         for result in results:
@@ -59,7 +59,7 @@ class SweepObjects(Loop):
         removed = 0
         if sweep.gone or sweep.ended:
             removed = await self._remove_unlisted(sweep, began)
-        async with self._database.connection() as connection:
+        async with self._database.index_walk() as connection:
             if sweep.gone and (removed or not sweep.stayed_empty):
                 await store.sweep_again(connection, sweep, LOOK_AGAIN, found=removed > 0)
             else:

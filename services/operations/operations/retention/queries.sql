@@ -200,7 +200,7 @@ WITH claimed AS (
 )
 SELECT claimed.job_id, due_at, coalesce(empty_since <= now() - interval '1 hour', false) AS stayed_empty,
     jobs.id IS NULL OR deleted_at IS NOT NULL AS gone, completed_at IS NOT NULL AS ended, outputs
-FROM claimed LEFT JOIN jobs ON jobs.id = claimed.job_id;
+FROM claimed LEFT JOIN LATERAL (SELECT * FROM jobs WHERE id = claimed.job_id OFFSET 0) AS jobs ON true;
 
 -- name: end_sweep(job_id, due_at)!
 -- Unless another sweep was scheduled meanwhile.

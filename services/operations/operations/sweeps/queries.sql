@@ -1,4 +1,5 @@
--- Each statement acts on a bounded batch and skips rows that another process has locked.
+-- Each statement acts on a bounded batch and skips rows that another process has locked. All of them run in an index walk
+-- (chassis.postgres): a plan that was kept while nothing waited would read whole tables.
 
 -- name: reap_jobs(at_most)$
 SELECT reap_jobs(at_most => :at_most);
@@ -21,15 +22,19 @@ SELECT pg_postmaster_start_time();
 -- (overtaken), or a live worker found the queue empty 10 s or more after that message (drained). A proof counts when it
 -- is 10 s old, since a worker claims a message that it fetched, or gives up, within 5 s. Claims are read from the newest
 -- on, up to a bound that covers more than the time between two rounds. A job with an outbox row is not lost: its message
--- is yet to be published. Looking each row up on its own avoids a join with the whole outbox.
+-- is yet to be published. Looking each row up on its own avoids a join with the whole outbox, and `status || ''` a walk of all
+-- queued jobs (docs/decisions/0054).
 WITH proofs AS MATERIALIZED (
     SELECT model, max(before) AS before FROM (
-        SELECT session.model, max(claim.stamped_at) - interval '60 seconds' AS before
+        SELECT session.model, max(stamped_at) - interval '60 seconds' AS before
         FROM (
-            SELECT session_id, stamped_at FROM attempts
-            WHERE started_at BETWEEN now() - interval '5 minutes' AND now() - interval '10 seconds'
-            ORDER BY started_at DESC LIMIT 20000
-        ) AS claim JOIN worker_sessions AS session ON session.id = claim.session_id
+            SELECT session_id, max(stamped_at) AS stamped_at FROM (
+                SELECT session_id, stamped_at FROM attempts
+                WHERE started_at BETWEEN now() - interval '5 minutes' AND now() - interval '10 seconds'
+                ORDER BY started_at DESC LIMIT 20000
+            ) AS claims GROUP BY session_id
+        ) AS newest
+        CROSS JOIN LATERAL (SELECT model FROM worker_sessions WHERE id = newest.session_id OFFSET 0) AS session
         GROUP BY session.model
         UNION ALL
         SELECT model, max(answered_at) - interval '10 seconds'
@@ -51,11 +56,12 @@ WITH proofs AS MATERIALIZED (
         WHERE job_id = candidate.id AND outbox.generation = candidate.generation) IS NULL
     LIMIT :at_most
 ), locked AS (
-    SELECT jobs.id FROM lost JOIN jobs USING (id)
-    WHERE status = 'queued' AND announced_at <= before
-    FOR UPDATE OF jobs SKIP LOCKED
+    SELECT job.id FROM lost CROSS JOIN LATERAL (
+        SELECT id FROM jobs WHERE id = lost.id AND status || '' = 'queued' AND announced_at <= lost.before
+        FOR UPDATE SKIP LOCKED
+    ) AS job
 ), renewed AS (
-    UPDATE jobs SET announced_at = clock_timestamp() FROM locked WHERE jobs.id = locked.id
+    UPDATE jobs SET announced_at = clock_timestamp() WHERE id = ANY (ARRAY(SELECT id FROM locked))
     RETURNING jobs AS job
 )
 SELECT count(*) FROM renewed CROSS JOIN LATERAL enqueue_message(job);
@@ -64,11 +70,11 @@ SELECT count(*) FROM renewed CROSS JOIN LATERAL enqueue_message(job);
 -- A live worker sends a heartbeat every few seconds. If the worker was only frozen, its next heartbeat opens the session
 -- again.
 WITH ended AS (
-    UPDATE worker_sessions SET ended_at = last_beat_at WHERE id IN (
+    UPDATE worker_sessions SET ended_at = last_beat_at WHERE id = ANY (ARRAY(
         SELECT id FROM worker_sessions
         WHERE ended_at IS NULL AND last_beat_at < now() - interval '5 minutes'
         LIMIT :at_most FOR UPDATE SKIP LOCKED
-    )
+    ))
     RETURNING 1
 )
 SELECT count(*) FROM ended;

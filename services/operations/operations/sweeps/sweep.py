@@ -3,6 +3,7 @@
 import time
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import ClassVar
 
@@ -33,12 +34,15 @@ class Sweep(Loop):
         """Act on at most `batch` rows. Return on how many."""
 
     async def run_once(self) -> bool:
-        async with self._database.connection() as connection:
+        async with self._connect() as connection:
             swept = await self.sweep(connection)
         SWEPT.labels(self.name).inc(swept)
         if swept:
             log.info("rows swept", sweep=self.name, rows=swept)
         return swept == self.batch
+
+    def _connect(self) -> AbstractAsyncContextManager[Connection]:
+        return self._database.index_walk()
 
 
 class PatientSweep(Sweep):
