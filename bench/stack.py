@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -75,11 +75,15 @@ class Target:
 
 @contextmanager
 def private_stack(
-    model: str = MODEL, prepare: Callable[[Path], None] | None = None, checkout: Checkout | None = None
+    model: str = MODEL,
+    prepare: Callable[[Path], None] | None = None,
+    checkout: Checkout | None = None,
+    without: Iterable[str] = (),
 ) -> Iterator[Target]:
     """Start a stack in a temporary folder; stop and remove it at the end.
 
-    `prepare` is called with the stack's models folder before the start. Raises RuntimeError when the stack fails.
+    `prepare` is called with the stack's models folder before the start; the programs of `without` are stopped after it.
+    Raises RuntimeError when the stack fails.
     """
     checkout = checkout or Checkout.own()
     # The default action would end this process at once and leave the stack running.
@@ -91,7 +95,10 @@ def private_stack(
             prepare(home / "models")
         try:
             _run(checkout, home, model, "up")
-            yield Target(checkout, home)
+            target = Target(checkout, home)
+            for program in without:
+                target.supervisor.stop(program)
+            yield target
         finally:
             _run(checkout, home, model, "down")
 

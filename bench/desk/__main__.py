@@ -39,9 +39,7 @@ QUICK = Plan(20_000, 20, 2_000, settling.QUICK)
 
 async def main(plan: Plan) -> None:
     progress = stopwatch()
-    with private_stack() as target:
-        for program in NEEDLESS:
-            target.supervisor.stop(program)
+    with private_stack(without=NEEDLESS) as target:
         lines = [
             *await measure_letters(target, plan, progress),
             "",

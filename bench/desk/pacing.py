@@ -184,9 +184,7 @@ def render(rounds: Sequence[Paced], seconds: float, fastest: float) -> list[str]
 
 
 async def main(quick: bool) -> None:
-    with private_stack() as target:
-        for program in NEEDLESS:
-            target.supervisor.stop(program)
+    with private_stack(without=NEEDLESS) as target:
         lines = await measure(target, PLANS, QUICK_SECONDS if quick else SECONDS, stopwatch())
     print("\n".join(["", *lines, ""]))
     if quick:

@@ -167,9 +167,7 @@ def _ratio(before: Sequence[Settles], after: Sequence[Settles], figure: Callable
 
 
 async def main(plan: Plan) -> None:
-    with private_stack() as target:
-        for program in NEEDLESS:
-            target.supervisor.stop(program)
+    with private_stack(without=NEEDLESS) as target:
         lines = await measure(target, plan, stopwatch())
     print("\n".join(["", *lines, ""]))
 

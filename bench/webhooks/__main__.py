@@ -9,9 +9,9 @@ import uvloop
 from bench.checkout import Checkout
 from bench.progress import Progress, stopwatch
 from bench.report import write_webhooks
-from bench.stack import WORKER, Target, private_stack
+from bench.stack import Target, private_stack
 from bench.webhooks import latency, sending
-from bench.webhooks.dispatcher import SERVICE
+from bench.webhooks.dispatcher import NEEDLESS
 from bench.webhooks.endings import Endings
 from bench.webhooks.latency import Latencies, measure_latencies
 from bench.webhooks.plan import FULL, QUICK, Plan
@@ -19,9 +19,6 @@ from bench.webhooks.receiver import open_receivers
 from bench.webhooks.report import Results, render
 from bench.webhooks.sending import Sending, measure_sending
 from bench.webhooks.settles import TENANTS, WORKERS, Settles, measure_settles
-
-NEEDLESS = (WORKER, SERVICE, "gateway", "status", "operations", "edge", "s3", "rabbitmq", "epmd")
-"""Programs of the stack that are stopped: webhooks needs PostgreSQL alone."""
 
 
 class Session:
@@ -65,9 +62,7 @@ class Session:
 async def main(plan: Plan) -> None:
     progress = stopwatch()
     progress("starting a stack")
-    with private_stack() as target:
-        for program in NEEDLESS:
-            target.supervisor.stop(program)
+    with private_stack(without=NEEDLESS) as target:
         database = await asyncpg.connect(target.database)
         results = await Session(target, database, plan, progress).run()
         await database.close()

@@ -5,7 +5,6 @@ for each healthy one. Measured is the time until the healthy ones have arrived, 
 where nothing was ever sent to anybody.
 """
 
-import asyncio
 import time
 from statistics import median
 
@@ -15,16 +14,15 @@ import uvloop
 
 from bench.progress import Progress, stopwatch
 from bench.stack import Target, private_stack
-from bench.webhooks.__main__ import NEEDLESS
-from bench.webhooks.dispatcher import dispatching
+from bench.webhooks.dispatcher import NEEDLESS, dispatching
 from bench.webhooks.endings import Endings, queries
-from bench.webhooks.receiver import Arrivals, Receivers, open_receivers
+from bench.webhooks.receiver import Receivers, open_receivers
+from bench.webhooks.waiting import until
 
 TENANTS = 20
 HEALTHY = 400
 """Deliveries to healthy receivers: 20 for each tenant."""
 HUNG = 1_000
-POLL_SECONDS = 0.1
 TIMEOUT_SECONDS = 200
 
 
@@ -54,17 +52,11 @@ async def measure_cold_start(
     await endings.write_out()
     async with dispatching(target) as dispatcher:
         began, before = time.time(), dispatcher.megabytes
-        await _all_arrive(receivers.arrivals, healthy)
+        await until(lambda: receivers.arrivals.times.keys() >= set(healthy), seconds=TIMEOUT_SECONDS)
         seconds = sorted(max(0.0, receivers.arrivals.times[number] - began) for number in healthy)
         return ColdStart(
             seconds[0], median(seconds), seconds[-1], receivers.arrivals.most_hanging, before, dispatcher.megabytes
         )
-
-
-async def _all_arrive(arrivals: Arrivals, numbers: range) -> None:
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        while not arrivals.times.keys() >= set(numbers):  # noqa: ASYNC110 - other processes set no event of ours
-            await asyncio.sleep(POLL_SECONDS)
 
 
 CASES = {
@@ -92,9 +84,7 @@ async def measure(target: Target, progress: Progress) -> None:
 async def main() -> None:
     progress = stopwatch()
     progress("starting a stack")
-    with private_stack() as target:
-        for program in NEEDLESS:
-            target.supervisor.stop(program)
+    with private_stack(without=NEEDLESS) as target:
         await measure(target, progress)
 
 

@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager, suppress
 import psutil
 
 from bench.measures import cpu_seconds, resident_megabytes
-from bench.stack import Target, wait_ready
+from bench.stack import WORKER, Target, wait_ready
 
 SERVICE = "webhooks"
 ALLOWED = {"DARKROOM_WEBHOOK_ALLOWED_HOSTS": "127.0.0.0/8"}
 SAMPLE_SECONDS = 0.25
 STOP_SECONDS = 60
+NEEDLESS = (WORKER, SERVICE, "gateway", "status", "operations", "edge", "s3", "rabbitmq", "epmd")
+"""Programs of the stack that are stopped: webhooks needs PostgreSQL alone."""
 
 
 class Dispatcher:
