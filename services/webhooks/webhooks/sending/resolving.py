@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
+from itertools import islice
 from threading import Thread
 from time import monotonic
 from typing import Any, NamedTuple, TypeAlias
@@ -23,6 +24,8 @@ THREAD_SECONDS = 3.0
 """How long a name waits for a thread."""
 SLOW_SECONDS = 1.0
 """A look-up that takes longer makes its name a slow one."""
+MOST_ADDRESSES = 16
+"""Of a name, in their order. Whoever owns it could have thousands of hosts dialed otherwise, which are not theirs."""
 MOST_REMEMBERED = 10_000
 """Names whose last look-up is remembered; beyond that the oldest is forgotten."""
 
@@ -57,7 +60,10 @@ class Resolver:
         self._was_quick: dict[str, bool] = {}
 
     async def resolve(self, host: str) -> list[Address]:
-        """Return the host's addresses, each once, in the operating system's order of preference. Raises SendError."""
+        """Return the host's first addresses, each once, in the operating system's order of preference.
+
+        Raises SendError.
+        """
         look_up = self._running.get(host) or await self._starts.call(host)
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
@@ -136,12 +142,12 @@ def _release(places: list[asyncio.Semaphore]) -> None:
 
 
 def _addresses(found: Found) -> list[Address]:
-    """Return the addresses of a look-up; an IPv6 address keeps its zone."""
+    """Return the first addresses of a look-up; an IPv6 address keeps its zone."""
     texts = []
     for family, _, _, _, (address, *rest) in found:
         zone = rest[2] if family == socket.AF_INET6 and "%" not in address else 0
         texts.append(f"{address}%{zone}" if zone else address)
-    return list(map(ip_address, dict.fromkeys(texts)))
+    return list(map(ip_address, islice(dict.fromkeys(texts), MOST_ADDRESSES)))
 
 
 def _busy() -> SendError:

@@ -12,7 +12,7 @@ from chassis.targets import Policy, Target, parse_target
 from tests.support.webhook_receivers import LOOPBACK, found, healthy, receiving, recorded_connects, sending
 from webhooks.sending.outcome import Failure, FailureKind, Response
 from webhooks.sending.pool import Limits
-from webhooks.sending.resolving import Resolver
+from webhooks.sending.resolving import MOST_ADDRESSES, Resolver
 
 NAMED = "hooks.example.com"
 
@@ -120,6 +120,20 @@ async def test_the_next_address_is_dialed_if_the_first_refuses() -> None:
         assert isinstance(outcome, Response)
         assert [address for address, _ in connects] == ["127.0.0.3", "127.0.0.4", "127.0.0.5"]
     assert outcome.timings.dns is not None
+
+
+async def test_few_addresses_of_a_name_are_dialed() -> None:
+    """A name that leads to thousands of hosts of others has only the first ones dialed."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        target, _ = named(closed.getsockname()[1])
+        resolver = Resolver(answers(*(f"127.0.{high}.{low}" for high in range(1, 17) for low in range(1, 251))))
+        with recorded_connects() as connects:
+            async with sending(Policy.of(["127.0.0.0/8"]), resolver=resolver) as sender:
+                outcome = await sender.send(target, {}, b"{}")
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is FailureKind.CONNECT
+    assert [address for address, _ in connects] == [f"127.0.1.{low}" for low in range(1, MOST_ADDRESSES + 1)]
 
 
 async def test_a_closed_port_is_a_failure_to_connect() -> None:
