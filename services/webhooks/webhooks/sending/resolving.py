@@ -25,7 +25,7 @@ THREAD_SECONDS = 3.0
 SLOW_SECONDS = 1.0
 """A look-up that takes longer makes its name a slow one."""
 MOST_ADDRESSES = 16
-"""Of a name, in their order. Whoever owns it could have thousands of hosts dialed otherwise, which are not theirs."""
+"""Of a name, in their order. Its owner could otherwise have thousands of hosts dialed that belong to others."""
 MOST_REMEMBERED = 10_000
 """Names whose last look-up is remembered; beyond that the oldest is forgotten."""
 
