@@ -46,7 +46,7 @@ SELECT name AS model, heads.announced_at AS waiting_since, (
     SELECT count(*) FROM worker_sessions AS session WHERE session.model = name AND ended_at IS NULL
 ) AS workers
 FROM heads
-WHERE NOT EXISTS (SELECT FROM outbox WHERE job_id = heads.id AND outbox.generation = heads.generation)
+WHERE (SELECT outbox.id FROM outbox WHERE job_id = heads.id AND outbox.generation = heads.generation) IS NULL
     AND NOT EXISTS (SELECT FROM jobs WHERE status = 'running' AND queue = name)
     AND NOT EXISTS (
         SELECT FROM (

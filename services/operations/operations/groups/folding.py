@@ -27,7 +27,7 @@ class FoldGroups(Loop):
         self._batch = batch
 
     async def run_once(self) -> bool:
-        async with self._database.transaction() as connection:
+        async with self._database.index_walk() as connection:
             if not await store.lock_groups(connection):
                 return False
             folded = await store.fold(connection, self._batch)

@@ -46,7 +46,7 @@ class Groups:
         Raises ProblemError, 422, for a malformed cursor.
         """
         after, at_most = _start(query), _looks_at(query)
-        async with self._database.connection() as connection:
+        async with self._database.index_walk() as connection:
             seen = await store.walk_groups(connection, after, only_open=query.status == "open", at_most=at_most)
             found = await store.read_groups(
                 connection,

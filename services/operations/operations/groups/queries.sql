@@ -21,7 +21,8 @@ WITH taken AS (
     UPDATE dead_letter_groups AS letter_group SET
         open = open + change, total = total + added,
         first_seen_at = least(first_seen_at, first_at), last_seen_at = greatest(last_seen_at, last_at)
-    FROM changed WHERE letter_group.id = changed.group_id
+    FROM changed
+    WHERE letter_group.id = changed.group_id AND letter_group.id = ANY (ARRAY(SELECT group_id FROM changed))
     RETURNING letter_group.*, change
 ), made AS (
     INSERT INTO dead_letter_groups (id, kind, model, reason, fingerprint, sample, open, total, first_seen_at, last_seen_at)

@@ -37,8 +37,9 @@ SELECT
 -- Each kind is counted on its own, so that many letters of one kind don't hide those of another.
 SELECT kind, (
     SELECT count(*) FROM (
-        SELECT FROM dead_letters WHERE status = 'open' AND dead_letters.kind = wanted.kind
-        ORDER BY created_at DESC, id LIMIT :at_most
+        SELECT FROM dead_letters AS letter
+        WHERE status = 'open' AND letter.kind >= wanted.kind AND letter.kind <= wanted.kind
+        ORDER BY letter.kind, letter.id LIMIT :at_most
     ) AS open
 ) AS count
 FROM unnest(:kinds::text[]) AS wanted (kind);

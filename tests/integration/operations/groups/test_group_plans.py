@@ -8,9 +8,13 @@ import pytest
 from operations.groups import store
 from operations.groups.folding import FoldGroups
 from tests.integration.operations.groups.letters import add_letters, group_of
-from tests.support.plans import Plan, explain, nodes
+from tests.support.plans import KeptPlans, Plan, explain, nodes, rows_looked_at
 
 MANY = 20_000
+GROUPS = """
+    INSERT INTO dead_letter_groups (id, kind, reason, fingerprint, sample, open, total, first_seen_at, last_seen_at)
+    SELECT gen_random_uuid(), 'job', 'x', n::text, '{}', 1, 1, now(), now() FROM generate_series(1, $1::integer) AS n
+"""
 
 
 @pytest.fixture
@@ -61,3 +65,23 @@ async def test_a_new_group_looks_at_one_letter(crowded: UUID, rows: asyncpg.Conn
     plan = await explain(rows, store.queries.fold.sql, "5000", generic=generic)
     await transaction.rollback()
     assert looked_at(plan) <= 4
+
+
+async def test_plans_made_of_empty_tables_follow_indexes(rows: asyncpg.Connection) -> None:
+    """Folding, and the first page of groups, look at a bounded number of deltas in a storm, and at no other letter."""
+    for table in ("dead_letters", "dead_letter_deltas", "dead_letter_groups", "dead_letter_hours"):
+        await rows.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+    await rows.execute("VACUUM ANALYZE")
+    kept, page = KeptPlans(rows), "100, ARRAY[]::uuid[], true, NULL, NULL, NULL, NULL, 50"
+    statements = {
+        "fold": ("100", 250),
+        "read_groups": (page, 150),
+        "walk_groups": ("true, 'infinity', gen_random_uuid(), true, 50", 50),
+    }
+    for name, (arguments, _) in statements.items():
+        await kept.prepare(getattr(store.queries, name).sql, arguments)
+    await add_letters(rows, MANY)
+    await rows.execute(GROUPS, MANY)
+    for name, (arguments, most) in statements.items():
+        seen = rows_looked_at(await kept.explain(getattr(store.queries, name).sql, arguments))
+        assert seen <= most, (name, seen)

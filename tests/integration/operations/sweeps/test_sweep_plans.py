@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import asyncpg
 
+from operations.alerts import store as alerts
 from operations.retention import store as retention
 from operations.sweeps import store as sweeps
 from tests.integration.operations.jobs import Jobs
@@ -31,6 +32,7 @@ STATEMENTS = {
     sweeps.queries.expire_jobs: (f"'{{}}', {BATCH}", 0),
     sweeps.queries.republish_lost_jobs: (str(BATCH), 5 * BATCH),
     sweeps.queries.end_silent_sessions: (str(BATCH), 1),
+    alerts.queries.find_stalled: ("0.001", 10),
     retention.queries.claim_sweeps: ("'5 minutes', 8", 3 * 8),
     retention.queries.end_sweep: (f"'{uuid4()}', now()", 0),
 }
