@@ -31,9 +31,8 @@ class Circuits(Generic[K]):
         self._clock = clock
         self._circuits: dict[K, _Circuit] = {}
 
-    @property
-    def open(self) -> int:
-        """Number of open circuits."""
+    def count_open(self) -> int:
+        """Return the number of open circuits. Looks at all keys that don't work."""
         return sum(circuit.failures >= self._threshold for circuit in self._circuits.values())
 
     def has_failed(self, key: K) -> bool:

@@ -68,6 +68,8 @@ class Flights:
         self._uses: Circuits[Use] = Circuits(Backoff(5, 60), threshold=FAILURES_IN_A_ROW, clock=clock)
         self._origins: Circuits[str] = Circuits(Backoff(1, LONGEST_SLOWING_SECONDS), clock=clock)
         self._way_out: Circuits[None] = Circuits(Backoff(1, 60), clock=clock)
+        for kind, circuits in (("tenant", self._uses), ("origin", self._origins)):
+            metrics.OPEN_CIRCUITS.labels(kind).set_function(circuits.count_open)  # when it is read: it looks at all
 
     def start(self, delivery: Delivery) -> None:
         """Send a claimed delivery."""
@@ -182,8 +184,6 @@ class Flights:
         if verdict.slows:
             self._origins.failed(delivery.origin, min(verdict.retry_after, LONGEST_SLOWING_SECONDS))
         _measure(delivery, verdict)
-        metrics.OPEN_CIRCUITS.labels("tenant").set(self._uses.open)
-        metrics.OPEN_CIRCUITS.labels("origin").set(self._origins.open)
 
     def _prove(self, use: Use) -> None:
         """Remember that an attempt worked, for a bounded number of uses."""
@@ -209,6 +209,7 @@ def _measure(delivery: Delivery, verdict: Verdict) -> None:
     completion = verdict.completion
     status = f"{completion.status_code // 100}xx" if completion.status_code else "none"
     metrics.ATTEMPTS.labels(completion.outcome, status).inc()
-    metrics.ATTEMPT_SECONDS.observe((completion.total_ms or 0) / 1000)
+    if completion.outcome is not DeliveryOutcome.RELEASED:
+        metrics.ATTEMPT_SECONDS.observe((completion.total_ms or 0) / 1000)
     if completion.outcome is DeliveryOutcome.SUCCEEDED and delivery.number == 1:
         metrics.LATENCY.observe(max(0.0, time.time() - delivery.created_at.timestamp()))

@@ -45,16 +45,17 @@ def judge(delivery: Delivery, outcome: Outcome) -> Verdict:
     if isinstance(outcome, Response):
         return _judge_response(delivery, outcome)
     if outcome.kind is FailureKind.BUSY:
-        return Verdict(_released(delivery, outcome.sentence, BUSY_PAUSE), works=None)
+        return Verdict(_released(delivery, outcome.timings, outcome.sentence, BUSY_PAUSE), works=None)
     if outcome.kind is FailureKind.PROXY:
-        return Verdict(_released(delivery, outcome.sentence, MENDING_PAUSE), works=None, got_out=False)
+        released = _released(delivery, outcome.timings, outcome.sentence, MENDING_PAUSE)
+        return Verdict(released, works=None, got_out=False)
     return Verdict(_failed(delivery, outcome.timings, outcome.sentence), works=False)
 
 
 def unsignable(delivery: Delivery) -> Verdict:
     """Return the meaning of a delivery that can't be signed: the operator's mistake, and no failure of the receiver."""
     sentence = "The service lacks a key that the endpoint needs; nothing was sent."
-    return Verdict(_released(delivery, sentence, MENDING_PAUSE), works=None)
+    return Verdict(_released(delivery, Timings(), sentence, MENDING_PAUSE), works=None)
 
 
 def _judge_response(delivery: Delivery, response: Response) -> Verdict:
@@ -103,10 +104,8 @@ def _gone(delivery: Delivery, response: Response) -> Completion:
     )
 
 
-def _released(delivery: Delivery, sentence: str, pause: float) -> Completion:
-    return _completion(
-        delivery, DeliveryOutcome.RELEASED, DeliveryStatus.PENDING, Timings(), pause=pause, error=sentence
-    )
+def _released(delivery: Delivery, timings: Timings, sentence: str, pause: float) -> Completion:
+    return _completion(delivery, DeliveryOutcome.RELEASED, DeliveryStatus.PENDING, timings, pause=pause, error=sentence)
 
 
 def _failed(

@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 from standardwebhooks import Webhook
 
 from darkroom_contracts.webhooks.payload import JobEvent
@@ -194,6 +195,7 @@ async def test_a_slow_origin_is_probed(dispatch: Dispatch, shop: Shop, receiver:
     assert await shop.count("pending") == 2
     [first, _] = await shop.deliveries()
     assert (first["next_attempt_at"] - first["created_at"]).total_seconds() >= 30
+    assert REGISTRY.get_sample_value("darkroom_webhook_open_circuits", {"kind": "origin"}) == 1
 
 
 async def test_a_receiver_that_hangs_delays_no_other(database: str, shop: Shop, receiver: Receiver) -> None:

@@ -29,12 +29,12 @@ def test_failures_in_a_row_open_it(clock: Clock) -> None:
     circuits = breaker(clock, threshold=3)
     for _ in range(2):
         circuits.failed("a")
-    assert (circuits.room("a"), circuits.open) == (None, 0)
+    assert (circuits.room("a"), circuits.count_open()) == (None, 0)
     circuits.worked("a")
     for _ in range(3):
         assert circuits.room("a") is None
         circuits.failed("a")
-    assert (circuits.room("a"), circuits.room("b"), circuits.open) == (0, None, 1)
+    assert (circuits.room("a"), circuits.room("b"), circuits.count_open()) == (0, None, 1)
 
 
 def test_an_open_circuit_is_probed_after_its_pause(clock: Clock) -> None:
@@ -47,7 +47,7 @@ def test_an_open_circuit_is_probed_after_its_pause(clock: Clock) -> None:
         clock.now += 1
         assert circuits.room("a") == 1
     circuits.worked("a")
-    assert (circuits.room("a"), circuits.open) == (None, 0)
+    assert (circuits.room("a"), circuits.count_open()) == (None, 0)
 
 
 def test_what_was_in_flight_counts_once(clock: Clock) -> None:

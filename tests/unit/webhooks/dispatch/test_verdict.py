@@ -98,9 +98,9 @@ def test_what_an_operator_must_mend_does_not_count() -> None:
 
 def test_what_was_not_sent_does_not_count() -> None:
     """The sender was at its bounds: the receiver is not to blame, and the schedule stays where it is."""
-    verdict = judge(delivery(failures=3), Failure(FailureKind.BUSY, "Too much is in flight.", Timings()))
+    verdict = judge(delivery(failures=3), Failure(FailureKind.BUSY, "Too much is in flight.", TIMINGS))
     done = verdict.completion
-    assert (done.outcome, done.status) == (DeliveryOutcome.RELEASED, DeliveryStatus.PENDING)
+    assert (done.outcome, done.status, done.total_ms) == (DeliveryOutcome.RELEASED, DeliveryStatus.PENDING, 500)
     assert 0 < (done.pause or 0) < PAUSES[0]
     assert verdict.works is None
 
