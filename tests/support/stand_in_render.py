@@ -12,7 +12,6 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from threading import Event
 
 import msgspec
@@ -21,7 +20,6 @@ from PIL import Image
 from darkroom_contracts.api import MAX_SEED, Execution, JobInput
 from darkroom_contracts.errors import JobErrorCode
 from gpu_consumer import protocol
-from gpu_consumer.models import model_folder
 from gpu_consumer.render import child
 from gpu_consumer.render.__main__ import main
 from gpu_consumer.startup import DeviceMissingError
@@ -156,13 +154,7 @@ def _noise(size: tuple[int, int], key: str) -> bytes:
 def open_stand_in(load: protocol.Load, connection: socket.socket) -> Pipeline:
     """In the place of gpu_consumer.render.child's own: look at the folder as it does, and load nothing."""
     started = time.perf_counter()
-    folder = model_folder.inspect(
-        Path(load.folder),
-        prefer_half=load.dtype == "float16",
-        pipeline=load.pipeline,
-        manifest_sha256=load.manifest_sha256,
-        safety_checker=load.safety_checker,
-    )
+    folder = child.inspect(load)
     if load.device != "cpu":
         raise DeviceMissingError("The stand-in renders on no device.")
     ready = protocol.Ready(

@@ -11,6 +11,7 @@ from chassis.errors import StorageUnavailableError
 from chassis.settings import StorageSettings
 from chassis.storage import Presigner, Storage
 from darkroom_local.ports import LOOPBACK
+from tests.support.buckets import storage_settings
 from tests.support.endpoints import Bucket
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
@@ -21,13 +22,7 @@ REFUSED = (400, 403)
 
 @pytest.fixture
 def settings(bucket: Bucket) -> StorageSettings:
-    return StorageSettings(
-        s3_endpoint=bucket.endpoint,
-        s3_access_key=bucket.access_key,
-        s3_secret_key=bucket.secret_key,
-        s3_bucket=bucket.name,
-        s3_region=bucket.region,
-    )
+    return storage_settings(bucket)
 
 
 def presigner(settings: StorageSettings, seconds: int) -> Presigner:

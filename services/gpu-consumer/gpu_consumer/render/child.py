@@ -56,13 +56,7 @@ def serve(connection: socket.socket) -> ExitCode:
 def _open(load: protocol.Load, connection: socket.socket) -> Pipeline:
     """Load the model, warm it up and send `Ready`. Raises StartupError."""
     started = time.perf_counter()
-    folder = model_folder.inspect(
-        Path(load.folder),
-        prefer_half=load.dtype == "float16",
-        pipeline=load.pipeline,
-        manifest_sha256=load.manifest_sha256,
-        safety_checker=load.safety_checker,
-    )
+    folder = inspect(load)
     from gpu_consumer.render import device, execution, memory, pipeline, warmup
 
     device.limit_threads(load.cpu_threads)
@@ -86,6 +80,17 @@ def _open(load: protocol.Load, connection: socket.socket) -> Pipeline:
     )
     _send(connection, ready)
     return opened
+
+
+def inspect(load: protocol.Load) -> model_folder.ModelFolder:
+    """Check the model's folder, and choose its weights. Raises StartupError."""
+    return model_folder.inspect(
+        Path(load.folder),
+        prefer_half=load.dtype == "float16",
+        pipeline=load.pipeline,
+        manifest_sha256=load.manifest_sha256,
+        safety_checker=load.safety_checker,
+    )
 
 
 def _render(pipeline: Pipeline, order: Order, connection: socket.socket) -> bool:

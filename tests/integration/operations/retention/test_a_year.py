@@ -21,7 +21,7 @@ from operations.retention.pruning import (
 )
 from operations.retention.purge import PurgeJobs
 from tests.integration.operations.jobs import Jobs
-from tests.integration.operations.retention.buckets import storage_settings
+from tests.support.buckets import storage_settings
 from tests.support.endpoints import Bucket
 
 DAY = timedelta(days=1)

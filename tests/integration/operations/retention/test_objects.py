@@ -21,7 +21,7 @@ from operations.replays.replay import replay
 from operations.retention import objects
 from operations.retention.objects import BATCH, LOOK_AGAIN, SweepObjects
 from tests.integration.operations.jobs import Jobs
-from tests.integration.operations.retention.buckets import storage_settings
+from tests.support.buckets import storage_settings
 from tests.support.endpoints import Bucket
 from tests.support.ids import aged_id
 from tests.support.ports import free_port
