@@ -43,9 +43,7 @@ def build_app(
     """
     own = [route for route in routes if route.service is service]
     served = _serve(own, endpoints, authenticator)
-    paths = dict.fromkeys(route.path for route in routes if route.kind is not Kind.WS)
-    refusals = [_method_not_allowed(path, routes) for path in paths]
-    return _Application([*served, *refusals, *_health_routes(health)])
+    return _Application([*served, *_refusals(routes), *_health_routes(health)])
 
 
 def build_health_app(health: Health) -> Starlette:
@@ -88,6 +86,7 @@ class _Application(Starlette):
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
         super().__init__(routes=routes)
         self.router.default = _not_found
+        self.router.redirect_slashes = False  # a redirect would lead to whatever host the client named
 
     def build_middleware_stack(self) -> ASGIApp:
         return RequestContext(self.router)
@@ -122,7 +121,12 @@ def _authenticated(route: Route, endpoint: Any, authenticator: Authenticator | N
 
 
 def _health_routes(health: Health) -> list[BaseRoute]:
-    return _serve(HEALTH_ROUTES, health.endpoints())
+    return [*_serve(HEALTH_ROUTES, health.endpoints()), *_refusals(HEALTH_ROUTES)]
+
+
+def _refusals(routes: Sequence[Route]) -> list[BaseRoute]:
+    paths = dict.fromkeys(route.path for route in routes if route.kind is not Kind.WS)
+    return [_method_not_allowed(path, routes) for path in paths]
 
 
 def _method_not_allowed(path: str, routes: Sequence[Route]) -> HttpRoute:
@@ -132,8 +136,9 @@ def _method_not_allowed(path: str, routes: Sequence[Route]) -> HttpRoute:
         detail = "This address does not support the method. Use one that the Allow header lists."
         raise ProblemError(ApiError.METHOD_NOT_ALLOWED, detail, headers={"Allow": ", ".join(allowed)})
 
-    others = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(allowed)
-    return HttpRoute(path, refuse, methods=sorted(others))
+    refusal = HttpRoute(path, refuse)
+    refusal.methods = None  # all that no route before it serves, also those of WebDAV
+    return refusal
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> NoReturn:

@@ -63,14 +63,22 @@ def problem(answer: httpx2.Response) -> tuple[int, str]:
 
 
 async def test_an_address_that_is_not_there_is_404() -> None:
-    """The response is problem+json."""
+    """The response is problem+json, also for a slash too much: a redirect would lead to any host that is named."""
     async with serving(echo) as client:
-        assert problem(await client.get("/nowhere")) == (404, "not_found")
+        for path in ("/nowhere", "/v1/jobs/", "/healthz/"):
+            assert problem(await client.post(path)) == (404, "not_found")
 
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("DELETE", "/v1/jobs", "POST"), ("GET", "/v1/jobs", "POST"), ("PATCH", f"/v1/jobs/{UUID(int=7)}", "DELETE, GET")],
+    [
+        ("DELETE", "/v1/jobs", "POST"),
+        ("GET", "/v1/jobs", "POST"),
+        ("PROPFIND", "/v1/jobs", "POST"),
+        ("TRACE", "/v1/models", "GET"),
+        ("PATCH", f"/v1/jobs/{UUID(int=7)}", "DELETE, GET"),
+        ("POST", "/healthz", "GET"),
+    ],
 )
 async def test_another_method_is_405_with_those_allowed(method: str, path: str, allowed: str) -> None:
     """Methods that another service answers are listed too."""
