@@ -111,6 +111,7 @@ def _translated(complaint: str, wording: Mapping[str, str]) -> ProblemError:
 
 def _lone_surrogates(value: Any, path: str) -> Iterator[str]:
     """Yield the paths of strings and names that contain half a surrogate pair."""
+    path = path[:_LONGEST_FIELD]  # each item copies it, and one name can be half of the body
     if isinstance(value, str) and _LONE_SURROGATE.search(value):
         yield path
     elif isinstance(value, list):
