@@ -75,13 +75,14 @@ class Headers(Protocol):
     def items(self) -> Iterable[tuple[str, str]]: ...
 
 
-def unwrap(headers: Headers, body: bytes, secret: str, *, tolerance: timedelta = TOLERANCE) -> JobEvent | Event:
+def unwrap(headers: Headers, body: bytes | str, secret: str, *, tolerance: timedelta = TOLERANCE) -> JobEvent | Event:
     """Return the event of a request, once its signature and its age are verified.
 
-    `body` is the request's body as it was received, before any parsing. `secret` is the endpoint's secret, `whsec_...`,
-    or its public key, `whpk_...`, which needs the extra `darkroom-client[ed25519]`. Raises WebhookError, and ValueError
-    for a malformed secret.
+    `body` is the request's body as it was received, before any parsing; text, as some platforms have it, is taken as
+    UTF-8. `secret` is the endpoint's secret, `whsec_...`, or its public key, `whpk_...`, which needs the extra
+    `darkroom-client[ed25519]`. Raises WebhookError, and ValueError for a malformed secret.
     """
+    body = body.encode(errors="surrogatepass") if isinstance(body, str) else body
     found = {name.lower(): value for name, value in headers.items()}
     delivery_id, signatures = _header(found, ID_HEADER), _header(found, SIGNATURE_HEADER)
     timestamp = _timestamp(_header(found, TIMESTAMP_HEADER))

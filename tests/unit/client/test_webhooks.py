@@ -57,6 +57,14 @@ def test_header_names_are_compared_without_their_case() -> None:
     assert webhooks.unwrap(message, BODY, SECRET).id == DELIVERY_ID
 
 
+def test_a_body_can_be_text() -> None:
+    """Some platforms have no bytes of it; text that does not come from UTF-8 has no valid signature."""
+    body = encode({"type": "x", "timestamp": AT, "data": {"prompt": "\N{SNOWMAN}"}})
+    assert webhooks.unwrap(signed(body), body.decode(), SECRET) == webhooks.unwrap(signed(body), body, SECRET)
+    with pytest.raises(webhooks.SignatureError):
+        webhooks.unwrap(signed(body), body.decode("ascii", "surrogateescape"), SECRET)
+
+
 @pytest.mark.parametrize("secrets", [(SECRET, OTHER_SECRET), (OTHER_SECRET, SECRET)])
 def test_a_receiver_needs_one_secret_while_it_is_rotated(secrets: tuple[str, ...]) -> None:
     """Both secrets sign during a rotation, and a receiver with either of them verifies."""
