@@ -11,9 +11,10 @@ import structlog
 
 from chassis.batching import Batcher, Group
 from chassis.errors import BadDataError, DatabaseUnavailableError, TransactionClashError
+from chassis.jobs.row import UndecodableColumnError
 from gateway import metrics
 from gateway.store import JobStore
-from gateway.submission import Accepted, Outcome, Submission, accepted_job, replay
+from gateway.submission import Accepted, EarlierJob, Outcome, Submission, accepted_job, replay
 
 log = structlog.get_logger()
 
@@ -58,7 +59,8 @@ class Committer:
     async def submit(self, submission: Submission) -> Outcome:
         """Record a submission and return its outcome. Canceling the caller does not cancel the record.
 
-        Raises CommitterFullError, CommitFailedError, BadDataError when Postgres refuses this submission, and
+        Raises CommitterFullError, CommitFailedError, BadDataError when Postgres refuses this submission,
+        UndecodableColumnError when its key belongs to a job that this version cannot decode, and
         DatabaseUnavailableError; when that is in doubt, the job may have been recorded.
         """
         if self._batcher.waiting >= MOST_WAITING:
@@ -121,10 +123,18 @@ class Committer:
             key = entry.item.tenant_key
             assert key is not None
             if recorded := earlier.get(key):
-                entry.answer(replay(entry.item, recorded))
+                _answer(entry, recorded)
             else:
                 again.append(entry)
         return again
+
+
+def _answer(entry: Entry, recorded: EarlierJob) -> None:
+    """Answer an entry whose key belongs to a job. It fails alone if that job cannot be decoded."""
+    try:
+        entry.answer(replay(entry.item, recorded))
+    except UndecodableColumnError as error:
+        entry.fail(error)
 
 
 def _fail(batch: Sequence[Entry], error: Exception) -> None:

@@ -11,13 +11,13 @@ import msgspec
 import structlog
 
 from chassis.jobs.absence import JobGoneError, NoSuchJobError
-from chassis.jobs.row import decode_columns
+from chassis.jobs.row import UndecodableColumnError, UndecodableRow, decode_columns
 from chassis.postgres import Connection, Database, load_queries
 from darkroom_contracts.api import CancelReply
 from darkroom_contracts.messages.v2 import Render
 from darkroom_contracts.states import TERMINAL, JobStatus
 from gateway.messages import UnreadableJobError, render_message
-from gateway.submission import Acceptance, DeletedJob, RecordedJob, Submission, TenantKey
+from gateway.submission import Acceptance, DeletedJob, EarlierJob, RecordedJob, Submission, TenantKey
 
 log = structlog.get_logger()
 
@@ -90,13 +90,13 @@ class JobStore:
             rows = queries.insert_jobs(connection, submissions=submissions)
             return {row["id"]: Acceptance(*row) async for row in rows}
 
-    async def find_by_keys(self, keys: Sequence[TenantKey]) -> dict[TenantKey, RecordedJob | DeletedJob]:
-        """Return the jobs that were accepted under the keys."""
+    async def find_by_keys(self, keys: Sequence[TenantKey]) -> dict[TenantKey, EarlierJob]:
+        """Return the jobs that were accepted under the keys, each decoded by itself."""
         async with self._database.connection() as connection:
             rows = queries.find_by_keys(
                 connection, tenants=[tenant for tenant, _ in keys], keys=[key for _, key in keys]
             )
-            return {(row["tenant_id"], row["key"]): _recorded(row) async for row in rows}
+            return {(row["tenant_id"], row["key"]): _earlier(row) async for row in rows}
 
     async def find(self, job_id: UUID, tenant_id: UUID) -> RecordedJob:
         """Return the tenant's job. Raises NoSuchJobError and JobGoneError."""
@@ -223,6 +223,13 @@ async def _lock(connection: Connection, job_id: UUID, tenant_id: UUID) -> Locked
 async def _absence(connection: Connection, job_id: UUID, *, deleted: bool) -> NoSuchJobError | JobGoneError:
     """Return why a job cannot be found. Ids that retention may have removed do not reveal whose they were."""
     return JobGoneError() if deleted or await queries.is_purged(connection, id=job_id) else NoSuchJobError()
+
+
+def _earlier(row: Any) -> EarlierJob:
+    try:
+        return _recorded(row)
+    except UndecodableColumnError as error:
+        return UndecodableRow(row["id"], row["tenant_id"], error.column)
 
 
 def _recorded(row: Any) -> RecordedJob | DeletedJob:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from chassis.jobs.row import JobRow
+from chassis.jobs.row import JobRow, UndecodableColumnError, UndecodableRow
 from chassis.jobs.view import job_view
 from darkroom_contracts.api import Job, JobInput
 from darkroom_contracts.states import JobStatus
@@ -17,11 +17,22 @@ TenantKey: TypeAlias = tuple[UUID, str]
 """A tenant's idempotency key."""
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What identifies a request for a job among those that are repeated."""
+
+    tenant_id: UUID
+    idempotency_key: str | None = None
+    body_hash: bytes | None = None
+
+    @property
+    def tenant_key(self) -> TenantKey | None:
+        return None if self.idempotency_key is None else (self.tenant_id, self.idempotency_key)
+
+
+class Submission(Request, frozen=True, kw_only=True):
     """A validated job that is to be recorded. The fields are the columns that `insert_jobs` reads."""
 
     id: UUID
-    tenant_id: UUID
     key_id: str | None = None
     user_id: str | None = None
     model: str
@@ -35,12 +46,6 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """Pixel steps: width x height x steps x images."""
     traceparent: str
     retried_from: UUID | None = None
-    idempotency_key: str | None = None
-    body_hash: bytes | None = None
-
-    @property
-    def tenant_key(self) -> TenantKey | None:
-        return None if self.idempotency_key is None else (self.tenant_id, self.idempotency_key)
 
 
 class Acceptance(msgspec.Struct, frozen=True):
@@ -61,6 +66,10 @@ class RecordedJob(msgspec.Struct, frozen=True):
 
 class DeletedJob(msgspec.Struct, frozen=True):
     """A job that was deleted."""
+
+
+EarlierJob: TypeAlias = RecordedJob | DeletedJob | UndecodableRow
+"""The job that was accepted under an idempotency key, decoded by itself."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -110,10 +119,12 @@ def _after(moment: datetime, seconds: int | None) -> datetime | None:
     return None if seconds is None else moment + timedelta(seconds=seconds)
 
 
-def replay(submission: Submission, recorded: RecordedJob | DeletedJob) -> Outcome:
-    """Return the outcome of a submission whose idempotency key belongs to a recorded job."""
+def replay(request: Request, recorded: EarlierJob) -> Outcome:
+    """Return the outcome of a request whose idempotency key belongs to a job. Raises UndecodableColumnError."""
+    if isinstance(recorded, UndecodableRow):
+        raise UndecodableColumnError(recorded.column)
     if isinstance(recorded, DeletedJob):
         return Gone()
-    if recorded.submission.body_hash != submission.body_hash:
+    if recorded.submission.body_hash != request.body_hash:
         return KeyReused()
     return Accepted(accepted_job(recorded.submission, recorded.acceptance), replayed=True)

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from chassis.errors import BadDataError
+from chassis.jobs.row import UndecodableColumnError
 from chassis.postgres import Database
 from gateway.batch import COMMITS_IN_FLIGHT, MOST_WAITING, Committer, CommitterFullError
 from gateway.store import JobStore
@@ -141,6 +142,20 @@ async def test_equal_keys_in_one_batch(store: JobStore, rows: asyncpg.Connection
     assert isinstance(second, Accepted)
     assert (second.job.id, second.replayed) == (twins[0].id, True)
     assert third == KeyReused()
+
+
+async def test_a_key_of_an_undecodable_job_fails_alone(store: JobStore, rows: asyncpg.Connection) -> None:
+    """A newer version may have written what this one cannot read; other repeated requests get their jobs."""
+    tenant = await make_tenant(rows)
+    first, odd = submission(tenant, "one"), submission(tenant, "odd")
+    await store.insert([first, odd])
+    await rows.execute("UPDATE jobs SET input = jsonb_set(input, '{output_format}', '\"avif\"') WHERE id = $1", odd.id)
+    async with Committer(store) as committer:
+        asked = [submission(tenant, "odd"), submission(tenant, "one"), submission(tenant)]
+        outcomes = await asyncio.gather(*map(committer.submit, asked), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [UndecodableColumnError, Accepted, Accepted]
+    assert isinstance(outcomes[1], Accepted)
+    assert (outcomes[1].job.id, outcomes[1].replayed) == (first.id, True)
 
 
 async def test_a_twin_waits_for_the_first_to_commit(store: JobStore, rows: asyncpg.Connection) -> None:
