@@ -100,7 +100,7 @@ class Transport:
             raise ApiError(_problem(answer))
         return answer.content
 
-    def lines(self, route: Route, *, query: Any = None) -> Iterator[bytes]:
+    def lines(self, route: Route, *, query: Any) -> Iterator[bytes]:
         """Yield the lines of a streamed response, without their ends, as they arrive.
 
         Raises UnreachableError and ApiError before the first line, and CutOffError where the response breaks off: lines

@@ -56,12 +56,12 @@ def running(home: Home) -> Blueprint | None:
     return _running(home, State.load(home))
 
 
-def last_lines(log: Path, count: int = LOG_LINES) -> str:
+def last_lines(log: Path) -> str:
     """Return the last lines of a log, or an empty string where there is none."""
     if not log.exists():
         return ""
     with log.open(errors="replace") as lines:
-        return "".join(deque(lines, count)).rstrip()
+        return "".join(deque(lines, LOG_LINES)).rstrip()
 
 
 def supervise(blueprint: Blueprint) -> None:

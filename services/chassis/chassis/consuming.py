@@ -119,11 +119,11 @@ class QueueConsumer:
             message = await queue.get(fail=False, timeout=ANSWER_TIMEOUT_SECONDS)
         return None if message is None else _delivery(message)
 
-    async def take(self, at_most: int, *, quiet_seconds: float = QUIET_SECONDS) -> list[Delivery]:
+    async def take(self, at_most: int) -> list[Delivery]:
         """Return messages that wait, about `at_most`: none if the queue is empty. Raises BrokerUnavailableError.
 
         They are pushed by the broker, which is several times faster than asking for each. The call ends when the
-        prefetch is used up or none came for `quiet_seconds`, and leaves none behind.
+        prefetch is used up or none came for a moment, and leaves none behind.
         """
         first = await self.get()
         if first is None or at_most == 1:
@@ -131,7 +131,7 @@ class QueueConsumer:
         queue, subscription = await self._opened(), Subscription()
         async with self._closed_on_error():
             tag = await self._subscribe(queue, subscription)
-            while len(self._inbox) < at_most - 1 and await subscription.another(quiet_seconds):
+            while len(self._inbox) < at_most - 1 and await subscription.another(QUIET_SECONDS):
                 pass
             await queue.cancel(tag, timeout=ANSWER_TIMEOUT_SECONDS)  # after the answer nothing more arrives
         taken = [first, *self._inbox]

@@ -81,8 +81,8 @@ async def rotate_key(
     actor: str,
     key_id: str,
     overlap: timedelta,
-    lifetime: timedelta | None = None,
-    reason: str | None = None,
+    lifetime: timedelta | None,
+    reason: str | None,
 ) -> NewApiKey:
     """Make the successor of a key, which itself works for the overlap, and not beyond its expiry.
 

@@ -14,9 +14,7 @@ from operations.replays.revival import read_message, revived_job
 from operations.retention import purge
 
 
-async def revive(
-    connection: Connection, letter: OrphanLetter, bounds: Bounds, edit: ReplayEdit | None = None
-) -> Replayed:
+async def revive(connection: Connection, letter: OrphanLetter, bounds: Bounds, edit: ReplayEdit | None) -> Replayed:
     """Make an orphan's job again, in the caller's transaction. Raises ReplayRefusedError."""
     await purge.hold(connection)
     refuse_known(letter.job_id, await store.lock_job(connection, letter.job_id))

@@ -40,7 +40,7 @@ def read_message(body: bytes) -> v2.Render:
     return message
 
 
-def revived_job(message: v2.Render, generation: int, bounds: Bounds, edit: ReplayEdit | None = None) -> RevivedJob:
+def revived_job(message: v2.Render, generation: int, bounds: Bounds, edit: ReplayEdit | None) -> RevivedJob:
     """Return the job of a message, edited, and checked as a submission. Raises UnfitMessageError, UnfitEditError."""
     request = _as_request(message)
     edited = _edited(message, bounds.catalogue(), edit)
