@@ -17,6 +17,7 @@ from aiormq.exceptions import (
     ProtocolSyntaxError,
 )
 
+from chassis.amqp_decoding import decode_any_message
 from chassis.errors import BrokerUnavailableError
 from darkroom_contracts.topology import Topology
 
@@ -27,6 +28,8 @@ HEARTBEAT_SECONDS = 10
 _AWAY = (AMQPConnectionError, AMQPChannelError, ProtocolSyntaxError, ChannelInvalidStateError, OSError)
 """What aio-pika 10 and aiormq 7 raise when the connection or the channel is lost, or refused. ChannelInvalidStateError
 is a RuntimeError; OSError includes TimeoutError and ConnectionError."""
+
+decode_any_message()
 
 
 class Broker:
