@@ -1,4 +1,4 @@
-"""Confirmations: an act on many dead letters is confirmed by typing their number."""
+"""Confirmations: an act on many dead letters is confirmed by typing their number, one on a key by typing its id."""
 
 import sys
 

@@ -35,12 +35,16 @@ def print_replays(replays: Sequence[BulkReplay]) -> None:
     """Print a list of replays."""
     wide = is_wide()
     more = ("by", "planned at") if wide else ()
-    print_rows(("id", "status", "ended", "failed", "left out", *more), map(_listed, replays), text="dead letters")
+    print_rows(
+        ("id", "status", "ended", "failed", "left out", *more),
+        (_listed(each, wide) for each in replays),
+        text="dead letters",
+    )
 
 
-def _listed(replay: BulkReplay) -> Row:
+def _listed(replay: BulkReplay, wide: bool) -> Row:
     found = counts(replay)
-    more = (replay.created_by, replay.created_at) if is_wide() else ()
+    more = (replay.created_by, replay.created_at) if wide else ()
     ended = f"{found.ended:,}/{found.planned:,}"
     bad = found.failed + found.refused
     cells = (replay.id, replay.status, ended, f"{bad:,}", f"{found.left_out:,}", *more)

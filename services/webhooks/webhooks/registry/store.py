@@ -1,4 +1,4 @@
-"""The table `webhook_endpoints`."""
+"""The statements of the registry: endpoints, master keys, allowances, and counts of deliveries."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta

@@ -1,12 +1,11 @@
 """Runs the commands of the operators' desk."""
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
 import darkroom.commands
 from darkroom.cli import main
-from darkroom.desk_commands import confirming, dead_letters
+from darkroom.desk_commands import confirming
 from tests.unit.client.answers import KEY, Script
 
 
@@ -23,12 +22,4 @@ class Desk:
         self._monkeypatch.setattr(darkroom.commands, "Client", script.client)
         self._monkeypatch.setattr(confirming, "is_interactive", lambda: answer is not None)
         typed = None if answer is None else f"{answer}\n"
-        return CliRunner().invoke(_command(str(arguments[0])), [*map(str, arguments[1:])], input=typed)
-
-
-def _command(name: str) -> click.Command:
-    if name == dead_letters.name:
-        return dead_letters
-    command = main.get_command(click.Context(main), name)
-    assert command is not None
-    return command
+        return CliRunner().invoke(main, [*map(str, arguments)], input=typed)
