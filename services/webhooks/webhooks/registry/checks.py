@@ -59,7 +59,7 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
     checked: dict[str, str] = {}
     for given, value in headers.items():
         name, field = given.lower(), f"headers.{given}"
-        if name in _DENIED or name.startswith(_DENIED_PREFIXES):
+        if _is_denied(name):
             raise invalid(field, "must not be set; the service sets it itself, or it concerns the connection")
         if name in checked:
             raise invalid(field, "must be set once; the case of names does not matter")
@@ -67,3 +67,9 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
     if sum(len(name) + len(value) for name, value in checked.items()) > MAX_HEADER_BYTES:
         raise invalid("headers", f"must not have more than {MAX_HEADER_BYTES:,} bytes in all")
     return checked
+
+
+def _is_denied(name: str) -> bool:
+    """Return whether a receiver may read a header as one that must not be set: CGI and WSGI read `_` as `-`."""
+    read = name.replace("_", "-")
+    return read in _DENIED or read.startswith(_DENIED_PREFIXES)

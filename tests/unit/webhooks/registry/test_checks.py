@@ -39,15 +39,17 @@ def refused(check: Callable[[], object]) -> str | None:
     "name", [*sorted(HOP_BY_HOP), "Host", "Expect", "User-Agent", "Accept-Encoding", "HTTP2-Settings"]
 )
 def test_headers_of_the_connection_are_refused(name: str) -> None:
-    """In any case, and without a word about the value."""
-    for spelling in (name, name.lower(), name.upper()):
+    """In any spelling that a receiver may take for it, and without a word about the value."""
+    for spelling in (name, name.lower(), name.upper(), name.replace("-", "_")):
         assert refused(partial(check_headers, {spelling: "v"})) == f"headers.{spelling}"
 
 
 @pytest.mark.parametrize("name", [*signed_headers(delivery(), KEYS), "content-anything", "webhook-anything"])
 def test_headers_that_the_service_sets_are_refused(name: str) -> None:
     """All that an attempt has, and whatever else is about the content or the signature."""
-    assert refused(lambda: check_headers({name: "v"})) == f"headers.{name}"
+    for spelling in (name, name.replace("-", "_")):
+        assert refused(partial(check_headers, {spelling: "v"})) == f"headers.{spelling}"
+    assert check_headers({"x_shop": "v"}) == {"x_shop": "v"}
 
 
 def test_the_sizes_add_up() -> None:
