@@ -44,7 +44,10 @@ class SweepObjects(Loop):
         self._storage = storage
 
     async def run_once(self) -> bool:
-        """Sweep at most BATCH jobs. Raises StorageUnavailableError; the claimed sweeps are due again after HOLD."""
+        """Sweep at most BATCH jobs. Those that fail are due again after HOLD.
+
+        Raises the first of their errors, after the others have ended: StorageUnavailableError, UndecodableColumnError.
+        """
         began = time.monotonic()
         async with self._database.index_walk() as connection:
             sweeps = await store.claim_sweeps(connection, BATCH, HOLD)
@@ -66,13 +69,17 @@ class SweepObjects(Loop):
                 await store.end_sweep(connection, sweep)
 
     async def _remove_unlisted(self, sweep: ObjectSweep, began: float) -> int:
-        """Remove the objects that the job's record does not list. Return how many there were."""
+        """Remove the objects that the job's record does not list. Return how many there were.
+
+        Raises UndecodableColumnError, with nothing removed, if this version can't read the record.
+        """
+        keep = store.listed_keys(sweep)
         found = await self._storage.keys(job_prefix(sweep.job_id))
         if time.monotonic() - began > LISTING_SECONDS:
             raise StorageUnavailableError(
                 f"The listing of the objects of job {sweep.job_id} took longer than {LISTING_SECONDS:g} s."
             )
-        unlisted = [key for key in found if key not in sweep.keep]
+        unlisted = [key for key in found if key not in keep]
         if unlisted:
             await self._storage.remove(unlisted)
             log.info("objects removed", job_id=str(sweep.job_id), objects=len(unlisted))

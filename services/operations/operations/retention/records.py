@@ -32,5 +32,5 @@ class ObjectSweep(msgspec.Struct, frozen=True):
     ended: bool
     stayed_empty: bool
     """No object was found for an hour."""
-    keep: frozenset[str]
-    """The keys that the job's record lists."""
+    outputs: bytes | None
+    """What the job's record lists, still encoded."""

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from chassis.jobs.row import decode_columns
-from chassis.postgres import Connection, Row, load_queries
+from chassis.postgres import Connection, load_queries
 from operations.retention.records import AttemptPosition, Batch, ObjectSweep
 
 queries = load_queries("operations.retention")
@@ -82,7 +82,15 @@ async def purge_jobs(
 
 async def claim_sweeps(connection: Connection, at_most: int, hold: timedelta) -> list[ObjectSweep]:
     """Claim the object sweeps that are due, for as long as `hold`."""
-    return [_sweep(row) async for row in queries.claim_sweeps(connection, at_most=at_most, hold=hold)]
+    return [ObjectSweep(**row) async for row in queries.claim_sweeps(connection, at_most=at_most, hold=hold)]
+
+
+def listed_keys(sweep: ObjectSweep) -> frozenset[str]:
+    """Return the keys of the objects to keep. Raises UndecodableColumnError."""
+    if sweep.gone:
+        return frozenset()
+    columns = decode_columns({"outputs": sweep.outputs}, ["outputs"])
+    return frozenset(output.key for output in columns["outputs"])
 
 
 async def end_sweep(connection: Connection, sweep: ObjectSweep) -> None:
@@ -98,15 +106,3 @@ async def sweep_again(connection: Connection, sweep: ObjectSweep, pause: timedel
 async def cancel_sweep(connection: Connection, job_id: UUID, hold: timedelta) -> bool:
     """Cancel a job's scheduled sweep. Return True while a sweep claimed for `hold` is under way."""
     return bool(await queries.cancel_sweep(connection, job_id=job_id, hold=hold))
-
-
-def _sweep(row: Row) -> ObjectSweep:
-    outputs = [] if row["gone"] else decode_columns(row, ["outputs"])["outputs"]
-    return ObjectSweep(
-        job_id=row["job_id"],
-        due_at=row["due_at"],
-        gone=row["gone"],
-        ended=row["ended"],
-        stayed_empty=row["stayed_empty"],
-        keep=frozenset(output.key for output in outputs),
-    )

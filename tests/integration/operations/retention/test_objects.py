@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from chassis.errors import StorageUnavailableError
+from chassis.jobs.row import UndecodableColumnError
 from chassis.postgres import Database
 from chassis.settings import StorageSettings
 from chassis.storage import Storage
@@ -190,6 +191,25 @@ async def test_sweeps_at_once_share_the_work(
         await jobs.execute(DUE, job_id)
     await asyncio.gather(*(SweepObjects(pool, Storage(settings)).run_once() for _ in range(3)))
     assert sorted(asked) == sorted(map(job_prefix, wanted))
+
+
+async def test_a_record_that_can_t_be_decoded_keeps_its_objects_alone(
+    sweep: SweepObjects, jobs: Jobs, bucket: Bucket, put: Put
+) -> None:
+    """What a newer version wrote stops no other sweep, in this round or later, and none of its objects is removed."""
+    newer, gone, later = await jobs.ended("succeeded"), aged_id(), aged_id()
+    key = await put(newer, DIGESTS[0])
+    await jobs.set(newer, outputs="""'{"pictures": 1}'""")
+    await put(gone, DIGESTS[0])
+    for job_id in (newer, gone):
+        await jobs.execute(DUE, job_id)
+    with pytest.raises(UndecodableColumnError):
+        await sweep.run_once()
+    assert bucket.object_keys() == [key]
+    await put(later, DIGESTS[0])
+    await jobs.execute(DUE, later)
+    await sweep.run_once()
+    assert bucket.object_keys() == [key]
 
 
 async def test_a_sweep_is_repeated_after_s3_was_away(
