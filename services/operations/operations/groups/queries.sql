@@ -44,6 +44,8 @@ SELECT NULL AS id, false AS is_new, count(*) AS taken, NULL AS kind, NULL AS mod
 UNION ALL
 SELECT id, true, 0, kind, model, reason, sample ->> 'message' FROM made
 UNION ALL
+SELECT id, false, 0, kind, model, reason, sample ->> 'message' FROM made WHERE open = 0
+UNION ALL
 SELECT id, false, 0, kind, model, reason, sample ->> 'message' FROM counted WHERE open = 0 AND change < 0;
 
 -- Reading. A list is ids first, along an index, and then their rows with what is not folded: in one statement, so that a

@@ -115,6 +115,14 @@ async def test_operators_are_alerted_once_to_each_new_group(folder: FoldGroups, 
     assert await rows.fetchval("SELECT count(*) FROM webhook_deliveries") == 2
 
 
+async def test_the_alert_to_a_group_without_open_letters_is_over(folder: FoldGroups, rows: asyncpg.Connection) -> None:
+    """As when operations was away while a letter appeared and its job was deleted."""
+    [letter] = await add_letters(rows)
+    await resolve(rows, letter["id"])
+    await folder.run_once()
+    assert [tuple(row) for row in await rows.fetch(ALERTS)] == [(str(letter["group_id"]), True)]
+
+
 async def test_two_folders_make_each_group_once(pool: Database, rows: asyncpg.Connection) -> None:
     """They take turns: each letter is counted once, and each alert is sent once."""
     folders = [FoldGroups(pool, Alerts(""), batch=10) for _ in range(2)]
