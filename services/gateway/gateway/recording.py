@@ -9,7 +9,7 @@ from gateway.admission import Admission
 from gateway.batch import CommitFailedError, Committer, CommitterFullError
 from gateway.idempotency import EarlierSubmissions
 from gateway.store import JobStore
-from gateway.submission import Accepted, Gone, KeyReused, Outcome, Submission
+from gateway.submission import Accepted, Gone, KeyReused, Outcome, Request, Submission
 
 _IN_DOUBT = (
     "The database did not respond. Whether the job was accepted is unknown, but nothing is half done: repeating the"
@@ -31,30 +31,21 @@ class Recorder:
 
     async def record(self, submission: Submission) -> Accepted:
         """Record the submission, or return the job that was accepted earlier under its key. Raises ProblemError."""
-        match await self._earlier_if_full(submission) or await self._commit(submission):
-            case KeyReused():
-                raise ProblemError(
-                    ApiError.IDEMPOTENCY_KEY_REUSED,
-                    "This Idempotency-Key was used with another request. Use a new key.",
-                    field="Idempotency-Key",
-                )
-            case Gone():
-                raise ProblemError(
-                    ApiError.GONE, "The job of this Idempotency-Key was deleted. Use a new key to submit another job."
-                )
-            case accepted:
-                return accepted
-
-    async def _earlier_if_full(self, submission: Submission) -> Outcome | None:
-        """Request admission. Even when it is refused, what was accepted earlier under the same key is returned."""
         try:
             self._admission.admit(submission.model, submission.tenant_id)
-        except ProblemError:
-            earlier = await self._earlier.outcome(submission)
-            if earlier is None:
-                raise
-            return earlier
-        return None
+        except ProblemError as refusal:
+            return await self.earlier(submission, refusal)
+        return _accepted(await self._commit(submission))
+
+    async def earlier(self, request: Request, refusal: ProblemError) -> Accepted:
+        """Return the job that was accepted under the key of a request that is refused by now.
+
+        Raises `refusal` if there is none, or the key's own problem.
+        """
+        outcome = await self._earlier.outcome(request)
+        if outcome is None:
+            raise refusal
+        return _accepted(outcome)
 
     async def _commit(self, submission: Submission) -> Outcome:
         try:
@@ -71,3 +62,19 @@ class Recorder:
             ) from error
         self._on_queued()
         return outcome
+
+
+def _accepted(outcome: Outcome) -> Accepted:
+    match outcome:
+        case KeyReused():
+            raise ProblemError(
+                ApiError.IDEMPOTENCY_KEY_REUSED,
+                "This Idempotency-Key was used with another request. Use a new key.",
+                field="Idempotency-Key",
+            )
+        case Gone():
+            raise ProblemError(
+                ApiError.GONE, "The job of this Idempotency-Key was deleted. Use a new key to submit another job."
+            )
+        case accepted:
+            return accepted

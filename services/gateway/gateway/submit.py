@@ -1,13 +1,15 @@
 """Submitting a job."""
 
 from chassis.auth import Caller
+from chassis.problems import ProblemError
 from chassis.targets import Policy
-from darkroom_contracts.models import Catalogue
+from darkroom_contracts.api import JobInput, JobRequest
+from darkroom_contracts.models import Catalogue, Model
 from gateway.bounds import check_webhook_url, find_model, resolve_input
 from gateway.decoding import decode_request
 from gateway.identifiers import uuid7
 from gateway.recording import Recorder
-from gateway.submission import Accepted, Submission, hash_body
+from gateway.submission import Accepted, Request, Submission, hash_body
 
 
 class SubmitJob:
@@ -21,9 +23,11 @@ class SubmitJob:
     async def __call__(self, caller: Caller, body: bytes, idempotency_key: str | None, traceparent: str) -> Accepted:
         """Accept a job, or return the one that was accepted earlier under this key. Raises ProblemError."""
         request = decode_request(body)
-        model = find_model(self._catalogue, request.model)
-        wanted = resolve_input(model, request.input)
-        check_webhook_url(self._webhook_targets, request.webhook_url)
+        try:
+            model, wanted = self._within_bounds(request)
+        except ProblemError as refusal:
+            repeated = Request(tenant_id=caller.tenant_id, idempotency_key=idempotency_key, body_hash=hash_body(body))
+            return await self._recorder.earlier(repeated, refusal)
         submission = Submission(
             id=uuid7(),
             tenant_id=caller.tenant_id,
@@ -42,3 +46,10 @@ class SubmitJob:
             body_hash=hash_body(body),
         )
         return await self._recorder.record(submission)
+
+    def _within_bounds(self, request: JobRequest) -> tuple[Model, JobInput]:
+        """Return model and input of a request within today's bounds. Raises ProblemError."""
+        model = find_model(self._catalogue, request.model)
+        wanted = resolve_input(model, request.input)
+        check_webhook_url(self._webhook_targets, request.webhook_url)
+        return model, wanted

@@ -91,6 +91,28 @@ async def test_a_retry_under_a_key_happens_once(client: httpx2.AsyncClient, rows
     assert answers[1].headers["idempotency-replayed"] == "true"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "model = 'gone'",
+        "status = 'queued', completed_at = NULL, generation = 2, dead_lettered = false",
+        "deleted_at = now(), input = '{}'",
+    ],
+)
+async def test_a_retry_that_was_accepted_is_replayed_whatever_became_of_the_first_job(
+    client: httpx2.AsyncClient, rows: asyncpg.Connection, change: str
+) -> None:
+    """Its model left the catalogue, an operator replays it, or its tenant deleted it: the new job exists."""
+    job = await submit(client, BODY)
+    await rows.execute("SELECT finish_job($1, 1, NULL, 'failed', $2)", UUID(job["id"]), '{"code": "x", "message": "y"}')
+    headers = {"Idempotency-Key": "again"}
+    first = await client.post(job["urls"]["retry"], headers=headers)
+    await rows.execute(f"UPDATE jobs SET {change} WHERE id = $1", UUID(job["id"]))
+    again = await client.post(job["urls"]["retry"], headers=headers)
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert (await client.post(job["urls"]["retry"], headers={"Idempotency-Key": "new"})).status_code >= 400
+
+
 @pytest.mark.parametrize("change", [None, START])
 async def test_an_unfinished_job_can_not_be_retried(
     client: httpx2.AsyncClient, rows: asyncpg.Connection, change: str | None

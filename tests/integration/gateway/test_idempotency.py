@@ -100,6 +100,20 @@ async def test_keys_crossed_between_two_gateways(
     assert await counts(rows) == (300, 300, 300)
 
 
+async def test_narrower_bounds_still_replay(environment: Environment, catalogue: Catalogue, key: str) -> None:
+    """A repeated request of an accepted job is not refused for what is forbidden since: its client waits for it."""
+    body = {**BODY, "webhook_url": "https://hooks.example:8443/"}
+    wide = load(Settings, {**environment, "DARKROOM_WEBHOOK_ALLOWED_PORTS": "443,8443"})
+    async with open_app(wide) as gateway, declared_client(gateway.http, key) as client:
+        first = await submit(client, body, Idempotency_Key="one")
+    async with open_app(load(Settings, environment)) as gateway, declared_client(gateway.http, key) as client:
+        again = await post(client, "one", body)
+        assert (again.status_code, again.json()) == (202, first)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert (await post(client, "one", {**body, "ttl_seconds": 7})).json()["code"] == "idempotency_key_reused"
+        assert (await post(client, "two", body)).json()["field"] == "webhook_url"
+
+
 async def test_a_full_queue_still_replays(environment: Environment, catalogue: Catalogue, key: str) -> None:
     """A repeated request of an accepted job is not refused with 429."""
     settings = load(Settings, {**environment, "DARKROOM_MAX_QUEUED_JOBS": "1"})

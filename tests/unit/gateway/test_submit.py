@@ -13,11 +13,14 @@ from chassis.problems import ProblemError
 from chassis.targets import Policy
 from darkroom_contracts.api import Scope
 from darkroom_contracts.models import Catalogue, Model, Range
+from gateway.recording import Recorder
 from gateway.submit import SubmitJob
 
 SIDE = Range(64, 512, 64)
 SIZED = Model("sized", "sized", ("ddim",), SIDE, SIDE, Range(1, 50, 20), Range(0, 20, 7.5), 4, 10_000_000)
 CALLER = Caller(UUID(int=1), "key", Scope.CLIENT)
+RECORDER = Recorder(sentinel.store, sentinel.committer, sentinel.admission, sentinel.on_queued)
+"""Can record nothing: a refusal comes before."""
 
 
 @pytest.mark.parametrize(
@@ -30,7 +33,7 @@ CALLER = Caller(UUID(int=1), "key", Scope.CLIENT)
 async def test_a_size_that_is_not_listed(wanted: dict[str, Any], field: str, other: str) -> None:
     """A size that the model does not list is a 422 with the field and the allowed sizes."""
     catalogue = Catalogue((replace(SIZED, sizes=("64x64", "64x128")),))
-    submit = SubmitJob(catalogue, sentinel.recorder, Policy())  # nothing can be recorded: a refusal comes before
+    submit = SubmitJob(catalogue, RECORDER, Policy())
     body = json.dumps({"input": {"prompt": "x", **wanted}}).encode()
     with pytest.raises(ProblemError) as refused:
         await submit(CALLER, body, None, "")
@@ -42,7 +45,7 @@ async def test_a_size_that_is_not_listed(wanted: dict[str, Any], field: str, oth
 
 async def refusal_of(url: str, policy: Policy) -> str:
     """Return the problem of a submission with this webhook URL."""
-    submit = SubmitJob(Catalogue((SIZED,)), sentinel.recorder, policy)
+    submit = SubmitJob(Catalogue((SIZED,)), RECORDER, policy)
     body = json.dumps({"input": {"prompt": "x"}, "webhook_url": url}).encode()
     with pytest.raises(ProblemError) as refused:
         await submit(CALLER, body, None, "")
