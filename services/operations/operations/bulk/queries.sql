@@ -123,8 +123,10 @@ SELECT EXISTS (SELECT FROM counted);
 -- Following
 
 -- name: find_followed(at_most)
--- Those that are under way, and canceled ones of the last days, whose jobs have ended since or expire.
-(SELECT id, ramp, stage FROM replays WHERE finished_at IS NULL AND status IN ('running', 'paused') ORDER BY id LIMIT :at_most)
+-- Those that run, paused ones with items under way, and such canceled ones of the last days, whose jobs have ended since
+-- or expire. Nobody need ever resume or cancel a paused one: with those that rest, the batch would fill for good.
+(SELECT id, ramp, stage FROM replays
+ WHERE finished_at IS NULL AND (status = 'running' OR (status = 'paused' AND replayed > 0)) ORDER BY id LIMIT :at_most)
 UNION ALL
 (SELECT id, ramp, stage FROM replays
  WHERE finished_at > now() - interval '8 days' AND status = 'canceled' AND replayed > 0 ORDER BY finished_at LIMIT :at_most);

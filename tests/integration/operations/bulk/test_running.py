@@ -14,12 +14,18 @@ from chassis.settings import DatabaseSettings
 from darkroom_contracts.api.dead_letters import LetterScope
 from darkroom_contracts.api.replays import InputEdit, ItemState, ReplayEdit, ReplayStatus
 from operations.bulk import running, store
+from operations.bulk.following import AT_ONCE
 from operations.bulk.running import Running
 from operations.errors import ConflictError
 from operations.replays.replay import replay
 from operations.replays.replay import replay_letter as replay_letter_once
 from tests.integration.operations.bulk.floor import ACTOR, BOUNDS, Floor
 from tests.integration.operations.replays.catalogues import catalogue
+
+PAUSED = """
+    INSERT INTO replays (scope, created_by, status, started_at, paused_reason, pending, failed)
+    SELECT '{}', 'x', 'paused', now(), 'Stage 1 has a failure.', 1, 1 FROM generate_series(1, $1)
+"""
 
 
 async def test_a_started_replay_queues_each_job_once(floor: Floor) -> None:
@@ -251,6 +257,17 @@ async def test_a_canceled_replay_goes_no_further(floor: Floor) -> None:
     assert await floor.jobs.value("SELECT count(*) FROM dead_letters WHERE status = 'open'") == 2
     with pytest.raises(ConflictError, match="is canceled"):
         await floor.control.resume(ACTOR, replay_id, None)
+
+
+async def test_replays_that_rest_do_not_hold_up_others(floor: Floor) -> None:
+    """A replay finishes beside any number of paused ones, which nobody may ever resume."""
+    await floor.jobs.execute(PAUSED, AT_ONCE)
+    await floor.dead(1)
+    replay_id = await floor.started()
+    await floor.run()
+    await floor.end("succeeded")
+    await floor.follow()
+    assert (await floor.control.find(replay_id)).status is ReplayStatus.FINISHED
 
 
 async def test_acts_can_be_repeated(floor: Floor) -> None:
