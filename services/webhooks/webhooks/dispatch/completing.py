@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import structlog
+from msgspec.structs import replace
 
 from chassis.backoff import Backoff, retry
 from chassis.batching import Batcher, Group
@@ -64,11 +65,24 @@ class Completer:
 
     async def _complete(self, completions: list[Completion]) -> set[UUID]:
         async with self._database.index_walk() as connection:
+            completions = await _redirected(connection, completions)
             held = await store.complete(connection, completions)
             recorded = [each for each in completions if each.id in held]
             await _close_letters(connection, recorded, held)
             await self._failing.note(connection, recorded)
         return set(held)
+
+
+async def _redirected(connection: Connection, completions: list[Completion]) -> list[Completion]:
+    """Let a delivery whose receiver is gone go on to where its endpoint has moved in the meantime."""
+    gone = [each.endpoint for each in completions if each.gone and not each.endpoint.implicit]
+    moved = await store.find_moved(connection, gone) if gone else set()
+    return [
+        replace(each, status=DeliveryStatus.PENDING, pause=0.0, gone=False)
+        if each.gone and (each.endpoint.id, each.endpoint.url) in moved
+        else each
+        for each in completions
+    ]
 
 
 async def _close_letters(connection: Connection, recorded: Sequence[Completion], held: Mapping[UUID, Ended]) -> None:

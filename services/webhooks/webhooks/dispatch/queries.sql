@@ -140,6 +140,13 @@ WITH done AS (
 )
 SELECT id, dead_lettered FROM held;
 
+-- name: find_moved(endpoints, urls)
+-- Those of the endpoints, each with a URL that was used, that have another one by now.
+SELECT id, url FROM unnest(:endpoints::uuid[], :urls::text[]) AS used (id, url) CROSS JOIN LATERAL (
+    SELECT url AS present FROM webhook_endpoints WHERE id = used.id OFFSET 0
+) AS endpoint
+WHERE present <> url;
+
 -- name: bury(ids, messages)!
 -- Dead letters of deliveries that just ended.
 SELECT bury_delivery(id, message) FROM unnest(:ids::uuid[], :messages::text[]) AS ended (id, message);

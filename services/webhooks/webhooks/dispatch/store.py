@@ -107,6 +107,12 @@ async def complete(connection: Connection, completions: Sequence[Completion]) ->
     return {each.id: each for each in await _ended(queries.complete(connection, completions=records))}
 
 
+async def find_moved(connection: Connection, used: Sequence[Endpoint]) -> set[tuple[UUID, str]]:
+    """Return ids and former URLs of the standing endpoints that have another URL by now."""
+    rows = queries.find_moved(connection, endpoints=[each.id for each in used], urls=[each.url for each in used])
+    return {(row["id"], row["url"]) async for row in rows}
+
+
 async def bury(connection: Connection, messages: Mapping[UUID, str]) -> None:
     """Insert dead letters of deliveries that just ended, each with the reason."""
     await queries.bury(connection, ids=list(messages), messages=list(messages.values()))

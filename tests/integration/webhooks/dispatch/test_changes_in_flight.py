@@ -56,11 +56,12 @@ async def test_the_attempt_ends_as_it_does_and_no_other_begins(
 async def test_an_endpoint_that_moved_is_not_blamed_for_the_receiver_that_it_left(
     dispatch: Dispatch, shop: Shop, receiver: Receiver, status: int
 ) -> None:
-    """What is answered at the old URL, such as that it is gone, says nothing of the new one."""
+    """What is answered at the old URL, such as 410, says nothing of the new one, where the delivery goes next."""
     async with open_receiver() as moved:
         async with in_flight(dispatch, shop, receiver, status) as endpoint:
             await shop.execute(MOVE, endpoint, moved.url)
         assert tuple(await shop.row(FIND, endpoint)) == ("enabled", None)
-        await shop.end(None)
+        await shop.make_due()
         await dispatch.round()
-        assert len(moved.requests) == 1
+        assert moved.delivery_ids == receiver.delivery_ids
+    assert [row["outcome"] for row in await shop.attempts()] == ["failed", "succeeded"]

@@ -107,6 +107,7 @@ class Place:
         return [
             ("complete", f"'{json.dumps(ended)}'", 2 * IN_FLIGHT),
             ("note_outcomes", f"'{json.dumps(outcomes)}', 120, 60", 2 * 10 + 10 * 10),  # at worst each by each
+            ("find_moved", f"{uuids(self.standing[:10])}, {texts(['u'] * 10)}", 10 + 10),
             ("reap", f"200, {IN_FLIGHT}", 3 * IN_FLIGHT),
             ("cancel_destination", f"{destination}, 500", 1_000),
             ("give_up", f"{destination}, 500, '5 days'", 502),
