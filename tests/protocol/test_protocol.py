@@ -92,8 +92,10 @@ def test_a_parked_message_may_be_taken_for_lost_until_its_job_says_where_it_wait
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_every_promise_holds_in_tens_of_thousands_of_random_steps(open_stage: OpenStage) -> None:
-    """The same at length, with other events each time that it is run."""
+    """The same at length, with other events each time that it is run, and after each opening."""
     with open_stage() as stage:
-        play(stage, runs=1000, repeatable=False)
+        play(stage, runs=880, repeatable=False)
+        for opening in EVERY_OPENING:
+            play(stage, runs=10, opening=opening, repeatable=False)
     assert stage.steps > 20_000
     assert stage.reached >= EVERY_WAY

@@ -20,6 +20,7 @@ from gpu_consumer.job.progress import ProgressFeed
 from gpu_consumer.job.rendering import Rendering
 from gpu_consumer.job.settling import Settling
 from gpu_consumer.job.store import JobStore
+from gpu_consumer.job.verdict import Obsolete
 from gpu_consumer.renderer.renderer import Renderer
 from gpu_consumer.usage import Usage
 from gpu_consumer.worker.consumer import Consumer
@@ -35,6 +36,7 @@ from tests.protocol.puppets import (
     PuppetStore,
     PuppetStoring,
 )
+from tests.protocol.snapshot import Key
 from tests.protocol.strings import Strings
 
 AN_HOUR = 3600.0
@@ -125,6 +127,13 @@ class Worker:
         for attempt in self._consumer.attempts:
             if attempt.job_id == job_id:
                 attempt.interrupt(Interruption.DEADLINE)
+
+    @property
+    def overtaken(self) -> list[Key]:
+        """Return the jobs whose leases it lost to others: it acks their messages, unless it has pictures to settle."""
+        leases = [attempt.lease for attempt in self._consumer.attempts if attempt.lease]
+        lost = [lease.claimed for lease in leases if isinstance(lease.verdict, Obsolete)]
+        return [(claimed.job_id, claimed.generation) for claimed in lost]
 
     async def close_for_its_gpu(self) -> None:
         """Different jobs lost the render process in a row: their attempts are refunded, and the worker stops."""

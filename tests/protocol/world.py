@@ -118,10 +118,11 @@ class World:
         return self.broker.keys() | at_hand
 
     def undecided(self) -> set[Key | None]:
-        """As `whereabouts`, without the messages that are acked, or were parked and will be acked, whatever happens."""
+        """As `whereabouts`, without the messages that are acked, or were parked, or whose job another worker took."""
         lying = {message.key for message in (*self.broker.work, *self.broker.waiting, *self.broker.dead)}
         at_hand = Counter(delivery.key for worker in self.workers for delivery in worker.line.at_hand)
         acked = Counter(pause.key for _, pause in self.pauses("ack", "note"))
+        acked.update(key for worker in self.workers for key in worker.overtaken)
         return lying | (at_hand - acked).keys()
 
     def _give_up(self) -> None:
