@@ -37,8 +37,7 @@ async def test_a_frozen_worker_on_a_long_backlog(stack: Stack, client: Client) -
     await wait_for_messages(stack, model, BACKLOG)
     watch = await SweepWatch.begun(stack)
     sleeper = stack.launch_worker("sleeper", model=model, fault=("freeze", "before_claim"))
-    await sleeper.ready(WARM_SECONDS)
-    await eventually(lambda: sleeper.frozen, seconds=30, what="the worker froze with a message in its hands")
+    await eventually(lambda: sleeper.frozen, seconds=WARM_SECONDS, what="the worker froze with a message in its hands")
 
     other = await stack.worker("other", model=model)
     await client.finished(line[OVERTAKING], seconds=120)
