@@ -153,7 +153,7 @@ RETURNING purged_before;
 -- name: purge_jobs(after, before, at_most, age)^
 -- Jobs that ended long ago, unless something holds them: an unresolved letter of their own, an unfinished delivery, an
 -- Idempotency-Key that refers to them. Foreign keys remove their attempts, and those of their deliveries. A delivery with
--- an unresolved letter stays, and keeps what it needs of the job (freeze_deliveries).
+-- an unresolved letter, or that is sent again at this moment, stays, and keeps what it needs of the job (freeze_deliveries).
 WITH visited AS MATERIALIZED (
     SELECT id FROM jobs WHERE id > :after AND id < :before ORDER BY id LIMIT :at_most
 ), due AS (
@@ -179,7 +179,8 @@ WITH visited AS MATERIALIZED (
 ), unpublished AS (
     DELETE FROM outbox WHERE job_id = ANY (ARRAY(SELECT id FROM purged))
 ), delivered AS (
-    DELETE FROM webhook_deliveries WHERE job_id = ANY (ARRAY(SELECT id FROM purged)) AND NOT dead_lettered
+    DELETE FROM webhook_deliveries
+    WHERE job_id = ANY (ARRAY(SELECT id FROM purged)) AND NOT dead_lettered AND next_attempt_at IS NULL
 ), to_sweep AS (
     INSERT INTO object_sweeps (job_id, due_at) SELECT id, now() FROM purged WHERE was_tried AND NOT was_swept
     ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, empty_since = NULL

@@ -14,8 +14,14 @@ from operations.retention.purge import PurgeJobs
 from tests.integration.operations.jobs import Jobs, complete_message
 from tests.integration.operations.retention.passes import AGE, DAY, OLD, YOUNG, run_pass
 from tests.support.ids import aged_id
+from tests.support.waiting import eventually
 
 KEY = "INSERT INTO idempotency_keys (tenant_id, key, body_hash, job_id) VALUES ($1, $2, '', $3)"
+
+WAITS = """
+    SELECT count(*) > 0 FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND application_name LIKE 'darkroom-%'
+"""
 
 
 def no_catalogue() -> Catalogue:
@@ -119,6 +125,22 @@ async def test_an_open_webhook_letter_holds_its_delivery_and_not_its_job(pool: D
         replayed = await replay(pool, letters[job_id], "test", no_catalogue)
         assert isinstance(replayed, Redelivered)
     assert await jobs.value("SELECT count(*) FROM webhook_deliveries WHERE status = 'pending'") == 2
+
+
+async def test_a_delivery_that_is_sent_again_meanwhile_stays(pool: Database, jobs: Jobs, database: str) -> None:
+    """A purge that found it ended, and met the redelivery, keeps it with what it needs of the job."""
+    job_id = await jobs.ended("succeeded", OLD)
+    await jobs.settle_deliveries()
+    async with Jobs.connected(database) as others:
+        await others.execute("BEGIN")
+        await others.execute("SELECT redeliver(id) FROM webhook_deliveries")
+        purging = asyncio.create_task(run_pass(PurgeJobs(pool, AGE)))
+        await eventually(lambda: jobs.value(WAITS), what="the purge waits for the redelivery")
+        await others.execute("COMMIT")
+    await purging
+    assert await jobs.ids() == set()
+    [left] = await jobs.fetch("SELECT job_id, status, snapshot IS NOT NULL AS has_content FROM webhook_deliveries")
+    assert tuple(left) == (job_id, "pending", True)
 
 
 async def test_a_key_that_stands_for_another_job_holds_none(pool: Database, jobs: Jobs) -> None:
