@@ -211,13 +211,16 @@ class TopicListener:
         self._receive = receive
         self._queue_length = queue_length
         self._channel: AbstractChannel | None = None
+        self._subscription = Subscription()
 
     @property
     def is_listening(self) -> bool:
-        return self._channel is not None and not self._channel.is_closed
+        return self._channel is not None and not self._channel.is_closed and not self._subscription.is_lost
 
     async def listen(self, topics: Iterable[str]) -> None:
         """Subscribe to topics, which may have wildcards. Raises BrokerUnavailableError."""
+        if self._channel is not None:
+            await close_quietly(self._channel)  # open if the broker canceled only its consumer
         channel = await self._broker.channel(confirms=False)
         try:
             with translated_errors():
@@ -229,6 +232,8 @@ class TopicListener:
         self._channel = channel
 
     async def _subscribe(self, channel: AbstractChannel, topics: Iterable[str]) -> None:
+        self._subscription = Subscription()
+        (await channel.get_underlay_channel()).on_consumer_cancel_callbacks = {self._subscription.lose}
         queue = await channel.declare_queue(
             exclusive=True, auto_delete=True, arguments={"x-queue-type": "classic", "x-max-length": self._queue_length}
         )

@@ -15,6 +15,7 @@ from chassis.errors import BrokerUnavailableError
 from chassis.publishing import Announcer, Publisher
 from darkroom_contracts.topology import DEAD_QUEUE, EVENTS_EXCHANGE, WORK_EXCHANGE, work_queue
 from tests.integration.chassis.wire import Wire, wire_to
+from tests.support.services import Services
 from tests.support.waiting import eventually
 
 QUEUE = work_queue("tiny")
@@ -274,3 +275,21 @@ async def test_a_listener_notices_the_loss_of_its_connection(wire: Wire, broker:
     await Announcer(broker).announce(EVENTS_EXCHANGE, "job.1", b"1", "text/plain")
     await eventually(lambda: heard == [b"1"], what="the event is heard")
     await through.close()
+
+
+async def test_a_listener_notices_that_the_broker_ends_its_consumer(
+    vhost: str, services: Services, broker: Broker
+) -> None:
+    """A listener whose queue is deleted keeps its connection and its channel, and can listen again."""
+    heard = list[bytes]()
+    listener = TopicListener(broker, EVENTS_EXCHANGE, heard.append, queue_length=10)
+    await listener.listen(["job.*"])
+    async with services.broker.management() as http:
+        names = [queue["name"] for queue in (await http.get(f"/api/queues/{vhost.rsplit('/', 1)[1]}")).json()]
+    (own,) = (name for name in names if name.startswith("amq.gen"))
+    await (await broker.channel()).queue_delete(own)
+    await eventually(lambda: not listener.is_listening, what="the end is noticed")
+    await listener.listen(["job.*"])
+    assert listener.is_listening
+    await Announcer(broker).announce(EVENTS_EXCHANGE, "job.1", b"1", "text/plain")
+    await eventually(lambda: heard == [b"1"], what="the event is heard")
