@@ -350,7 +350,7 @@ CREATE TABLE webhook_attempts (
     first_byte_ms real,
     total_ms      real,
     error         text,
-    response      bytea CHECK (octet_length(response) <= 16384),   -- the beginning of the body; operators see it
+    response      bytea CHECK (octet_length(response) <= 16384),   -- the beginning of a failure's body; operators see it
     PRIMARY KEY (delivery_id, number),
     CONSTRAINT an_ended_attempt_has_an_outcome CHECK ((ended_at IS NULL) = (outcome IS NULL))
 );

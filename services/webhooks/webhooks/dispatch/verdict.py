@@ -146,7 +146,7 @@ def _completion(
         first_byte_ms=_milliseconds(timings.first_byte),
         total_ms=_milliseconds(timings.total),
         error=storable(error) if error else None,
-        response=response.body if response else None,
+        response=response.body if response and outcome is DeliveryOutcome.FAILED else None,  # no letter shows others
     )
 
 
