@@ -42,7 +42,7 @@ class Following(Loop):
         return False
 
     async def _follow(self, replay: Followed) -> None:
-        async with self._database.connection() as connection:
+        async with self._database.index_walk() as connection:
             visited = await store.follow_items(connection, replay.id, self._positions[replay.id], CHUNK)
             self._positions[replay.id] = visited.last if visited.items == CHUNK else 0
             if visited.failed and replay.ramp is not None:

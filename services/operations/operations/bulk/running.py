@@ -66,7 +66,7 @@ class Running(Loop):
     async def _step(self, due: Due) -> bool:
         """Handle the replay's next item. Return False if there is none, or another process handles it."""
         try:
-            async with self._database.transaction() as connection:
+            async with self._database.index_walk() as connection:
                 handled = await self._handle(connection, due)
         except _StoppedError:
             return False

@@ -6,9 +6,10 @@ import asyncpg
 import pytest
 
 from operations.bulk import store
-from tests.support.plans import buffers, explain
+from tests.support.plans import KeptPlans, buffers, explain, rows_looked_at
 
 MANY = 20_000
+MARK = "'replayed', 2, NULL, {}, 20001"
 FEW = 200
 """Pages that a statement may look at."""
 REPLAY = """
@@ -57,3 +58,18 @@ async def test_items_in_a_state_are_listed_by_it(busy: UUID, rows: asyncpg.Conne
     """A page of one state does not look at the items of the others."""
     plan = await explain(rows, store.queries.list_items_in.sql, f"'{busy}', 'failed', 0, 50", generic=generic)
     assert buffers(plan) < FEW, plan
+
+
+async def test_plans_made_of_empty_tables_find_the_next_item(rows: asyncpg.Connection) -> None:
+    """A step of a replay, and a round that follows it, look at none of the items that ended or wait."""
+    for table in ("replays", "replay_items"):
+        await rows.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+    await rows.execute("VACUUM ANALYZE")
+    kept, statements = KeptPlans(rows), {"next_item": "{}, 20000", "follow_items": "{}, 0, 500", "mark_item": MARK}
+    for name, arguments in statements.items():
+        await kept.prepare(getattr(store.queries, name).sql, arguments.format(f"'{UUID(int=0)}'"))
+    replay_id = await rows.fetchval(REPLAY, MANY)
+    await rows.execute(ITEMS, replay_id, MANY)
+    for name, arguments in statements.items():
+        plan = await kept.explain(getattr(store.queries, name).sql, arguments.format(f"'{replay_id}'"))
+        assert rows_looked_at(plan) <= 5, (name, plan)
