@@ -184,6 +184,16 @@ async def test_a_body_within_the_bound_passes(edge: Edge) -> None:
     assert response.status_code == 200
 
 
+async def test_an_offer_of_another_protocol_stays_at_the_edge(edge: Edge, stubs: dict[str, StubServer]) -> None:
+    """A service that is offered h2c, as clients in Java do with their first request, loses the body."""
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAoAAAAAIAAAAA"}
+    async with edge.client() as http:
+        response = await http.post("/v1/jobs", content=b"{}", headers=offer)
+    assert response.status_code == 200
+    head = stubs["gateway"].heads[-1].lower()
+    assert ("upgrade" in head, "http2-settings" in head) == (False, False)
+
+
 async def test_slow_headers_end_the_connection(edge: Edge) -> None:
     """A client that does not finish its headers is disconnected."""
     reader, writer = await asyncio.open_connection(LOOPBACK, edge.port)
