@@ -32,6 +32,16 @@ is a RuntimeError; OSError includes TimeoutError and ConnectionError."""
 decode_any_message()
 
 
+class _Connection(aio_pika.Connection):
+    """Starts nothing when it is collected: one that never opened, or was lost, has nothing to close.
+
+    aio-pika 10 starts a coroutine there, which nobody awaits if the loop does not run.
+    """
+
+    def __del__(self) -> None:
+        pass
+
+
 class Broker:
     """A connection that is opened on first use, and again after a loss."""
 
@@ -105,6 +115,7 @@ class Broker:
                     timeout=CONNECT_TIMEOUT_SECONDS,
                     client_properties={"connection_name": self._name},
                     heartbeat=HEARTBEAT_SECONDS,
+                    connection_class=_Connection,
                 )
             return self._connection
 

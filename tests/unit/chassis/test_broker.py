@@ -1,6 +1,10 @@
 """Translation of aio-pika's errors."""
 
 import asyncio
+import gc
+import logging
+import warnings
+from threading import Thread
 
 import pytest
 from aio_pika.exceptions import (
@@ -11,7 +15,7 @@ from aio_pika.exceptions import (
     ProbableAuthenticationError,
 )
 
-from chassis.broker import translated_errors
+from chassis.broker import Broker, translated_errors
 from chassis.errors import BrokerUnavailableError, UnavailableError
 
 
@@ -83,3 +87,28 @@ async def test_a_timeout_around_a_call_stays_a_timeout() -> None:
         await hang(inside=None, outside=0)
     with pytest.raises(BrokerUnavailableError):
         await hang(inside=0, outside=None)
+
+
+def test_a_connection_that_never_opened_leaves_nothing_to_await(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is collected without a coroutine that nobody awaits, though its loop does not run then."""
+    monkeypatch.setattr(logging.getLogger("aiormq.connection"), "disabled", True)  # pytest keeps what is logged
+
+    async def fail() -> BrokerUnavailableError:
+        try:
+            await Broker("amqp://guest:guest@127.0.0.1:1/", "test").connect()
+        except BrokerUnavailableError as error:  # pytest.raises would keep it
+            return error
+        raise AssertionError("a broker answers")
+
+    def abandon() -> None:
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            error = runner.run(fail())
+            del error  # with the frames of its traceback, which hold the connection
+            gc.collect()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        thread = Thread(target=abandon)  # which has no current loop
+        thread.start()
+        thread.join()
+    assert not [str(warning.message) for warning in caught]
