@@ -4,11 +4,11 @@ from uuid import UUID
 
 import structlog
 
-from chassis.errors import TransientDatabaseError
 from chassis.loops import Loop
 from chassis.postgres import Connection, Database
 from darkroom_contracts.api.dead_letters import DeadLetter
 from operations.bulk import store
+from operations.bulk.turns import take_turns
 from operations.desk.scopes import TOO_OFTEN, walk
 from operations.replays.edits import Bounds
 from operations.replays.foresight import Prospect, foresee
@@ -37,18 +37,7 @@ class Planning(Loop):
     async def run_once(self) -> bool:
         async with self._database.connection() as connection:
             planning = await store.find_planning(connection, AT_ONCE)
-        steps: list[bool] = []
-        failure: Exception | None = None
-        for replay_id in planning:
-            try:
-                steps.append(await self._step(replay_id))
-            except TransientDatabaseError:
-                raise
-            except Exception as error:  # a plan that can't be made must not stop those that come after it
-                failure = error
-        if failure is not None:
-            raise failure
-        return any(steps)
+        return await take_turns(planning, self._step)
 
     async def _step(self, replay_id: UUID) -> bool:
         """Freeze the next letters. Return False if another process plans this replay, or it was canceled."""

@@ -11,6 +11,7 @@ from darkroom_contracts.api.replays import ItemState
 from operations.bulk import store
 from operations.bulk.ramp import allowed
 from operations.bulk.records import Due, Handled, NextItem
+from operations.bulk.turns import take_turns
 from operations.errors import UnknownLetterError
 from operations.metrics import REPLAY_ITEMS
 from operations.replays.edits import Bounds
@@ -58,10 +59,9 @@ class Running(Loop):
         async with self._database.connection() as connection:
             running = await store.find_due(connection, AT_ONCE)
         self._handled = {each.id: self._handled.get(each.id, 0) for each in running}
-        handled = [await self._step(each) for each in running if each.seconds <= 0]
         waits = [each.seconds for each in running if each.seconds > 0]
         self.interval = min([IDLE_SECONDS, *waits])
-        return any(handled)
+        return await take_turns([each for each in running if each.seconds <= 0], self._step)
 
     async def _step(self, due: Due) -> bool:
         """Handle the replay's next item. Return False if there is none, or another process handles it."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 
 from chassis.errors import DatabaseUnavailableError
@@ -125,6 +126,18 @@ async def test_one_broken_letter_does_not_stop_the_others(floor: Floor, monkeypa
     await floor.run()
     assert await floor.generations() == [1, 2, 2]
     assert "internal error" in ((await floor.items(replay_id, ItemState.REFUSED))[0].error or "")
+
+
+async def test_a_replay_that_cannot_be_read_does_not_stop_the_others(floor: Floor) -> None:
+    """Such as one whose edit a newer version wrote: its error is reported in each round, and the others go on."""
+    first, second = [(await floor.jobs.letter(job_id))["id"] for job_id in await floor.dead(2)]
+    newer = await floor.started(LetterScope(ids=[first]))
+    await floor.jobs.execute("""UPDATE replays SET edit = '{"upscale": 4}' WHERE id = $1""", newer)
+    await floor.started(LetterScope(ids=[second]))
+    for _ in range(2):
+        with pytest.raises(msgspec.ValidationError):
+            await floor.running.run_once()
+    assert await floor.generations() == [1, 2]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
