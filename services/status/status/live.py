@@ -34,7 +34,10 @@ class LiveProgress:
         self._latest: TTLCache[UUID, Progress] = TTLCache(MOST_JOBS, REMEMBERED_SECONDS)
 
     def note(self, body: bytes) -> None:
-        """Remember a step. Previews and undecodable messages are counted and dropped."""
+        """Remember a step, unless a later attempt has one: a worker that lost its lease may still render.
+
+        Previews and undecodable messages are counted and dropped.
+        """
         try:
             event = decode_live(body)
         except UndecodableMessageError:
@@ -44,7 +47,9 @@ class LiveProgress:
             EVENTS.labels("preview").inc()
             return
         EVENTS.labels("noted").inc()
-        self._latest[event.job_id] = event
+        latest = self._latest.get(event.job_id)
+        if latest is None or (event.generation, event.attempt) >= (latest.generation, latest.attempt):
+            self._latest[event.job_id] = event
 
     def of(self, job_id: UUID, generation: int, attempt: int) -> Progress | None:
         """Return the latest step of this attempt, if there is one."""

@@ -29,6 +29,15 @@ def test_a_step_of_another_attempt_is_not_told(live: LiveProgress, generation: i
     assert live.of(JOB, generation, attempt) is None
 
 
+@pytest.mark.parametrize(("generation", "attempt"), [(1, 3), (2, 0)])
+def test_a_worker_that_lost_its_lease_hides_no_step(live: LiveProgress, generation: int, attempt: int) -> None:
+    """Cut off from the database it renders on beside the next attempt, whose progress must not go back and forth."""
+    live.note(encode(Progress(JOB, generation, attempt, step=9, steps=20)))
+    latest = live.of(JOB, 2, 1)
+    assert latest is not None
+    assert latest.step == 4
+
+
 def test_an_unknown_job_has_no_step(live: LiveProgress) -> None:
     """Most jobs have no event."""
     assert live.of(numbered(2), 1, 1) is None
