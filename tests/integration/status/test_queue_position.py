@@ -25,6 +25,12 @@ async def store(database: str) -> AsyncIterator[Store]:
         yield Store(pool)
 
 
+@pytest.fixture(autouse=True)
+async def tended_by_hand(rows: asyncpg.Connection) -> None:
+    """Leave vacuum and statistics to the tests: whether autovacuum comes between two plans is chance."""
+    await rows.execute("ALTER TABLE jobs SET (autovacuum_enabled = off)")
+
+
 async def told(client: httpx2.AsyncClient, job_id: UUID) -> dict[str, Any]:
     answer = await client.get(f"/v1/jobs/{job_id}")
     body: dict[str, Any] = answer.json()
