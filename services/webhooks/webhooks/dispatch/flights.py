@@ -86,11 +86,6 @@ class Flights:
         rooms = [self._uses.room(use), self._origins.room(destination.origin), None if trust is Trust.WORKED else 1]
         return Standing(min((room for room in rooms if room is not None), default=None), trust)
 
-    def has_room(self, destination: Destination, limits: Limits) -> bool:
-        """Return whether one more of the destination's deliveries may fly."""
-        standing = self.standing_of(destination)
-        return self.in_flight.has_room(destination.tenant_id, destination.origin, limits, standing)
-
     def trust_in(self, destination: Destination) -> Trust:
         """Return what is known of the destination's use: by this process, otherwise from the log."""
         return self._trust((destination.tenant_id, destination.origin), destination.failing)

@@ -2,9 +2,8 @@
 
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from chassis.postgres import Connection, Database
@@ -69,15 +68,15 @@ class Rounds:
 
     def _allot(self, candidates: Sequence[Destination]) -> list[Share]:
         shuffled = random.sample(candidates, len(candidates))  # none is always the last to find room
+        eligible = [*self._flights.proven(shuffled), *self._unproven(shuffled)]
         limits = self._flights.narrowed(self._limits)
-        eligible = [*self._flights.proven(shuffled), *self._unproven(shuffled, limits)]
         return allot(eligible, self._flights.in_flight, limits, self._flights.standing_of)
 
-    def _unproven(self, candidates: Sequence[Destination], limits: Limits) -> Iterator[Destination]:
-        """Yield a few of those that are not known to work and have room, and fewer of those that failed before."""
-        for trust, at_most in ((Trust.UNKNOWN, UNKNOWN_PER_ROUND), (Trust.FAILED, FAILED_PER_ROUND)):
-            with_trust = (each for each in candidates if self._flights.trust_in(each) is trust)
-            yield from islice((each for each in with_trust if self._flights.has_room(each, limits)), at_most)
+    def _unproven(self, candidates: Sequence[Destination]) -> list[Destination]:
+        """Return a few of those that are not known to work, and fewer of those that failed before."""
+        unknown = [each for each in candidates if self._flights.trust_in(each) is Trust.UNKNOWN]
+        failed = [each for each in candidates if self._flights.trust_in(each) is Trust.FAILED]
+        return unknown[:UNKNOWN_PER_ROUND] + failed[:FAILED_PER_ROUND]
 
 
 def _waiting(candidates: Sequence[Destination], shares: Sequence[Share], claimed: Claimed) -> list[Destination]:
