@@ -180,7 +180,7 @@ IN_SWEEPS = (
     ),
     Mutation(
         "a claim overtakes what was announced later",
-        "max(claim.stamped_at) - interval '60 seconds'",
+        "max(stamped_at) - interval '60 seconds'",
         "now()",
         "published again that nothing shows to be lost",
     ),
