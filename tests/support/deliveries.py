@@ -28,6 +28,7 @@ def delivery(**changes: Any) -> Delivery:
         "id": uuid4(),
         "endpoint": endpoint(),
         "url": "https://example.com/hook",
+        "recorded_origin": ORIGIN,
         "origin": ORIGIN,
         "failures": 0,
         "body": b"{}",

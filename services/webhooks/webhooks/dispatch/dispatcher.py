@@ -41,6 +41,7 @@ class Dispatcher(Loop):
         self._quick_until = 0.0
         self._more_may_wait = False
         flights.landed = self._landed
+        flights.proved = survey.expect  # all but one of its deliveries waited until it was known to work
 
     def notice(self) -> None:
         """Start a round now, and poll quickly for a while."""

@@ -18,7 +18,7 @@ from webhooks import metrics
 from webhooks.dispatch.allotment import InFlight, Limits, Standing, Trust
 from webhooks.dispatch.circuits import Circuits
 from webhooks.dispatch.completing import Completer
-from webhooks.dispatch.records import Delivery, Destination, Share
+from webhooks.dispatch.records import Delivery, Destination, Share, destination_of
 from webhooks.dispatch.signing import signed_headers
 from webhooks.dispatch.verdict import Verdict, judge, unsignable
 from webhooks.secrets import MasterKeyError, MasterKeys
@@ -59,6 +59,8 @@ class Flights:
         self.in_flight = InFlight()
         self.landed: Callable[[], None] = lambda: None
         """Called after each delivery."""
+        self.proved: Callable[[Destination], None] = lambda _: None
+        """Called with the destination of the first delivery of a use that worked."""
         self._sender = sender
         self._policy = policy
         self._keys = keys
@@ -166,6 +168,8 @@ class Flights:
     def _learn(self, delivery: Delivery, verdict: Verdict) -> None:
         use = _use_of(delivery)
         if verdict.works:
+            if use not in self._proven:
+                self.proved(destination_of(delivery))
             self._prove(use)
             self._uses.worked(use)
             self._origins.worked(delivery.origin)

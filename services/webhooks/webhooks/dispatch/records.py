@@ -93,6 +93,7 @@ class Delivery(msgspec.Struct, frozen=True):
     id: UUID
     endpoint: Endpoint
     url: str
+    recorded_origin: str
     origin: str
     failures: int
     """Failed attempts since the schedule began, without this one."""
@@ -102,6 +103,20 @@ class Delivery(msgspec.Struct, frozen=True):
     token: UUID
     created_at: datetime
     """When the event happened."""
+
+
+def destination_of(delivery: Delivery) -> Destination:
+    """Return the destination of a delivery, as one that has more to send."""
+    return Destination(
+        delivery.endpoint.id,
+        delivery.recorded_origin,
+        delivery.origin,
+        delivery.endpoint.tenant_id,
+        due_at=delivery.created_at,
+        ready=True,
+        abandoned=False,
+        unsignable=False,
+    )
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):

@@ -85,6 +85,7 @@ async def begin_attempts(
             each.id,
             each.endpoint,
             each.url,
+            each.recorded_origin,
             each.origin,
             each.failures,
             bodies[each.id],

@@ -14,10 +14,6 @@ from webhooks.dispatch import store
 from webhooks.dispatch.records import FIRST, Destination, Place, place_of
 
 PAGE = 100
-PAGE_SECONDS = 0.05
-"""Between two pages, when one is not enough."""
-WALK_SECONDS = 0.5
-"""Between two walks of several pages."""
 RECENT = 500
 RECENT_SECONDS = 2.0
 """How far back the last moments reach at the most."""
@@ -46,11 +42,6 @@ class Survey:
         self._after = FIRST
         self._looked_at = 0.0
         self._backlogs: dict[Place, Destination] = {}
-
-    @property
-    def is_walking(self) -> bool:
-        """Whether a walk is under way."""
-        return self._after != FIRST
 
     @property
     def has_backlogs(self) -> bool:
@@ -82,6 +73,10 @@ class Survey:
         for destination in look.candidates:
             self._backlogs.pop(place_of(destination), None)
         self._backlogs |= {place_of(destination): destination for destination in backlogs}
+
+    def expect(self, destination: Destination) -> None:
+        """Take a destination for a backlog, until it is looked at."""
+        self._backlogs[place_of(destination)] = destination
 
     async def _find_recent(self, connection: Connection, now: float) -> list[Destination]:
         seconds = min(now - self._looked_at + COMMIT_SECONDS, RECENT_SECONDS)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 
 import asyncpg
 import pytest
@@ -11,7 +12,7 @@ from tests.integration.webhooks.dispatchers import Dispatch, open_dispatch
 from tests.integration.webhooks.jobs import Shop
 from tests.support.receiver import Receiver, always, open_receiver
 from tests.support.waiting import eventually
-from webhooks.dispatch import rounds, survey
+from webhooks.dispatch import rounds, survey, walking
 from webhooks.dispatch.allotment import Limits
 
 LOCK_ENDPOINTS = "SELECT id FROM webhook_endpoints WHERE NOT implicit FOR UPDATE"
@@ -75,22 +76,41 @@ async def test_a_backlog_needs_no_page(
     assert len(receiver.requests) == 100
 
 
+async def walk(dispatch: Dispatch) -> None:
+    """Look at every page once."""
+    for _ in range(4):
+        await dispatch.walker.run_once()
+        await dispatch.flights.drain()
+
+
 async def test_the_walk_finds_what_is_old_and_leaves_its_backlog_to_the_dispatcher(
     shop: Shop, dispatch: Dispatch, receiver: Receiver
 ) -> None:
-    """A first delivery shows that the receiver works; its further ones are found on the walk, which none waits for."""
+    """A first delivery shows that the receiver works; its further ones wait for no other page."""
     await end_many(shop, dispatch)
     other = await shop.another()
     await other.end(receiver.url, 100)
     await shop.execute(AN_HOUR_AGO)
     await dispatcher_round(dispatch)
     assert not receiver.requests
-    for _ in range(8):
-        await dispatch.walker.run_once()
-        await dispatch.flights.drain()
-    assert 2 <= len(receiver.requests) < 100
+    await walk(dispatch)
+    assert len(receiver.requests) == 1
     await dispatcher_round(dispatch)
     assert len(receiver.requests) == 100
+
+
+@pytest.mark.parametrize(("seconds", "pause"), [(0.0001, 0.05), (0.004, 0.4), (3.0, 1.0)])
+async def test_the_walk_takes_a_small_part_of_the_time(
+    shop: Shop, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch, seconds: float, pause: float
+) -> None:
+    """The longer a page takes, the longer is the pause after it, within bounds. The first walk is quick."""
+    await end_many(shop, dispatch)
+    times = count(step=seconds)
+    monkeypatch.setattr(walking, "monotonic", lambda: next(times))
+    await dispatch.walker.run_once()
+    assert dispatch.walker.interval == walking.SHORTEST_SECONDS
+    await walk(dispatch)
+    assert dispatch.walker.interval == pytest.approx(pause)
 
 
 @asynccontextmanager
