@@ -5,6 +5,7 @@ There is no artificial delay: a single call is a batch of its own, and batches g
 
 import asyncio
 import contextvars
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from itertools import islice
 from typing import Generic, TypeVar
@@ -56,17 +57,22 @@ class Batcher(Generic[T, V]):
         largest: int,
         in_flight: int = 1,
         key: Callable[[T], Hashable] = lambda item: item,
+        singly_after: type[Exception] | tuple[()] = (),
     ) -> None:
         """Run batches of at most `largest` groups by `work`, `in_flight` of them at once.
 
-        `work` answers every group; an error that it raises fails the groups that have no answer yet. Items with equal
-        keys share a group.
+        `work` answers every group; an error that it raises fails the groups that have no answer yet. After an error of
+        the type `singly_after` the groups of the batch are run one by one, before later calls, so that only those fail
+        that are at fault. Items with equal keys share a group.
         """
         self._work = work
         self._largest = largest
         self._key = key
+        self._singly_after = singly_after
         self._idle = in_flight
         self._waiting: dict[Hashable, Group[T, V]] = {}
+        self._single: deque[Group[T, V]] = deque()
+        """Groups to run one by one, because their batch failed."""
         self._workers: set[asyncio.Task[None]] = set()
         self._context = contextvars.copy_context()  # what a batch logs belongs to no single request
 
@@ -92,9 +98,12 @@ class Batcher(Generic[T, V]):
             group = self._waiting[key] = Group(item, asyncio.get_running_loop().time())
         return group
 
-    def take(self, at_most: int | None = None) -> list[Group[T, V]]:
-        """Remove the oldest waiting groups, by default all; the caller must answer them."""
-        return [self._waiting.pop(key) for key in list(islice(self._waiting, at_most))]
+    def take(self) -> list[Group[T, V]]:
+        """Remove all groups that are not in a running batch; the caller must answer them."""
+        taken = [*self._single, *self._waiting.values()]
+        self._single.clear()
+        self._waiting.clear()
+        return taken
 
     async def drain(self) -> None:
         """Wait until every call has an answer."""
@@ -102,12 +111,19 @@ class Batcher(Generic[T, V]):
             await asyncio.wait(self._workers)
 
     async def _run(self) -> None:
-        while self._waiting:
-            batch = self.take(self._largest)
+        while batch := self._next():
             try:
                 await self._work(batch)
             except Exception as error:
-                for group in batch:
-                    group.fail(error)
+                if len(batch) > 1 and isinstance(error, self._singly_after):
+                    self._single.extend(batch)
+                else:
+                    for group in batch:
+                        group.fail(error)
         # Here, not when the task is done: no worker would take a call that arrives in between.
         self._idle += 1
+
+    def _next(self) -> list[Group[T, V]]:
+        if self._single:
+            return [self._single.popleft()]
+        return [self._waiting.pop(key) for key in list(islice(self._waiting, self._largest))]

@@ -1,7 +1,6 @@
 """Coalesced look-ups: concurrent look-ups of keys share a query."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from typing import Generic, TypeAlias, TypeVar
 
@@ -31,9 +30,7 @@ class Coalescer(Generic[K, V]):
 
     def __init__(self, look_up: LookUp[K, V], *, most_together: int = MOST_TOGETHER) -> None:
         self._look_up = look_up
-        self._batcher: Batcher[K, V | None] = Batcher(self._work, largest=most_together)
-        self._alone: deque[Group[K, V | None]] = deque()
-        """Keys to look up one by one, because their query failed."""
+        self._batcher: Batcher[K, V | None] = Batcher(self._work, largest=most_together, singly_after=Exception)
         self._callers = 0
 
     async def find(self, key: K) -> V | None:
@@ -56,8 +53,6 @@ class Coalescer(Generic[K, V]):
         _fail(late, DatabaseBusyError(f"No look-up began within {PATIENCE_SECONDS:g} s."))
         if len(late) < len(batch):
             await self._answer([group for group in batch if group not in late])
-        while self._alone:
-            await self._answer([self._alone.popleft()])
 
     async def _answer(self, batch: list[Group[K, V | None]]) -> None:
         try:
@@ -69,18 +64,12 @@ class Coalescer(Generic[K, V]):
             self._fail_all(batch, DatabaseUnavailableError(str(error), in_doubt=False))
         except DatabaseBusyError as error:
             self._fail_all(batch, error)
-        except Exception as error:
-            if len(batch) > 1:
-                self._alone.extend(batch)
-            else:
-                _fail(batch, error)
         else:
             for group in batch:
                 group.answer(found.get(group.item))
 
     def _fail_all(self, batch: list[Group[K, V | None]], error: Exception) -> None:
-        _fail([*batch, *self._alone, *self._batcher.take()], error)
-        self._alone.clear()
+        _fail([*batch, *self._batcher.take()], error)
 
 
 def _fail(groups: Iterable[Group[K, V | None]], error: Exception) -> None:

@@ -47,7 +47,11 @@ class Committer:
     def __init__(self, store: JobStore) -> None:
         self._store = store
         self._batcher: Batcher[Submission, Outcome] = Batcher(
-            self._record, largest=LARGEST_BATCH, in_flight=COMMITS_IN_FLIGHT, key=lambda submission: submission.id
+            self._record,
+            largest=LARGEST_BATCH,
+            in_flight=COMMITS_IN_FLIGHT,
+            key=lambda submission: submission.id,
+            singly_after=BadDataError,
         )
 
     async def __aenter__(self) -> Self:
@@ -71,10 +75,12 @@ class Committer:
         try:
             await self._repeat(batch)
         except BadDataError as error:
-            await self._record_singly(batch, error)
+            if len(batch) == 1:
+                log.warning("submission refused by the database", job_id=str(batch[0].item.id), error=str(error))
+            raise
         except DatabaseUnavailableError as error:
             _fail(batch, error)
-            # The waiting submissions would only wait for the same timeout. They were never sent.
+            # The others would only wait for the same timeout. Nothing of them was recorded.
             _fail(self._batcher.take(), DatabaseUnavailableError(str(error), in_doubt=False))
         except Exception as error:
             _fail(batch, error)
@@ -85,15 +91,6 @@ class Committer:
             if not batch:
                 return
         raise CommitFailedError
-
-    async def _record_singly(self, batch: Sequence[Entry], error: BadDataError) -> None:
-        """Record one by one, so that only the bad submission fails."""
-        if len(batch) == 1:
-            log.warning("submission refused by the database", job_id=str(batch[0].item.id), error=str(error))
-            batch[0].fail(error)
-            return
-        for entry in batch:
-            await self._record([entry])
 
     async def _try(self, batch: Sequence[Entry]) -> Sequence[Entry]:
         """Record a batch once. Return the entries to try again."""

@@ -15,6 +15,7 @@ class Worker:
         self.batches: list[list[int]] = []
         self.most_at_once = 0
         self.error: Exception | None = None
+        self.refused: set[int] = set()
         self.begun = asyncio.Event()
         self.open = asyncio.Event()
         self.open.set()
@@ -27,6 +28,8 @@ class Worker:
         self.begun.set()
         await self.open.wait()
         self._at_once -= 1
+        if self.refused & set(self.batches[-1]):
+            raise LookupError
         batch[0].answer(str(batch[0].item))
         if self.error:
             raise self.error
@@ -90,6 +93,15 @@ async def test_an_error_fails_what_its_batch_left_unanswered(batcher: Batcher[in
     assert await batcher.ask(4) == "4"
 
 
+async def test_a_batch_with_a_bad_item_is_run_item_by_item(worker: Worker) -> None:
+    """After the error that one item can cause, each item of its batch is a batch, before later calls."""
+    batcher = Batcher(worker.work, largest=3, singly_after=LookupError)
+    worker.refused = {2}
+    results = await asyncio.gather(*asking(batcher, 1, 2, 3, 4, 5), return_exceptions=True)
+    assert [repr(result) for result in results] == ["'1'", "LookupError()", "'3'", "'4'", "'5'"]
+    assert worker.batches == [[1, 2, 3], [1], [2], [3], [4, 5]]
+
+
 async def test_a_caller_that_goes_away_cancels_no_batch(batcher: Batcher[int, str], worker: Worker) -> None:
     """A batch runs to its end, with all of its items, when one of its callers is canceled."""
     worker.open.clear()
@@ -118,13 +130,13 @@ async def test_items_that_are_no_keys_have_one(worker: Worker) -> None:
 
 
 async def test_what_is_taken_away_is_answered_by_its_taker(batcher: Batcher[int, str], worker: Worker) -> None:
-    """Groups that are taken from the queue are not in a batch; the oldest are taken first."""
+    """Groups that are taken from the queue are not in a batch."""
     worker.open.clear()
     tasks = asking(batcher, 1)
     await worker.begun.wait()
     tasks += asking(batcher, 2, 3, 4)
     await asyncio.sleep(0)
-    for group in (*batcher.take(1), *batcher.take()):
+    for group in batcher.take():
         group.answer(f"taken {group.item}")
     worker.open.set()
     assert await asyncio.gather(*tasks) == ["1", "taken 2", "taken 3", "taken 4"]

@@ -32,7 +32,11 @@ class Completer:
         self._database = database
         self._failing = failing or FailingEndpoints()
         self._batches: Batcher[Completion, bool] = Batcher(
-            self._record, largest=LARGEST_BATCH, in_flight=BATCHES_IN_FLIGHT, key=lambda completion: completion.token
+            self._record,
+            largest=LARGEST_BATCH,
+            in_flight=BATCHES_IN_FLIGHT,
+            key=lambda completion: completion.token,
+            singly_after=BadDataError,
         )
 
     async def complete(self, completion: Completion) -> bool:
@@ -43,16 +47,6 @@ class Completer:
         return await self._batches.ask(completion)
 
     async def _record(self, groups: list[Group[Completion, bool]]) -> None:
-        try:
-            await self._record_together(groups)
-        except BadDataError as error:
-            if len(groups) == 1:
-                groups[0].fail(error)
-                return
-            for group in groups:  # so that only the one that is refused fails
-                await self._record([group])
-
-    async def _record_together(self, groups: list[Group[Completion, bool]]) -> None:
         held = await retry(
             lambda: self._complete([group.item for group in groups]),
             on=TransientDatabaseError,
