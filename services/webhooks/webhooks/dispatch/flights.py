@@ -172,7 +172,8 @@ class Flights:
                 self.proved(destination_of(delivery))
             self._prove(use)
             self._uses.worked(use)
-            self._origins.worked(delivery.origin)
+            if self._origins.room(delivery.origin) != 0:  # what was in flight when it asked for less is not a probe
+                self._origins.worked(delivery.origin)
         elif verdict.works is False:
             self._proven.pop(use, None)
             self._uses.failed(use)
