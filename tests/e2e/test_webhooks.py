@@ -57,6 +57,8 @@ async def test_a_standing_endpoint_receives_what_matches(tenant: Tenant, stack: 
     assert is_verified(request, endpoint["secret"])
     assert (request.path, request.headers["authorization"]) == ("/hook", "Bearer of-the-shop")
     assert (request.event["type"], request.event["data"]["id"]) == ("job.succeeded", job["id"])
+    links = [[output["link"] for output in shown["outputs"]] for shown in (request.event["data"], job)]
+    assert (links[0], b"X-Amz-" in request.body) == (links[1], False)
     (listed,) = await tenant.json("deliveries", "list", "--endpoint", endpoint["id"])
     assert (listed["id"], listed["job_id"]) == (str(request.delivery_id), job["id"])
     shown = await tenant.ended(request.delivery_id)

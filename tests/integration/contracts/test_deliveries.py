@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
@@ -23,6 +23,24 @@ SUBMITTED = """
 STANDING = """
     INSERT INTO webhook_endpoints (tenant_id, url, events, metadata_filter, status)
     SELECT id, 'https://standing.example.com:8443/', $1, $2, $3 FROM tenants WHERE name = 'default' RETURNING id
+"""
+CLAIM = """
+    UPDATE jobs SET status = 'running', attempt = attempt + 1, worker = 'ansel', started_at = now(),
+        next_attempt_at = NULL, lease_token = gen_random_uuid(), lease_expires_at = now() + interval '1 minute'
+    WHERE id = $1
+"""
+RETRY = """
+    SELECT return_job(id, lease_token, 'retried', '{"code": "storage_error"}', '10sa', '1 second')
+    FROM jobs WHERE id = $1
+"""
+END = """
+    SELECT finish_job(id, generation, lease_token, $2::text, '{"code": "pipeline_error"}',
+        CASE $2 WHEN 'succeeded' THEN '[]'::jsonb END)
+    FROM jobs WHERE id = $1
+"""
+REPLAY = """
+    UPDATE jobs SET status = 'queued', generation = generation + 1, attempt = 0, completed_at = NULL, outputs = NULL,
+        error = NULL, dead_lettered = false WHERE id = $1
 """
 ALL = ["job.canceled", "job.expired", "job.failed", "job.succeeded"]
 
@@ -134,6 +152,35 @@ async def test_a_delivery_is_born_in_the_transaction_of_the_transition(connectio
     assert len(await deliveries(connection)) == 1
     await transaction.rollback()
     assert await deliveries(connection) == []
+
+
+async def test_a_transition_that_is_refused_is_no_event(connection: asyncpg.Connection) -> None:
+    """A holder that lost its lease, another generation, and an end of a job that has ended record nothing."""
+    job_id = await submitted(connection)
+    await connection.execute(CLAIM, job_id)
+    refused = "SELECT finish_job($1, $2, $3, 'failed', '{}')"
+    token = await connection.fetchval("SELECT lease_token FROM jobs")
+    for generation, held in ((1, uuid4()), (1, None), (2, token)):
+        assert not await connection.fetchval(refused, job_id, generation, held)
+    assert await deliveries(connection) == []
+    assert await connection.fetchval(END, job_id, "succeeded")
+    assert not await connection.fetchval(refused, job_id, 1, token)
+    assert [row["event"] for row in await deliveries(connection)] == ["job.succeeded"]
+
+
+async def test_each_end_of_a_job_is_an_event_and_a_return_to_the_queue_is_none(connection: asyncpg.Connection) -> None:
+    """A job that fails, is replayed, retried and then succeeds has two deliveries, with rising versions."""
+    job_id = await submitted(connection)
+    for ends in ("failed", "succeeded"):
+        await connection.execute(CLAIM, job_id)
+        assert await connection.fetchval(RETRY, job_id) == "queued"
+        assert len(await deliveries(connection)) == (ends == "succeeded")
+        await connection.execute(CLAIM, job_id)
+        assert await connection.fetchval(END, job_id, ends)
+        if ends == "failed":
+            await connection.execute(REPLAY, job_id)
+    rows = sorted(await deliveries(connection), key=lambda row: int(row["job_version"]))
+    assert [(row["event"], row["job_version"]) for row in rows] == [("job.failed", 5), ("job.succeeded", 10)]
 
 
 async def test_a_lone_transition_notifies(connection: asyncpg.Connection, database: str) -> None:

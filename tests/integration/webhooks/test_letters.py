@@ -102,6 +102,20 @@ async def test_a_replay_that_fails_again_has_a_letter_of_its_own(
     assert await shop.value("SELECT dead_lettered FROM webhook_deliveries")
 
 
+async def test_a_replay_that_finds_the_receiver_gone_ends_the_letter(
+    dispatch: Dispatch, shop: Shop, receiver: Receiver
+) -> None:
+    """410 ends the delivery for good, so no second letter is written."""
+    letter = await given_up(dispatch, shop, receiver)
+    receiver.behave = always(410)
+    await replay(dispatch.database, letter.id, ACTOR, no_catalogue)
+    await dispatch.round()
+    [ended] = await letters(dispatch.database)
+    assert ended.delivery is not None
+    assert (ended.status, ended.delivery.status) == ("replayed", "failed")
+    assert await shop.value("SELECT NOT dead_lettered FROM webhook_deliveries")
+
+
 async def test_operators_and_the_tenant_at_once_send_once(dispatch: Dispatch, shop: Shop, receiver: Receiver) -> None:
     """The first one makes the delivery due; the others find it so."""
     letter = await given_up(dispatch, shop, receiver)

@@ -3,7 +3,9 @@
 import asyncio
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from tests.integration.webhooks.dispatchers import MASTER_KEY
 from tests.integration.webhooks.jobs import Shop
 from tests.support.fixtures import ServiceFactory
 from tests.support.processes import ServiceProcess
-from tests.support.receiver import Answer, Received, Receiver
+from tests.support.receiver import Answer, Received, Receiver, open_receiver
 from tests.support.renderers import search_path
 from tests.support.waiting import eventually
 
@@ -22,6 +24,30 @@ LEASES_OVER = (
     "UPDATE webhook_deliveries SET lease_expires_at = now() - interval '1 second' WHERE lease_token IS NOT NULL"
 )
 FaultyService = Callable[[str], ServiceProcess]
+
+
+class Crowd:
+    """Counts the requests that wait for an answer, and the most that ever did: in all, of a tenant, at an origin."""
+
+    def __init__(self) -> None:
+        self.release = asyncio.Event()
+        self.most: Counter[str] = Counter()
+        self._now: Counter[str] = Counter()
+
+    def is_of(self, count: int) -> bool:
+        return self._now["all"] == count
+
+    async def take(self, request: Received) -> Answer:
+        """Answer a request to `/<tenant>/works` at once, and one to `/<tenant>/hangs` when it is released."""
+        _, tenant, what = request.path.split("/")
+        keys = ("all", f"tenant {tenant}", f"http://{request.headers['host']}")
+        for key in keys:
+            self._now[key] += 1
+            self.most[key] = max(self.most[key], self._now[key])
+        if what == "hangs":
+            await self.release.wait()
+        self._now.subtract(keys)
+        return Answer()
 
 
 @pytest.fixture
@@ -106,6 +132,44 @@ async def test_sigterm_drains(
     assert await service.wait() == 0
     assert (await shop.count("succeeded"), await shop.count("pending")) == (1, 1)
     assert [row["outcome"] for row in await shop.attempts()] == ["succeeded"]
+
+
+async def test_the_settings_bound_what_is_in_flight(
+    start_service: ServiceFactory, settings: dict[str, str], shop: Shop
+) -> None:
+    """In all, of a tenant and to an origin, while receivers hang that have worked before, and after that."""
+    bounds = {"IN_FLIGHT": "8", "IN_FLIGHT_PER_TENANT": "3", "IN_FLIGHT_PER_ORIGIN": "2"}
+    bounds["LEASE_SECONDS"] = "60"  # longer than receivers hang
+    await start_service("webhooks", settings | {f"DARKROOM_WEBHOOKS_{name}": bounds[name] for name in bounds})
+    crowd = Crowd()
+    async with AsyncExitStack() as stack:
+        receivers = [await stack.enter_async_context(open_receiver()) for _ in range(5)]
+        shops = [shop, *[await shop.another() for _ in range(3)]]
+        for receiver in receivers:
+            receiver.behave = crowd.take
+            for number, tenant in enumerate(shops):
+                await tenant.end(f"{receiver.url}/{number}/works")
+        await eventually(lambda: _count_is(shop, "succeeded", 20), what="every receiver has worked for every tenant")
+        for number, in_all in enumerate((3, 6, 8, 8)):
+            for receiver in receivers:
+                await shops[number].end(f"{receiver.url}/{number}/hangs", 3)
+            await eventually(partial(crowd.is_of, in_all), what=f"{in_all} are in flight")
+        crowd.release.set()
+        await eventually(lambda: _count_is(shop, "succeeded", 80), what="all have succeeded")
+    assert crowd.most["all"] == 8
+    assert max(crowd.most[f"tenant {number}"] for number in range(4)) == 3
+    assert max(crowd.most[receiver.url] for receiver in receivers) == 2
+
+
+async def test_links_begin_with_the_public_url(
+    start_service: ServiceFactory, settings: dict[str, str], shop: Shop, receiver: Receiver
+) -> None:
+    """Those of pictures, in the body of a delivery."""
+    await start_service("webhooks", settings | {"DARKROOM_PUBLIC_URL": "https://darkroom.example"})
+    job_id = await shop.succeed(receiver.url)
+    [request] = await receiver.received(1)
+    [output] = request.event["data"]["outputs"]
+    assert output["link"] == f"https://darkroom.example/v1/jobs/{job_id}/outputs/0"
 
 
 async def test_the_metrics(

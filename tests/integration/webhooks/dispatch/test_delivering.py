@@ -1,6 +1,9 @@
 """One dispatcher, real Postgres, real receivers."""
 
 import asyncio
+import time
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import asyncpg
 import msgspec
@@ -88,6 +91,28 @@ async def test_retries_keep_id_and_body(dispatch: Dispatch, shop: Shop, receiver
     assert (succeeded["number"], succeeded["outcome"], succeeded["error"]) == (2, "succeeded", None)
 
 
+async def test_every_attempt_is_signed_at_its_own_time(
+    dispatch: Dispatch, shop: Shop, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiver that refuses what is older than five minutes accepts the last attempt of a schedule of three days."""
+    receiver.behave = always(500)
+    await shop.end(receiver.url)
+    for days in (0, 3):
+        now = time.time() + days * 86_400
+        monkeypatch.setattr("webhooks.dispatch.signing.time", SimpleNamespace(time=lambda at=now: at))
+        await shop.make_due()
+        await dispatch.round()
+        signed_at = int(receiver.requests[-1].headers["webhook-timestamp"])
+        assert signed_at == int(now)
+    [delivery] = await shop.deliveries()
+    library = Webhook(KEYS.secret(KEYS.primary, delivery["endpoint_id"], 0))
+    for request in receiver.requests:
+        sent_at = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), UTC)
+        expected = library.sign(str(request.delivery_id), sent_at, request.body.decode())
+        assert request.headers["webhook-signature"] == expected
+    assert len({request.headers["webhook-signature"] for request in receiver.requests}) == 2
+
+
 async def test_after_the_schedule_it_failed(dispatch: Dispatch, shop: Shop, receiver: Receiver) -> None:
     """Ten attempts, and no more."""
     receiver.behave = always(404)
@@ -104,7 +129,7 @@ async def test_after_the_schedule_it_failed(dispatch: Dispatch, shop: Shop, rece
 async def test_410_ends_a_delivery_of_the_implicit_endpoint_alone(
     dispatch: Dispatch, shop: Shop, receiver: Receiver
 ) -> None:
-    """The tenant's other URLs go on."""
+    """Without a dead letter. The tenant's other URLs go on."""
     receiver.behave = always(410)
     await shop.end(receiver.url)
     await dispatch.round()
@@ -112,6 +137,11 @@ async def test_410_ends_a_delivery_of_the_implicit_endpoint_alone(
     assert delivery["status"] == "failed"
     status = await shop.value("SELECT status FROM webhook_endpoints WHERE id = $1", delivery["endpoint_id"])
     assert status == "enabled"
+    assert await shop.value("SELECT count(*) FROM dead_letters") == 0
+    receiver.behave = always(204)
+    await shop.end(f"{receiver.url}/other")
+    await dispatch.round()
+    assert await shop.count("succeeded") == 1
 
 
 async def test_410_disables_a_standing_endpoint(dispatch: Dispatch, shop: Shop, receiver: Receiver) -> None:

@@ -93,6 +93,22 @@ async def test_the_first_start_retires_what_is_too_old(dispatch: Dispatch, shop:
     assert old["id"] not in receiver.delivery_ids
 
 
+async def test_two_first_starts_fire_nothing_that_is_too_old(
+    dispatch: Dispatch, shop: Shop, receiver: Receiver, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that start for the first time together retire together, a few at a time."""
+    monkeypatch.setattr("webhooks.dispatch.retiring.BATCH", 2)
+    await shop.end(receiver.url, 25)
+    await shop.execute("UPDATE webhook_deliveries SET scheduled_at = now() - $1::interval", LENGTH * 2)
+    await shop.end(receiver.url, 5)
+    async with open_dispatch(database) as other:
+        await asyncio.gather(dispatch.round(), other.round())
+        while await shop.count("pending"):
+            await dispatch.round()
+    assert (await shop.count("retired"), await shop.count("succeeded")) == (25, 5)
+    assert len(receiver.requests) == 5
+
+
 async def test_a_later_start_retires_nothing(dispatch: Dispatch, shop: Shop, receiver: Receiver, database: str) -> None:
     """What waited for a paused endpoint, or while no dispatcher ran, is sent."""
     await dispatch.round()

@@ -15,6 +15,8 @@ REQUESTS = [
     ("DELETE", "", None),
     ("POST", "/test", None),
     ("POST", "/rotate-secret", None),
+    ("GET", "/stats", None),
+    ("POST", "/recover", {"since": "2026-01-01T00:00:00Z"}),
 ]
 every_request = pytest.mark.parametrize(("method", "path", "body"), REQUESTS, ids=lambda value: str(value))
 

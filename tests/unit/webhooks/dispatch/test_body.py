@@ -61,6 +61,21 @@ def test_a_long_input_is_left_out() -> None:
     assert (event.data.input, event.data.metadata, event.truncated) == (None, {"for": "Ada"}, ("input",))
 
 
+def test_the_bound_is_inclusive() -> None:
+    """A payload of just 20,000 bytes is whole; with a byte more the input is left out."""
+    job_id, tenant_id = uuid4(), uuid4()
+
+    def body(length: int) -> bytes:
+        row = snapshot(id=job_id, tenant_id=tenant_id, input=job_input(prompt="x" * length))
+        return encode_body("job.failed", NOON, row, "")
+
+    fits = 1_000 + MAX_PAYLOAD_BYTES - len(body(1_000))
+    assert (len(body(fits)), MAX_PAYLOAD_BYTES) == (20_000, 20_000)
+    whole, cut = (msgspec.json.decode(body(length), type=JobEvent) for length in (fits, fits + 1))
+    assert (whole.truncated, whole.data.input is None) == ((), False)
+    assert (cut.truncated, cut.data.input) == (("input",), None)
+
+
 def test_no_job_is_too_large() -> None:
     """Whatever is long goes, in order, until the payload fits."""
     metadata = {str(number): "\x01" * 500 for number in range(16)}
