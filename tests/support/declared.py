@@ -1,16 +1,36 @@
 """Clients of services in the test's own process, and responses held to the route table."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import httpx2
 import msgspec
 from starlette.routing import compile_path
 from starlette.types import ASGIApp
 
-from darkroom_contracts.api import Problem
+from chassis.service import App
+from darkroom_contracts.api import Problem, Scope
 from darkroom_contracts.routes import HEALTH_ROUTES, ROUTES, Route
+from tests.support.keys import insert_key
 
 _PATHS = [(compile_path(route.path)[0], route) for route in (*ROUTES, *HEALTH_ROUTES)]
+
+
+class Api:
+    """A service's API, for clients with keys of several tenants and scopes."""
+
+    def __init__(self, app: App, rows: asyncpg.Connection) -> None:
+        self.app = app
+        self._rows = rows
+
+    @asynccontextmanager
+    async def client(self, tenant: str, scope: Scope = Scope.CLIENT) -> AsyncIterator[httpx2.AsyncClient]:
+        """Yield a client of a tenant, which is made if it does not exist. It fails for undeclared responses."""
+        key = await insert_key(self._rows, tenant, scope=scope)
+        async with declared_client(self.app.http, key.reveal()) as http:
+            yield http
 
 
 def declared_client(app: ASGIApp, key: str) -> httpx2.AsyncClient:

@@ -1,7 +1,6 @@
 """When keys were last used: noted by requests, written in the background, at most once a minute a key."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import datetime
 
@@ -19,12 +18,6 @@ from tests.support.ports import free_port
 
 LAST_USED = "SELECT last_used_at FROM api_keys WHERE id = $1"
 AGE = "UPDATE api_keys SET last_used_at = now() - $2::float * interval '1 second' WHERE id = $1"
-
-
-@pytest.fixture
-async def pool(database: str) -> AsyncIterator[Database]:
-    async with Database(DatabaseSettings(database_url=database), "test") as opened:
-        yield opened
 
 
 async def used_at(rows: asyncpg.Connection, key_id: str) -> datetime | None:

@@ -5,38 +5,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-import httpx2
 from starlette.types import ASGIApp
 
-from chassis.service import App, http_server
+from chassis.service import http_server
 from chassis.settings import Address, load
-from darkroom_contracts.api import Scope
 from darkroom_local.ports import LOOPBACK
 from operations.app import open_app
 from operations.settings import Settings
-from tests.support.declared import declared_client
-from tests.support.keys import insert_key
+from tests.support.declared import Api
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
-
-
-class Api:
-    """The API, for clients with keys of several tenants and scopes."""
-
-    def __init__(self, app: App, rows: asyncpg.Connection) -> None:
-        self.app = app
-        self._rows = rows
-
-    @asynccontextmanager
-    async def client(self, scope: Scope = Scope.OPERATOR, tenant: str = "desk") -> AsyncIterator[httpx2.AsyncClient]:
-        """Yield a client of a tenant, which is made if it does not exist. It fails for undeclared responses."""
-        key = await insert_key(self._rows, tenant, scope=scope)
-        async with self.client_with(key.reveal()) as http:
-            yield http
-
-    def client_with(self, key: str) -> httpx2.AsyncClient:
-        """Return a client that sends a key."""
-        return declared_client(self.app.http, key)
 
 
 @asynccontextmanager

@@ -1,15 +1,14 @@
-"""Dispatch and the API in the test's own process, clients, a receiver, and jobs whose ends are delivered."""
+"""Dispatch and the API in the test's own process, a receiver, and jobs whose ends are delivered."""
 
 from collections.abc import AsyncIterator
 
 import asyncpg
-import httpx2
 import pytest
 
-from darkroom_contracts.api import Scope
 from tests.integration.webhooks.dispatchers import Dispatch, open_dispatch
-from tests.integration.webhooks.http_api import Api, open_api
+from tests.integration.webhooks.http_api import open_api
 from tests.integration.webhooks.jobs import Shop
+from tests.support.declared import Api
 from tests.support.receiver import Receiver, open_receiver
 
 
@@ -38,24 +37,3 @@ async def api(database: str, rows: asyncpg.Connection) -> AsyncIterator[Api]:
     """Open the API with one master key, `old`."""
     async with open_api(database, rows) as opened:
         yield opened
-
-
-@pytest.fixture
-async def client(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
-    """Yield a client of a tenant."""
-    async with api.client("shop") as http:
-        yield http
-
-
-@pytest.fixture
-async def stranger(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
-    """Yield a client of another tenant."""
-    async with api.client("stranger") as http:
-        yield http
-
-
-@pytest.fixture
-async def operator(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
-    """Yield a client with an operator's key, which belongs to a third tenant."""
-    async with api.client("operators", Scope.OPERATOR) as http:
-        yield http

@@ -4,32 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-import httpx2
 
-from chassis.service import App
 from chassis.settings import load
-from darkroom_contracts.api import Scope
-from tests.support.declared import declared_client
-from tests.support.keys import insert_key
+from tests.support.declared import Api
 from webhooks.app import open_app
 from webhooks.settings import Settings
 
 OLD_KEY, NEW_KEY = f"old:{'0d' * 32}", f"new:{'e1' * 32}"
-
-
-class Api:
-    """The API, for clients with keys of several tenants."""
-
-    def __init__(self, app: App, rows: asyncpg.Connection) -> None:
-        self.app = app
-        self._rows = rows
-
-    @asynccontextmanager
-    async def client(self, tenant: str, scope: Scope = Scope.CLIENT) -> AsyncIterator[httpx2.AsyncClient]:
-        """Yield a client of a tenant, which is made if it does not exist. It fails for undeclared responses."""
-        key = await insert_key(self._rows, tenant, scope=scope)
-        async with declared_client(self.app.http, key.reveal()) as http:
-            yield http
 
 
 @asynccontextmanager

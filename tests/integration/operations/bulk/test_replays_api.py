@@ -12,7 +12,8 @@ import pytest
 from darkroom_contracts.api import Scope
 from darkroom_local.ports import LOOPBACK
 from tests.integration.operations.bulk.floor import Floor
-from tests.integration.operations.http_api import Api, open_api
+from tests.integration.operations.http_api import open_api
+from tests.support.declared import Api
 from tests.support.models import REPOSITORY
 
 LETTERS, REPLAYS = "/v1/operations/dead-letters", "/v1/operations/replays"
@@ -109,16 +110,15 @@ async def test_replays_are_listed_newest_first(floor: Floor, operator: httpx2.As
     assert code(await operator.get(REPLAYS, params={"cursor": "x"})) == (422, "invalid_request")
 
 
-async def test_observers_look_and_do_not_act(floor: Floor, api: Api) -> None:
+async def test_observers_look_and_do_not_act(floor: Floor, observer: httpx2.AsyncClient) -> None:
     """An observer's key reads replays and can't plan, start or replay any."""
     replay_id = await floor.asked()
-    async with api.client(Scope.OBSERVER) as observer:
-        assert (await observer.get(f"{REPLAYS}/{replay_id}")).status_code == 200
-        refused = [
-            await observer.post(REPLAYS, json={"scope": {"model": "tiny"}}),
-            await observer.post(f"{REPLAYS}/{replay_id}/start", json={"count": 0}),
-            await observer.post(f"{LETTERS}/{uuid4()}/replay", json={}),
-        ]
+    assert (await observer.get(f"{REPLAYS}/{replay_id}")).status_code == 200
+    refused = [
+        await observer.post(REPLAYS, json={"scope": {"model": "tiny"}}),
+        await observer.post(f"{REPLAYS}/{replay_id}/start", json={"count": 0}),
+        await observer.post(f"{LETTERS}/{uuid4()}/replay", json={}),
+    ]
     assert [code(each) for each in refused] == [(403, "forbidden")] * 3
 
 
@@ -132,7 +132,7 @@ async def test_concurrent_replays_of_one_letter_run_once(floor: Floor, api: Api)
         async with turns:
             return await operator.post(f"{LETTERS}/{letter}/replay", json={})
 
-    async with api.client() as one, api.client(tenant="other") as two:
+    async with api.client("operators", Scope.OPERATOR) as one, api.client("other", Scope.OPERATOR) as two:
         responses = await asyncio.gather(*(replay(client) for _ in range(500) for client in (one, two)))
     refusals = [response.json()["detail"] for response in responses if response.status_code == 409]
     assert [response.status_code for response in responses].count(202) == 1

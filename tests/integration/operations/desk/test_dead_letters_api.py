@@ -2,30 +2,18 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import httpx2
 import msgspec
 import pytest
 
-from chassis.auth import Authenticator
-from chassis.health import Health
-from chassis.http import build_app
 from chassis.postgres import Database
-from darkroom_contracts.api import Scope
-from darkroom_contracts.routes import ROUTES, Service
-from darkroom_contracts.routes.dead_letters import DEAD_LETTER_ROUTES
-from operations.endpoints.dead_letters import LetterEndpoints
-from operations.endpoints.face import face
 from operations.letters.recording import DeadMessage, Ingested, ingest_all
 from tests.integration.operations.desk_letters import DeskLetters
 from tests.integration.operations.jobs import INPUT, Jobs, complete_message
-from tests.support.declared import declared_client
 from tests.support.ids import aged_id
-from tests.support.keys import insert_key
 
 LIST = "/v1/operations/dead-letters"
 WHY = {"reason": "a tenant asked"}
@@ -42,31 +30,6 @@ ITEM = """
     INSERT INTO replay_items (replay_id, position, letter_id, verdict, state, at)
     VALUES ($1, 1, $2, 'will replay', $3, now())
 """
-
-
-@pytest.fixture
-async def app(pool: Database) -> Any:
-    """Build an application of these routes alone."""
-    others = [route for route in ROUTES if route.service is not Service.OPERATIONS]
-    endpoints = face(LetterEndpoints(pool).by_name())
-    return build_app(Service.OPERATIONS, endpoints, Authenticator(pool), Health({}), [*others, *DEAD_LETTER_ROUTES])
-
-
-async def client_of(app: Any, rows: asyncpg.Connection, scope: Scope) -> httpx2.AsyncClient:
-    key = await insert_key(rows, "default", scope=scope)
-    return declared_client(app, key.reveal())
-
-
-@pytest.fixture
-async def operator(app: Any, rows: asyncpg.Connection) -> AsyncIterator[httpx2.AsyncClient]:
-    async with await client_of(app, rows, Scope.OPERATOR) as client:
-        yield client
-
-
-@pytest.fixture
-async def observer(app: Any, rows: asyncpg.Connection) -> AsyncIterator[httpx2.AsyncClient]:
-    async with await client_of(app, rows, Scope.OBSERVER) as client:
-        yield client
 
 
 async def secretive(jobs: Jobs) -> UUID:

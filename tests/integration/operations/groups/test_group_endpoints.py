@@ -3,27 +3,24 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import httpx2
 
-from darkroom_contracts.api import Scope
 from operations.groups.folding import FoldGroups
 from tests.integration.operations.groups.letters import add_letters
-from tests.integration.operations.http_api import Api
 from tests.integration.operations.jobs import Jobs
 from tests.support.declared import refusal
 
 GROUPS = "/v1/operations/dead-letter-groups"
 
 
-async def test_an_observer_looks_at_groups(api: Api, jobs: Jobs) -> None:
+async def test_an_observer_looks_at_groups(observer: httpx2.AsyncClient, jobs: Jobs) -> None:
     """At the list, and at one with its suspects."""
     await jobs.dead()
-    async with api.client(Scope.OBSERVER) as observer:
-        [group] = (await observer.get(GROUPS, params={"status": "open", "text": "scheduler failed"})).json()["groups"]
-        assert (group["kind"], group["model"], group["open"], group["hours"][-1]) == ("job", "tiny", 1, 1)
-        found = (await observer.get(f"{GROUPS}/{group['id']}")).json()
-        assert found.items() >= group.items()
-        [worker] = [suspect for suspect in found["suspects"] if suspect["kind"] == "worker"]
-        assert (worker["value"], worker["letters"], worker["share"]) == ("ansel", 1, 1.0)
-        assert refusal(await observer.put(f"{GROUPS}/{group['id']}/note", json={"text": "x"}))[:2] == (403, "forbidden")
+    [group] = (await observer.get(GROUPS, params={"status": "open", "text": "scheduler failed"})).json()["groups"]
+    assert (group["kind"], group["model"], group["open"], group["hours"][-1]) == ("job", "tiny", 1, 1)
+    found = (await observer.get(f"{GROUPS}/{group['id']}")).json()
+    assert found.items() >= group.items()
+    [worker] = [suspect for suspect in found["suspects"] if suspect["kind"] == "worker"]
+    assert (worker["value"], worker["letters"], worker["share"]) == ("ansel", 1, 1.0)
+    assert refusal(await observer.put(f"{GROUPS}/{group['id']}/note", json={"text": "x"}))[:2] == (403, "forbidden")
 
 
 async def test_an_operator_writes_a_note(

@@ -10,8 +10,7 @@ import pytest
 
 from chassis.keys import ApiKey
 from darkroom_contracts.api import Scope
-from tests.integration.operations.http_api import Api
-from tests.support.declared import refusal
+from tests.support.declared import Api, declared_client, refusal
 from tests.support.keys import insert_key
 
 KEYS = "/v1/operations/keys"
@@ -44,7 +43,7 @@ def actor_of(client: httpx2.AsyncClient) -> str:
 
 async def works(api: Api, key: str) -> bool:
     """Return whether a key is accepted by a service that has not seen it: a client's lacks the scope."""
-    async with api.client_with(key) as client:
+    async with declared_client(api.app.http, key) as client:
         return (await client.get(KEYS)).status_code in (200, 403)
 
 
@@ -239,24 +238,25 @@ async def test_a_wrong_query_is_refused(operator: httpx2.AsyncClient, query: dic
     assert refusal(response)[:2] == (422, "invalid_request")
 
 
-async def test_an_observer_lists_and_reads_and_does_nothing(api: Api, operator: httpx2.AsyncClient) -> None:
+async def test_an_observer_lists_and_reads_and_does_nothing(
+    operator: httpx2.AsyncClient, observer: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
     """Neither does a client look."""
     made = await make(operator)
     acts = [(KEYS, NEW), (f"{KEYS}/{made['id']}/rotate", {}), (f"{KEYS}/{made['id']}/revoke", {})]
-    async with api.client(Scope.OBSERVER) as observer, api.client(Scope.CLIENT) as client:
-        assert len(await listed(observer)) == 4
-        assert [entry["action"] for entry in await audited(observer)] == ["key.create"]
-        for path, body in acts:
-            assert refusal(await observer.post(path, json=body))[0] == 403
-            assert refusal(await client.post(path, json=body))[0] == 403
-        assert refusal(await client.get(KEYS))[0] == 403
-        assert refusal(await client.get("/v1/operations/audit"))[0] == 403
+    assert len(await listed(observer)) == 4
+    assert [entry["action"] for entry in await audited(observer)] == ["key.create"]
+    for path, body in acts:
+        assert refusal(await observer.post(path, json=body))[0] == 403
+        assert refusal(await client.post(path, json=body))[0] == 403
+    assert refusal(await client.get(KEYS))[0] == 403
+    assert refusal(await client.get("/v1/operations/audit"))[0] == 403
 
 
 async def test_two_operators_who_rotate_at_once_make_one_key(api: Api, rows: asyncpg.Connection) -> None:
     """The second is refused with the name of the successor."""
     key = await insert_key(rows, "shop")
-    async with api.client() as one, api.client() as two:
+    async with api.client("operators", Scope.OPERATOR) as one, api.client("operators", Scope.OPERATOR) as two:
         answers = await asyncio.gather(*(http.post(f"{KEYS}/{key.id}/rotate", json={}) for http in (one, two)))
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     assert (

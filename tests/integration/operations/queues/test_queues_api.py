@@ -3,8 +3,6 @@
 import httpx2
 import pytest
 
-from darkroom_contracts.api import Scope
-from tests.integration.operations.http_api import Api
 from tests.integration.operations.jobs import Jobs
 from tests.support.declared import refusal
 
@@ -13,14 +11,15 @@ REASON = {"reason": "new weights"}
 ODD_NAMES = ["nothing", "%00", "%ED%A0%80", "..", "a%20b", "x" * 5000]
 
 
-async def test_a_model_is_paused_and_resumed(operator: httpx2.AsyncClient, api: Api, jobs: Jobs) -> None:
+async def test_a_model_is_paused_and_resumed(
+    operator: httpx2.AsyncClient, observer: httpx2.AsyncClient, jobs: Jobs
+) -> None:
     """An observer sees the pause with who made it; the audit log has both acts."""
     await jobs.queued(model="'shapes'")
     paused = await operator.post(f"{QUEUES}/shapes/pause", json=REASON)
     assert (paused.status_code, paused.json()["expiring_within_day"]) == (200, 1)
-    async with api.client(Scope.OBSERVER) as observer:
-        listed = (await observer.get(QUEUES, params={"model": "shapes"})).json()
-        entries = (await observer.get("/v1/operations/audit", params={"subject": "shapes"})).json()["entries"]
+    listed = (await observer.get(QUEUES, params={"model": "shapes"})).json()
+    entries = (await observer.get("/v1/operations/audit", params={"subject": "shapes"})).json()["entries"]
     (queue,) = listed["queues"]
     assert (queue["queued"], queue["paused"]) == (1, paused.json()["paused"])
     assert queue["broker"]["ready"] is None
@@ -68,9 +67,8 @@ async def test_filters_are_checked(operator: httpx2.AsyncClient, path: str) -> N
     assert refusal(await operator.get(f"{path}?model=%00")) == (422, "invalid_request", "model")
 
 
-async def test_an_observer_looks_and_does_not_act(api: Api, jobs: Jobs) -> None:
+async def test_an_observer_looks_and_does_not_act(observer: httpx2.AsyncClient, jobs: Jobs) -> None:
     """What it must not do is refused before anything is read."""
-    async with api.client(Scope.OBSERVER) as observer:
-        assert (await observer.get(QUEUES)).status_code == (await observer.get(WORKERS)).status_code == 200
-        for path in (f"{QUEUES}/shapes/pause", f"{WORKERS}/ansel/drain", f"{WORKERS}/ansel/resume"):
-            assert refusal(await observer.post(path, json=REASON))[:2] == (403, "forbidden")
+    assert (await observer.get(QUEUES)).status_code == (await observer.get(WORKERS)).status_code == 200
+    for path in (f"{QUEUES}/shapes/pause", f"{WORKERS}/ansel/drain", f"{WORKERS}/ansel/resume"):
+        assert refusal(await observer.post(path, json=REASON))[:2] == (403, "forbidden")

@@ -8,9 +8,8 @@ import httpx2
 import pytest
 from prometheus_client import REGISTRY
 
-from darkroom_contracts.api import Scope
 from tests.integration.webhooks.history.log import Log
-from tests.integration.webhooks.http_api import Api, open_api
+from tests.integration.webhooks.http_api import open_api
 from tests.support.declared import refusal
 
 LIST = "/v1/webhook-deliveries"
@@ -72,30 +71,30 @@ async def test_a_wrong_query_is_refused(client: httpx2.AsyncClient, query: Any, 
     assert response.json()["detail"].startswith(field)
 
 
-async def test_problems_of_one_delivery(client: httpx2.AsyncClient, api: Api, log: Log) -> None:
+async def test_problems_of_one_delivery(client: httpx2.AsyncClient, stranger: httpx2.AsyncClient, log: Log) -> None:
     """An unknown id, a stranger's, and an endpoint that receives nothing."""
     endpoint = await log.endpoint()
     [delivery] = await log.deliver(endpoint)
-    async with api.client("stranger") as stranger:
-        for path in (f"{LIST}/{delivery}", f"{LIST}/{uuid4()}"):
-            answers = [await stranger.get(path), await stranger.post(f"{path}/redeliver")]
-            assert [refusal(answer) for answer in answers] == [(404, "not_found", None)] * 2
-        assert (await read(stranger))["deliveries"] == []
+    for path in (f"{LIST}/{delivery}", f"{LIST}/{uuid4()}"):
+        answers = [await stranger.get(path), await stranger.post(f"{path}/redeliver")]
+        assert [refusal(answer) for answer in answers] == [(404, "not_found", None)] * 2
+    assert (await read(stranger))["deliveries"] == []
     await log.execute("UPDATE webhook_endpoints SET deleted_at = now() WHERE id = $1", endpoint)
     assert refusal(await client.post(f"{LIST}/{delivery}/redeliver")) == (409, "endpoint_inactive", None)
     assert (await client.get(f"{LIST}/{delivery}")).status_code == 200
 
 
-async def test_operators_deliveries_need_an_operator_and_the_audience(api: Api, log: Log) -> None:
+async def test_operators_deliveries_need_an_operator_and_the_audience(
+    client: httpx2.AsyncClient, operator: httpx2.AsyncClient, log: Log
+) -> None:
     """A client is refused; an operator's list is that of its tenant without the audience."""
     operators = log.operators()
     [delivery] = await operators.deliver(await operators.endpoint(), event="webhook_endpoint.failing")
-    async with api.client("shop") as client, api.client("shop", Scope.OPERATOR) as operator:
-        assert refusal(await client.get(LIST, params={"audience": "operator"}))[0] == 403
-        assert (await read(operator))["deliveries"] == []
-        [item] = (await read(operator, audience="operator"))["deliveries"]
-        assert item["id"] == str(delivery)
-        assert (await operator.post(f"{LIST}/{delivery}/redeliver")).status_code == 202
+    assert refusal(await client.get(LIST, params={"audience": "operator"}))[0] == 403
+    assert (await read(operator))["deliveries"] == []
+    [item] = (await read(operator, audience="operator"))["deliveries"]
+    assert item["id"] == str(delivery)
+    assert (await operator.post(f"{LIST}/{delivery}/redeliver")).status_code == 202
 
 
 async def test_a_recovery(client: httpx2.AsyncClient, log: Log) -> None:

@@ -1,7 +1,6 @@
 """Comparing the master keys with those that the database has seen."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -14,13 +13,6 @@ from webhooks.registry.key_guard import KeyGuard
 from webhooks.secrets import MasterKeys
 
 CHANGED = f"old:{'77' * 32}"
-
-
-@pytest.fixture
-async def pool(database: str) -> AsyncIterator[Database]:
-    """Open a pool as the service does."""
-    async with Database(DatabaseSettings(database_url=database), "webhooks-test") as opened:
-        yield opened
 
 
 async def test_a_key_is_recorded_once(pool: Database, rows: asyncpg.Connection) -> None:

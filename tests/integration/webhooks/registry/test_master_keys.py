@@ -1,6 +1,5 @@
 """The rotation of the master key: what still needs the old one, and what is moved to the new one."""
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import asyncpg
@@ -9,7 +8,6 @@ import pytest
 from prometheus_client import REGISTRY
 
 from chassis.postgres import Database
-from chassis.settings import DatabaseSettings
 from tests.integration.webhooks.http_api import NEW_KEY, OLD_KEY
 from tests.integration.webhooks.registry.made import PATH, make, read
 from webhooks.registry import reencrypting
@@ -21,13 +19,6 @@ BOTH = MasterKeys([NEW_KEY, OLD_KEY])
 ONLY_NEW = MasterKeys([NEW_KEY])
 HEADERS = {"authorization": "Bearer t"}
 READ_HEADERS = "SELECT id, headers, headers_key FROM webhook_endpoints WHERE headers IS NOT NULL ORDER BY id"
-
-
-@pytest.fixture
-async def pool(database: str) -> AsyncIterator[Database]:
-    """Open a pool as the service does."""
-    async with Database(DatabaseSettings(database_url=database), "webhooks-test") as opened:
-        yield opened
 
 
 def counted(master_key: str) -> float | None:

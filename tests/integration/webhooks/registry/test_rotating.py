@@ -9,9 +9,9 @@ import asyncpg
 import httpx2
 import pytest
 
-from tests.integration.webhooks.http_api import NEW_KEY, OLD_KEY, Api, open_api
+from tests.integration.webhooks.http_api import NEW_KEY, OLD_KEY, open_api
 from tests.integration.webhooks.registry.made import PATH, make, read
-from tests.support.declared import refusal
+from tests.support.declared import Api, refusal
 from webhooks.secrets import MasterKeys
 
 KEYS = MasterKeys([OLD_KEY, NEW_KEY])
