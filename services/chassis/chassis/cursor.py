@@ -5,6 +5,9 @@ import binascii
 from collections.abc import Sequence
 from uuid import UUID
 
+from chassis.problems import ProblemError
+from darkroom_contracts.errors import ApiError
+
 NEWEST = UUID(int=(1 << 128) - 1)
 """No id is above it."""
 _VERSION = b"\x01"
@@ -12,8 +15,12 @@ _LENGTH = 17
 """Bytes of a version and an id."""
 
 
-class MalformedCursorError(ValueError):
-    """The text is not a cursor of this version."""
+class MalformedCursorError(ProblemError):
+    """The text is not a cursor of the list, of this version: 422."""
+
+    def __init__(self) -> None:
+        detail = "cursor is not one that this list returned; send `next_cursor` unchanged."
+        super().__init__(ApiError.INVALID_REQUEST, detail, field="cursor")
 
 
 def seal(content: bytes) -> str:
@@ -43,6 +50,11 @@ def decode_cursor(text: str) -> UUID:
     if len(content) != _LENGTH or not content.startswith(_VERSION):
         raise MalformedCursorError
     return UUID(bytes=content[len(_VERSION) :])
+
+
+def position(cursor: str | None) -> UUID:
+    """Return the id before which a page of a list begins, the newest first. Raises MalformedCursorError."""
+    return NEWEST if cursor is None else decode_cursor(cursor)
 
 
 def next_cursor(seen: Sequence[UUID], shown: Sequence[UUID], limit: int, at_most: int) -> str | None:

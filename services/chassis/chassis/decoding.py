@@ -4,11 +4,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, NoReturn, TypeVar
-from uuid import UUID
 
 import msgspec
 
-from chassis.cursor import NEWEST, MalformedCursorError, decode_cursor
 from chassis.problems import ProblemError
 from darkroom_contracts.errors import ApiError
 
@@ -64,14 +62,6 @@ def decode_query(parameters: Iterable[tuple[str, str]], type: type[S], wording: 
         return msgspec.convert(values, type, strict=False)
     except msgspec.ValidationError as error:
         raise _translated(str(error), _WORDING | dict(wording or {})) from None  # the complaint is in the problem
-
-
-def position(cursor: str | None) -> UUID:
-    """Return the id before which a page of a list begins, the newest first. Raises ProblemError, 422."""
-    try:
-        return NEWEST if cursor is None else decode_cursor(cursor)
-    except MalformedCursorError as error:
-        raise invalid("cursor", "is not one that this list returned; send `next_cursor` unchanged") from error
 
 
 def invalid(field: str, what: str) -> ProblemError:

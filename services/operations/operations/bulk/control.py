@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from chassis.cursor import NEWEST, MalformedCursorError, decode_cursor, encode_cursor
+from chassis.cursor import encode_cursor, position
 from chassis.postgres import Connection, Database
 from darkroom_contracts.api.replays import (
     BulkReplay,
@@ -56,11 +56,8 @@ class Control:
             return await _found(connection, replay_id)
 
     async def page(self, query: BulkReplayQuery) -> BulkReplayList:
-        """Return a page of replays. Raises InvalidRequestError."""
-        try:
-            before = NEWEST if query.cursor is None else decode_cursor(query.cursor)
-        except MalformedCursorError as error:
-            raise InvalidRequestError("The cursor is not a `next_cursor` of a page before.") from error
+        """Return a page of replays. Raises MalformedCursorError."""
+        before = position(query.cursor)
         async with self._database.connection() as connection:
             replays = await store.list_replays(connection, before, query.status, query.limit)
         return BulkReplayList(replays, encode_cursor(replays[-1].id) if len(replays) == query.limit else None)

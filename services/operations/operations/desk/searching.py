@@ -5,8 +5,7 @@ from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
-from chassis.cursor import NEWEST, next_cursor
-from chassis.decoding import position
+from chassis.cursor import NEWEST, next_cursor, position
 from chassis.moments import first_id_at
 from chassis.postgres import Connection, Database
 from darkroom_contracts.api.dead_letters import DeadLetterList, DeadLetterQuery, LetterFilter
@@ -46,7 +45,7 @@ class Letters:
         self._database = database
 
     async def page(self, query: DeadLetterQuery) -> DeadLetterList:
-        """Return a page of the dead letters that match. Raises ProblemError, 422, for a malformed cursor."""
+        """Return a page of the dead letters that match. Raises MalformedCursorError."""
         before = min(window_of(query).before, position(query.cursor))
         window = window_of(query)._replace(before=before)
         async with self._database.index_walk() as connection:

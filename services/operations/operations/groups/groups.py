@@ -6,8 +6,6 @@ from uuid import UUID
 
 import msgspec
 
-from chassis.cursor import MalformedCursorError
-from chassis.decoding import invalid
 from chassis.postgres import Database
 from darkroom_contracts.api.dead_letter_groups import (
     DeadLetterGroup,
@@ -43,7 +41,7 @@ class Groups:
     async def page(self, query: DeadLetterGroupQuery) -> DeadLetterGroupList:
         """Return a page of groups. The first one has all new groups, also those that are not folded yet.
 
-        Raises ProblemError, 422, for a malformed cursor.
+        Raises MalformedCursorError.
         """
         after, at_most = _start(query), _looks_at(query)
         async with self._database.index_walk() as connection:
@@ -77,12 +75,7 @@ class Groups:
 
 def _start(query: DeadLetterGroupQuery) -> Position:
     first = FIRST_CLOSED if query.status == "closed" else FIRST
-    if query.cursor is None:
-        return first
-    try:
-        return decode_position(query.cursor)
-    except MalformedCursorError:
-        raise invalid("cursor", "must be the next_cursor of an earlier page") from None
+    return first if query.cursor is None else decode_position(query.cursor)
 
 
 def _looks_at(query: DeadLetterGroupQuery) -> int:

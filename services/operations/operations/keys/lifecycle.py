@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from chassis.cursor import MalformedCursorError
 from chassis.keys import ApiKey
 from chassis.postgres import Connection, Database
 from darkroom_contracts.api import Scope
@@ -21,10 +22,6 @@ _KEY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 class InvalidNameError(InvalidRequestError):
     """The name of a tenant or of a key is invalid."""
-
-
-class WrongCursorError(InvalidRequestError):
-    """The cursor is not one that the list returned."""
 
 
 class UnknownKeyError(NotFoundError):
@@ -67,9 +64,9 @@ async def create_key(
 
 
 async def list_keys(database: Database, query: ApiKeyQuery) -> ApiKeyList:
-    """Return a page of keys, the newest first, with revoked and expired ones. Raises WrongCursorError."""
+    """Return a page of keys, the newest first, with revoked and expired ones. Raises MalformedCursorError."""
     if query.cursor is not None and not _KEY_ID.fullmatch(query.cursor):
-        raise WrongCursorError("The cursor is not one that this list returned. Send `next_cursor` unchanged.")
+        raise MalformedCursorError
     async with database.connection() as connection:
         found = await store.read_keys(connection, query, query.limit + 1)
     page = found[: query.limit]

@@ -3,8 +3,7 @@
 from uuid import UUID
 
 from chassis.auth import Caller
-from chassis.cursor import next_cursor
-from chassis.decoding import position
+from chassis.cursor import next_cursor, position
 from chassis.postgres import Connection, Database
 from darkroom_contracts.api.webhook_deliveries import (
     MAX_ATTEMPTS_SHOWN,

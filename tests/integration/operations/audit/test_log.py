@@ -6,10 +6,11 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from chassis.cursor import MalformedCursorError
 from chassis.postgres import Database
 from darkroom_contracts.api.audit import AuditEntry, AuditQuery
 from operations.audit.log import Action, record
-from operations.audit.reading import WrongCursorError, read_audit
+from operations.audit.reading import read_audit
 from tests.support.keys import insert_key
 
 
@@ -137,5 +138,5 @@ async def test_a_long_transaction_is_listed_by_its_time(pool: Database) -> None:
 )
 async def test_a_wrong_cursor_is_refused(pool: Database, cursor: str) -> None:
     """Malformed, of another version, or beyond what a time can be."""
-    with pytest.raises(WrongCursorError):
+    with pytest.raises(MalformedCursorError):
         await read_audit(pool, AuditQuery(cursor=cursor))
