@@ -24,8 +24,8 @@ async def find_endpoint(connection: Connection, caller: Caller, reference: str) 
 
 async def lock_endpoint(connection: Connection, caller: Caller, reference: str) -> Endpoint:
     """Lock the endpoint until the transaction ends, and return it as `find_endpoint` does. Raises ProblemError, 404."""
-    found = await store.lock_endpoint(connection, _id(reference), caller.tenant_id, operator=is_operator(caller))
-    return _existing(found)
+    found = await find_endpoint(connection, caller, reference)
+    return _existing(await store.lock_endpoint(connection, found.id))
 
 
 def owner_of(audience: EndpointAudience, caller: Caller) -> UUID | None:

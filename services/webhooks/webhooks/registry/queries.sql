@@ -6,12 +6,11 @@ SELECT *, previous_until > now() AS has_previous FROM webhook_endpoints
 WHERE id = coalesce(:id::uuid, (SELECT id FROM webhook_endpoints WHERE tenant_id = :tenant_id AND implicit))
     AND deleted_at IS NULL AND (tenant_id = :tenant_id OR (tenant_id IS NULL AND :operator::boolean));
 
--- name: lock_endpoint(id, tenant_id, operator)^
--- Changes of an endpoint happen one after the other: each begins with the row that the one before it left.
+-- name: lock_endpoint(id)^
+-- Of one that was found. Changes of an endpoint happen one after the other: each begins with the row that the one before
+-- it left.
 SELECT *, previous_until > now() AS has_previous FROM webhook_endpoints
-WHERE id = coalesce(:id::uuid, (SELECT id FROM webhook_endpoints WHERE tenant_id = :tenant_id AND implicit))
-    AND deleted_at IS NULL AND (tenant_id = :tenant_id OR (tenant_id IS NULL AND :operator::boolean))
-FOR NO KEY UPDATE;
+WHERE id = :id AND deleted_at IS NULL FOR NO KEY UPDATE;
 
 -- name: list_endpoints(tenant_id)
 -- Without a tenant the operators'.

@@ -24,11 +24,9 @@ async def find_endpoint(
     return _endpoint(row) if row else None
 
 
-async def lock_endpoint(
-    connection: Connection, endpoint_id: UUID | None, tenant_id: UUID, *, operator: bool
-) -> Endpoint | None:
-    """Lock an endpoint until the transaction ends, and return it as `find_endpoint` does."""
-    row = await queries.lock_endpoint(connection, id=endpoint_id, tenant_id=tenant_id, operator=operator)
+async def lock_endpoint(connection: Connection, endpoint_id: UUID) -> Endpoint | None:
+    """Lock an endpoint until the transaction ends, and return it as it is then. None if it was deleted."""
+    row = await queries.lock_endpoint(connection, id=endpoint_id)
     return _endpoint(row) if row else None
 
 
