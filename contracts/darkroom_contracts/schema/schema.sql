@@ -705,8 +705,8 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    UPDATE dead_letters SET status = 'replaying'
-    WHERE delivery_id = the_delivery AND kind = 'webhook' AND status = 'open';
+    UPDATE dead_letters SET status = 'replaying'        -- along the index of deliveries, see docs/decisions/0054
+    WHERE delivery_id = the_delivery AND kind = 'webhook' AND status IN ('open', 'replaying') AND status || '' = 'open';
     PERFORM wake_dispatcher();
     RETURN true;
 END $$;

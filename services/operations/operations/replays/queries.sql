@@ -70,8 +70,9 @@ WITH restored AS (
 SELECT job_id FROM restored;
 
 -- name: mark_orphans_replaying(job_id)!
--- The same replay covers the earlier generations.
-UPDATE dead_letters SET status = 'replaying' WHERE job_id = :job_id AND kind = 'orphan' AND status = 'open';
+-- The same replay covers the earlier generations. `status || ''` keeps it from a walk of all open orphans, see
+-- docs/decisions/0054.
+UPDATE dead_letters SET status = 'replaying' WHERE job_id = :job_id AND kind = 'orphan' AND status || '' = 'open';
 
 -- name: lock_delivery(id)^
 SELECT delivery.status, lease_token IS NOT NULL AS in_flight, endpoint.status AS endpoint_status,
