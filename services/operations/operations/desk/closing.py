@@ -38,6 +38,9 @@ class Closing:
     async def discard(self, actor: str, letter_id: UUID, reason: str) -> DeadLetter:
         """Discard an open letter. Raises UnknownLetterError and ConflictError."""
         async with self._database.transaction() as connection:
+            found = await _find(connection, letter_id)
+            if found.delivery_id is not None:  # locked before its letter, as by every other writer
+                await store.lock_delivery(connection, found.delivery_id)
             done = await store.discard(connection, letter_id)
             letter = await read_letter(connection, letter_id)
             if not done:
@@ -48,10 +51,7 @@ class Closing:
     async def restore(self, actor: str, letter_id: UUID, reason: str) -> DeadLetter:
         """Open a discarded letter again. Raises UnknownLetterError and ConflictError."""
         async with self._database.transaction() as connection:
-            found = await store.find_letter(connection, letter_id)
-            if found is None:
-                raise UnknownLetterError(letter_id)
-            await _check_subject(connection, found)
+            await _check_subject(connection, await _find(connection, letter_id))
             done = await store.restore(connection, letter_id)
             letter = await read_letter(connection, letter_id)
             if not done:
@@ -78,6 +78,13 @@ class Closing:
         return BulkDiscardReply(
             count=done.included, discarded=done.discarded, remaining=remaining, left_out=done.left_out
         )
+
+
+async def _find(connection: Connection, letter_id: UUID) -> LetterState:
+    found = await store.find_letter(connection, letter_id)
+    if found is None:
+        raise UnknownLetterError(letter_id)
+    return found
 
 
 async def _discard(connection: Connection, request: BulkDiscardRequest) -> Discarded:

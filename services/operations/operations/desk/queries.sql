@@ -224,9 +224,10 @@ SELECT is_purged(:id);
 -- name: discard_scope(ids, kind, model, tenant_id, reason, fingerprint, group_id, worker, job_id, since, before, text, named, count, at_most)^
 -- Discard the oldest `at_most` of a scope, if it has `count` letters in the statement's snapshot. Returns how many it has,
 -- how many more match that a bulk act leaves out, and how many were discarded: a letter that somebody else closes at the
--- same moment is not.
+-- same moment is not. The deliveries are locked in the order of their ids, as by recoveries; counting them locks all before
+-- the first letter.
 WITH scope AS MATERIALIZED (
-    SELECT id, :ids::uuid[] IS NOT NULL OR (returns < 2 AND (kind <> 'orphan' OR :kind::text IS NOT NULL)) AS included
+    SELECT id, delivery_id, :ids::uuid[] IS NOT NULL OR (returns < 2 AND (kind <> 'orphan' OR :kind::text IS NOT NULL)) AS included
     FROM dead_letters
     WHERE status = 'open' AND (:ids IS NULL OR id = ANY (:ids)) AND (:kind IS NULL OR kind = :kind)
         AND (:named::uuid IS NULL OR :named IN (id, job_id, delivery_id, group_id))
@@ -242,10 +243,15 @@ WITH scope AS MATERIALIZED (
         END
 ), counted AS MATERIALIZED (
     SELECT count(*) FILTER (WHERE included) AS included, count(*) FILTER (WHERE NOT included) AS left_out FROM scope
+), chosen AS MATERIALIZED (
+    SELECT id, delivery_id FROM scope WHERE included AND (SELECT included FROM counted) = :count::bigint
+    ORDER BY id LIMIT :at_most
+), locked AS MATERIALIZED (
+    SELECT delivery.id FROM (SELECT delivery_id FROM chosen WHERE delivery_id IS NOT NULL ORDER BY delivery_id) AS wanted
+    CROSS JOIN LATERAL (SELECT id FROM webhook_deliveries WHERE id = wanted.delivery_id FOR UPDATE) AS delivery
 ), discarded AS (
     UPDATE dead_letters SET status = 'discarded', resolved_at = clock_timestamp()
-    WHERE id IN (SELECT id FROM scope WHERE included ORDER BY id LIMIT :at_most) AND status = 'open'
-        AND (SELECT included FROM counted) = :count::bigint
+    WHERE id IN (SELECT id FROM chosen) AND status = 'open' AND (SELECT count(*) FROM locked) >= 0
     RETURNING id
 )
 SELECT included, left_out, (SELECT count(*) FROM discarded) AS discarded FROM counted;
