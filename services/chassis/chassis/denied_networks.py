@@ -35,6 +35,8 @@ _IPV4 = _table(
     ("168.63.129.16/32", "a cloud's internal services", "Azure: the platform's virtual public address"),
     ("161.26.0.0/16", "a cloud's internal services", "IBM Cloud: infrastructure endpoints of a VPC"),
     ("166.8.0.0/14", "a cloud's internal services", "IBM Cloud: Cloud Service Endpoints"),
+    ("199.36.153.4/30", "a cloud's internal services", "Google Cloud: restricted.googleapis.com in a VPC"),
+    ("199.36.153.8/30", "a cloud's internal services", "Google Cloud: private.googleapis.com in a VPC"),
     (
         "169.254.169.254/32",
         "a cloud's metadata service",
@@ -70,6 +72,8 @@ _IPV6 = _table(
     ("fd00:ec2::/32", "a cloud's metadata service", "AWS: instance metadata, EKS Pod Identity"),
     ("fd20:ce::254/128", "a cloud's metadata service", "Google Cloud: instance metadata"),
     ("fd00:c1::a9fe:a9fe/128", "a cloud's metadata service", "Oracle Cloud: instance metadata"),
+    ("2600:2d00:2:1000::/56", "a cloud's internal services", "Google Cloud: restricted.googleapis.com in a VPC"),
+    ("2600:2d00:2:2000::/56", "a cloud's internal services", "Google Cloud: private.googleapis.com in a VPC"),
     ("::/128", "this host", "RFC 4291"),
     ("::1/128", "the loopback", "RFC 4291"),
     ("::ffff:0:0/96", "IPv4 written as IPv6 (mapped)", "RFC 4291"),

@@ -23,8 +23,9 @@ _URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<rest>.*)", re
 _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?P<port>:[^:\[\]]*)?")
 _PORT = re.compile(r":([1-9][0-9]{0,4})")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-"""The last label of a host that some resolvers read as an IPv4 address (URL Standard, "ends in a number")."""
+_NUMBER = re.compile(r"\d+|0[xX][0-9a-fA-F]*|0[bB][01]*")
+"""The last label of a host that some resolvers read as an IPv4 address (URL Standard, "ends in a number"; binary
+numbers: C23), with digits of any script. No top-level domain is one."""
 
 
 class TargetRefusedError(Exception):
@@ -170,7 +171,7 @@ def _parse_host(host: str) -> str:
         name = to_ascii(host)
     except HostNameError as error:
         _refuse(str(error))
-    return _parse_ipv4(name) if _NUMBER.fullmatch(name.rpartition(".")[2]) else name
+    return _parse_ipv4(name) if _NUMBER.fullmatch(host.rpartition(".")[2]) else name
 
 
 def _parse_ipv4(text: str) -> str:

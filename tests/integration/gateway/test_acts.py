@@ -148,6 +148,18 @@ async def test_a_job_beyond_todays_bounds_can_not_be_retried(
     assert (answer.status_code, answer.json()["field"]) == (422, "input.width")
 
 
+async def test_a_job_whose_webhook_leads_elsewhere_today_can_not_be_retried(
+    client: httpx2.AsyncClient, rows: asyncpg.Connection
+) -> None:
+    """The operator may have allowed its host when it was accepted."""
+    job = await submit(client, BODY)
+    await cancel(client, job)
+    await rows.execute("UPDATE jobs SET webhook_url = 'http://127.0.0.1:9000/hook'")
+    answer = await client.post(job["urls"]["retry"])
+    assert (answer.status_code, answer.json()["field"]) == (422, "webhook_url")
+    assert await counts(rows) == (1, 1, 0)
+
+
 @pytest.mark.parametrize("act", ["cancel", "retry"])
 @pytest.mark.parametrize("job_id", [str(UUID(int=7)), "no-uuid"])
 async def test_an_unknown_job_is_not_found(client: httpx2.AsyncClient, act: str, job_id: str) -> None:

@@ -107,19 +107,18 @@ async def test_a_body_that_ends_early_leaves_nothing(
 async def test_webhook_urls_that_are_refused_leave_nothing(
     start_service: ServiceFactory, environment: Environment, key: str, rows: asyncpg.Connection
 ) -> None:
-    """A 422 names the field for each kind of spelling; the Idempotency-Key is free for the corrected request."""
+    """A 422 names the field, whatever the spelling; the Idempotency-Key is free for the corrected request."""
     gateway = await start_gateway(start_service, environment)
-    refused = [f"https://{hosts[-1]}/hook" for hosts in REFUSED_HOSTS.values()]
-    refused += [urls[-1] for urls in REFUSED_URLS.values()]
-    assert len(refused) >= 20
+    refused = [f"https://{host}/hook" for hosts in REFUSED_HOSTS.values() for host in hosts]
+    refused += [url for urls in REFUSED_URLS.values() for url in urls]
+    assert len(refused) >= 200
     async with httpx2.AsyncClient(base_url=gateway.url, headers=bearer(key), trust_env=False) as client:
         for number, url in enumerate(refused):
             headers = {"Idempotency-Key": f"key-{number}"}
             answer = await client.post("/v1/jobs", json={**BODY, "webhook_url": url}, headers=headers)
             problem = answer.json()
-            assert (answer.status_code, problem["code"], problem["field"]) == (422, "invalid_request", "webhook_url"), (
-                url
-            )
+            found = (answer.status_code, problem["code"], problem.get("field"))
+            assert found == (422, "invalid_request", "webhook_url"), url
         assert await counts(rows) == (0, 0, 0)
         corrected = {**BODY, "webhook_url": "https://example.com/hook"}
         answer = await client.post("/v1/jobs", json=corrected, headers={"Idempotency-Key": "key-0"})
