@@ -6,7 +6,10 @@ COUNT_AT_MOST = 10_000
 """The largest value of the gauges of waiting deliveries: counting stops there."""
 
 WAITING = Gauge("darkroom_webhook_deliveries_waiting", f"Deliveries to send; counted up to {COUNT_AT_MOST}.")
-DUE = Gauge("darkroom_webhook_deliveries_due", "Those of the counted deliveries whose next attempt is due.")
+DUE = Gauge(
+    "darkroom_webhook_deliveries_due",
+    "Those of the counted deliveries whose next attempt is due, without those of endpoints that are paused.",
+)
 OLDEST = Gauge(
     "darkroom_webhook_oldest_due_seconds",
     "Seconds for which the most overdue delivery is due. Those of endpoints that are paused, and of receivers that are"

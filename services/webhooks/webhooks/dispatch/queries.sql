@@ -268,7 +268,14 @@ SELECT count(*) FROM retired;
 UPDATE instance SET dispatched_since = now() WHERE dispatched_since IS NULL;
 
 -- name: sample(at_most)^
--- Of the first deliveries of the index, so that the cost is bounded.
-SELECT count(*) AS waiting, count(*) FILTER (WHERE next_attempt_at <= now()) AS due FROM (
-    SELECT next_attempt_at FROM webhook_deliveries WHERE status = 'pending' AND lease_token IS NULL LIMIT :at_most
-) AS counted;
+-- Of the first deliveries of the index, so that the cost is bounded. Those of a paused endpoint wait, but none is due.
+SELECT coalesce(sum(waiting), 0)::integer AS waiting,
+    coalesce(sum(due) FILTER (WHERE endpoint.status = 'enabled'), 0)::integer AS due
+FROM (
+    SELECT endpoint_id, count(*) AS waiting, count(*) FILTER (WHERE next_attempt_at <= now()) AS due FROM (
+        SELECT endpoint_id, next_attempt_at FROM webhook_deliveries
+        WHERE status = 'pending' AND lease_token IS NULL LIMIT :at_most
+    ) AS first_ones
+    GROUP BY endpoint_id
+) AS counted
+CROSS JOIN LATERAL (SELECT status FROM webhook_endpoints WHERE id = counted.endpoint_id OFFSET 0) AS endpoint;

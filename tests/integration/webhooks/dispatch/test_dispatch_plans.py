@@ -92,7 +92,7 @@ class Place:
             ("adopt_master_key", f"'first', {uuids(self.standing[:5])}", 5),
             ("begin_attempts", f"'1 minute', {claimed}", PAGE),
             ("refuse", f"{uuids(few)}, 'It was refused.'", PAGE),
-            ("sample", "10000", 10_000),
+            ("sample", "10000", 2 * 10_000),  # and an endpoint for each, at worst
         ]
 
     def others(self) -> list[tuple[str, str, int]]:
