@@ -7,9 +7,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from darkroom_contracts.webhooks.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, encode_key, verify
+from tests.integration.webhooks.dispatchers import KEYS, open_dispatch
+from tests.integration.webhooks.jobs import Shop
+from tests.support.receiver import open_receiver
 from tests.support.webhooks import BODY, OTHER_SECRET, SECRET, signed
 
 SOURCE = Path(__file__).parent / "standardwebhooks"
@@ -80,3 +84,17 @@ def test_the_library_refuses_what_is_too_old(library: Path) -> None:
     """Both have the same tolerance."""
     ages = [delivery(BODY, SECRET, seconds_ago=age) for age in (290, 320, -290, -320)]
     assert [found["verified"] for found in checked(library, ages)] == [True, False, True, False]
+
+
+async def test_the_library_verifies_what_is_sent(library: Path, database: str, rows: asyncpg.Connection) -> None:
+    """The request as its receiver has it, from a dispatcher, with the secret of the tenant's implicit endpoint."""
+    shop = await Shop.open(rows)
+    async with open_receiver() as receiver, open_dispatch(database) as dispatch:
+        await shop.end(receiver.url)
+        await dispatch.round()
+    [request], [delivery] = receiver.requests, await shop.deliveries()
+    secret = KEYS.secret(KEYS.primary, delivery["endpoint_id"], 0)
+    sent = {"secret": secret, "headers": request.headers, "body": request.body.decode()}
+    [found] = checked(library, [sent])
+    assert (found["verified"], found["changed"]) == (True, False)
+    assert found["signature"] == request.headers[SIGNATURE_HEADER]

@@ -9,8 +9,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from darkroom.webhooks import unwrap
+from darkroom_contracts.webhooks.signing import ID_HEADER
 from tests.support.commands import darkroom
 from tests.support.listening import Listening
+from tests.support.receiver import always, open_receiver
 from tests.support.webhooks import BODY, JOB_ID, OTHER_SECRET, SECRET, signed
 
 
@@ -46,6 +49,22 @@ async def test_programs_read_an_object_for_each_delivery(listening: Listening) -
     received = json.loads(listening.lines[1])
     assert (received["job"], received["version"], received["verified"]) == (str(JOB_ID), 3, True)
     assert (received["status"], received["size_bytes"]) == (204, len(BODY))
+
+
+async def test_deliveries_are_forwarded(tmp_path: Path) -> None:
+    """`--forward` sends the same bytes and headers to an application, whose status is the answer."""
+    headers = signed()
+    async with open_receiver() as application:
+        application.behave = always(202)
+        listening = Listening(tmp_path, "--forward", f"{application.url}/hooks", DARKROOM_WEBHOOK_SECRET=SECRET)
+        try:
+            assert await post(listening, headers) == 202
+        finally:
+            listening.child.kill_tree()
+    (forwarded,) = application.requests
+    assert (forwarded.path, forwarded.body) == ("/hooks", BODY)
+    assert unwrap(forwarded.headers, forwarded.body, SECRET).id == headers[ID_HEADER]
+    assert listening.lines[1].endswith("version 3, verified, HTTP 202")
 
 
 @pytest.mark.parametrize(
