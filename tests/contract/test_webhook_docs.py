@@ -9,6 +9,7 @@ import click
 import msgspec
 import pytest
 
+from chassis.targets import Policy, TargetRefusedError, parse_target
 from darkroom.cli import main
 from darkroom.webhook_commands import webhooks
 from darkroom_contracts.api.webhook_endpoints import MAX_ENDPOINTS, MAX_HEADER_BYTES, MAX_HEADERS
@@ -48,6 +49,15 @@ def test_every_type_of_event_is_described() -> None:
 def test_the_headers_are_those_that_are_signed() -> None:
     """The table has the three headers of Standard Webhooks, and the type of the body."""
     assert first_column(section("Headers")) == [ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER, "content-type"]
+
+
+def test_the_urls_that_it_calls_refused_are_refused() -> None:
+    """Each spelling of an address that the section shows."""
+    shown = re.findall(r"`([][0-9a-fx.:]+)`", section("URLs"))
+    assert len(shown) == 4
+    for address in shown:
+        with pytest.raises(TargetRefusedError):
+            parse_target(f"https://{address}/", Policy())
 
 
 def test_the_schedule_is_the_sender_s() -> None:
