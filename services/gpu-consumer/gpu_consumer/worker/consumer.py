@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from chassis.errors import BrokerUnavailableError
+from chassis.backoff import Backoff
 from chassis.loops import Loop
 from gpu_consumer import metrics
 from gpu_consumer.gate import Gate
@@ -22,6 +22,9 @@ from gpu_consumer.waiting import first_of
 
 ABORT_SECONDS = 15.0
 """How long an aborted attempt may take to record that."""
+BACKOFF = Backoff(1.0, 60.0)
+"""How long a slot keeps a message whose attempt raised. Given back at once, a message would use up the deliveries that
+the broker allows it within a second, and a broken worker would bury its whole queue."""
 
 log = structlog.get_logger()
 
@@ -81,6 +84,8 @@ class Consumer(Loop):
         self._declare = declare
         self._bury = bury
         self._declared = False
+        self._breaks = 0
+        """Attempts in a row that raised."""
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
         self._free = deque(slots)
         self._freed = asyncio.Event()
@@ -145,7 +150,7 @@ class Consumer(Loop):
                 await self._declare()
                 self._declared = True
             return await self._ask(slot)
-        except BrokerUnavailableError:
+        except Exception:
             self._declared = False  # the queue may be what is missing
             self._release(slot)
             raise
@@ -178,15 +183,29 @@ class Consumer(Loop):
         return attempt.turn
 
     async def _see_through(self, attempt: Attempt, slot: Slot, delivery: Delivery) -> None:
-        disposal = Disposal.GIVE_BACK
         try:
             disposal = await self._pipeline.run(attempt)
-        except Exception:
-            log.exception("the message is given back")
-        finally:
             attempt.turn.end()
             await self._dispose(disposal, slot, delivery)
+            self._breaks = 0
+        except asyncio.CancelledError:
+            await slot.close()
+            raise
+        except Exception:
+            log.exception("the message is given back")
+            await self._recover(attempt, slot)
+        finally:
+            attempt.turn.end()
             self._release(slot)
+
+    async def _recover(self, attempt: Attempt, slot: Slot) -> None:
+        """Give the message back after a pause, in which the other slot tries other messages."""
+        attempt.turn.end()
+        self._breaks += 1
+        try:
+            await first_of(self._gate.wait_draining(), asyncio.sleep(BACKOFF.pause(self._breaks)))
+        finally:
+            await slot.close()
 
     async def _dispose(self, disposal: Disposal, slot: Slot, delivery: Delivery) -> None:
         match disposal:

@@ -194,6 +194,67 @@ async def test_an_attempt_that_breaks_gives_its_message_back(line: Line) -> None
     await line.begun("a", "b")
 
 
+async def test_a_worker_that_breaks_every_attempt_pauses(line: Line) -> None:
+    """A message whose attempt raised is kept for a moment: after 50 deliveries the broker buries it."""
+    line.pipeline.disposal = ZeroDivisionError("a bug")
+    names = [str(number) for number in range(100)]
+    line.queue.put(*names)
+    for name in names:
+        line.pipeline.end(name)
+    line.start()
+    await line.begun("0", "1")
+    await asyncio.sleep(0.2)
+    assert (line.pipeline.begun, line.queue.done) == (["0", "1"], [])
+
+
+async def test_a_drain_ends_the_pause(line: Line) -> None:
+    """A drain gives a message back at once that is kept after its attempt raised."""
+    line.pipeline.disposal = ZeroDivisionError("a bug")
+    line.queue.put("a")
+    line.pipeline.end("a")
+    line.start()
+    await line.begun("a")
+    await asyncio.wait_for(line.stop(), 0.4)
+    assert line.queue.done == ["close"]
+
+
+async def test_a_message_that_can_not_be_disposed_of_frees_its_slot(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug of an ack or reject leaves no slot taken: the worker would stand still after two."""
+
+    async def break_down(delivery: FakeDelivery) -> bool:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(FakeDelivery, "ack", break_down)
+    names = ["a", "b", "c"]
+    line.queue.put(*names)
+    for name in names:
+        line.pipeline.end(name)
+    line.start()
+    await line.begun(*names)
+    assert line.queue.done[0] == "close"
+
+
+async def test_a_slot_that_breaks_is_not_lost(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both slots take messages after both have raised what nobody expects."""
+    take = FakeSlot.take
+
+    async def break_down(slot: FakeSlot, gate: Gate) -> FakeDelivery | None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(FakeSlot, "take", break_down)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await line.consumer.run_once()
+    monkeypatch.setattr(FakeSlot, "take", take)
+    line.queue.put("a", "b")
+    line.start()
+    await line.begun("a")
+    line.turn_of("a").end()
+    await line.begun("a", "b")
+
+
 async def test_no_message_is_taken_while_one_is_denoised(line: Line) -> None:
     """No message is taken while one is denoised."""
     line.queue.put("a", "b")
