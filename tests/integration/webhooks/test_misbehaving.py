@@ -43,7 +43,7 @@ WORDS = {
     "an expired certificate": "expired",
     "a certificate of another host": "is not valid",
 }
-"""A part of the error of each that fails in time. A body that is cut is no failure."""
+"""A part of the error of each that fails in time. A response whose body is cut is received."""
 ATTEMPTED = """
     FROM webhook_attempts AS attempt JOIN webhook_deliveries ON id = delivery_id
     WHERE attempt.outcome IS NOT NULL AND url = ANY ($1)
@@ -170,7 +170,7 @@ async def end_jobs(shop: Shop, urls: Iterable[str]) -> None:
 async def resident_once_tried(
     service: ServiceProcess, rows: asyncpg.Connection, urls: Collection[str], each: int
 ) -> int:
-    """Wait until so many deliveries to each URL have been tried, and return the resident memory of the service."""
+    """Wait until `each` deliveries to each URL have been tried, and return the resident memory of the service."""
 
     async def are_tried() -> bool:
         return bool(await rows.fetchval(TRIED, list(urls)) >= each * len(urls))

@@ -1,4 +1,4 @@
-"""The metrics of what waits, what is in flight, and what became of attempts."""
+"""The metrics of what waits, what is in flight, and the outcomes of attempts."""
 
 import asyncio
 
