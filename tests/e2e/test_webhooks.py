@@ -70,6 +70,23 @@ async def test_a_standing_endpoint_receives_what_matches(tenant: Tenant, stack: 
     assert [secret for secret in secrets if secret in logs] == []
 
 
+@pytest.mark.usefixtures("workers")
+async def test_a_start_is_reported_where_it_is_asked_for(tenant: Tenant) -> None:
+    """The claim of a worker is an event of its own, with a lower version than the end; other endpoints get the end."""
+    await tenant.endpoint("--event", "job.started", "--event", "job.succeeded", path="/both")
+    await tenant.endpoint(path="/ends")
+    submitted = ("submit", "a red circle", "--model", MODEL, "--steps", "2", "--wait", "--json")
+    job = (await tenant.run(*submitted)).json
+    requests = await tenant.receiver.received(3, seconds=60)
+    started, ended = sorted(
+        (request.event for request in requests if request.path == "/both"), key=lambda event: event["data"]["version"]
+    )
+    assert (started["type"], started["data"]["status"], started["data"]["outputs"]) == ("job.started", "running", [])
+    assert (ended["type"], ended["data"]["version"] > started["data"]["version"]) == ("job.succeeded", True)
+    assert [event["data"]["id"] for event in (started, ended)] == [job["id"]] * 2
+    assert [request.event["data"] for request in requests if request.path == "/ends"] == [ended["data"]]
+
+
 async def test_a_paused_endpoint_catches_up(tenant: Tenant) -> None:
     """While it is paused its delivery waits, and another endpoint's arrives; once resumed it arrives."""
     paused = await tenant.endpoint(path="/paused")

@@ -1,10 +1,12 @@
-"""What is confidential about an endpoint stays so: in responses, in the log of the process, and in its metrics."""
+"""What is confidential about an endpoint stays so: in responses, the log of the process, its metrics, the database."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 
 import asyncpg
 import httpx2
 
+from darkroom_contracts.webhooks.signing import decode_key
 from tests.integration.webhooks.http_api import OLD_KEY
 from tests.support.fixtures import ServiceFactory
 from tests.support.keys import insert_key
@@ -58,6 +60,26 @@ async def test_values_of_headers_and_secrets_leave_no_trace(
     for secret in (*secrets, key.rpartition("_")[2], OLD_KEY.partition(":")[2]):
         assert secret not in service.output() + metrics
     assert receiver.requests[0].headers["authorization"] == VALUES[0]
+
+
+async def test_the_database_holds_neither(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
+    """Whoever reads a copy of it can't sign, nor send a tenant's headers: without a master key all is noise."""
+    body = {"url": "https://example.com/hook", "ed25519": True, "headers": {"Authorization": VALUES[0]}}
+    made = (await client.post(PATH, json=body)).json()
+    rotated = (await client.post(f"{PATH}/{made['id']}/rotate-secret")).json()
+    stored = await _dump(rows)
+    assert made["id"] in stored
+    keys = [decode_key(shown["secret"]) for shown in (made, rotated)]
+    for secret in (*keys, *map(b64encode, keys), VALUES[0].encode(), VALUES[0].partition(" ")[2].encode()):
+        assert secret.hex() not in stored
+        assert secret.decode("latin-1") not in stored
+
+
+async def _dump(rows: asyncpg.Connection) -> str:
+    """Return all rows of all tables as text, with bytes in hexadecimal."""
+    names = await rows.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    tables = [await rows.fetch(f'SELECT row::text FROM "{each["tablename"]}" AS row') for each in names]
+    return "\n".join(row[0] for table in tables for row in table)
 
 
 async def _live(recorder: Recorder, receiver: Receiver) -> list[str]:
