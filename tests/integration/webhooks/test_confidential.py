@@ -63,7 +63,7 @@ async def test_values_of_headers_and_secrets_leave_no_trace(
 
 
 async def test_the_database_holds_neither(client: httpx2.AsyncClient, rows: asyncpg.Connection) -> None:
-    """Whoever reads a copy of it can't sign, nor send a tenant's headers: without a master key all is noise."""
+    """Without a master key, a copy of it neither signs nor reveals a header."""
     body = {"url": "https://example.com/hook", "ed25519": True, "headers": {"Authorization": VALUES[0]}}
     made = (await client.post(PATH, json=body)).json()
     rotated = (await client.post(f"{PATH}/{made['id']}/rotate-secret")).json()
