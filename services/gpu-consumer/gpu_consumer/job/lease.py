@@ -87,6 +87,8 @@ class Lease:
         """When the latest write that found the job held was sent."""
         self._beaten = asyncio.Event()
         self._rendered = False
+        self._writing = asyncio.Lock()
+        """Held by a heartbeat and by a claim made again: two that cross could both claim the job."""
         self._hurry = asyncio.Event()
         self._interrupted = asyncio.Event()
         self._resting = False
@@ -153,14 +155,15 @@ class Lease:
     async def keep_rendered(self) -> bool:
         """Keep the job of a finished render: time and pauses don't take it away any more. Return whether it is held."""
         self._rendered = True
-        if self.lost:
-            self.interruption = None
-            self._interrupted.clear()
-            await self._claim_again()
+        async with self._writing:
+            if self.lost:
+                self.interruption = None
+                self._interrupted.clear()
+                await self._claim_again()
         return not self.lost
 
     async def rest(self) -> None:
-        """Stop the heartbeats, after the one under way: two writes that cross could both claim the job again."""
+        """Stop the heartbeats, after the one under way: it and a settle could both claim the job again."""
         assert self._keeping is not None
         self._resting = True
         self.hurry()
@@ -199,6 +202,14 @@ class Lease:
             self._hurry.clear()
             if self._resting:
                 return
-            if not self.lost:
-                await self.beat()
+            await self._beat_if_held()
             self._beaten.set()
+
+    async def _beat_if_held(self) -> None:
+        """Beat. A bug must not end the heartbeats of a job that goes on."""
+        async with self._writing:
+            try:
+                if not self.lost:
+                    await self.beat()
+            except Exception:
+                log.exception("the heartbeat broke")

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from chassis.errors import DatabaseBusyError, DatabaseUnavailableError
 from darkroom_contracts.messages import RenderMessage
@@ -14,7 +15,7 @@ from darkroom_contracts.messages.v1 import Render
 from gpu_consumer.job.lease import Interruption, Lease
 from gpu_consumer.job.outcome import Canceled, Dead, Discarded, Expired, Released
 from gpu_consumer.job.store import Beat
-from gpu_consumer.job.verdict import Claimed, Obsolete, Verdict
+from gpu_consumer.job.verdict import Claimed, NotDue, Obsolete, Verdict
 from gpu_consumer.protocol import Step
 from tests.support.waiting import eventually
 
@@ -49,6 +50,34 @@ class Answers:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+class SlowRow:
+    """A job's row that waits for its next attempt, which is not due: only a finished render claims it."""
+
+    lease_seconds = LEASE_SECONDS
+
+    def __init__(self) -> None:
+        self.token: UUID | None = None
+        self.claims: list[bool] = []
+        self.beats: list[UUID] = []
+        self.answers = asyncio.Event()
+        """Until it is set no claim is answered."""
+        self.answers.set()
+
+    async def claim(self, message: RenderMessage, token: UUID, *, rendered: bool = False) -> Verdict:
+        self.claims.append(rendered)
+        await self.answers.wait()
+        if self.token is not None:
+            return Obsolete("running")
+        if not rendered:
+            return NotDue(5.0)
+        self.token = token
+        return msgspec.structs.replace(CLAIMED, token=token, attempt=2)
+
+    async def heartbeat(self, claimed: Claimed, step: int | None, steps: int | None) -> Beat | None:
+        self.beats.append(claimed.token)
+        return Beat(cancel_requested=False) if claimed.token == self.token else None
 
 
 def lease_on(answers: Answers, seconds: float = 60, age: float = 0.0) -> Lease:
@@ -140,6 +169,15 @@ async def test_beats_go_on_after_a_failed_one() -> None:
     assert len(answers.steps) >= 2
 
 
+async def test_beats_go_on_after_a_bug() -> None:
+    """A heartbeat that raises what nobody expects is logged and followed by another: a render may take minutes."""
+    answers = Answers(ZeroDivisionError("a bug"), Beat(cancel_requested=True))
+    with capture_logs() as logs:
+        async with lease_on(answers, 0.01) as lease:
+            await asyncio.wait_for(lease.wait_interrupted(), 5)
+    assert [each["event"] for each in logs if each["log_level"] == "error"] == ["the heartbeat broke"]
+
+
 def test_the_first_reason_stands_but_for_a_lost_lease() -> None:
     """A later reason does not replace a cancel, but a lost lease does."""
     lease = lease_on(Answers(None))
@@ -187,6 +225,35 @@ async def test_a_finished_render_gets_its_job_back() -> None:
     assert await lease.keep_rendered()
     assert answers.claims == [False, True]
     assert not lease.lost
+
+
+async def test_no_heartbeat_crosses_a_claim_made_again() -> None:
+    """A finished render that claims its job again, from a slow database, keeps it: no heartbeat claims it, too."""
+    row = SlowRow()
+    async with Lease(row, CLAIMED, MESSAGE, 0.01, time.monotonic()) as lease:
+        await asyncio.wait_for(lease.wait_interrupted(), 5)
+        row.answers.clear()
+        keeping = asyncio.create_task(lease.keep_rendered())
+        await asyncio.sleep(0.05)
+        row.answers.set()
+        assert await keeping
+        row.beats.clear()
+        await eventually(lambda: len(row.beats) > 1)
+        assert lease.claimed.token == row.token
+        assert not lease.lost
+
+
+async def test_a_claim_made_again_by_a_heartbeat_counts_for_a_finished_render() -> None:
+    """A finished render waits for the heartbeat that claims its job again, and makes a refused claim again itself."""
+    row = SlowRow()
+    row.answers.clear()
+    async with Lease(row, CLAIMED, MESSAGE, 0.01, time.monotonic()) as lease:
+        await eventually(lambda: len(row.claims) == 1)
+        keeping = asyncio.create_task(lease.keep_rendered())
+        await asyncio.sleep(0.01)
+        row.answers.set()
+        assert await keeping
+        await eventually(lambda: lease.claimed.token == row.token)
 
 
 async def test_a_deadline_interrupts() -> None:
