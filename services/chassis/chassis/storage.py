@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
 
 import minio
 import urllib3
@@ -14,11 +15,18 @@ from minio.error import MinioException
 
 from chassis.errors import StorageUnavailableError
 from chassis.settings import StorageSettings
+from chassis.text import storable
 
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 READ_TIMEOUT_SECONDS = 20.0
+
+_AWAY = (MinioException, urllib3.exceptions.HTTPError, OSError, ParseError, ValueError)
+"""What minio-py 7 raises when S3 is away or refuses. ParseError and ValueError stand for answers that it can't read:
+the page of a proxy, text that is not UTF-8, XML of another kind."""
+MESSAGE_LIMIT = 1000
+"""Characters of an error's message, which quotes answers whole. It is logged, and kept with the attempt that failed."""
 
 
 class Storage:
@@ -58,8 +66,8 @@ class Storage:
     async def _call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         try:
             return await asyncio.to_thread(function, *args, **kwargs)
-        except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise StorageUnavailableError(f"S3: {error}") from error
+        except _AWAY as error:
+            raise StorageUnavailableError(storable(f"S3: {error}")[:MESSAGE_LIMIT]) from error
 
 
 class Presigner:
