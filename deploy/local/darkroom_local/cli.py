@@ -5,7 +5,9 @@ import shlex
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from io import TextIOWrapper
+from subprocess import TimeoutExpired
+from typing import NoReturn, ParamSpec
 
 import click
 
@@ -20,25 +22,46 @@ from darkroom_local.state import State
 from darkroom_local.status import look, table
 
 P = ParamSpec("P")
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended, as in a shell."""
 
 
 @click.group()
 def main() -> None:
     """Run a whole Darkroom on this machine."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # an encoding may lack the marks of steps and errors
 
 
 def _reporting_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Print a LocalError as one message and exit with 1."""
+    """Print an error as one message and exit with 1, with 130 after Ctrl-C."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except LocalError as error:
-            console.print(f"✗ {error}", style="red", markup=False)
-            sys.exit(1)
+            _fail(str(error), 1)
+        except (OSError, TimeoutExpired) as error:
+            _fail(
+                f"{error}. Check the space and the permissions of {Home.find().path}, the stack's folder;"
+                " DARKROOM_HOME names another one.",
+                1,
+            )
+        except KeyboardInterrupt:
+            home = Home.find()
+            _fail(
+                f"Interrupted. What was started runs on: `{_make(home, 'up')}` starts the rest,"
+                f" `{_make(home, 'down')}` stops all.",
+                INTERRUPTED,
+            )
 
     return run
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    console.print(f"✗ {message}", style="red", markup=False)
+    sys.exit(code)
 
 
 @main.command()
@@ -116,7 +139,7 @@ def demo(prompt: str) -> None:
     home = Home.find()
     blueprint = stack.up(home)
     key = State.load(home).keys["client"]
-    picture = render_picture(blueprint.edge.url, key, home.pictures, prompt)
+    picture = render_picture(blueprint.edge.url, key, home.pictures, prompt, blueprint.settings["DARKROOM_MODEL"])
     console.print(f"Picture:  {picture}", markup=False)
     _print_next_steps(home, blueprint)
 

@@ -24,12 +24,12 @@ SHOWN_PIXELS = 32
 DEADLINE_SECONDS = 600
 
 
-def render_picture(url: str, key: str, folder: Path, prompt: str) -> Path:
+def render_picture(url: str, key: str, folder: Path, prompt: str, model: str) -> Path:
     """Submit a prompt, show its progress, download the picture, show it and return its path. Raises LocalError."""
     try:
         # An explicit transport ignores the environment's proxies: the API is on this machine.
         with Client(url, key, transport=httpx2.HTTPTransport()) as client:
-            path = _render(client, folder, prompt)
+            path = _render(client, folder, prompt, model)
     except DarkroomError as error:
         raise LocalError(f"{error} `make logs` shows the logs of the services.") from error
     if console.is_terminal:
@@ -37,8 +37,8 @@ def render_picture(url: str, key: str, folder: Path, prompt: str) -> Path:
     return path
 
 
-def _render(client: Client, folder: Path, prompt: str) -> Path:
-    submitted = client.submit(prompt, seed=SEED)
+def _render(client: Client, folder: Path, prompt: str, model: str) -> Path:
+    submitted = client.submit(prompt, model=model, seed=SEED)
     console.print(f'Submitted "{prompt}" as job {submitted.id}.', markup=False)
     with _progress(submitted) as show:
         job = client.wait(submitted.id, timeout_seconds=DEADLINE_SECONDS, on_look=show)

@@ -3,7 +3,7 @@
 import base64
 import http.client
 import socket
-from subprocess import DEVNULL, run
+from subprocess import DEVNULL, TimeoutExpired, run
 
 from darkroom_local.ports import LOOPBACK
 
@@ -33,8 +33,11 @@ def http_status(port: int, path: str, credentials: tuple[str, str] | None = None
 
 
 def succeeds(*command: str) -> bool:
-    """Return whether the command exits with 0. Raises subprocess.TimeoutExpired after 10 s."""
-    return run(command, stdout=DEVNULL, stderr=DEVNULL, timeout=10, check=False).returncode == 0
+    """Return whether the command exits with 0 within 10 s."""
+    try:
+        return run(command, stdout=DEVNULL, stderr=DEVNULL, timeout=10, check=False).returncode == 0
+    except TimeoutExpired:
+        return False
 
 
 def _basic(user: str, password: str) -> str:

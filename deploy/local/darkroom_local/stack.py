@@ -41,6 +41,7 @@ def up(home: Home) -> Blueprint:
 def down(home: Home) -> None:
     """Stop all programs, services before parts. Raises LocalError when a process remains."""
     if not home.path.exists():
+        _sweep(home)  # the folder may have been removed while the stack ran
         return
     with home.locked():
         blueprint = _running(home, State.load(home))
@@ -114,7 +115,7 @@ def _warn_of_new_services(blueprint: Blueprint) -> None:
 
 
 def _running(home: Home, state: State) -> Blueprint | None:
-    if "supervisor" not in state.ports:
+    if not state.is_complete:
         return None
     blueprint = Blueprint.draw(home, state, read_services())
     return blueprint if blueprint.supervisor.answers() else None

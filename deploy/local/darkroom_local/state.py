@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
+import msgspec
+
 from darkroom_local.errors import LocalError
 from darkroom_local.home import Home, write_private
 from darkroom_local.ports import free_port, is_free
@@ -46,12 +48,25 @@ class State:
 
     @classmethod
     def load(cls, home: Home) -> "State":
-        """Return the saved state, or an empty one for a stack that never started."""
-        return cls(**json.loads(home.state_file.read_text())) if home.state_file.exists() else cls()
+        """Return the saved state, or an empty one for a stack that never started. Raises LocalError."""
+        if not home.state_file.exists():
+            return cls()
+        try:
+            return msgspec.json.decode(home.state_file.read_bytes(), type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise LocalError(
+                f"{home.state_file} is damaged ({error}). It holds the passwords of the stack's data: restore it, or"
+                f" move {home.path} away to begin with a new stack; `make down` stops what still runs."
+            ) from error
 
     def save(self, home: Home) -> None:
         """Replace the state file atomically."""
         write_private(home.state_file, json.dumps(asdict(self), indent=2) + "\n")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has all that the parts need: another version's can lack some."""
+        return self.ports.keys() >= set(PART_PORTS) and self.secrets.keys() >= SECRETS.keys()
 
     def complete(self, services: Iterable[Service]) -> list[str]:
         """Choose missing ports and secrets for a stack that does not run now; return the names of ports that moved.

@@ -11,6 +11,7 @@ import xmlrpc.client
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from xml.parsers.expat import ExpatError
 
 from darkroom_local.errors import LocalError
 from darkroom_local.home import Home, write_private
@@ -20,6 +21,8 @@ from darkroom_local.program import Program, base_environment
 
 USER = "darkroom"
 START_SECONDS = 15.0
+CALL_SECONDS = 30.0
+"""How long supervisord may take for an answer. It never waits for a program, so it is at once unless it is stuck."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,9 @@ class Supervisor:
         """Call a method of the XML-RPC interface. Raises LocalError when supervisord does not answer or refuses."""
         url = f"http://{USER}:{self.password}@{LOOPBACK}:{self.port}/RPC2"
         try:
-            with xmlrpc.client.ServerProxy(url) as proxy:
+            with xmlrpc.client.ServerProxy(url, _Transport()) as proxy:
                 return getattr(proxy, method)(*arguments)
-        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError) as error:
             raise LocalError(f"The call of {method} to supervisord failed: {error}") from error
 
     def _own_sections(self) -> str:
@@ -149,6 +152,15 @@ stdout_logfile = logs/{program.name}.log
 stdout_logfile_maxbytes = 10MB
 stdout_logfile_backups = 2
 """
+
+
+class _Transport(xmlrpc.client.Transport):
+    """Bounds every call: a supervisord that is suspended accepts connections, and never answers."""
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = super().make_connection(host)
+        connection.timeout = CALL_SECONDS
+        return connection
 
 
 def _state(info: dict[str, Any]) -> ProcessState:
