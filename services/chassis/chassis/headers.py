@@ -2,7 +2,7 @@
 
 A value that JSON or Postgres can't represent becomes an object with one key that starts with `$`: `$bytes` (base64),
 `$timestamp` (ISO 8601), `$decimal`, `$float` (nan, inf), and `$table` (key and value pairs) for a table with keys that
-start with `$`.
+start with `$`. Headers nested by the hundred are replaced by one object with the key `$unreadable`.
 """
 
 import base64
@@ -14,9 +14,20 @@ from typing import Any
 
 from chassis.text import NUL
 
+TOO_DEEP = {"$unreadable": "nested too deeply"}
+"""Stands for tables nested by the hundred."""
+
 
 def json_safe(value: Any) -> Any:
-    """Return the JSON form of a header, or of a whole table of headers."""
+    """Return the JSON form of a header, or of a whole table of headers. It never raises: a message needs to be recorded
+    whatever its headers are."""
+    try:
+        return _json_form(value)
+    except RecursionError:
+        return TOO_DEEP
+
+
+def _json_form(value: Any) -> Any:
     match value:
         case str():
             return {"$bytes": _base64(value.encode())} if NUL in value else value
@@ -31,14 +42,14 @@ def json_safe(value: Any) -> Any:
         case Mapping():
             return _table(value)
         case list() | tuple():
-            return [json_safe(item) for item in value]
+            return [_json_form(item) for item in value]
     return value
 
 
 def _table(table: Mapping[str, Any]) -> dict[str, Any]:
     if any(key.startswith("$") or NUL in key for key in table):
-        return {"$table": [[json_safe(key), json_safe(value)] for key, value in table.items()]}
-    return {key: json_safe(value) for key, value in table.items()}
+        return {"$table": [[_json_form(key), _json_form(value)] for key, value in table.items()]}
+    return {key: _json_form(value) for key, value in table.items()}
 
 
 def _base64(value: bytes | bytearray) -> str:

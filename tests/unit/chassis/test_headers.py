@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chassis.headers import json_safe
+from chassis.headers import TOO_DEEP, json_safe
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -43,3 +43,11 @@ def test_the_form_has_no_nul() -> None:
     """The JSON form contains no NUL, which Postgres would refuse."""
     encoded = msgspec.json.encode(json_safe({"a\x00": ["\x00", b"\x00"]}))
     assert b"\\u0000" not in encoded
+
+
+def test_tables_nested_by_the_hundred_have_a_form() -> None:
+    """A table that pamqp decodes, but that is nested too deeply to be encoded, does not raise."""
+    table: dict[str, Any] = {}
+    for _ in range(450):
+        table = {"k": table}
+    assert json_safe({"deep": table}) == TOO_DEEP

@@ -101,7 +101,7 @@ def _decode(messages: Iterable[DeadMessage]) -> tuple[list[Found], list[Unusable
     """Return the messages that name a job, in the order of these, so that transactions lock jobs in one order."""
     found, unusable = [], []
     for number, (body, headers) in enumerate(messages):
-        safe = _recordable(headers)
+        safe = json_safe(headers)
         try:
             found.append(Found(number, decode_render(body), body, safe, _is_undeliverable(headers)))
         except UndecodableMessageError as error:
@@ -196,15 +196,6 @@ def _undecodable(dead: Unusable) -> Undecodable:
 
 def _shortened(reason: str) -> str:
     return storable(reason)[:LONGEST_REASON]
-
-
-def _recordable(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the headers as JSON. Headers that JSON can't hold must not stop the ingest."""
-    try:
-        safe: dict[str, Any] = json_safe(headers)
-    except RecursionError:
-        return {"$unreadable": "nested too deeply"}
-    return safe
 
 
 def _is_undeliverable(headers: Mapping[str, Any]) -> bool:
