@@ -3,7 +3,9 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from concurrent.futures import Future
+from threading import Thread
+from typing import Any, Self, TypeVar
 
 import msgspec
 import pynvml
@@ -18,6 +20,8 @@ _NOT_OFFERED = (
     pynvml.NVML_ERROR_NO_PERMISSION,
     pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
 )
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -89,9 +93,27 @@ class GpuMonitor(Loop):
 
     async def run_once(self) -> bool:
         self._usage.account()
-        if self._gpu is not None and (reading := await asyncio.to_thread(self._gpu.read)) is not None:
+        if self._gpu is not None and (reading := await _in_daemon(self._gpu.read)) is not None:
             _publish(reading)
         return False
+
+
+async def _in_daemon(work: Callable[[], T]) -> T:
+    """Do the work in a daemon thread.
+
+    A driver that lost its GPU may never answer, and the exit of the process waits for the threads of asyncio.
+    """
+    result: Future[T] = Future()
+
+    def run() -> None:
+        result.set_running_or_notify_cancel()
+        try:
+            result.set_result(work())
+        except Exception as error:
+            result.set_exception(error)
+
+    Thread(target=run, name="nvml", daemon=True).start()
+    return await asyncio.wrap_future(result)
 
 
 def _handle(name: str) -> Any:

@@ -1,5 +1,7 @@
 """The GPU's figures, read from a stand-in of NVML."""
 
+import asyncio
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from gpu_consumer.usage import Usage
 from gpu_consumer.worker.gpu_monitor import Gpu, GpuMonitor, Reading
+from tests.support.waiting import eventually
 
 UUID = "GPU-0aa1"
 MEMORY = SimpleNamespace(used=3 << 30, total=8 << 30)
@@ -120,6 +123,40 @@ async def test_a_gpu_that_stops_answering_is_survived(nvml: None, monkeypatch: p
     assert gpu is not None
     monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lost)
     assert gpu.read() is None
+
+
+def test_a_driver_that_never_answers_does_not_hold_up_the_exit(nvml: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker whose GPU was lost ends, so that its supervisor notices, while the driver still holds a thread."""
+    asked, answers = threading.Event(), threading.Event()
+
+    def never(handle: str) -> None:
+        asked.set()
+        answers.wait(30)
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", never)
+
+    async def live() -> None:
+        monitoring = asyncio.create_task(GpuMonitor(Usage(), Gpu.find({})).run(asyncio.Event()))
+        await eventually(asked.is_set)
+        monitoring.cancel()
+
+    life = threading.Thread(target=asyncio.run, args=[live()], daemon=True)
+    life.start()
+    life.join(10)
+    ended = not life.is_alive()
+    answers.set()
+    assert ended
+
+
+async def test_a_bug_of_a_reading_is_raised(nvml: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the thread of a reading raises is raised by the round, which logs it."""
+
+    def break_down(handle: str) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", break_down)
+    with pytest.raises(ZeroDivisionError):
+        await GpuMonitor(Usage(), Gpu.find({})).run_once()
 
 
 def _sample(name: str, **labels: str) -> float:
