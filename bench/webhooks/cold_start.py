@@ -23,7 +23,7 @@ TENANTS = 20
 HEALTHY = 400
 """Deliveries to healthy receivers: 20 for each tenant."""
 HUNG = 1_000
-TIMEOUT_SECONDS = 200
+TIMEOUT_SECONDS = 300
 
 
 class ColdStart(msgspec.Struct, frozen=True):
