@@ -115,7 +115,7 @@ def connected(*, operator: bool = False) -> Iterator[Client]:
     url, key = (os.environ.get(variable, "") for variable in (URL, name))
     if not url or not key:
         raise CommandError(f"Set {URL} and {name}. For a stack that `make up` started, run `. .darkroom/env`.")
-    if not (key.isascii() and key.isprintable()):
+    if not (key.isascii() and key.isprintable()) or " " in key:
         raise CommandError(f"{name} holds characters that no API key has; copy the key again.")
     try:
         with Client(url, key) as client:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 import msgspec
@@ -25,7 +26,15 @@ NOT_CARRIED_OUT = frozenset({429})
 NOT_TEXT = "A text of the request holds bytes that are not UTF-8; enter it again."
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 LONGEST_LINE_BYTES = 4 * 1024 * 1024
+LARGEST_BODY_BYTES = 256 * 1024 * 1024
+"""More than the largest picture that Darkroom can store, and than any page of a list."""
+SLOWEST_BYTES_PER_SECOND = 1024
+"""A body that arrives more slowly, beyond the timeout, is given up: a timeout alone bounds only each pause in it."""
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+MALFORMED = (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, UnicodeError)
+"""The request can't be sent as it is. UnicodeError: a host that no name can be."""
+FAILURES = (httpx2.TransportError, httpx2.DecodingError, *MALFORMED)
+_ENCODED = {"content-encoding", "content-length", "transfer-encoding"}
 
 
 class Page(Protocol):
@@ -53,7 +62,16 @@ class Transport:
         transport: httpx2.BaseTransport | None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._http = httpx2.Client(base_url=url, timeout=timeout_seconds, transport=transport)
+        """Set up the HTTP client. Raises UnreachableError for a malformed URL and for an unusable environment."""
+        self._timeout_seconds = timeout_seconds
+        self._is_proxied = transport is None and bool(getproxies())
+        try:
+            self._http = httpx2.Client(base_url=url, timeout=timeout_seconds, transport=transport)
+        except (httpx2.InvalidURL, ValueError, ImportError, OSError) as error:
+            raise UnreachableError(
+                f"No connection can be set up: {error}. Check the URL, and what the environment names: proxies"
+                " (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) and certificates (SSL_CERT_FILE)."
+            ) from error
         # Not a default header: pictures are fetched by signed URLs, which allow no second authorization.
         self._authorization = {"Authorization": f"Bearer {api_key}"}
         self.sleep = sleep
@@ -114,7 +132,7 @@ class Transport:
                 answer.read()
                 raise ApiError(_problem(answer))
             yield from _lines(answer)
-        except httpx2.TransportError as error:
+        except (httpx2.TransportError, httpx2.DecodingError) as error:
             raise CutOffError(f"The response was cut off: {_reason(error)}.") from error
         finally:
             answer.close()
@@ -130,10 +148,11 @@ class Transport:
         for tries_left in reversed(range(TRIES)):
             wait = 0.0
             try:
-                answer = self._http.send(self._http.build_request(method, url, **request), stream=stream)
-            except httpx2.TransportError as error:
+                answer = self._http.send(self._http.build_request(method, url, **request), stream=True)
+                answer = answer if stream else _read(answer, self._timeout_seconds)
+            except FAILURES as error:
                 if not tries_left or not _may_repeat(error, once):
-                    raise UnreachableError(_unreachable(self._http.base_url, error, once)) from error
+                    raise UnreachableError(self._unreachable(error, once)) from error
             else:
                 wait = _retry_after(answer)
                 may_help = answer.status_code in (NOT_CARRIED_OUT if once else TRY_AGAIN)
@@ -143,6 +162,17 @@ class Transport:
             self.sleep(max(pause, wait))
             pause *= 2
         raise AssertionError("the last try returns or raises")
+
+    def _unreachable(self, error: Exception, once: bool) -> str:
+        url, reason = self._http.base_url.copy_with(userinfo=b""), _reason(error)
+        if once and not isinstance(error, (*NOT_SENT, *MALFORMED)):
+            return (
+                f"The response of {url} was lost: {reason}. The request may have been carried out; look before"
+                " repeating."
+            )
+        is_proxied = self._is_proxied and not proxy_bypass(url.host)
+        proxy = " the proxy that the environment names," if is_proxied else ""
+        return f"{url} can't be reached: {reason}. Check the URL,{proxy} and that the server is running."
 
 
 def _segments(path: Mapping[str, object]) -> dict[str, str]:
@@ -156,7 +186,9 @@ def _segments(path: Mapping[str, object]) -> dict[str, str]:
 def _parameters(query: Any) -> dict[str, str]:
     """Return the parameters as text."""
     given: dict[str, object] = msgspec.to_builtins(query or {})
-    return {name: _text(value) for name, value in given.items() if value is not None}
+    found = {name: _text(value) for name, value in given.items() if value is not None}
+    _encoded(found)
+    return found
 
 
 def _text(value: object) -> str:
@@ -174,20 +206,31 @@ def _json(body: Any) -> dict[str, str]:
     return {} if body is None else {"Content-Type": "application/json"}
 
 
-def _may_repeat(error: httpx2.TransportError, once: bool) -> bool:
-    return not isinstance(error, httpx2.UnsupportedProtocol) and (not once or isinstance(error, NOT_SENT))
+def _read(answer: httpx2.Response, seconds: float) -> httpx2.Response:
+    """Return the response with its whole body, decoded. Raises TransportError for one too large or too slow."""
+    began, body = time.monotonic(), bytearray()
+    try:
+        for chunk in answer.iter_bytes():
+            body += chunk
+            if len(body) > LARGEST_BODY_BYTES:
+                raise httpx2.DecodingError(f"the response is larger than {LARGEST_BODY_BYTES:,} bytes")
+            if time.monotonic() - began > seconds + len(body) / SLOWEST_BYTES_PER_SECOND:
+                raise httpx2.ReadTimeout("the response arrives too slowly")
+    finally:
+        answer.close()
+    headers = [(name, value) for name, value in answer.headers.multi_items() if name not in _ENCODED]
+    return httpx2.Response(answer.status_code, headers=headers, content=bytes(body))
 
 
-def _unreachable(url: httpx2.URL, error: httpx2.TransportError, once: bool) -> str:
-    reason = _reason(error)
-    if once and not isinstance(error, (*NOT_SENT, httpx2.UnsupportedProtocol)):
-        return (
-            f"The response of {url} was lost: {reason}. The request may have been carried out; look before repeating."
-        )
-    return f"{url} can't be reached: {reason}. Check the URL, and that the server is running."
+def _may_repeat(error: Exception, once: bool) -> bool:
+    if isinstance(error, (httpx2.DecodingError, *MALFORMED)):
+        return False
+    return not once or isinstance(error, NOT_SENT)
 
 
-def _reason(error: httpx2.TransportError) -> str:
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpx2.LocalProtocolError):
+        return "a header holds characters that are not allowed"  # not quoted: it may be the key
     return str(error).rstrip(".") or type(error).__name__
 
 

@@ -128,7 +128,7 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
     assert "Set DARKROOM_URL and DARKROOM_API_KEY" in result.stderr
 
 
-@pytest.mark.parametrize("key", ["dk_client_é", "dk_client_a\n"])
+@pytest.mark.parametrize("key", ["dk_client_é", "dk_client_a\n", "dk_client_a "])
 def test_a_damaged_key_is_refused(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     """A key that can't stand in a header is refused before a request, without being shown."""
     monkeypatch.setenv("DARKROOM_API_KEY", key)

@@ -1,9 +1,14 @@
 """Requests whose repetition would have a further effect, and what all requests have in common."""
 
+import gzip
+import time
+from collections.abc import Iterator
+
 import httpx2
 import pytest
 
 from darkroom import ApiError, UnreachableError
+from darkroom import transport as transport_module
 from darkroom.errors import NotTextError
 from darkroom.transport import TRIES, Transport
 from darkroom_contracts.routes import CANCEL_JOB, GET_JOB
@@ -108,6 +113,8 @@ def test_a_text_that_is_not_unicode_is_refused() -> None:
         transport(Script()).execute(CANCEL_JOB, path={"id": JOB_ID}, body={"prompt": "\udcff"})
     with pytest.raises(NotTextError, match="not UTF-8; enter it again"):
         transport(Script()).execute(CANCEL_JOB, path={"id": "\udcff"})
+    with pytest.raises(NotTextError, match="not UTF-8; enter it again"):
+        transport(Script()).execute(GET_JOB, path={"id": JOB_ID}, query={"model": "\udcff"})
 
 
 def test_a_body_is_sent_with_every_try() -> None:
@@ -115,3 +122,102 @@ def test_a_body_is_sent_with_every_try() -> None:
     script = Script(*[httpx2.ReadTimeout("slow")] * (TRIES - 1), httpx2.Response(204))
     transport(script).execute(CANCEL_JOB, path={"id": JOB_ID}, body={"since": 1})
     assert [request.content for request in script.requests] == [b'{"since":1}'] * TRIES
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://[::1", "Invalid port"),
+        ("http://edge\n", "Invalid non-printable ASCII character in URL"),
+        ("http://é..example", "Invalid IDNA hostname"),
+    ],
+)
+def test_a_malformed_url_is_refused(url: str, reason: str) -> None:
+    """No request is tried, and the error says what to check."""
+    with pytest.raises(UnreachableError, match=rf"^No connection can be set up: {reason}.*\. Check the URL,"):
+        Transport(url, KEY, timeout_seconds=30, transport=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP_PROXY", "ftp://proxy"),
+        ("HTTP_PROXY", "http://proxy:port"),
+        ("ALL_PROXY", "socks4://proxy"),
+        ("SSL_CERT_FILE", "/nonexistent"),
+    ],
+)
+def test_an_unusable_environment_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A proxy or a certificate file that can't be used is an error of the client like any other."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UnreachableError, match=f"what the environment names: .*{name}"):
+        Transport("http://edge", KEY, timeout_seconds=30, transport=None)
+
+
+@pytest.mark.parametrize(("variable", "is_named"), [("HTTP_PROXY", True), ("NO_PROXY", False)])
+def test_a_proxy_that_may_be_the_cause_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, is_named: bool) -> None:
+    """The error is about the server's address, but it is the proxy that refused."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv(variable, "127.0.0.1" if variable == "NO_PROXY" else "http://127.0.0.1:1")
+    requests = Transport("http://127.0.0.1:1", KEY, timeout_seconds=30, transport=None, sleep=lambda _: None)
+    with pytest.raises(UnreachableError) as raised:
+        requests.execute(GET_JOB, path={"id": JOB_ID})
+    assert ("the proxy that the environment names" in str(raised.value)) is is_named
+
+
+def test_no_error_shows_a_credential() -> None:
+    """Neither the key, where it can't stand in a header, nor a password in the URL."""
+    script = Script(httpx2.LocalProtocolError(f"Illegal header value b'Bearer {KEY} '"))
+    mocked = httpx2.MockTransport(script)
+    requests = Transport("http://user:word@edge", f"{KEY} ", timeout_seconds=30, transport=mocked, sleep=print)
+    with pytest.raises(UnreachableError, match=r"^http://edge can't be reached: a header holds characters that"):
+        requests.execute(GET_JOB, path={"id": JOB_ID})
+
+
+def test_a_host_that_no_name_can_be_is_unreachable() -> None:
+    """A label of a host name has 63 characters at most."""
+    requests = Transport(f"http://{'a' * 64}.example", KEY, timeout_seconds=30, transport=None, sleep=print)
+    with pytest.raises(UnreachableError, match="can't be reached"):
+        requests.execute(GET_JOB, path={"id": JOB_ID})
+
+
+def test_a_body_that_does_not_match_its_encoding_is_an_error() -> None:
+    """It is not asked for again: it would be the same."""
+    script = Script(httpx2.Response(200, headers={"Content-Encoding": "gzip"}, stream=_Endless(b"hello")))
+    with pytest.raises(UnreachableError, match="decompressing"):
+        transport(script).execute(GET_JOB, path={"id": JOB_ID})
+
+
+def test_an_encoded_body_is_decoded() -> None:
+    """A server or a proxy may compress what it sends."""
+    compressed = httpx2.ByteStream(gzip.compress(b"{}"))
+    script = Script(httpx2.Response(200, headers={"Content-Encoding": "gzip"}, stream=compressed))
+    assert transport(script).execute(GET_JOB, path={"id": JOB_ID}) == b"{}"
+
+
+def test_a_body_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No response takes more memory than the largest picture."""
+    monkeypatch.setattr(transport_module, "LARGEST_BODY_BYTES", 1000)
+    script = Script(httpx2.Response(200, stream=_Endless(b" " * 100)))
+    with pytest.raises(UnreachableError, match="larger than 1,000 bytes"):
+        transport(script).execute(GET_JOB, path={"id": JOB_ID})
+
+
+def test_a_body_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte arrives within the timeout, and all of them never would."""
+    script = Script(*(httpx2.Response(200, stream=_Endless(b" ")) for _ in range(TRIES)))
+    elapsed = iter(range(1000))
+    monkeypatch.setattr(time, "monotonic", lambda: 10.0 * next(elapsed))
+    with pytest.raises(UnreachableError, match="arrives too slowly"):
+        transport(script).execute(GET_JOB, path={"id": JOB_ID})
+
+
+class _Endless(httpx2.SyncByteStream):
+    """A body that repeats a chunk without an end."""
+
+    def __init__(self, chunk: bytes) -> None:
+        self._chunk = chunk
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            yield self._chunk

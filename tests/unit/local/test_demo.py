@@ -29,7 +29,7 @@ class _Refusing(BaseHTTPRequestHandler):
 
 
 def test_the_model_of_the_stack_renders_it(tmp_path: Path) -> None:
-    """The catalogue's default may be a model that no worker of this stack renders: that job would wait for ever."""
+    """The catalogue's default may be a model that no worker of this stack renders: that job would never end."""
     with HTTPServer(("127.0.0.1", 0), _Refusing) as server:
         thread = Thread(target=server.handle_request)
         thread.start()
