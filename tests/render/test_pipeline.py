@@ -177,3 +177,25 @@ def test_non_finite_output(pipeline: Pipeline) -> None:
     with weights_gone_bad(pipeline):
         failed = failure(pipeline)
     assert (failed.code, failed.kind) == (JobErrorCode.NON_FINITE_OUTPUT, "permanent")
+
+
+def test_the_log_of_a_failure_holds_no_prompt(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The traceback of a failed render is logged, with the frames of its causes, but without the prompts."""
+
+    known: dict[str, int] = {}
+
+    def refuse(prompt: str, **named: Any) -> None:
+        try:
+            known[prompt] += 1
+        except KeyError as error:
+            raise ValueError(f"can't encode {prompt!r} beside {named['negative_prompt']}") from error
+
+    monkeypatch.setattr(pipeline._model, "encode_prompt", refuse)
+    failure(pipeline, prompt="an old\nlighthouse", negative_prompt="a grey cat", guidance_scale=7.5)
+    logged = capsys.readouterr().err
+    assert "in refuse" in logged
+    assert "KeyError: " in logged
+    assert "ValueError: can't encode " in logged
+    assert not [word for word in ("lighthouse", "grey cat") if word in logged]

@@ -1,6 +1,7 @@
 """Classification of a render's exceptions into job error codes and failure kinds."""
 
 import re
+import traceback
 from collections.abc import Sequence
 
 import torch
@@ -68,6 +69,12 @@ def classify(error: Exception, prompts: Sequence[str] = ()) -> RenderFailed:
     if _is_device_lost(error):
         return RenderFailed(JobErrorCode.RENDER_PROCESS_LOST, message, FailureKind.FATAL)
     return RenderFailed(JobErrorCode.PIPELINE_ERROR, message, FailureKind.PERMANENT)
+
+
+def traceback_of(error: Exception, prompts: Sequence[str] = ()) -> str:
+    """Return the traceback for the log, without the prompts: its frames, and messages as `classify` returns them."""
+    entries = traceback.format_exception(error)
+    return "".join(each if each.startswith("  File ") else without_prompts(each, prompts) for each in entries)
 
 
 def without_prompts(message: str, prompts: Sequence[str]) -> str:

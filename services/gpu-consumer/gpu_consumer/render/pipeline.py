@@ -2,8 +2,8 @@
 
 import functools
 import math
+import sys
 import time
-import traceback
 from threading import Event
 from typing import Any, Self, cast
 
@@ -22,7 +22,7 @@ from gpu_consumer.render.decoder import Decoder
 from gpu_consumer.render.device import StepFence
 from gpu_consumer.render.economy import Economy
 from gpu_consumer.render.engines import Engines
-from gpu_consumer.render.failures import InputNotRenderableError, classify, is_out_of_memory
+from gpu_consumer.render.failures import InputNotRenderableError, classify, is_out_of_memory, traceback_of
 from gpu_consumer.render.loader import load_pipeline
 from gpu_consumer.render.previews import PreviewMap, Previews
 from gpu_consumer.render.progress import Progress, RenderAborted, Report
@@ -64,15 +64,15 @@ class Pipeline:
         `report` receives each step, preview and picture. Setting `abort` ends the render within one step.
         """
         wanted = request.input
-        economy = Economy(wanted.num_images, tiled=False)
+        economy, prompts = Economy(wanted.num_images, tiled=False), (wanted.prompt, wanted.negative_prompt)
         try:
             return self._render(request, economy, report, abort)
         except RenderAborted as aborted:
             return protocol.Aborted(aborted.step)
         except Exception as error:
             if not isinstance(error, InputNotRenderableError):
-                traceback.print_exc()
-            failure = classify(error, (wanted.prompt, wanted.negative_prompt))
+                print(traceback_of(error, prompts), file=sys.stderr, flush=True)  # noqa: T201 - goes to the log
+            failure = classify(error, prompts)
         if failure.kind is not protocol.FailureKind.FATAL:  # on a lost device, freeing memory raises
             memory.release()
         if failure.code is JobErrorCode.OUT_OF_MEMORY:
