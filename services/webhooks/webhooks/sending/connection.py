@@ -26,7 +26,7 @@ class _Http(httpcore2.AsyncHTTP11Connection):
     READ_NUM_BYTES = 8 * 1024
     MAX_INCOMPLETE_EVENT_SIZE = 16 * 1024
     """The longest head of a response, and the longest line of a chunked body; a read beyond it may complete them.
-    Parsing so many bytes of short headers takes up to 10 ms, in which nothing else is sent."""
+    Parsing that much of short headers takes up to 10 ms, in which nothing else is sent."""
 
     _informational = 0
 
