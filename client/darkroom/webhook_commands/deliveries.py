@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 from itertools import islice
-from typing import Any, get_args
+from typing import get_args
 from uuid import UUID
 
 import click
 import msgspec
 
-from darkroom.console import json_option, limit_option, print_fields, print_json, print_table, utc
+from darkroom.console import UNKNOWN, json_option, limit_option, print_fields, print_json, utc
+from darkroom.desk_commands.rows import Row, is_wide, print_more, print_rows
 from darkroom.webhook_commands.options import EndpointType, audience, operator_option
 from darkroom.webhook_commands.session import webhook_api
 from darkroom.webhook_endpoints import EndpointId
@@ -54,11 +55,14 @@ def list_(
         found = client.webhook_deliveries.list(
             job=job, endpoint=endpoint, status=wanted, event=event, audience=audience(operator)
         )
-        shown = list(islice(found, limit))
+        first = list(islice(found, limit + 1))
+    shown = first[:limit]
     if as_json:
         print_json(shown)
     elif shown:
         print_deliveries(shown)
+        if len(first) > limit:
+            print_more(f"the newest {limit}")
     else:
         click.echo("There are no such deliveries.")
 
@@ -78,14 +82,17 @@ def show(delivery_id: UUID, operator: bool, as_json: bool) -> None:
 
 
 def print_deliveries(shown: list[WebhookDelivery]) -> None:
-    """Print a table of deliveries."""
-    print_table(
-        ("id", "event", "status", "attempts", "created", "next attempt", "last attempt"),
-        (
-            (item.id, item.event, item.status, item.attempts_made, item.created_at, _next(item), result(item))
-            for item in shown
-        ),
-    )
+    """Print a line for each delivery."""
+    wide = is_wide()
+    columns = ("id", "event", "status", "created", *(["attempts", "next attempt"] if wide else []))
+    print_rows(columns, (_row(item, wide) for item in shown), text="last attempt")
+
+
+def _row(delivery: WebhookDelivery, wide: bool) -> Row:
+    made, due = delivery.attempts_made, _next(delivery)
+    cells = (delivery.id, delivery.event, delivery.status, delivery.created_at, *([made, due] if wide else []))
+    where = f"{made} {'attempt' if made == 1 else 'attempts'}" + (f", next {due}" if due else "")
+    return Row(cells, result(delivery) or "not tried yet", where="" if wide else where)
 
 
 def result(delivery: WebhookDelivery) -> str | None:
@@ -101,8 +108,10 @@ def _result(attempt: WebhookAttempt) -> str:
     return str(attempt.outcome) if attempt.status is None else f"HTTP {attempt.status}"
 
 
-def _next(delivery: WebhookDelivery) -> Any:
-    return "in flight" if delivery.in_flight else delivery.next_attempt_at
+def _next(delivery: WebhookDelivery) -> str | None:
+    if delivery.in_flight:
+        return "in flight"
+    return None if delivery.next_attempt_at is None else utc(delivery.next_attempt_at)
 
 
 def _print_delivery(delivery: WebhookDeliveryDetail) -> None:
@@ -142,25 +151,26 @@ def _attempts(delivery: WebhookDelivery) -> str:
 
 
 def _print_attempts(attempts: list[WebhookAttempt]) -> None:
-    print_table(
-        ("attempt", "started", "outcome", "HTTP", "DNS ms", "connect", "TLS", "first byte", "total", "error"),
-        (
-            (
-                attempt.number,
-                attempt.started_at,
-                attempt.outcome or "in flight",
-                attempt.status,
-                *map(_milliseconds, (attempt.dns_ms, attempt.connect_ms, attempt.tls_ms)),
-                *map(_milliseconds, (attempt.first_byte_ms, attempt.total_ms)),
-                attempt.error if attempt.outcome != DeliveryOutcome.SUCCEEDED else None,
-            )
-            for attempt in attempts
-        ),
-    )
+    wide = is_wide()
+    times = _TIMES if wide else ()
+    columns = ("attempt", "started", "outcome", "HTTP", *times, "total ms")
+    print_rows(columns, (_attempt_row(attempt, wide) for attempt in attempts), text="error", whole=True)
 
 
-def _milliseconds(value: float | None) -> str | None:
-    return None if value is None else f"{value:.1f}"
+_TIMES = ("DNS ms", "connect", "TLS", "first byte")
+
+
+def _attempt_row(attempt: WebhookAttempt, wide: bool) -> Row:
+    times = [*map(_milliseconds, (attempt.dns_ms, attempt.connect_ms, attempt.tls_ms, attempt.first_byte_ms))]
+    outcome, total = attempt.outcome or "in flight", _milliseconds(attempt.total_ms)
+    error = attempt.error if attempt.outcome != DeliveryOutcome.SUCCEEDED else None
+    cells = (attempt.number, attempt.started_at, outcome, attempt.status, *(times if wide else []), total)
+    where = ", ".join(f"{name} {time}" for name, time in zip(_TIMES, times, strict=True))
+    return Row(cells, error or "", where="" if wide else where)
+
+
+def _milliseconds(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.1f}"
 
 
 def _indented(body: str) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from darkroom.console import UNKNOWN, print_fields, print_json, print_table, utc
+from darkroom.console import UNKNOWN, print_fields, print_json, utc
+from darkroom.desk_commands.rows import Row, is_wide, print_rows
 from darkroom_contracts.api.webhook_endpoints import (
     WebhookEndpoint,
     WebhookEndpointStats,
@@ -18,10 +19,9 @@ Fields = list[tuple[str, object]]
 
 def print_endpoints(found: Sequence[WebhookEndpoint]) -> None:
     """Print a line for each endpoint."""
-    print_table(
-        ("id", "url", "status", "events", "description"),
-        ((item.id, _url(item), _short_status(item), _short_events(item), item.description) for item in found),
-    )
+    wide = is_wide()
+    columns = ("id", *(["url"] if wide else []), "status", "events")
+    print_rows(columns, (_row(item, wide) for item in found), text="description")
 
 
 def print_endpoint(endpoint: WebhookEndpoint, as_json: bool) -> None:
@@ -50,6 +50,12 @@ def print_stats(found: WebhookEndpointStats) -> None:
             ("oldest waiting", found.oldest_pending_at),
         ]
     )
+
+
+def _row(endpoint: WebhookEndpoint, wide: bool) -> Row:
+    url = _url(endpoint)
+    cells = (endpoint.id, *([url] if wide else []), _short_status(endpoint), _short_events(endpoint))
+    return Row(cells, endpoint.description, where="" if wide else url)
 
 
 def _fields(endpoint: WebhookEndpoint) -> Fields:

@@ -18,7 +18,7 @@ def test_a_list_says_how_the_latest_attempt_ended(webhooks: Commands) -> None:
     assert (failed[0], failed[-1].strip()) == (str(DELIVERY_ID), "HTTP 503 from the receiver.")
     assert succeeded[-1].strip() == "HTTP 204"
     assert "in flight" in [cell.strip() for cell in flying]
-    assert [cell.strip() for cell in waiting][-1] == "-"
+    assert [cell.strip() for cell in waiting][-1] == "not tried yet"
 
 
 def test_filters_reach_the_request(webhooks: Commands) -> None:
@@ -39,6 +39,15 @@ def test_a_limit_ends_the_list(webhooks: Commands) -> None:
     assert len(json.loads(shown)) == 150
 
 
+@pytest.mark.parametrize(("limit", "words"), [(99, "These are the newest 99; --limit shows more"), (100, "")])
+def test_a_list_that_is_not_whole_says_so(webhooks: Commands, limit: int, words: str) -> None:
+    """Otherwise the oldest delivery shown would seem to be the first."""
+    script = Script(reply(WebhookDeliveryList([delivery()] * 100)))
+    result = webhooks.run(script, "deliveries", "list", "--limit", limit)
+    assert (len(result.stdout.splitlines()), result.stderr[: len(words)]) == (limit + 1, words)
+    assert bool(result.stderr) is bool(words)
+
+
 def test_operators_list_the_deliveries_of_their_endpoints(webhooks: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--operator` names the audience."""
     monkeypatch.setenv("DARKROOM_OPERATOR_KEY", "dk_operator_key")
@@ -55,7 +64,7 @@ def test_a_delivery_is_shown_with_its_attempts_and_its_body(webhooks: Commands) 
     assert "2, 1 failed\n" in shown
     first, second = (line for line in shown.splitlines() if line.startswith(("1 ", "2 ")))
     assert first.split()[-6:] == ["7.0", "HTTP", "503", "from", "the", "receiver."]
-    assert second.split()[-6:] == ["0.5", "1.2", "-", "3.0", "3.5", "-"]
+    assert second.split()[-5:] == ["0.5", "1.2", "-", "3.0", "3.5"]
     assert '"type": "job.succeeded"' in shown
 
 
