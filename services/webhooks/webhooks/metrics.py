@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from darkroom_contracts.states import DeliveryOutcome
+
 COUNT_AT_MOST = 10_000
 """The largest value of the gauges of waiting deliveries: counting stops there."""
 
@@ -31,6 +33,13 @@ IN_FLIGHT = Gauge("darkroom_webhook_deliveries_in_flight", "Attempts that this p
 ATTEMPTS = Counter(
     "darkroom_webhook_attempts_total", "Attempts that ended, by outcome and HTTP status class.", ["outcome", "status"]
 )
+for _outcome, _status in (
+    (DeliveryOutcome.SUCCEEDED, "2xx"),
+    *((DeliveryOutcome.FAILED, status) for status in ("none", "4xx", "5xx")),
+    (DeliveryOutcome.RELEASED, "none"),
+    (DeliveryOutcome.LOST, "none"),
+):
+    ATTEMPTS.labels(_outcome, _status)  # at 0 from the start: a rate of what is missing is neither 0 nor above it
 OPEN_CIRCUITS = Gauge(
     "darkroom_webhook_open_circuits",
     "Circuits that are open: of a tenant's use of an origin, or of an origin that asked for less.",

@@ -1,6 +1,7 @@
 """The service as a process: killed at every edge of an attempt, drained, measured."""
 
 import asyncio
+import re
 import signal
 import sys
 from collections import Counter
@@ -10,8 +11,10 @@ from functools import partial
 from pathlib import Path
 
 import asyncpg
+import httpx2
 import pytest
 
+from darkroom_contracts.states import DeliveryOutcome
 from tests.integration.webhooks.dispatchers import MASTER_KEY
 from tests.integration.webhooks.jobs import Shop
 from tests.support.fixtures import ServiceFactory
@@ -186,6 +189,15 @@ async def test_the_metrics(
         name = f"darkroom_webhook_{gauge}"
         await eventually(partial(_metric_is, service, name, 0), what=f"{name} is 0")
     assert await rows.fetchval("SELECT dispatched_since IS NOT NULL FROM instance")
+
+
+async def test_attempts_are_counted_from_zero(start_service: ServiceFactory, settings: dict[str, str]) -> None:
+    """Every outcome has a counter before the first attempt, so that alerts see none, and the first one."""
+    service = await start_service("webhooks", settings)
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        metrics = (await http.get(f"{service.url}/metrics")).text
+    found = re.findall(r'^darkroom_webhook_attempts_total\{outcome="(\w+)",status="\w+"\} 0.0$', metrics, re.MULTILINE)
+    assert set(found) == set(DeliveryOutcome)
 
 
 async def _count_is(shop: Shop, status: str, count: int) -> bool:
