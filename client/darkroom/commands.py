@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from darkroom.client import Client
 from darkroom.console import CommandError, json_option, print_fields, print_json
 from darkroom.errors import DarkroomError, describe_end
+from darkroom.files import replacing
 from darkroom.parameters import Assignment
 from darkroom_contracts.api import Job
 from darkroom_contracts.states import JobStatus
@@ -71,9 +72,10 @@ def submit(
     given = {name: value for name, value in options.items() if value not in (None, ())}
     with connected() as client:
         job = client.submit(prompt, model=model, metadata=dict(metadata), **given)
-        if wait or output:
-            job = _wait(client, job, quiet=as_json)
-        saved = _save(client, job, output) if output and job.status == JobStatus.SUCCEEDED else []
+        with _named_if_lost(job.id):
+            if wait or output:
+                job = _wait(client, job, quiet=as_json)
+            saved = _save(client, job, output) if output and job.status == JobStatus.SUCCEEDED else []
     _print_job(job, as_json)
     for path in saved:
         click.echo(f"Saved {path}.", err=True)
@@ -124,6 +126,16 @@ def connected(*, operator: bool = False) -> Iterator[Client]:
         raise CommandError(str(error)) from error
 
 
+@contextmanager
+def _named_if_lost(job_id: UUID) -> Iterator[None]:
+    """Name the job in the error that ends its command: nothing else has printed its id by then."""
+    try:
+        yield
+    except (DarkroomError, KeyboardInterrupt) as error:
+        what = "Stopped." if isinstance(error, KeyboardInterrupt) else error
+        raise CommandError(f"{what} Job {job_id} is accepted; `darkroom job {job_id}` shows it.") from error
+
+
 def _wait(client: Client, submitted: Job, *, quiet: bool) -> Job:
     try:
         with progress_bar(quiet=quiet) as show:
@@ -158,7 +170,9 @@ def _save(client: Client, job: Job, path: Path) -> list[Path]:
     for picture in job.outputs:
         target = path.with_stem(f"{path.stem}-{picture.index}") if several else path
         try:
-            target.write_bytes(client.download(picture))
+            content = client.download(picture)
+            with replacing(target) as file:
+                file.write(content)
         except OSError as error:
             raise CommandError(
                 f"{target} can't be written: {error.strerror}. `darkroom job {job.id}` shows the URLs of the pictures."

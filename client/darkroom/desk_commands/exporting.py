@@ -1,12 +1,7 @@
 """`darkroom dead-letters export`."""
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
-from uuid import uuid4
 
 import click
 
@@ -16,6 +11,7 @@ from darkroom.desk_commands.letter_views import counted
 from darkroom.desk_commands.options import letter_query
 from darkroom.desk_commands.session import desk_api
 from darkroom.errors import CutOffError
+from darkroom.files import replacing
 from darkroom_contracts.api.dead_letters import DeadLetterExportQuery
 
 _SHOWN_EVERY = 1000
@@ -60,7 +56,7 @@ def _save(client: Client, query: DeadLetterExportQuery, output: Path) -> int:
     """Write the lines to a file, which appears or is replaced at the end alone. Return their number."""
     count = 0
     try:
-        with _replacing(output) as file, status_line("Exporting") as show:
+        with replacing(output) as file, status_line("Exporting") as show:
             for line in client.dead_letters.export(query):
                 file.write(line + b"\n")
                 count += 1
@@ -71,18 +67,3 @@ def _save(client: Client, query: DeadLetterExportQuery, output: Path) -> int:
     except OSError as error:
         raise CommandError(f"{output} can't be written: {error.strerror}; choose another file by --output.") from error
     return count
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file beside `path` that replaces it if all goes well, and is removed if not. Raises OSError."""
-    target = path.resolve()
-    partial = target.with_name(f".{target.name}.{uuid4().hex[:8]}.partial")
-    try:
-        with partial.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -13,8 +13,8 @@ from darkroom.webhook_endpoints import EndpointId
 from darkroom_contracts.api.webhook_deliveries import WebhookDelivery
 from darkroom_contracts.states import DeliveryStatus, EndpointStatus
 
-WAIT_SECONDS = 30.0
-"""Longer than an attempt may take."""
+WAIT_SECONDS = 80.0
+"""Longer than the pause of an origin that fails, a minute, and an attempt may take."""
 
 
 @click.command()

@@ -19,9 +19,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_API_KEY", KEY)
 
 
-def _run(monkeypatch: pytest.MonkeyPatch, script: Script, *arguments: str) -> Result:
+def _run(monkeypatch: pytest.MonkeyPatch, script: Script, *arguments: str | Path) -> Result:
     monkeypatch.setattr(darkroom.commands, "Client", script.client)
-    return CliRunner().invoke(main, arguments)
+    return CliRunner().invoke(main, [*map(str, arguments)])
 
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -90,6 +90,35 @@ def test_an_interrupt_leaves_the_job_running(monkeypatch: pytest.MonkeyPatch) ->
     result = _run(monkeypatch, script, "submit", "x", "--wait")
     assert result.exit_code == 1
     assert f"continues; `darkroom cancel {JOB_ID}` cancels it" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        (httpx2.ConnectError("refused"),) * 4,
+        (problem(410, "gone", "Gone."),),
+        (reply(job("succeeded", outputs=[output()])), httpx2.Response(403)),
+        (reply(job("succeeded", outputs=[output()])), KeyboardInterrupt()),
+    ],
+)
+def test_a_job_whose_command_is_cut_off_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lost: tuple[httpx2.Response | BaseException, ...]
+) -> None:
+    """It was accepted, and without its id nobody finds it again."""
+    script = Script(reply(job(), 202), *lost)
+    result = _run(monkeypatch, script, "submit", "x", "--output", str(tmp_path / "p.png"))
+    assert (result.exit_code, result.stdout, [*tmp_path.iterdir()]) == (1, "", [])
+    assert result.stderr.endswith(f" Job {JOB_ID} is accepted; `darkroom job {JOB_ID}` shows it.\n")
+
+
+def test_a_picture_is_replaced_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nobody reads half of it, and a full disk leaves the old one."""
+    target = tmp_path / "p.png"
+    target.write_bytes(b"old")
+    done = reply(job("succeeded", outputs=[output()]))
+    with target.open("rb") as old:
+        _run(monkeypatch, Script(done, done, httpx2.Response(200, content=PICTURE)), "submit", "x", "--output", target)
+        assert (old.read(), target.read_bytes()) == (b"old", PICTURE)
 
 
 def test_a_job_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
