@@ -117,6 +117,23 @@ def test_vae_that_overflows_in_half_decodes_in_single_precision(half: Pipeline) 
     assert half._model.vae.dtype == torch.float16
 
 
+def test_the_weights_are_restored_without_memory(half: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decode that ran out of memory leaves none to convert the weights back with."""
+    vae = half._model.vae
+    before = [weight.data_ptr() for weight in vae.parameters()]
+    convert = vae.to
+
+    def scarce(dtype: torch.dtype) -> Any:
+        if dtype is torch.float16 and any(weight.dtype != dtype for weight in vae.parameters()):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return convert(dtype)
+
+    monkeypatch.setattr(vae, "to", scarce)
+    with pytest.raises(torch.OutOfMemoryError, match="while decoding"), decoding.precision(vae, torch.float32):
+        raise torch.OutOfMemoryError("CUDA out of memory while decoding.")
+    assert [weight.data_ptr() for weight in vae.parameters()] == before
+
+
 def test_single_precision_is_not_remembered(half: Pipeline) -> None:
     """A picture that does not overflow is decoded in float16, whatever overflowed before it."""
     before = render(half)

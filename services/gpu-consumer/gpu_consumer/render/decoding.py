@@ -96,9 +96,9 @@ def precision(vae: AutoencoderKL, dtype: torch.dtype) -> Iterator[None]:
         vae.to(dtype)
         yield
     finally:
-        vae.to(before)
-        for parameter, data in weights:
+        for parameter, data in weights:  # first: to convert them would take memory, which may have run out
             parameter.data = data
+        vae.to(before)
 
 
 @contextlib.contextmanager
