@@ -23,6 +23,10 @@ WHERE id = :id
 RETURNING EXISTS (SELECT FROM paused_models WHERE paused_models.model = worker_sessions.model) AS paused,
     drain_requested_at IS NOT NULL AS drained;
 
+-- name: write_no_job()!
+-- Wait for what a claim waits for: jobs can't be written while an index is built, for instance.
+UPDATE jobs SET step = step WHERE id = '00000000-0000-0000-0000-000000000000';
+
 -- name: end_session(id)!
 UPDATE worker_sessions SET last_beat_at = now(), ended_at = now() WHERE id = :id;
 

@@ -53,6 +53,7 @@ class Sessions(Protocol):
     async def open_session(self, model: str) -> Orders: ...
     async def describe_session(self, ready: Ready, gpu_id: str | None) -> None: ...
     async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> Orders | None: ...
+    async def check_jobs(self) -> None: ...
     async def end_session(self) -> None: ...
 
 
@@ -96,7 +97,7 @@ class Session:
         try:
             await self._describe(self._ready())
             await self._beat()
-            self._gate.allow(DATABASE)
+            await self._reopen()
         except TransientDatabaseError as error:
             log.warning("the session's beat failed", error=str(error))
 
@@ -106,6 +107,15 @@ class Session:
             await self._store.end_session()
         except TransientDatabaseError as error:
             log.info("the session's end was not recorded", error=str(error))
+
+    async def _reopen(self) -> None:
+        """Open the gate that an unanswered claim has closed, once claims are answered again.
+
+        A message that was taken after each beat would soon have used up the deliveries that the broker allows.
+        """
+        if not self._gate.holds(DATABASE):
+            await self._store.check_jobs()
+            self._gate.allow(DATABASE)
 
     async def _beat(self) -> None:
         orders = await self._store.beat_session(*self._empty_answers.ages())

@@ -52,6 +52,11 @@ class SessionStore:
             )
         return Orders(**row) if row else None
 
+    async def check_jobs(self) -> None:
+        """Raise TransientDatabaseError unless jobs can be written, as a claim does."""
+        async with self._database.connection() as connection:
+            await queries.write_no_job(connection)
+
     async def end_session(self) -> None:
         """Record the session's end."""
         async with self._database.connection() as connection:

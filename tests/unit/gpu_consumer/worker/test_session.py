@@ -21,6 +21,8 @@ class Record:
         self.paused = False
         self.drained = False
         self.away = False
+        self.locked = False
+        """Whether jobs can't be written."""
         self.known = True
         self.written: list[tuple[Any, ...]] = []
 
@@ -32,6 +34,10 @@ class Record:
 
     async def beat_session(self, empty_age: float | None, empty_before_age: float | None) -> Orders | None:
         return self._write("beat", empty_age, empty_before_age) if self.known else None
+
+    async def check_jobs(self) -> None:
+        if self.locked:
+            raise DatabaseUnavailableError("the jobs are locked")
 
     async def end_session(self) -> None:
         self._write("ended")
@@ -121,13 +127,27 @@ async def test_a_session_says_once_what_it_renders_on(session: Session, record: 
 
 
 async def test_a_beat_that_is_answered_opens_the_gate_for_claims(session: Session, record: Record, gate: Gate) -> None:
-    """A successful beat opens the gate that an unanswered claim had closed."""
+    """A successful beat opens the gate that an unanswered claim had closed, when jobs can be written."""
     await session.open()
     gate.forbid(DATABASE)
     record.away = True
     await session.run_once()
     assert not gate.is_open
     record.away = False
+    await session.run_once()
+    assert gate.is_open
+
+
+async def test_a_beat_alone_does_not_open_the_gate_for_claims(session: Session, record: Record, gate: Gate) -> None:
+    """The gate stays closed while jobs can't be written, although beats are answered; an open one is not checked."""
+    await session.open()
+    record.locked = True
+    await session.run_once()
+    assert gate.is_open
+    gate.forbid(DATABASE)
+    await session.run_once()
+    assert (gate.is_open, record.written[-1][0]) == (False, "beat")
+    record.locked = False
     await session.run_once()
     assert gate.is_open
 
