@@ -1,10 +1,12 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -13,8 +15,9 @@ from darkroom_contracts.models import Dtype, PipelineClass
 from gpu_consumer.models.model_folder import inspect
 from gpu_consumer.render import device
 from gpu_consumer.render.loader import load_pipeline
-from gpu_consumer.startup import DeviceMissingError, ModelRefusedError
+from gpu_consumer.startup import DeviceMissingError, ModelRefusedError, RenderProcessFailedError, StartupError
 from tests.support.model_folders import add_checker, copy_model
+from tests.support.rendering import open_pipeline
 
 
 def test_loads_a_variant_only_folder(folder: Path) -> None:
@@ -141,10 +144,55 @@ def test_safety_checker_on_request(folder: Path) -> None:
     assert objections == [False]
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered"),
+        MemoryError(),
+    ],
+    ids=lambda trouble: type(trouble).__name__,
+)
+@pytest.mark.parametrize("call", ["to", "from_pretrained"])
+def test_a_lack_of_memory_refuses_no_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception, call: str
+) -> None:
+    """The memory or the device that fails while a model is loaded may be there at the next start."""
+
+    def fail(*arguments: Any, **named: Any) -> None:
+        raise trouble
+
+    monkeypatch.setattr(StableDiffusionPipeline, call, fail)
+    with pytest.raises(RenderProcessFailedError, match="could not be loaded") as failed:
+        open_pipeline(folder)
+    assert not failed.value.exit_code.permanent
+
+
 def test_cuda_is_never_replaced_by_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker set to CUDA on a machine without it refuses to start and names the setting for the CPU."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(DeviceMissingError, match="DARKROOM_DEVICE=cpu"):
+        device.confirm("cuda")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "refusal"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), RenderProcessFailedError),
+        (torch.AcceleratorError("CUDA error: no kernel image is available for execution"), DeviceMissingError),
+    ],
+)
+def test_a_device_whose_memory_is_taken_is_not_missing(
+    monkeypatch: pytest.MonkeyPatch, trouble: Exception, refusal: type[StartupError]
+) -> None:
+    """Memory that another process holds may be free at the next start; a GPU that can't compute stays so."""
+
+    def fail(*arguments: Any, **named: Any) -> None:
+        raise trouble
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", fail)
+    with pytest.raises(refusal):
         device.confirm("cuda")
 
 

@@ -4,6 +4,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+import torch
 
 from gpu_consumer import protocol
 from gpu_consumer.protocol import Size
@@ -11,7 +12,7 @@ from gpu_consumer.render import engines, warmup
 from gpu_consumer.render.graphs import Recording
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.progress import Report
-from gpu_consumer.startup import ModelRefusedError
+from gpu_consumer.startup import ModelRefusedError, RenderProcessFailedError
 from tests.support.graphs import FailingBackend
 from tests.support.models import load_of
 from tests.support.rendering import open_pipeline, weights_gone_bad
@@ -39,6 +40,18 @@ def test_failure_is_a_refusal(pipeline: Pipeline) -> None:
     assert refusal.value.message == (
         "The model in /models/bad failed its warm-up render of 64x64: The model produced numbers that are not finite."
     )
+
+
+def test_a_warm_up_without_memory_refuses_no_model(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory may be another process's, such as that of a worker which ends."""
+
+    def fail(*arguments: Any, **named: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(pipeline._model.vae, "decode", fail)
+    with pytest.raises(RenderProcessFailedError, match=r"warm-up render of 64x64: .* did not fit") as failed:
+        warmup.warm_up(pipeline, load_of("/models/tiny"))
+    assert not failed.value.exit_code.permanent
 
 
 @pytest.mark.parametrize("scale", [0.0, 7.5])

@@ -5,11 +5,15 @@ import os
 import torch
 
 from gpu_consumer.protocol import Device
-from gpu_consumer.startup import DeviceMissingError
+from gpu_consumer.render.failures import is_out_of_memory
+from gpu_consumer.startup import DeviceMissingError, RenderProcessFailedError
 
 
 def confirm(device: Device) -> str:
-    """Run a small computation on the device and return the device's name. Raises DeviceMissingError."""
+    """Run a small computation on the device and return the device's name.
+
+    Raises DeviceMissingError, and RenderProcessFailedError when other processes hold its memory.
+    """
     if device == "cpu":
         return "cpu"
     if not torch.cuda.is_available():
@@ -20,6 +24,8 @@ def confirm(device: Device) -> str:
     try:
         torch.ones(8, device="cuda").sum().item()
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise RenderProcessFailedError(f"The CUDA device has no memory left: {_first_line(error)}.") from error
         raise DeviceMissingError(f"The CUDA device failed a test computation: {_first_line(error)}.") from error
     return torch.cuda.get_device_name()
 

@@ -66,7 +66,7 @@ def classify(error: Exception, prompts: Sequence[str] = ()) -> RenderFailed:
     message = f"{type(error).__name__}: {message}"[:MESSAGE_LIMIT]
     if is_out_of_memory(error):
         return RenderFailed(JobErrorCode.OUT_OF_MEMORY, message, FailureKind.TRANSIENT)
-    if _is_device_lost(error):
+    if is_device_lost(error):
         return RenderFailed(JobErrorCode.RENDER_PROCESS_LOST, message, FailureKind.FATAL)
     return RenderFailed(JobErrorCode.PIPELINE_ERROR, message, FailureKind.PERMANENT)
 
@@ -99,7 +99,7 @@ def is_out_of_memory(error: Exception) -> bool:
     return _says(error, _MEMORY_PHRASES) or (_says(error, _NO_ENGINE_PHRASES) and memory.free_share() < SCARCE_SHARE)
 
 
-def _is_device_lost(error: Exception) -> bool:
+def is_device_lost(error: Exception) -> bool:
     """Return whether the CUDA context is lost, so that every later CUDA call would fail too."""
     if isinstance(error, torch.AcceleratorError):
         return True

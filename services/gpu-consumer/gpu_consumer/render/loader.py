@@ -22,7 +22,8 @@ from darkroom_contracts.models import Dtype, PipelineClass
 from gpu_consumer.models.model_folder import ModelFolder
 from gpu_consumer.models.model_parts import parts_of
 from gpu_consumer.protocol import Device
-from gpu_consumer.startup import ModelRefusedError
+from gpu_consumer.render.failures import is_device_lost, is_out_of_memory
+from gpu_consumer.startup import ModelRefusedError, RenderProcessFailedError
 
 _CLASSES: dict[PipelineClass, type[DiffusionPipeline]] = {
     "StableDiffusionPipeline": StableDiffusionPipeline,
@@ -42,7 +43,9 @@ KEYS_NAMED = 3
 
 
 def load_pipeline(folder: ModelFolder, device: Device, dtype: Dtype) -> DiffusionPipeline:
-    """Load the folder's pipeline onto the device. Raises ModelRefusedError.
+    """Load the folder's pipeline onto the device.
+
+    Raises ModelRefusedError, and RenderProcessFailedError when memory or the device fails.
 
     `safety_checker` and `feature_extractor` are loaded if the folder was inspected for them, and None otherwise: the
     service's operator decides whether pictures are checked.
@@ -135,8 +138,10 @@ def _translated_errors(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         # The libraries raise many types of errors about files that they can't use.
-        reason = " ".join(str(error).split())[:500].rstrip(".")
-        raise ModelRefusedError(f"The model in {path} can't be loaded: {type(error).__name__}: {reason}.") from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}".rstrip(".: ")
+        if is_out_of_memory(error) or is_device_lost(error):  # a restart may help: another process may hold the memory
+            raise RenderProcessFailedError(f"The model in {path} could not be loaded: {reason}.") from error
+        raise ModelRefusedError(f"The model in {path} can't be loaded: {reason}.") from error
 
 
 def _text_parts(pipeline: DiffusionPipeline) -> list[tuple[str, str]]:

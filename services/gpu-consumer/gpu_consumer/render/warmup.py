@@ -4,17 +4,19 @@ import time
 from threading import Event
 
 from darkroom_contracts.api import JobInput
-from gpu_consumer.protocol import Load, RenderFailed, RenderRequest, Size
+from gpu_consumer.protocol import FailureKind, Load, RenderFailed, RenderRequest, Size
 from gpu_consumer.render.pipeline import Pipeline
 from gpu_consumer.render.progress import Progressed
-from gpu_consumer.startup import ModelRefusedError
+from gpu_consumer.startup import ModelRefusedError, RenderProcessFailedError
 
 STEPS = 2
 """Steps of a warm-up render, with a preview after the first."""
 
 
 def warm_up(pipeline: Pipeline, load: Load) -> None:
-    """Render and decode one picture of each size, and log the time. Raises ModelRefusedError.
+    """Render and decode one picture of each size, and log the time.
+
+    Raises ModelRefusedError, and RenderProcessFailedError when memory or the device fails.
 
     If CUDA graphs are enabled, those of each size are captured after its render. After a failed capture the size is
     rendered again, which fails if the capture made the device unusable.
@@ -31,13 +33,12 @@ def warm_up(pipeline: Pipeline, load: Load) -> None:
 
 
 def _render(pipeline: Pipeline, load: Load, size: Size) -> None:
-    """Render one picture. Raises ModelRefusedError."""
+    """Render one picture. Raises as `warm_up` does."""
     outcome = pipeline.render(RenderRequest(_input(load, size)), _ignore, Event())
     if isinstance(outcome, RenderFailed):
         reason = " ".join(outcome.message.split())
-        raise ModelRefusedError(
-            f"The model in {load.folder} failed its warm-up render of {size.width}x{size.height}: {reason}"
-        )
+        refusal = ModelRefusedError if outcome.kind is FailureKind.PERMANENT else RenderProcessFailedError
+        raise refusal(f"The model in {load.folder} failed its warm-up render of {size.width}x{size.height}: {reason}")
 
 
 def _ignore(progressed: Progressed) -> None:
