@@ -11,9 +11,9 @@ from uuid import uuid4
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file beside `path` that replaces it, in its mode, if all goes well; else it is removed. Raises OSError.
+    """Yield a file beside `path` that replaces it, in its mode, if all goes well, and is removed if not.
 
-    What is no regular file, such as a pipe, is written to directly.
+    What is not a regular file, such as a pipe, is written to directly. Raises OSError.
     """
     target = path.resolve()
     if path.exists() and not path.is_file():

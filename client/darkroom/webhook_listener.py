@@ -68,6 +68,8 @@ class Listener(ThreadingHTTPServer):
         self.secret = secret
         self.report = report
         self.forwarder = Forwarder(forward) if forward else None
+        self.failure: OSError | None = None
+        """Why a delivery could not be reported. The server then stops: nobody sees what it receives."""
         self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
         super().__init__(address, _Handler)  # closes the server, and with it the forwarder, if it can't bind
 
@@ -75,6 +77,16 @@ class Listener(ThreadingHTTPServer):
     def url(self) -> str:
         host, port = self.server_address[:2]
         return f"http://{host!s}:{port}/"
+
+    def note(self, received: Received) -> bool:
+        """Report a delivery, and return whether that was possible."""
+        try:
+            self.report(received)
+        except OSError as error:
+            self.failure = error
+            self.shutdown()
+            return False
+        return True
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Begin a thread for the connection, when fewer than MAX_CONNECTIONS are open."""
@@ -150,8 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
         received = inspect(headers, body, self.server.secret)
         forwarder = self.server.forwarder
         answer = forwarder.send(headers, body) if forwarder else Answer(received.status)
-        self.server.report(msgspec.structs.replace(received, status=answer.status, error=answer.error))
-        self._answer(answer)
+        if self.server.note(msgspec.structs.replace(received, status=answer.status, error=answer.error)):
+            self._answer(answer)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named as http.server calls it
         """Log nothing: each delivery is reported."""

@@ -9,7 +9,7 @@ import httpx2
 import msgspec
 
 from darkroom.commands import CLIENT_KEY, URL
-from darkroom.console import UNKNOWN, CommandError, printable
+from darkroom.console import UNKNOWN, CommandError, escaped, printable
 from darkroom.webhook_commands.options import EndpointType, operator_option
 from darkroom.webhook_commands.session import webhook_api
 from darkroom.webhook_endpoints import EndpointId
@@ -56,6 +56,11 @@ def listen(
             listener.serve_forever()
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
+    if listener.failure:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer is lost
+        raise CommandError(
+            f"Stopped: the output can't be written: {listener.failure.strerror}. What it lacks was not acknowledged."
+        )
 
 
 def _secret(given: str | None, endpoint: EndpointId | None, operator: bool) -> str | None:
@@ -97,12 +102,13 @@ def _listener(host: str, port: int, secret: str | None, forward: str | None, as_
     report = _print_json if as_json else _print_line
     try:
         return Listener((host, port), secret=secret, forward=forward, report=report)
-    except OSError as error:
-        raise CommandError(f"{host}:{port} is not available: {error.strerror}. Choose another port.") from error
+    except (OSError, UnicodeError, TypeError) as error:  # the latter two: a host that no name can be
+        reason = error.strerror if isinstance(error, OSError) else "the host is malformed"
+        raise CommandError(f"{host}:{port} is not available: {reason}. Choose another --host or --port.") from error
 
 
 def _print_json(received: Received) -> None:
-    _print(msgspec.json.encode(received).decode())
+    _print(escaped(msgspec.json.encode(received).decode()))
 
 
 def _print_line(received: Received) -> None:

@@ -1,6 +1,8 @@
 """`darkroom webhooks listen` as a process."""
 
+import asyncio
 import json
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -11,7 +13,8 @@ import pytest
 
 from darkroom.webhooks import unwrap
 from darkroom_contracts.webhooks.signing import ID_HEADER
-from tests.support.commands import darkroom
+from darkroom_local.program import base_environment
+from tests.support.commands import DARKROOM, darkroom
 from tests.support.listening import Listening
 from tests.support.receiver import always, open_receiver
 from tests.support.webhooks import BODY, JOB_ID, OTHER_SECRET, SECRET, signed
@@ -51,6 +54,43 @@ async def test_programs_read_an_object_for_each_delivery(listening: Listening) -
     assert (received["status"], received["size_bytes"]) == (204, len(BODY))
 
 
+@pytest.mark.parametrize("listening", [("--json",)], indirect=True)
+async def test_hostile_text_is_one_harmless_line(listening: Listening) -> None:
+    """What a terminal or a reader of lines interprets is escaped, and programs read the same value."""
+    hostile = "a\x9b31m\x85b\x7f"
+    async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
+        await http.post(await listening.url(), content=BODY, headers={ID_HEADER.encode(): hostile.encode("latin-1")})
+    (line,) = listening.lines[1:]
+    assert line.isprintable()
+    assert json.loads(line)["id"] == hostile
+
+
+async def test_the_command_ends_when_nobody_reads_its_output() -> None:
+    """A delivery that it can't print is not acknowledged, and the next ones find nobody."""
+    command = (str(DARKROOM), "webhooks", "listen", "--port", "0")
+    environment = {**base_environment(), "DARKROOM_WEBHOOK_SECRET": SECRET}
+    read, write = os.pipe()
+    child = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=write, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(write)
+    os.close(read)
+    try:
+        assert child.stderr is not None
+        url = (await child.stderr.readline()).decode().split()[-1]
+        async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
+            with pytest.raises(httpx2.RemoteProtocolError):
+                await http.post(url, content=BODY, headers=signed())
+        said = (await asyncio.wait_for(child.stderr.read(), timeout=30)).decode()
+        assert (await child.wait(), said.splitlines()) == (
+            1,
+            ["Error: Stopped: the output can't be written: Broken pipe. What it lacks was not acknowledged."],
+        )
+    finally:
+        if child.returncode is None:
+            child.kill()
+
+
 async def test_deliveries_are_forwarded(tmp_path: Path) -> None:
     """`--forward` sends the same bytes and headers to an application, whose status is the answer."""
     headers = signed()
@@ -74,6 +114,7 @@ async def test_deliveries_are_forwarded(tmp_path: Path) -> None:
         (("--forward", "127.0.0.1:3000"), "--forward is not an HTTP URL"),
         (("--forward", "http://"), "--forward is not an HTTP URL"),
         (("--forward", "http://host:port/"), "--forward is not an HTTP URL"),
+        (("--host", "é..x"), "é..x:0 is not available: the host is malformed. Choose another --host"),
     ],
 )
 async def test_a_wrong_option_is_refused_in_a_sentence(options: tuple[str, ...], message: str) -> None:
@@ -89,4 +130,6 @@ async def test_a_port_in_use_is_named() -> None:
         port = other.getsockname()[1]
         finished = await darkroom("webhooks", "listen", "--port", str(port))
     assert finished.exit_code == 1
-    assert f"127.0.0.1:{port} is not available: Address already in use. Choose another port." in finished.err
+    assert (
+        f"127.0.0.1:{port} is not available: Address already in use. Choose another --host or --port." in finished.err
+    )

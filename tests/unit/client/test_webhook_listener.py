@@ -120,6 +120,23 @@ def test_a_signed_body_that_is_not_an_event_is_a_bad_request() -> None:
     assert "Unexpected body" in (received.reason or "")
 
 
+def test_a_delivery_that_cannot_be_reported_is_not_acknowledged() -> None:
+    """The server stops and its connection is closed without an answer, so the delivery is sent again."""
+
+    def report(received: Received) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    server = Listener(("127.0.0.1", 0), secret=SECRET, forward=None, report=report)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    with server, httpx2.Client(timeout=10, trust_env=False) as http:
+        thread.start()
+        with pytest.raises(httpx2.RemoteProtocolError):
+            http.post(server.url, content=BODY, headers=signed())
+        thread.join(timeout=10)
+    assert not thread.is_alive()
+    assert isinstance(server.failure, BrokenPipeError)
+
+
 def test_without_a_secret_nothing_is_verified() -> None:
     """Deliveries are accepted and shown, and each report says that it was not verified."""
     with listening(secret=None) as listener:

@@ -16,6 +16,7 @@ class Stopped:
     """A listener that ends at once."""
 
     url = "http://127.0.0.1:1/"
+    failure = None
 
     def serve_forever(self) -> None:
         raise KeyboardInterrupt
