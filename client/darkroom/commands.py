@@ -16,7 +16,7 @@ from darkroom.client import Client
 from darkroom.console import CommandError, json_option, print_fields, print_json
 from darkroom.errors import DarkroomError, describe_end
 from darkroom.files import replacing
-from darkroom.parameters import Assignment
+from darkroom.parameters import Assignment, finite
 from darkroom_contracts.api import Job
 from darkroom_contracts.states import JobStatus
 from darkroom_contracts.webhooks import WebhookEvent
@@ -34,7 +34,7 @@ OPERATOR_KEY = "DARKROOM_OPERATOR_KEY"
 @click.option("--steps", "num_inference_steps", type=int, help="Number of inference steps.")
 @click.option("--width", type=int, help="Width in pixels.")
 @click.option("--height", type=int, help="Height in pixels.")
-@click.option("--guidance-scale", type=float, help="How closely to follow the prompt.")
+@click.option("--guidance-scale", type=float, callback=finite, help="How closely to follow the prompt.")
 @click.option("--scheduler", help="One of the model's schedulers.")
 @click.option("--seed", type=int, help="Makes the picture repeatable. Default: a random seed, shown by the job.")
 @click.option("--images", "num_images", type=int, help="Number of pictures.")

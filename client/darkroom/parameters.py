@@ -1,5 +1,6 @@
 """Types of the parameters that several commands have."""
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +24,13 @@ class Assignment(click.ParamType[tuple[str, str]]):
         if not key or not separator:
             self.fail("Write KEY=VALUE.", param, ctx)  # not quoted: the value may be a secret
         return key, text
+
+
+def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Return the number of an option. JSON has no infinities and no NaN: they would be sent as if nothing was given."""
+    if value is None or math.isfinite(value):
+        return value
+    raise click.BadParameter(f"{value} is not a finite number.", ctx, param)
 
 
 class Duration(click.ParamType[timedelta]):

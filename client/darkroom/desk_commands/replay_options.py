@@ -8,6 +8,7 @@ import click
 
 from darkroom.console import CommandError
 from darkroom.desk_commands.options import Command, with_options
+from darkroom.parameters import finite
 from darkroom_contracts.api.replays import DEFAULT_STAGES, MAX_PACE, InputEdit, Ramp, ReplayEdit
 
 EDITS = {
@@ -67,7 +68,7 @@ def edit_options(command: Command) -> Command:
         click.option("--steps", type=int, help="Render with this number of inference steps instead."),
         click.option("--width", type=int, help="Render with this width in pixels instead."),
         click.option("--height", type=int, help="Render with this height in pixels instead."),
-        click.option("--guidance-scale", type=float, help="Render with this guidance instead."),
+        click.option("--guidance-scale", type=float, callback=finite, help="Render with this guidance instead."),
         click.option("--scheduler", metavar="NAME", help="Render with this scheduler instead."),
         click.option("--seed", type=int, help="Render with this seed instead."),
         click.option("--images", type=int, help="Render this number of pictures instead."),
@@ -93,6 +94,7 @@ def speed_options(command: Command) -> Command:
         click.option(
             "--pace",
             type=click.FloatRange(0, MAX_PACE, min_open=True),
+            callback=finite,
             metavar="N",
             help="Replay N dead letters a second. Default: as fast as possible.",
         ),

@@ -45,6 +45,13 @@ def test_options_reach_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (wanted["width"], wanted["output_format"]) == (None, "png")
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_a_number_that_json_lacks_is_refused(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+    """It would be sent as null, and the model's default would be taken."""
+    result = _run(monkeypatch, Script(), "submit", "x", "--guidance-scale", number)
+    assert (result.exit_code, f"{number} is not a finite number." in result.stderr) == (2, True)
+
+
 def test_webhooks_and_metadata_reach_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """`submit` names the receiver, its events and the job's metadata; without them the API's defaults hold."""
     script = Script(reply(job(), 202), reply(job(), 202))
