@@ -1,5 +1,6 @@
 """The `darkroom` command. Every installed distribution may add subcommands through an entry point."""
 
+import errno
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -8,7 +9,7 @@ from typing import Any
 
 import click
 
-from darkroom.console import CommandError
+from darkroom.console import CommandError, discard_output
 
 COMMANDS = "darkroom.commands"
 """The entry point group of the subcommands."""
@@ -39,7 +40,13 @@ class EntryPointGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            discard_output()
+            raise CommandError("The output is not complete: no space is left on its device; free some.") from error
         except ModuleNotFoundError as error:
             entry_point = _found().get(ctx.invoked_subcommand or "")
             if entry_point is None or not _is_missing(error):
@@ -48,6 +55,7 @@ class EntryPointGroup(click.Group):
                 f"`darkroom {entry_point.name}` needs the package {error.name}, which is not installed; "
                 f"run `pip install {_requirement(entry_point)}`."
             ) from error
+        return result
 
 
 class _Unavailable(click.Command):

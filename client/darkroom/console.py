@@ -1,5 +1,6 @@
 """Output of all commands: tables for people, JSON for programs, one sentence for an error."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,11 @@ class CommandError(click.ClickException):
     def format_message(self) -> str:
         """Return the message without control characters: parts of it may come from outside."""
         return printable(super().format_message())
+
+
+def discard_output() -> None:
+    """Discard what was printed and can't be written: it would fail again when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

@@ -9,7 +9,7 @@ import httpx2
 import msgspec
 
 from darkroom.commands import CLIENT_KEY, URL
-from darkroom.console import UNKNOWN, CommandError, escaped, printable
+from darkroom.console import UNKNOWN, CommandError, discard_output, escaped, printable
 from darkroom.webhook_commands.options import EndpointType, operator_option
 from darkroom.webhook_commands.session import webhook_api
 from darkroom.webhook_endpoints import EndpointId
@@ -57,7 +57,7 @@ def listen(
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
     if listener.failure:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer is lost
+        discard_output()
         raise CommandError(
             f"Stopped: the output can't be written: {listener.failure.strerror}. What it lacks was not acknowledged."
         )

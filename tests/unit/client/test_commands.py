@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import httpx2
@@ -171,6 +172,20 @@ def test_a_damaged_key_is_refused(monkeypatch: pytest.MonkeyPatch, key: str) -> 
     result = _run(monkeypatch, Script(), "job", str(JOB_ID))
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "Error: DARKROOM_API_KEY holds characters that no API key has; copy the key again.\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_full_disk_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    """The command fails, whether its output is written at once or at its end."""
+    monkeypatch.setattr(darkroom.commands, "Client", Script(reply(job())).client)
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit) as raised:
+            main(["job", str(JOB_ID), *options])
+    assert raised.value.code == 1
+    assert capsys.readouterr().err.startswith("Error: The output is not complete: no space is left")
 
 
 def test_the_command_prints_its_version() -> None:
