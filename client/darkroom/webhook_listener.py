@@ -59,7 +59,7 @@ class Listener(ThreadingHTTPServer):
     """The server. Reports each delivery before it answers it."""
 
     daemon_threads = False
-    """`server_close` waits for the requests that are being answered."""
+    """`server_close` waits for the requests that are being answered, and for no others."""
 
     def __init__(
         self, address: tuple[str, int], *, secret: str | None, forward: str | None, report: Callable[[Received], None]
@@ -70,6 +70,8 @@ class Listener(ThreadingHTTPServer):
         self.forwarder = Forwarder(forward) if forward else None
         self.failure: OSError | None = None
         """Why a delivery could not be reported. The server then stops: nobody sees what it receives."""
+        self.unread: set[socket.socket] = set()
+        """The connections whose request has not arrived as a whole."""
         self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
         super().__init__(address, _Handler)  # closes the server, and with it the forwarder, if it can't bind
 
@@ -91,12 +93,14 @@ class Listener(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Begin a thread for the connection, when fewer than MAX_CONNECTIONS are open."""
         self._connections.acquire()
+        self.unread.add(request)
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self.unread.discard(request)
             self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -105,6 +109,8 @@ class Listener(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
     def server_close(self) -> None:
+        for connection in tuple(self.unread):
+            _shut(connection)
         super().server_close()
         if self.forwarder:
             self.forwarder.close()
@@ -158,6 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         if body is None:
             return
+        self.server.unread.discard(self.connection)
         headers = list(self.headers.items())
         received = inspect(headers, body, self.server.secret)
         forwarder = self.server.forwarder
@@ -189,8 +196,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _give_up(self) -> None:
-        with suppress(OSError):  # closed in the same moment
-            self.connection.shutdown(socket.SHUT_RDWR)
+        _shut(self.connection)
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):  # closed in the same moment
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def inspect(headers: Headers, body: bytes, secret: str | None) -> Received:

@@ -1,5 +1,6 @@
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,6 +14,7 @@ from darkroom import webhook_listener
 from darkroom.webhook_listener import MAX_BODY_BYTES, Listener, Received
 from darkroom.webhooks import unwrap
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 from tests.support.webhooks import BODY, DELIVERY_ID, JOB_ID, OTHER_SECRET, SECRET, signed
 
 
@@ -209,6 +211,19 @@ def test_other_requests_are_refused_before_their_body_is_read(head: str, status:
         connection.sendall(head.encode())
         assert connection.makefile("rb").readline().split()[1] == str(status).encode()
         assert listener.reports.empty()
+
+
+@pytest.mark.parametrize("head", [b"", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhalf"])
+async def test_a_request_that_has_not_arrived_delays_no_end(head: bytes) -> None:
+    """Ctrl-C ends the command at once, though somebody holds a connection."""
+    with listening() as listener:
+        connection = listener.connect()
+        connection.sendall(head)
+        await eventually(lambda: bool(listener.server.unread))
+        began = time.monotonic()
+    assert time.monotonic() - began < webhook_listener.EXCHANGE_SECONDS / 2
+    with connection:
+        assert connection.recv(1) == b""
 
 
 def test_a_request_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
