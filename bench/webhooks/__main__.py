@@ -33,20 +33,22 @@ class Session:
     async def run(self) -> Results:
         """Measure everything."""
         settles = [await self._settles(workers) for workers in WORKERS]
-        sendings = [await self._sending() for _ in range(self._plan.backlogs)]
+        sendings = [await self._sending(sending.TENANTS, sending.ORIGINS) for _ in range(self._plan.backlogs)]
+        to_one = [await self._sending(1, 1) for _ in range(self._plan.backlogs)]
         pairs = [[await self._latency(hung) for hung in (0, self._plan.hung)] for _ in range(self._plan.latency_rounds)]
-        return Results(settles, sendings, [alone for alone, _ in pairs], [beside for _, beside in pairs])
+        return Results(settles, sendings, to_one, [alone for alone, _ in pairs], [beside for _, beside in pairs])
 
     async def _settles(self, workers: int) -> Settles:
         endings = await Endings.prepare(self._database, TENANTS)
         return await measure_settles(endings, self._target.database, self._plan, self._progress, workers=workers)
 
-    async def _sending(self) -> Sending:
-        endings = await Endings.prepare(self._database, sending.TENANTS)
-        async with open_receivers(sending.ORIGINS) as receivers:
+    async def _sending(self, tenants: int, origins: int) -> Sending:
+        endings = await Endings.prepare(self._database, tenants)
+        async with open_receivers(origins) as receivers:
             sent = await measure_sending(self._target, endings, receivers, self._plan.backlog)
         self._progress(
-            f"sending a backlog: {sent.rate:,.0f}/s, {sent.dispatcher_ms:.2f} ms of the dispatcher's CPU each"
+            f"sending a backlog, origins: {origins}, {sent.rate:,.0f}/s,"
+            f" {sent.dispatcher_ms:.2f} ms of the dispatcher's CPU each"
         )
         return sent
 

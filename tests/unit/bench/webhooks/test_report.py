@@ -20,7 +20,8 @@ RESULTS = Results(
         Settles(1, [Round(3000, 2700), Round(2000, 1900), Round(4000, 3800)]),
         Settles(8, [Round(8000, 6800)]),
     ],
-    sendings=[sending(20, 66), sending(10, 71.4), sending(16, 60)],
+    sendings=[sending(20, 66), sending(10, 71.4), sending(15, 60)],
+    to_one=[sending(16, 62)],
     alone=[latencies(10, 20), latencies(20, 30)],
     beside=[latencies(11, 25, 128), latencies(22, 36, 100)],
 )
@@ -29,7 +30,8 @@ RESULTS = Results(
 def test_each_figure_stands_beside_its_target() -> None:
     """Medians; ratios within a round; the most memory of the whole run."""
     lines = render(RESULTS, FULL)
-    assert "| deliveries/s, a backlog of 20,000 of 8 tenants to 32 origins | 1,250 | 1,000 |" in lines
+    assert "| deliveries/s, a backlog of 20,000 of 8 tenants to 32 origins | 1,333 | 1,000 |" in lines
+    assert "| deliveries/s of one tenant to one origin | 1,250 | 1,000 |" in lines
     assert "| the same, p99 | 25.0 ms | under 1,000 ms |" in lines
     assert "| ratio of p50, beside them / alone | 1.10 | 1.2 |" in lines
     assert lines[-7:-1] == [
