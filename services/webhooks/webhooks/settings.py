@@ -43,7 +43,7 @@ class DispatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 48
     webhooks_in_flight_per_origin: Annotated[
         int, Meta(ge=1, le=64, description="Most of them that go to one scheme, host and port.")
-    ] = 16
+    ] = 32
     webhooks_lease_seconds: Annotated[
         float,
         Meta(
