@@ -9,12 +9,14 @@ from datetime import timedelta
 from chassis.postgres import Database
 from chassis.settings import DatabaseSettings
 from chassis.targets import Policy
+from tests.integration.webhooks.jobs import Shop
+from tests.support.receiver import Receiver, always
 from webhooks.dispatch.allotment import Limits
 from webhooks.dispatch.claiming import Terms
 from webhooks.dispatch.completing import Completer
 from webhooks.dispatch.dispatcher import Dispatcher
 from webhooks.dispatch.failing import FailingEndpoints
-from webhooks.dispatch.flights import Flights
+from webhooks.dispatch.flights import FAILURES_IN_A_ROW, Flights
 from webhooks.dispatch.reaping import Reaper
 from webhooks.dispatch.rounds import Rounds
 from webhooks.dispatch.survey import Survey
@@ -75,3 +77,13 @@ async def open_dispatch(
             walker = Walker(flights, rounds, survey, gauges)
             yield Dispatch(dispatcher, walker, flights, Reaper(database, dispatcher.wake, timedelta(0)), database)
         await flights.drain()  # flights whose sender is closed end, and record that while there is a database
+
+
+async def break_receiver(dispatch: Dispatch, shop: Shop, receiver: Receiver) -> None:
+    """Let a tenant's attempts fail until its use of the receiver is skipped."""
+    receiver.behave = always(500)
+    await shop.end(receiver.url)
+    before = len(receiver.requests)
+    while len(receiver.requests) < before + FAILURES_IN_A_ROW:
+        await shop.make_due()
+        await dispatch.round()

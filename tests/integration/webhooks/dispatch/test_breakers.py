@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.integration.webhooks.dispatchers import Dispatch, open_dispatch
+from tests.integration.webhooks.dispatchers import Dispatch, break_receiver, open_dispatch
 from tests.integration.webhooks.jobs import Shop
 from tests.support.clocks import Clock
 from tests.support.receiver import Answer, Received, Receiver, accept, always, open_receiver
@@ -37,19 +37,9 @@ async def works(dispatch: Dispatch, shop: Shop, url: str) -> None:
     await dispatch.round()
 
 
-async def breaks(dispatch: Dispatch, shop: Shop, receiver: Receiver) -> None:
-    """Let a tenant's attempts fail until they are skipped."""
-    receiver.behave = always(500)
-    await shop.end(receiver.url)
-    before = len(receiver.requests)
-    while len(receiver.requests) < before + FAILURES_IN_A_ROW:
-        await shop.make_due()
-        await dispatch.round()
-
-
 async def test_a_breaker_is_one_tenant_s(dispatch: Dispatch, shop: Shop, receiver: Receiver) -> None:
     """What fails for one, such as its path alone, is skipped; another tenant's deliveries to that origin are sent."""
-    await breaks(dispatch, shop, receiver)
+    await break_receiver(dispatch, shop, receiver)
     receiver.behave = accept
     await shop.end(receiver.url)
     await dispatch.round()
@@ -62,7 +52,7 @@ async def test_an_open_breaker_tries_one_delivery(
     dispatch: Dispatch, shop: Shop, receiver: Receiver, clock: Clock
 ) -> None:
     """After its pause. One that fails is the only one; one that works is followed by all that wait."""
-    await breaks(dispatch, shop, receiver)
+    await break_receiver(dispatch, shop, receiver)
     await shop.end(receiver.url, 9)
     sent = FAILURES_IN_A_ROW
     for _ in range(2):

@@ -4,24 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.webhooks.dispatchers import Dispatch, open_dispatch
+from tests.integration.webhooks.dispatchers import Dispatch, break_receiver, open_dispatch
 from tests.integration.webhooks.jobs import Shop
 from tests.support.clocks import Clock
-from tests.support.receiver import Receiver, always
+from tests.support.receiver import Receiver
 from webhooks.dispatch.flights import FAILURES_IN_A_ROW
 from webhooks.dispatch.giving_up import AGE, CONFIRMED_SECONDS, MESSAGE, GivingUp
 
 SCHEDULED = "UPDATE webhook_deliveries SET scheduled_at = now() - $1::interval WHERE status = 'pending'"
-
-
-async def break_receiver(dispatch: Dispatch, shop: Shop, receiver: Receiver) -> None:
-    """Let a tenant's attempts fail until its use of the receiver is skipped."""
-    receiver.behave = always(500)
-    await shop.end(receiver.url)
-    before = len(receiver.requests)
-    while len(receiver.requests) < before + FAILURES_IN_A_ROW:
-        await shop.make_due()
-        await dispatch.round()
 
 
 def giving_up(dispatch: Dispatch) -> GivingUp:
